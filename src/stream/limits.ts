@@ -1,0 +1,47 @@
+/**
+ * How much a pack may ask of us. Every limit is on by default, and each is counted from what has
+ * really arrived: a length that a header declares is never believed.
+ *
+ * @module
+ */
+
+/** The limits on one pack; each one exceeded is a `limit-exceeded` that names it. */
+export interface MpackLimits {
+  /** Length of the whole pack in bytes, 1 or more. */
+  readonly maxPackBytes: number;
+  /** Objects in one pack, 0 or more. */
+  readonly maxObjects: number;
+  /** Length of one object's content in bytes, 0 or more; bin 32 itself ends at 4 GiB - 1. */
+  readonly maxContentBytes: number;
+  /** Containers inside one another, the top map being 1; 3 to 1,000. */
+  readonly maxDepth: number;
+  /** Length in bytes of one key of the top map or of an object, 9 to 65,536. */
+  readonly maxKeyBytes: number;
+  /** Keys in the top map, and in one object; 4 to 10,000. */
+  readonly maxKeys: number;
+  /** Length in bytes of one string, binary or extension outside `content`. */
+  readonly maxValueBytes: number;
+  /** Values outside `content` and `object_id`, over the whole pack. */
+  readonly maxNodes: number;
+  /** Keys of all maps that are open at once (8 to 32 bytes of memory each). */
+  readonly maxOpenKeys: number;
+}
+
+const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
+
+/**
+ * The defaults: some way above the largest real packs seen (8 levels, a commit of 1.9 MB, an
+ * object of 110 MB, manifests of thousands of paths).
+ */
+export const DEFAULT_LIMITS: MpackLimits = Object.freeze({
+  maxPackBytes: 64 * GIB,
+  maxObjects: 20_000_000,
+  maxContentBytes: 4 * GIB,
+  maxDepth: 64,
+  maxKeyBytes: 1024,
+  maxKeys: 64,
+  maxValueBytes: 64 * MIB,
+  maxNodes: 50_000_000,
+  maxOpenKeys: 2_000_000,
+});

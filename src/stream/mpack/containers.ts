@@ -1,0 +1,142 @@
+/**
+ * The open containers of a document, and the keys their maps have had so far.
+ *
+ * @module
+ */
+
+import type { MpackLimits } from "../limits.ts";
+import type { Contents } from "./contents.ts";
+import { In } from "./grammar.ts";
+import type { KeyHash } from "./key_hash.ts";
+import { KeySet } from "./key_set.ts";
+import type { ObjectReader } from "./object_reader.ts";
+import { duplicateKey, exceeded } from "./refusals.ts";
+import { Type } from "./token.ts";
+import type { DecoderState } from "./types.ts";
+import type { Value } from "./value.ts";
+
+/** What the containers of a document work with. */
+export interface ContainersOptions {
+  /** The limits on a pack. */
+  readonly limits: MpackLimits;
+  /** Is told when a section ends. */
+  readonly contents: Contents;
+  /** Is told when an object ends. */
+  readonly objects: ObjectReader;
+  /** A saved decoder, to go on from. */
+  readonly state?: Pick<DecoderState, "isWhole" | "containers">;
+}
+
+/** A stack of containers; `left` counts values still to come, keys included. */
+export class Containers {
+  /** Whether the document, a value itself, has ended. */
+  isWhole = false;
+  /** How many are open. */
+  depth = 0;
+  /** What the innermost one is. */
+  kind: In = In.Nothing;
+  /** How many were open at once. */
+  deepest = 0;
+  /** Keys of all open maps. */
+  openKeys = 0;
+  readonly #kinds: In[] = [];
+  readonly #left: number[] = [];
+  readonly #keys: KeySet[] = [];
+  readonly #limits: MpackLimits;
+  readonly #contents: Contents;
+  readonly #objects: ObjectReader;
+
+  /** Starts with none, or with those of a saved state. */
+  constructor({ limits, contents, objects, state }: ContainersOptions) {
+    this.#limits = limits;
+    this.#contents = contents;
+    this.#objects = objects;
+    if (!state) return;
+    const { kinds, left, keys, deepest } = state.containers;
+    this.#kinds.push(...kinds);
+    this.#left.push(...left);
+    for (const hashes of keys) {
+      const set = new KeySet();
+      set.load(hashes);
+      this.#keys.push(set);
+      this.openKeys += set.size;
+    }
+    this.isWhole = state.isWhole;
+    this.depth = kinds.length;
+    this.kind = kinds.at(-1) ?? In.Nothing;
+    this.deepest = deepest;
+  }
+
+  /** Whether the next value of the innermost container, a map, is a key. */
+  get expectsKey(): boolean {
+    return (this.#left[this.depth - 1] & 1) === 0;
+  }
+
+  /** Values still to come in the innermost container. */
+  get left(): number {
+    return this.#left[this.depth - 1];
+  }
+
+  /** Keys that the innermost map has had. */
+  get keys(): number {
+    return this.#keys[this.depth - 1].size;
+  }
+
+  /** Opens the container whose header was read. */
+  open({ header, offsetBytes, endBytes }: Value, kind: In): void {
+    const values = header.type === Type.Map ? 2 * header.length : header.length;
+    this.push(kind, values, offsetBytes);
+    if (values === 0) this.#close(endBytes);
+  }
+
+  /** Opens a container in which `values` values, one at least, are still to come. */
+  push(kind: In, values: number, offsetBytes: number): void {
+    if (this.depth >= this.#limits.maxDepth) {
+      throw exceeded(this.#limits, "maxDepth", this.depth + 1, offsetBytes);
+    }
+    const depth = this.depth++;
+    this.kind = kind;
+    this.#kinds[depth] = kind;
+    this.#left[depth] = values;
+    if (depth === this.#keys.length) this.#keys.push(new KeySet());
+    if (this.depth > this.deepest) this.deepest = this.depth;
+  }
+
+  /** That many values of the innermost container have ended, the last one at `endBytes`. */
+  valuesEnd(count: number, endBytes: number): void {
+    const { depth } = this;
+    if (depth === 0) {
+      this.isWhole = true;
+      return;
+    }
+    const left = this.#left[depth - 1] -= count;
+    if (depth === 1 && (left & 1) === 0) this.#contents.endSection(endBytes);
+    if (left === 0) this.#close(endBytes);
+  }
+
+  /** Notes a key of the innermost map, whose header is at `offsetBytes`. */
+  addKey(hash: KeyHash, offsetBytes: number): void {
+    if (!this.#keys[this.depth - 1].add(hash.high, hash.low)) throw duplicateKey(offsetBytes);
+    if (++this.openKeys > this.#limits.maxOpenKeys) {
+      throw exceeded(this.#limits, "maxOpenKeys", this.openKeys, offsetBytes);
+    }
+  }
+
+  /** All of it as a record. */
+  save(): Pick<DecoderState, "isWhole" | "containers"> {
+    const { isWhole, depth, deepest } = this;
+    const kinds = this.#kinds.slice(0, depth), left = this.#left.slice(0, depth);
+    const keys = this.#keys.slice(0, depth).map((set) => set.save());
+    return { isWhole, containers: { kinds, left, keys, deepest } };
+  }
+
+  /** The innermost container has all its values: closes it, and whatever that completes. */
+  #close(endBytes: number): void {
+    if (this.kind === In.Object) this.#objects.end();
+    const depth = --this.depth;
+    this.openKeys -= this.#keys[depth].size;
+    this.#keys[depth].clear();
+    this.kind = depth === 0 ? In.Nothing : this.#kinds[depth - 1];
+    this.valuesEnd(1, endBytes);
+  }
+}

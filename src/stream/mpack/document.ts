@@ -1,0 +1,236 @@
+/**
+ * The grammar of a pack: what each value may be, by where it stands.
+ *
+ * @module
+ */
+
+import type { MpackLimits } from "../limits.ts";
+import { Containers } from "./containers.ts";
+import type { Contents } from "./contents.ts";
+import { Body, Field, In } from "./grammar.ts";
+import { Keys } from "./keys.ts";
+import { idText } from "./object_id.ts";
+import type { ObjectReader } from "./object_reader.ts";
+import { unexpected } from "./refusals.ts";
+import { SkippedValues } from "./skipped_values.ts";
+import { Type } from "./token.ts";
+import type { DecoderState, MpackHandler } from "./types.ts";
+import type { Value } from "./value.ts";
+
+const RECORDS = ["commits", "snapshots", "tags"] as const;
+const UTF8 = new TextEncoder();
+const OBJECT_ID = UTF8.encode("object_id");
+const CONTENT = UTF8.encode("content");
+const MANIFEST = UTF8.encode("manifest");
+
+/** What a document works with. */
+export interface DocumentOptions {
+  /** The limits on a pack. */
+  readonly limits: MpackLimits;
+  /** Is told of manifests' ids. */
+  readonly handler: MpackHandler;
+  /** Where sections and records are noted. */
+  readonly contents: Contents;
+  /** Reads the elements of `objects`. */
+  readonly objects: ObjectReader;
+  /** A saved decoder, to go on from. */
+  readonly state?: DecoderState;
+}
+
+/** Follows a document value by value: a header each, then the body that `header()` started. */
+export class Document {
+  /** The containers that the next value is in. */
+  readonly containers: Containers;
+  readonly #limits: MpackLimits;
+  readonly #handler: MpackHandler;
+  readonly #contents: Contents;
+  readonly #objects: ObjectReader;
+  readonly #keys: Keys;
+  readonly #skipped: SkippedValues;
+  /** What the value after an object's or snapshot's key is. */
+  #field: Field;
+
+  /** Starts before the first value, or where the state was saved. */
+  constructor({ limits, handler, contents, objects, state }: DocumentOptions) {
+    this.#limits = limits;
+    this.#handler = handler;
+    this.#contents = contents;
+    this.#objects = objects;
+    this.containers = new Containers({ limits, contents, objects, state });
+    this.#keys = new Keys(limits, this.containers, state?.hash);
+    this.#skipped = new SkippedValues(limits, this.containers, this.#keys, state?.nodes ?? 0);
+    this.#field = state?.object.field ?? Field.Other;
+  }
+
+  /** A header is complete: its place says what it may be, and what a body that follows is for. */
+  header(value: Value): void {
+    const { containers } = this;
+    switch (containers.kind) {
+      case In.Nothing:
+        this.#requireMap(value, "the pack");
+        return containers.open(value, In.TopMap);
+      case In.TopMap:
+        if (!containers.expectsKey) return this.#sectionValue(value);
+        return this.#keys.startKept(value, Body.TopKey, "the top map");
+      case In.Records:
+        return this.#record(value, In.Map);
+      case In.Snapshots:
+        return this.#record(value, In.Snapshot);
+      case In.Objects:
+        this.#objects.begin(value);
+        return containers.open(value, In.Object);
+      case In.Object:
+        if (!containers.expectsKey) return this.#objectValue(value);
+        return this.#keys.startKept(value, Body.ObjectKey, "an object");
+      case In.Snapshot:
+        return containers.expectsKey ? this.#snapshotKey(value) : this.#snapshotValue(value);
+      case In.Manifest:
+        return containers.expectsKey ? this.#skipped.key(value) : this.#manifestValue(value);
+      case In.Map:
+        return containers.expectsKey ? this.#skipped.key(value) : this.#skipped.value(value);
+      default:
+        return this.#skipped.value(value);
+    }
+  }
+
+  /** The next bytes of the value's body are those of `chunk` from `at` to `end`. */
+  bodyBytes(value: Value, chunk: Uint8Array, at: number, end: number): void {
+    switch (value.body) {
+      case Body.Skip:
+        return;
+      case Body.Content:
+        return this.#objects.contentBytes(chunk, at, end);
+      case Body.HashKey:
+        return this.#keys.update(chunk, at, end);
+      default:
+        return value.kept.push(chunk, at, end);
+    }
+  }
+
+  /** The value's body is complete. */
+  bodyEnds(value: Value): void {
+    const { body } = value;
+    value.body = Body.None;
+    switch (body) {
+      case Body.HashKey:
+        this.#keys.add(value);
+        break;
+      case Body.TopKey:
+        this.#keys.addKept(value);
+        this.#contents.section = value.keptText();
+        break;
+      case Body.ObjectKey:
+        this.#keys.addKept(value);
+        this.#field = objectField(value);
+        break;
+      case Body.SnapshotKey:
+        this.#keys.addKept(value);
+        if (value.kept.equals(MANIFEST)) this.#field = Field.Manifest;
+        break;
+      case Body.ObjectId:
+        this.#objects.takeId(value);
+        break;
+      case Body.ManifestId:
+        value.checkKeptId();
+        this.#handler.manifestId?.(idText(value.kept.view()));
+        break;
+    }
+    this.containers.valuesEnd(1, value.endBytes);
+  }
+
+  /**
+   * Inside `objects`: reads what can be read as whole objects from `at` in `chunk`, whose first
+   * byte is at `base` in the pack, the last perhaps without its content; returns how far.
+   */
+  wholeObjects(value: Value, chunk: Uint8Array, at: number, base: number): number {
+    if (!this.#hasRoom()) return at;
+    const { containers } = this, { counts } = this.#contents, before = counts.objects;
+    at = this.#objects.readWhole(value, chunk, at, base, containers.left);
+    const found = counts.objects - before;
+    if (found > 0) {
+      containers.deepest = Math.max(containers.deepest, containers.depth + 1);
+      containers.valuesEnd(found, base + at);
+    }
+    // The content is the last of that object's values.
+    if (value.body === Body.Content) containers.push(In.Object, 1, base + at);
+    return at;
+  }
+
+  /** Where it is, as a record. */
+  save(): Pick<DecoderState, "isWhole" | "nodes" | "containers" | "hash"> & { field: Field } {
+    return {
+      ...this.containers.save(),
+      nodes: this.#skipped.nodes,
+      hash: this.#keys.save(),
+      field: this.#field,
+    };
+  }
+
+  /** Whether an object with two keys stays within the limits. */
+  #hasRoom(): boolean {
+    const { depth, openKeys } = this.containers;
+    const { maxDepth, maxKeys, maxKeyBytes, maxOpenKeys } = this.#limits;
+    return depth < maxDepth && openKeys + 2 <= maxOpenKeys && maxKeys >= 2 &&
+      maxKeyBytes >= OBJECT_ID.length;
+  }
+
+  // ---- values by place
+
+  #sectionValue(value: Value): void {
+    const { type } = value.header, name = this.#contents.section;
+    this.#contents.beginSection(value.offsetBytes);
+    const isObjects = name === "objects";
+    if (!isObjects && !RECORDS.includes(name as "tags")) return this.#skipped.value(value);
+    if (type === Type.Nil) return this.containers.valuesEnd(1, value.endBytes);
+    if (type !== Type.Array) throw unexpected(`"${name}"`, "an array or nil", value.offsetBytes);
+    if (isObjects) return this.containers.open(value, In.Objects);
+    const withManifests = name === "snapshots" && this.#handler.manifestId !== undefined;
+    this.containers.open(value, withManifests ? In.Snapshots : In.Records);
+  }
+
+  #record(value: Value, kind: In.Map | In.Snapshot): void {
+    const section = this.#contents.section as typeof RECORDS[number];
+    this.#requireMap(value, `an element of "${section}"`);
+    this.#skipped.count(value);
+    this.#contents.counts[section]++;
+    this.containers.open(value, kind);
+  }
+
+  #objectValue(value: Value): void {
+    if (this.#field === Field.ObjectId) return value.startId(Body.ObjectId);
+    if (this.#field === Field.Content) return this.#objects.startContent(value);
+    this.#skipped.value(value);
+  }
+
+  #snapshotKey(value: Value): void {
+    const { type, length } = value.header;
+    this.#field = Field.Other;
+    if (type !== Type.Str || length !== MANIFEST.length) return this.#skipped.key(value);
+    this.#skipped.count(value);
+    value.startBody(Body.SnapshotKey, length);
+  }
+
+  #snapshotValue(value: Value): void {
+    if (this.#field !== Field.Manifest) return this.#skipped.value(value);
+    this.#requireMap(value, "a snapshot's manifest");
+    this.#skipped.count(value);
+    this.containers.open(value, In.Manifest);
+  }
+
+  #manifestValue(value: Value): void {
+    value.startId(Body.ManifestId);
+    this.#skipped.count(value);
+  }
+
+  #requireMap({ header, offsetBytes }: Value, what: string): void {
+    if (header.type !== Type.Map) throw unexpected(what, "a map", offsetBytes);
+  }
+}
+
+function objectField(key: Value): Field {
+  if (key.kept.equals(OBJECT_ID)) return Field.ObjectId;
+  if (key.kept.equals(CONTENT)) return Field.Content;
+  // No field of ours, but it has to be UTF-8 all the same.
+  key.keptText();
+  return Field.Other;
+}

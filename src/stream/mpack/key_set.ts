@@ -1,0 +1,82 @@
+/**
+ * Which keys a map has had so far, in eight bytes a key.
+ *
+ * Keys are told apart by a 64-bit hash, never kept: a manifest of 100,000 paths costs 2 MB at most,
+ * and a false alarm (a sound pack refused) has a chance of about n² / 2⁶⁵, one in 10⁹ there.
+ * The same key always has the same hash, so a duplicate cannot slip through.
+ *
+ * @module
+ */
+
+const SMALLEST = 32;
+/** Tables above this many slots are let go when cleared, so one huge map does not slow every later one. */
+const KEPT_SLOTS = 1024;
+
+/** A growing set of 64-bit hashes: open addressing, linear probing, at most half full. */
+export class KeySet {
+  /** How many keys are in the set. */
+  size = 0;
+  #slots = SMALLEST;
+  #table = new Int32Array(2 * SMALLEST);
+
+  /** Adds a hash given as two 32-bit halves; false if it was there already. */
+  add(high: number, low: number): boolean {
+    high |= 0;
+    low |= 0;
+    // Two zeros mark a free slot.
+    if (high === 0 && low === 0) low = 1;
+    if (2 * (this.size + 1) > this.#slots) this.#grow();
+    if (!this.#insert(high, low)) return false;
+    this.size++;
+    return true;
+  }
+
+  /** Empties the set. */
+  clear(): void {
+    if (this.size === 0) return;
+    if (this.#slots > KEPT_SLOTS) {
+      this.#slots = SMALLEST;
+      this.#table = new Int32Array(2 * SMALLEST);
+    } else this.#table.fill(0);
+    this.size = 0;
+  }
+
+  /** The hashes, as halves one after the other, for a checkpoint. */
+  save(): number[] {
+    const halves: number[] = [];
+    for (let at = 0; at < this.#table.length; at += 2) {
+      const high = this.#table[at], low = this.#table[at + 1];
+      if (high !== 0 || low !== 0) halves.push(high, low);
+    }
+    return halves;
+  }
+
+  /** Adds what `save()` gave. */
+  load(halves: readonly number[]): void {
+    for (let at = 0; at < halves.length; at += 2) this.add(halves[at], halves[at + 1]);
+  }
+
+  #insert(high: number, low: number): boolean {
+    const table = this.#table, mask = this.#slots - 1;
+    let slot = (high ^ Math.imul(low, 0x9e3779b1)) & mask;
+    for (;;) {
+      const at = 2 * slot;
+      if (table[at] === 0 && table[at + 1] === 0) {
+        table[at] = high;
+        table[at + 1] = low;
+        return true;
+      }
+      if (table[at] === high && table[at + 1] === low) return false;
+      slot = (slot + 1) & mask;
+    }
+  }
+
+  #grow(): void {
+    const old = this.#table;
+    this.#slots *= 2;
+    this.#table = new Int32Array(2 * this.#slots);
+    for (let at = 0; at < old.length; at += 2) {
+      if (old[at] !== 0 || old[at + 1] !== 0) this.#insert(old[at], old[at + 1]);
+    }
+  }
+}

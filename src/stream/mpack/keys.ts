@@ -1,0 +1,74 @@
+/**
+ * The keys of maps: what may be one, and whether the map has had it before.
+ *
+ * @module
+ */
+
+import type { MpackLimits } from "../limits.ts";
+import type { Containers } from "./containers.ts";
+import type { Body } from "./grammar.ts";
+import { KeyHash } from "./key_hash.ts";
+import { exceeded, neverUsed, unexpected } from "./refusals.ts";
+import { Type } from "./token.ts";
+import type { Value } from "./value.ts";
+
+/** Reads the keys of the innermost map. */
+export class Keys {
+  readonly #limits: MpackLimits;
+  readonly #containers: Containers;
+  readonly #hash = new KeyHash();
+
+  /** Adds keys to `containers`, with the seed of a saved state if there is one. */
+  constructor(limits: MpackLimits, containers: Containers, state?: readonly number[]) {
+    this.#limits = limits;
+    this.#containers = containers;
+    if (state) this.#hash.load(state);
+  }
+
+  /** Starts the key of a map whose keys mean something: a string, which is kept. */
+  startKept(value: Value, body: Body, where: string): void {
+    const { type, length } = value.header, { offsetBytes } = value;
+    if (type !== Type.Str) throw unexpected(`a key of ${where}`, "a string", offsetBytes);
+    const { maxKeyBytes, maxKeys } = this.#limits;
+    if (length > maxKeyBytes) throw exceeded(this.#limits, "maxKeyBytes", length, offsetBytes);
+    const number = this.#containers.keys + 1;
+    if (number > maxKeys) throw exceeded(this.#limits, "maxKeys", number, offsetBytes);
+    value.startBody(body, length);
+  }
+
+  /** Adds the key whose bytes were kept. */
+  addKept(value: Value): void {
+    this.#hash.start(Type.Str);
+    this.#hash.update(value.kept.bytes, 0, value.kept.sizeBytes);
+    this.add(value);
+  }
+
+  /** Starts the key of a skipped map, which is only hashed; true if its header is all of it. */
+  startHashed(value: Value): boolean {
+    const { header, offsetBytes } = value, { type } = header;
+    const isContainer = type === Type.Array || type === Type.Map;
+    if (isContainer) throw unexpected("a map key", "a scalar", offsetBytes);
+    if (type === Type.Never) throw neverUsed(offsetBytes);
+    this.#hash.start(type);
+    if (type === Type.Ext) this.update(Uint8Array.of(header.extType), 0, 1);
+    if (type === Type.Str || type === Type.Bin || type === Type.Ext) return false;
+    const scalar = header.canonicalScalar();
+    this.update(scalar, 0, scalar.length);
+    return true;
+  }
+
+  /** Hashes the next bytes of that key. */
+  update(source: Uint8Array, at: number, end: number): void {
+    this.#hash.update(source, at, end);
+  }
+
+  /** Adds that key. */
+  add(value: Value): void {
+    this.#containers.addKey(this.#hash, value.offsetBytes);
+  }
+
+  /** Value and seed of the hash. */
+  save(): number[] {
+    return this.#hash.save();
+  }
+}

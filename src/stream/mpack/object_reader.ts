@@ -1,0 +1,168 @@
+/**
+ * The elements of `objects`: an id and the place of a content each.
+ *
+ * @module
+ */
+
+import type { MpackLimits } from "../limits.ts";
+import { CommonObject } from "./common_object.ts";
+import { Body } from "./grammar.ts";
+import { KeptBytes } from "./kept_bytes.ts";
+import { idText, isIdAt, PREFIXED_ID_BYTES } from "./object_id.ts";
+import { badContent, exceeded, noContent, noId, unexpected } from "./refusals.ts";
+import type { RowColumns } from "./row_columns.ts";
+import { Type } from "./token.ts";
+import type { DecoderState, MpackHandler, ObjectState } from "./types.ts";
+import type { Value } from "./value.ts";
+
+/** What an object reader works with. */
+export interface ObjectReaderOptions {
+  /** The limits on a pack. */
+  readonly limits: MpackLimits;
+  /** Is told of objects. */
+  readonly handler: MpackHandler;
+  /** Where objects are counted. */
+  readonly counts: { objects: number };
+  /** Where they go. */
+  readonly rows: RowColumns;
+  /** A saved decoder, to go on from. */
+  readonly state?: DecoderState;
+}
+
+/** Reads objects, value by value or, where they have the common layout, as a whole. */
+export class ObjectReader {
+  readonly #limits: MpackLimits;
+  readonly #handler: MpackHandler;
+  /** Whether the handler wants to know of objects. */
+  readonly #isHeard: boolean;
+  readonly #counts: { objects: number };
+  readonly #rows: RowColumns;
+  readonly #common = new CommonObject();
+
+  // The object being read.
+  readonly #id = new KeptBytes(PREFIXED_ID_BYTES);
+  #offsetBytes = 0;
+  #contentOffset = -1;
+  #contentBytes = 0;
+
+  /** Starts with no object, or with the one in which the state was saved. */
+  constructor({ limits, handler, counts, rows, state }: ObjectReaderOptions) {
+    this.#limits = limits;
+    this.#handler = handler;
+    this.#isHeard = (handler.contentStart ?? handler.contentBytes ?? handler.object) !== undefined;
+    this.#counts = counts;
+    this.#rows = rows;
+    if (!state) return;
+    this.#id.load(state.kept.id);
+    this.#offsetBytes = state.object.offsetBytes;
+    this.#contentOffset = state.object.contentOffset;
+    this.#contentBytes = state.object.contentBytes;
+  }
+
+  /** An object begins. */
+  begin(value: Value): void {
+    const { offsetBytes } = value, number = this.#counts.objects + 1;
+    if (value.header.type !== Type.Map) {
+      throw unexpected('an element of "objects"', "a map", offsetBytes);
+    }
+    if (number > this.#limits.maxObjects) {
+      throw exceeded(this.#limits, "maxObjects", number, offsetBytes);
+    }
+    this.#id.sizeBytes = 0;
+    this.#offsetBytes = offsetBytes;
+    this.#contentOffset = -1;
+  }
+
+  /** The value kept is its id. */
+  takeId(value: Value): void {
+    value.checkKeptId();
+    this.#keepId(value.kept.bytes, 0, value.kept.sizeBytes);
+  }
+
+  /** The value whose header was read is its content. */
+  startContent(value: Value): void {
+    const { type, length } = value.header;
+    if (type !== Type.Bin) throw badContent(value.offsetBytes);
+    if (length > this.#limits.maxContentBytes) {
+      throw exceeded(this.#limits, "maxContentBytes", length, value.offsetBytes);
+    }
+    this.#startContent(value, value.endBytes, length);
+  }
+
+  /** The next bytes of its content are those of `chunk` from `at` to `end`. */
+  contentBytes(chunk: Uint8Array, at: number, end: number): void {
+    this.#handler.contentBytes?.(chunk.subarray(at, end));
+  }
+
+  /** It has all its values. */
+  end(): void {
+    const id = this.#id, contentOffset = this.#contentOffset, contentBytes = this.#contentBytes;
+    if (id.sizeBytes === 0) throw noId(this.#offsetBytes);
+    if (contentOffset < 0) throw noContent(this.#offsetBytes);
+    this.#counts.objects++;
+    this.#rows.push(id.bytes, 0, id.sizeBytes, contentOffset, contentBytes);
+    this.#handler.object?.(idText(id.view()), contentOffset, contentBytes);
+  }
+
+  /**
+   * Reads up to `most` objects of the common layout from `at` in `chunk`, whose first byte is at
+   * `base` in the pack. Returns where it stopped: if the chunk cuts a content, at its first byte
+   * with that body started. Whatever is unusual is left to the way by single values, which also
+   * knows what to say of it.
+   */
+  readWhole(value: Value, chunk: Uint8Array, at: number, base: number, most: number): number {
+    const common = this.#common, counts = this.#counts;
+    const { maxObjects, maxContentBytes } = this.#limits;
+    const last = Math.min(counts.objects + most, maxObjects);
+    while (counts.objects < last && common.match(chunk, at)) {
+      const { idAt, idBytes, contentAt, contentBytes } = common, contentOffset = base + contentAt;
+      if (contentBytes > maxContentBytes || !isIdAt(chunk, idAt, idBytes)) break;
+      if (contentBytes > chunk.length - contentAt) {
+        this.#keepId(chunk, idAt, idAt + idBytes);
+        this.#startContent(value, contentOffset, contentBytes);
+        return contentAt;
+      }
+      this.#rows.push(chunk, idAt, idBytes, contentOffset, contentBytes);
+      counts.objects++;
+      at = contentAt + contentBytes;
+      if (this.#isHeard) this.#announce(chunk, contentOffset);
+    }
+    return at;
+  }
+
+  /** The object being read as a record. */
+  save(): Omit<ObjectState, "field"> & { readonly id: string } {
+    return {
+      offsetBytes: this.#offsetBytes,
+      idBytes: this.#id.sizeBytes,
+      contentOffset: this.#contentOffset,
+      contentBytes: this.#contentBytes,
+      id: this.#id.save(),
+    };
+  }
+
+  /** Tells the handler of the common object just met. */
+  #announce(chunk: Uint8Array, contentOffset: number): void {
+    const handler = this.#handler, { idAt, idBytes, contentAt, contentBytes } = this.#common;
+    const id = idText(chunk.subarray(idAt, idAt + idBytes));
+    handler.contentStart?.(contentBytes, contentOffset, id);
+    if (contentBytes > 0) this.contentBytes(chunk, contentAt, contentAt + contentBytes);
+    handler.object?.(id, contentOffset, contentBytes);
+  }
+
+  #keepId(source: Uint8Array, at: number, end: number): void {
+    this.#id.sizeBytes = 0;
+    this.#id.push(source, at, end);
+  }
+
+  #startContent(value: Value, contentOffset: number, contentBytes: number): void {
+    this.#contentOffset = contentOffset;
+    this.#contentBytes = contentBytes;
+    this.#handler.contentStart?.(contentBytes, contentOffset, this.#idSoFar());
+    value.startBody(Body.Content, contentBytes);
+  }
+
+  #idSoFar(): string | undefined {
+    return this.#id.sizeBytes === 0 ? undefined : idText(this.#id.view());
+  }
+}

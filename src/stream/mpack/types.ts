@@ -1,0 +1,145 @@
+/**
+ * What the decoder gives and takes: rows, counts, hooks and its saved state.
+ *
+ * @module
+ */
+
+import type { Body, Field, In } from "./grammar.ts";
+
+/** Objects found, as columns: row `i` is `objectIds[i]`, `contentOffsets[i]`, `sizesBytes[i]`. */
+export interface ObjectRows {
+  /** Ids as the pack has them: `sha256:` and 64 hex digits, or the digits alone. */
+  readonly objectIds: string[];
+  /** First byte of each content, counted from the start of the pack. */
+  readonly contentOffsets: number[];
+  /** Length of each content in bytes. */
+  readonly sizesBytes: number[];
+}
+
+/** What a pack held. */
+export interface MpackCounts {
+  /** Commits seen so far. */
+  readonly commits: number;
+  /** Snapshots seen so far. */
+  readonly snapshots: number;
+  /** Objects seen so far, duplicates included. */
+  readonly objects: number;
+  /** Tags seen so far. */
+  readonly tags: number;
+}
+
+/** One value of the top map. */
+export interface SectionSpan {
+  /** The key. */
+  readonly name: string;
+  /** First byte of the value's header. */
+  readonly offsetBytes: number;
+  /** Length of the whole value in bytes; 0 while it is open. */
+  sizeBytes: number;
+}
+
+/** Hooks for readers that need more than locations. Views are valid during the call only. */
+export interface MpackHandler {
+  /** A content begins; `objectId` is undefined where the id follows the content. */
+  contentStart?(sizeBytes: number, contentOffset: number, objectId: string | undefined): void;
+  /** The next bytes of that content. */
+  contentBytes?(bytes: Uint8Array): void;
+  /** The object is complete. */
+  object?(objectId: string, contentOffset: number, sizeBytes: number): void;
+  /** A snapshot's manifest names an object; asking for this makes manifests be checked. */
+  manifestId?(objectId: string): void;
+}
+
+/** The value being read. */
+export interface ValueState {
+  /** First byte of its header. */
+  offsetBytes: number;
+  /** What its body is for. */
+  body: Body;
+  /** Bytes of its body still to come. */
+  bodyLeft: number;
+  /** Bytes of its header kept, because the chunk ended inside. */
+  headerBytes: number;
+  /** Bytes of its body kept. */
+  capturedBytes: number;
+}
+
+/** The object, or snapshot, being read. */
+export interface ObjectState {
+  /** What its next value is. */
+  field: Field;
+  /** First byte of its map. */
+  offsetBytes: number;
+  /** Length of its id in bytes; 0 until that came. */
+  idBytes: number;
+  /** First byte of its content; -1 until that came. */
+  contentOffset: number;
+  /** Length of its content in bytes. */
+  contentBytes: number;
+}
+
+/** The open containers, outermost first. */
+export interface ContainersState {
+  /** What each one is. */
+  readonly kinds: In[];
+  /** Values still to come in each one, keys included. */
+  readonly left: number[];
+  /** The hashes of the keys of each one. */
+  readonly keys: number[][];
+  /** How many were open at once. */
+  readonly deepest: number;
+}
+
+/** The order of the ids so far. */
+export interface OrderState {
+  /** The last id. */
+  readonly lastId: string;
+  /** Whether each one was greater than the one before. */
+  readonly sortedUnique: boolean;
+}
+
+/** A decoder at rest between two chunks, as JSON. */
+export interface DecoderState {
+  /** Layout of this record; another one is not loaded. */
+  readonly version: number;
+  /** Bytes decoded. */
+  readonly offsetBytes: number;
+  /** Whether the document is whole. */
+  readonly isWhole: boolean;
+  /** The section being read. */
+  readonly section: string;
+  /** Skipped values so far. */
+  readonly nodes: number;
+  /** What was found so far. */
+  readonly counts: MpackCounts;
+  /** The sections so far. */
+  readonly sections: SectionSpan[];
+  /**
+   * The open containers.
+   *
+   * @ignore
+   */
+  readonly containers: ContainersState;
+  /**
+   * The value being read.
+   *
+   * @ignore
+   */
+  readonly value: ValueState;
+  /**
+   * The object being read.
+   *
+   * @ignore
+   */
+  readonly object: ObjectState;
+  /**
+   * The order of the ids.
+   *
+   * @ignore
+   */
+  readonly order: OrderState;
+  /** Seed and value of the key hash. */
+  readonly hash: number[];
+  /** Bytes kept of a header, of a key or id, and the object's id; hex. */
+  readonly kept: { readonly header: string; readonly captured: string; readonly id: string };
+}

@@ -1,0 +1,116 @@
+/**
+ * Chunks in, headers and bodies out: the one place that knows where chunks are cut.
+ *
+ * @module
+ */
+
+import type { Document } from "./document.ts";
+import { Body, In } from "./grammar.ts";
+import { KeptBytes } from "./kept_bytes.ts";
+import { trailing } from "./refusals.ts";
+import { headerBytes, MAX_HEADER_BYTES } from "./token.ts";
+import type { DecoderState } from "./types.ts";
+import { Value } from "./value.ts";
+
+/** Reads a document's values from chunks cut anywhere. */
+export class ValueReader {
+  /** Bytes read so far. */
+  offsetBytes = 0;
+  readonly #document: Document;
+  readonly #value: Value;
+  /** What there is of a header whose end the chunk did not hold. */
+  readonly #header = new KeptBytes(MAX_HEADER_BYTES);
+
+  /** Starts at the first byte of the pack, or where the state was saved. */
+  constructor(document: Document, options: { maxKeyBytes: number; state?: DecoderState }) {
+    const { maxKeyBytes, state } = options;
+    this.#document = document;
+    this.#value = new Value(maxKeyBytes);
+    if (!state) return;
+    this.offsetBytes = state.offsetBytes;
+    this.#header.load(state.kept.header);
+    this.#value.load(state);
+  }
+
+  /** Reads the next chunk, which is not kept. */
+  read(chunk: Uint8Array): void {
+    const document = this.#document, { containers } = document, value = this.#value;
+    const base = this.offsetBytes, end = chunk.length;
+    let at = this.#header.sizeBytes > 0 ? this.#finishHeader(chunk) : 0;
+    while (at < end) {
+      if (value.bodyLeft > 0) {
+        at = this.#readBody(chunk, at);
+        continue;
+      }
+      if (containers.isWhole) throw trailing(base + at);
+      if (containers.kind === In.Objects) {
+        const begin = at;
+        at = document.wholeObjects(value, chunk, at, base);
+        if (at > begin) continue;
+      }
+      at = this.#readHeader(chunk, at);
+    }
+    this.offsetBytes = base + end;
+  }
+
+  /** The value being read as a record, and the bytes kept of it. */
+  save(): Pick<DecoderState, "offsetBytes" | "value"> & { header: string; captured: string } {
+    const { offsetBytes, body, bodyLeft, kept } = this.#value, header = this.#header;
+    return {
+      offsetBytes: this.offsetBytes,
+      value: {
+        offsetBytes,
+        body,
+        bodyLeft,
+        headerBytes: header.sizeBytes,
+        capturedBytes: kept.sizeBytes,
+      },
+      header: header.save(),
+      captured: kept.save(),
+    };
+  }
+
+  /** Reads the header at `at`, or keeps what the chunk has of it; returns where it ends. */
+  #readHeader(chunk: Uint8Array, at: number): number {
+    const end = at + headerBytes(chunk[at]);
+    if (end > chunk.length) {
+      this.#header.push(chunk, at, chunk.length);
+      return chunk.length;
+    }
+    this.#value.header.read(chunk, at);
+    this.#headerEnds(this.offsetBytes + end);
+    return end;
+  }
+
+  /** Completes a header that the last chunk cut; returns where the chunk goes on. */
+  #finishHeader(chunk: Uint8Array): number {
+    const header = this.#header, needed = headerBytes(header.bytes[0]);
+    const end = Math.min(needed - header.sizeBytes, chunk.length);
+    header.push(chunk, 0, end);
+    if (header.sizeBytes < needed) return end;
+    header.sizeBytes = 0;
+    this.#value.header.read(header.bytes, 0);
+    this.#headerEnds(this.offsetBytes + end);
+    return end;
+  }
+
+  #headerEnds(endBytes: number): void {
+    const document = this.#document, value = this.#value;
+    value.offsetBytes = endBytes - value.header.headerBytes;
+    value.endBytes = endBytes;
+    document.header(value);
+    // A body without bytes ends at once: there may be no chunk after this one.
+    if (value.body !== Body.None && value.bodyLeft === 0) document.bodyEnds(value);
+  }
+
+  /** Reads as much of the body as there is; returns where that ends. */
+  #readBody(chunk: Uint8Array, at: number): number {
+    const document = this.#document, value = this.#value;
+    const end = Math.min(at + value.bodyLeft, chunk.length);
+    document.bodyBytes(value, chunk, at, end);
+    value.bodyLeft -= end - at;
+    value.endBytes = this.offsetBytes + end;
+    if (value.bodyLeft === 0) document.bodyEnds(value);
+    return end;
+  }
+}

@@ -1,0 +1,164 @@
+/**
+ * The mpack grammar over a stream of bytes: chunks in, object locations out.
+ *
+ * The decoder is synchronous and never holds a content: of a whole pack it keeps the stack of open
+ * containers, at most one key or id, and the hashes of the keys of open maps. Where the chunks are
+ * cut makes no difference to what it finds. docs/format.md has the rules it enforces; each rule's
+ * error names the first byte of the value that broke it.
+ *
+ * In mpack/: `value_reader.ts` makes headers and bodies of chunks, `document.ts` knows what each of
+ * them may be, `object_reader.ts` makes rows of objects.
+ *
+ * @see {@link https://github.com/msgpack/msgpack/blob/master/spec.md | MessagePack specification}
+ * @module
+ */
+
+import { DEFAULT_LIMITS, type MpackLimits } from "./limits.ts";
+import { Contents } from "./mpack/contents.ts";
+import { Document } from "./mpack/document.ts";
+import { ObjectReader } from "./mpack/object_reader.ts";
+import { exceeded, truncated } from "./mpack/refusals.ts";
+import { RowColumns } from "./mpack/row_columns.ts";
+import type {
+  DecoderState,
+  MpackCounts,
+  MpackHandler,
+  ObjectRows,
+  SectionSpan,
+} from "./mpack/types.ts";
+import { ValueReader } from "./mpack/value_reader.ts";
+
+export { isObjectId } from "./mpack/object_id.ts";
+export type {
+  DecoderState,
+  MpackCounts,
+  MpackHandler,
+  ObjectRows,
+  SectionSpan,
+} from "./mpack/types.ts";
+
+const STATE_VERSION = 2;
+/** A checkpoint is worth having while it is small: 8,192 open keys are about 160 KB of JSON. */
+const MAX_SAVED_KEYS = 8192;
+
+/** Turns the bytes of one mpack into object locations. One instance decodes one pack. */
+export class MpackDecoder {
+  readonly #limits: MpackLimits;
+  readonly #contents: Contents;
+  readonly #rows: RowColumns;
+  readonly #objects: ObjectReader;
+  readonly #document: Document;
+  readonly #values: ValueReader;
+
+  /**
+   * Starts a decoder, or takes one up where `save()` left it.
+   *
+   * @param options.rows Whether `take()` is going to be called. Default true.
+   * @throws {RangeError} If `state` was saved by another version.
+   */
+  constructor(
+    options: {
+      limits?: Partial<MpackLimits>;
+      handler?: MpackHandler;
+      rows?: boolean;
+      state?: DecoderState;
+    } = {},
+  ) {
+    const { handler = {}, rows = true, state } = options;
+    if (state && state.version !== STATE_VERSION) {
+      throw new RangeError(
+        `Cannot load a decoder state of version ${state.version}: this is version ${STATE_VERSION}`,
+      );
+    }
+    const limits = this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const contents = this.#contents = new Contents(state);
+    this.#rows = new RowColumns({ isKept: rows, state: state?.order });
+    const objects = this.#objects = new ObjectReader({
+      limits,
+      handler,
+      counts: contents.counts,
+      rows: this.#rows,
+      state,
+    });
+    this.#document = new Document({ limits, handler, contents, objects, state });
+    this.#values = new ValueReader(this.#document, { maxKeyBytes: limits.maxKeyBytes, state });
+  }
+
+  /** Bytes decoded so far: the offset in the pack of the next chunk's first byte. */
+  get offsetBytes(): number {
+    return this.#values.offsetBytes;
+  }
+
+  /** What was found so far. */
+  get counts(): MpackCounts {
+    return this.#contents.counts;
+  }
+
+  /** The top map's values in the order they came. */
+  get sections(): readonly SectionSpan[] {
+    return this.#contents.sections;
+  }
+
+  /** The deepest nesting met, the top map being 1. */
+  get deepest(): number {
+    return this.#document.containers.deepest;
+  }
+
+  /** Whether each id so far was greater than the one before it: then none came twice. */
+  get sortedUnique(): boolean {
+    return this.#rows.sortedUnique;
+  }
+
+  /** How many objects `take()` would return. */
+  get rowsReady(): number {
+    return this.#rows.length;
+  }
+
+  /** The objects completed since the last call. */
+  take(): ObjectRows {
+    return this.#rows.take();
+  }
+
+  /**
+   * Decodes the next bytes of the pack. `chunk` is not kept.
+   *
+   * @throws {PackError} At the first byte that breaks a rule; the decoder is of no use after it.
+   */
+  write(chunk: Uint8Array): void {
+    const { maxPackBytes } = this.#limits;
+    const room = maxPackBytes - this.offsetBytes;
+    if (chunk.length <= room) return this.#values.read(chunk);
+    // What is wrong before the limit is blamed first, however the chunks are cut.
+    this.#values.read(chunk.subarray(0, room));
+    throw exceeded(this.#limits, "maxPackBytes", maxPackBytes + 1, maxPackBytes);
+  }
+
+  /**
+   * Says that the pack ends here.
+   *
+   * @throws {PackError} `truncated` unless the document is whole.
+   */
+  end(): void {
+    if (!this.#document.containers.isWhole) throw truncated(this.offsetBytes);
+  }
+
+  /**
+   * The decoder's state between two chunks, without the rows not yet taken; undefined inside a map
+   * with so many keys that the record would be large (later chunks will do).
+   */
+  save(): DecoderState | undefined {
+    if (this.#document.containers.openKeys > MAX_SAVED_KEYS) return undefined;
+    const { header, captured, ...values } = this.#values.save();
+    const { field, ...document } = this.#document.save();
+    const { id, ...object } = this.#objects.save();
+    return {
+      version: STATE_VERSION,
+      ...values,
+      ...document,
+      ...this.#contents.save(),
+      object: { ...object, field },
+      order: this.#rows.save(),
+      kept: { header, captured, id },
+    };
+  }
+}
