@@ -1,0 +1,121 @@
+/**
+ * An HTTP answer whose every wait has a deadline.
+ *
+ * @module
+ */
+import { faultOfNetwork, S3Fault } from "./s3_fault.ts";
+
+/** The longest document (an error, a page of a listing) that is taken in whole. */
+const MAX_TEXT_BYTES = 16 * 1024 * 1024;
+
+/** What one read of a body takes in. */
+const CHUNK_BYTES = 64 * 1024;
+
+/** Ends one request: by the caller's signal, or by its own clock. */
+export class RequestEnd {
+  readonly #controller = new AbortController();
+  readonly #caller?: AbortSignal;
+  readonly #onAbort = () => this.#controller.abort(this.#caller?.reason);
+
+  /** Follows `caller` until {@link RequestEnd.release}. */
+  constructor(caller?: AbortSignal) {
+    this.#caller = caller;
+    if (caller?.aborted) this.#onAbort();
+    else caller?.addEventListener("abort", this.#onAbort, { once: true });
+  }
+
+  /** What fetch listens to. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Waits for `promise`; ends the request with a passing fault after `waitMs`. */
+  async within<T>(waitMs: number, what: string, promise: () => Promise<T>): Promise<T> {
+    const { signal } = this.#controller;
+    const timer = setTimeout(() => {
+      const message = `${what} for ${waitMs} ms`;
+      this.#controller.abort(new S3Fault(message, { isPassing: true }));
+    }, waitMs);
+    try {
+      return await promise();
+    } catch (error) {
+      throw signal.aborted ? signal.reason : faultOfNetwork(error);
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  /** Stops following the caller. */
+  release(): void {
+    this.#caller?.removeEventListener("abort", this.#onAbort);
+  }
+}
+
+/** An answer with its body still to come. Read it to the end, or discard it. */
+export class S3Answer {
+  /** The HTTP status. */
+  readonly status: number;
+  /** The HTTP headers. */
+  readonly headers: Headers;
+  readonly #reader?: ReadableStreamBYOBReader;
+  readonly #end: RequestEnd;
+  readonly #idleTimeoutMs: number;
+  #buffer?: Uint8Array<ArrayBuffer>;
+
+  /** Takes over the body and `end`. */
+  constructor(response: Response, end: RequestEnd, idleTimeoutMs: number) {
+    this.status = response.status;
+    this.headers = response.headers;
+    this.#reader = response.body?.getReader({ mode: "byob" });
+    this.#end = end;
+    this.#idleTimeoutMs = idleTimeoutMs;
+    if (this.#reader === undefined) end.release();
+  }
+
+  /**
+   * The next bytes as they came, or undefined at the end. They stand in the one buffer that the next
+   * call fills again: a buffer for each chunk was 30 MB of garbage at any time.
+   */
+  async nextChunk(): Promise<Uint8Array | undefined> {
+    const reader = this.#reader;
+    if (reader === undefined) return undefined;
+    const buffer = this.#buffer ?? new Uint8Array(CHUNK_BYTES);
+    const { done, value } = await this.#end.within(
+      this.#idleTimeoutMs,
+      "no byte of the body came",
+      () => reader.read(buffer),
+    );
+    if (done || value === undefined) {
+      this.#end.release();
+      return undefined;
+    }
+    // The stream took the buffer and hands it back under another view.
+    this.#buffer = new Uint8Array(value.buffer);
+    return value;
+  }
+
+  /** The whole body as text. */
+  async text(): Promise<string> {
+    const decoder = new TextDecoder();
+    let text = "";
+    let sizeBytes = 0;
+    while (true) {
+      const chunk = await this.nextChunk();
+      if (chunk === undefined) return text + decoder.decode();
+      sizeBytes += chunk.length;
+      if (sizeBytes > MAX_TEXT_BYTES) {
+        await this.discard();
+        const message = `the store sent a document of more than ${MAX_TEXT_BYTES} bytes`;
+        throw new S3Fault(message, { isPassing: false });
+      }
+      text += decoder.decode(chunk, { stream: true });
+    }
+  }
+
+  /** Lets go of the connection. */
+  async discard(): Promise<void> {
+    this.#end.release();
+    // A broken body rejects its own cancelling.
+    await this.#reader?.cancel().catch(() => {});
+  }
+}

@@ -1,0 +1,137 @@
+/**
+ * Signed requests to one bucket: one try each, every wait bounded.
+ *
+ * @module
+ */
+import { sleepMs } from "./abortable.ts";
+import type { Presigned } from "./blob_store.ts";
+import { DEFAULT_PATIENCE } from "./patience.ts";
+import { RequestEnd, S3Answer } from "./s3_answer.ts";
+import { Backoff, type RetryOptions } from "./s3_backoff.ts";
+import { faultOfAnswer, S3Fault, toStoreError } from "./s3_fault.ts";
+import { type S3Identity, S3Signer, type Signable } from "./s3_sign.ts";
+import { untraced } from "./untraced.ts";
+
+/** A body may take this much longer to send than an answer to come: 64 KiB/s is the slowest. */
+const SLOWEST_UPLOAD_BYTES_PER_MS = 64;
+
+/** Where a bucket is, who asks, and how patiently. */
+export interface S3ClientOptions extends RetryOptions, S3Identity {
+  /** The longest silence of the store, in milliseconds, 1 or more. Default 30,000. */
+  readonly idleTimeoutMs?: number;
+  /** Sends requests; to be replaced in tests. */
+  readonly fetch?: typeof fetch;
+}
+
+/** One request. */
+export interface S3Request {
+  /** The HTTP method. */
+  readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
+  /** The object, or nothing for the bucket itself. */
+  readonly objectKey?: string;
+  /** The query. */
+  readonly query?: Record<string, string>;
+  /** Headers, which are not signed. */
+  readonly headers?: Record<string, string>;
+  /** The body, whole: it is sent with its length. */
+  readonly body?: Uint8Array<ArrayBuffer>;
+  /** The longest wait for the answer's headers, in milliseconds. Default: the idle timeout. */
+  readonly answerWithinMs?: number;
+  /** Ends the request and the reading of its body. */
+  readonly signal?: AbortSignal;
+}
+
+/** Sends requests to one bucket. Holds no connection of its own. */
+export class S3Client {
+  /** The bucket as a URL without secrets. */
+  readonly url: string;
+  /** The longest silence of the store, in milliseconds. */
+  readonly idleTimeoutMs: number;
+  readonly #options: S3ClientOptions;
+  readonly #signer: S3Signer;
+
+  /** Builds the client; sends nothing. `url` is how errors name the store. */
+  constructor(url: string, options: S3ClientOptions) {
+    this.url = url;
+    this.idleTimeoutMs = options.idleTimeoutMs ?? DEFAULT_PATIENCE.idleTimeoutMs;
+    this.#options = options;
+    this.#signer = new S3Signer(url, options);
+  }
+
+  /** A counter of failures for one deed of a caller. */
+  backoff(deed: { action: string; key: string }, signal?: AbortSignal): Backoff {
+    const { sleep = sleepMs, random = Math.random, region } = this.#options;
+    const {
+      retries = DEFAULT_PATIENCE.retries,
+      retryBaseMs = DEFAULT_PATIENCE.retryBaseMs,
+      retryCapMs = DEFAULT_PATIENCE.retryCapMs,
+    } = this.#options;
+    return new Backoff(
+      { retries, retryBaseMs, retryCapMs, sleep, random },
+      (error, tries) => toStoreError(error, { ...deed, storeUrl: this.url, region }, tries),
+      signal,
+    );
+  }
+
+  /**
+   * Sends one request.
+   *
+   * @throws {S3Fault} If there is no answer, or it is not a success.
+   */
+  async send(request: S3Request): Promise<S3Answer> {
+    const { method, signal, body, answerWithinMs = this.idleTimeoutMs } = request;
+    signal?.throwIfAborted();
+    const { objectKey = "", query } = request;
+    const url = await this.#signer.sign({ method, objectKey, query });
+    // fetch would ask for gzip otherwise, and offsets would be wrong.
+    const headers = { ...request.headers, "accept-encoding": "identity" };
+    const end = new RequestEnd(signal);
+    const uploadMs = Math.ceil((body?.length ?? 0) / SLOWEST_UPLOAD_BYTES_PER_MS);
+    const send = this.#options.fetch ?? fetch;
+    let response: Response;
+    try {
+      response = await end.within(answerWithinMs + uploadMs, "the store did not answer", () =>
+        // Redirects would carry the signature to another host.
+        // The signature stands in the URL, which is nobody else's to see.
+        untraced(() =>
+          send(url, { method, headers, body, redirect: "manual", signal: end.signal })
+        ));
+    } catch (error) {
+      end.release();
+      throw error;
+    }
+    const answer = new S3Answer(response, end, this.idleTimeoutMs);
+    if (response.ok) return answer;
+    const fault = faultOfAnswer(answer.status, answer.headers, await answer.text());
+    throw fault.status === 404 ? await this.#explain404(request, fault) : fault;
+  }
+
+  /** A URL that lets its holder send one request with exactly these headers. */
+  async presign(
+    request: Signable & { headers: Record<string, string>; expiresSeconds: number },
+  ): Promise<Presigned> {
+    const date = new Date();
+    const { headers, expiresSeconds } = request;
+    return {
+      url: await this.#signer.sign({ ...request, date }),
+      headers,
+      expiresAt: new Date(date.getTime() + expiresSeconds * 1000),
+    };
+  }
+
+  /** HEAD has no body to tell a missing bucket from a missing object, nor have some proxies. */
+  async #explain404(request: S3Request, fault: S3Fault): Promise<S3Fault> {
+    if (fault.s3Code?.startsWith("NoSuch")) return fault;
+    let s3Code = "NoSuchKey";
+    if (request.objectKey === undefined) s3Code = "NoSuchBucket";
+    else {
+      try {
+        await (await this.send({ method: "HEAD", signal: request.signal })).discard();
+      } catch (error) {
+        if (!(error instanceof S3Fault) || error.isPassing) throw error;
+        if (error.s3Code === "NoSuchBucket") s3Code = error.s3Code;
+      }
+    }
+    return new S3Fault(fault.message, { isPassing: false, status: 404, s3Code, cause: fault });
+  }
+}
