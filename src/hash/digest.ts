@@ -1,0 +1,17 @@
+/**
+ * SHA-256 of small things that are at hand: keys, tokens, request bodies.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+
+/** The SHA-256 of a text (as UTF-8) or of bytes. */
+export function sha256(input: string | Uint8Array): Uint8Array {
+  return new Uint8Array(createHash("sha256").update(input).digest());
+}
+
+/** The same as 64 lower-case hex digits. */
+export function sha256Hex(input: string | Uint8Array): string {
+  return createHash("sha256").update(input).digest("hex");
+}

@@ -1,0 +1,70 @@
+/**
+ * SHA-256 of a stream, in buffers that go round.
+ *
+ * The hasher owns the buffers: a caller borrows one, fills it, and gives it back to be hashed. How
+ * many there are is the pipeline's whole appetite for memory, and running out of them is its
+ * backpressure. With the Worker, a buffer's memory is transferred there and back, never copied.
+ *
+ * @module
+ */
+
+import { openInline } from "./inline.ts";
+import { openWorker } from "./worker_client.ts";
+
+/** Which implementation hashes. */
+export type HashEngine = "wasm" | "native";
+
+/** A running SHA-256. Close it, or use `using`. */
+export interface Sha256 extends Disposable {
+  /** Bytes handed in so far by this instance (not those before a loaded state). */
+  readonly bytesHashed: number;
+  /**
+   * A free buffer to fill; waits until there is one.
+   *
+   * @throws {Error} If the hasher has failed.
+   */
+  borrow(): Promise<Uint8Array<ArrayBuffer>>;
+  /** Hashes the first `sizeBytes` of a borrowed buffer, which must not be touched any more. */
+  update(buffer: Uint8Array<ArrayBuffer>, sizeBytes: number): void;
+  /**
+   * The state after all bytes handed in so far; undefined where the engine cannot give it.
+   * As secret as the bytes that went in.
+   */
+  save(): Promise<Uint8Array | undefined>;
+  /** The digest of everything handed in, as 64 lower-case hex digits. Ends the hasher. */
+  digest(): Promise<string>;
+}
+
+/** How to open a hasher. */
+export interface Sha256Options {
+  /** Default `wasm`: portable, and its state can be saved. `native` is faster and cannot. */
+  readonly engine?: HashEngine;
+  /** Length of each buffer in bytes. Default 262,144. */
+  readonly bufferBytes?: number;
+  /** How many buffers there are. Default 8. */
+  readonly buffers?: number;
+  /** Whether to hash in a Worker beside the caller. Default true. */
+  readonly worker?: boolean;
+  /** What `save()` gave earlier, to go on from there. */
+  readonly state?: Uint8Array;
+}
+
+/** Length of one buffer in bytes. */
+export const BUFFER_BYTES = 256 * 1024;
+/** Two megabytes in flight: reading, decoding, hashing, and some slack for uneven stores. */
+export const BUFFERS = 8;
+
+/**
+ * Opens a SHA-256.
+ *
+ * @throws {RangeError} If `state` is not one that this build saved, or the engine cannot load any.
+ */
+export function openSha256(options: Sha256Options = {}): Promise<Sha256> {
+  const { engine = "wasm", worker = true, state } = options;
+  const { bufferBytes = BUFFER_BYTES, buffers = BUFFERS } = options;
+  if (engine === "native" && state) {
+    return Promise.reject(new RangeError("Cannot resume a hash: the native engine saves no state"));
+  }
+  const settings = { engine, bufferBytes, buffers, state };
+  return worker ? openWorker(settings) : openInline(settings);
+}
