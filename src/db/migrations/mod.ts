@@ -1,0 +1,29 @@
+import { createOrComplete } from "../table_shape.ts";
+import { tables } from "./0001_tables.ts";
+import { sql as queue } from "./0002_queue.ts";
+import { sql as staging } from "./0003_staging.ts";
+import { sql as damagedRefs } from "./0004_damaged_refs.ts";
+import { sql as guard } from "./0005_guard.ts";
+import { sql as upkeep } from "./0006_upkeep.ts";
+import { sql as repoQueue } from "./0007_repo_queue.ts";
+import { sql as identities } from "./0008_identities.ts";
+
+/** One step forward. A migration that was released is never changed, only followed. */
+export interface Migration {
+  /** Its file's name without the ending. */
+  readonly name: string;
+  /** Statements for the body of a PL/pgSQL block. */
+  readonly sql: string;
+}
+
+/** Every migration, oldest first. */
+export const migrations: readonly Migration[] = [
+  { name: "0001_tables", sql: tables.map(createOrComplete).join("\n") },
+  { name: "0002_queue", sql: queue },
+  { name: "0003_staging", sql: staging },
+  { name: "0004_damaged_refs", sql: damagedRefs },
+  { name: "0005_guard", sql: guard },
+  { name: "0006_upkeep", sql: upkeep },
+  { name: "0007_repo_queue", sql: repoQueue },
+  { name: "0008_identities", sql: identities },
+];
