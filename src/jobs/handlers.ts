@@ -1,0 +1,20 @@
+/**
+ * Which job types there are, and what does their work.
+ *
+ * @module
+ */
+
+import type { Handler } from "./attempt.ts";
+import { auditHandler, MPACK_AUDIT } from "./audit_handler.ts";
+import { indexHandler, type IndexParts, MPACK_INDEX } from "./index_handler.ts";
+
+/** A handler for each job type. Jobs of other types are left alone. */
+export type Handlers = Readonly<Record<string, Handler<object>>>;
+
+/** The handlers of mpackd's own job types. */
+export function mpackdHandlers(parts: IndexParts): Handlers {
+  return {
+    [MPACK_INDEX]: indexHandler(parts),
+    [MPACK_AUDIT]: auditHandler(parts),
+  };
+}

@@ -1,0 +1,58 @@
+import type { Database } from "../../db/database.ts";
+import { execute } from "../../db/execute.ts";
+import { type Lease, leaseLost } from "../../db/lease.ts";
+import type { JobStatus } from "./job.ts";
+
+/**
+ * Cancels a job that waits, or asks the worker of a running one to stop at its next batch.
+ *
+ * @returns The job's status afterwards: `cancelled`, `running` for one that was asked, another one
+ * if it had ended before, undefined if there is no such job.
+ */
+export async function cancel(database: Database, jobId: string): Promise<JobStatus | undefined> {
+  const [row] = await execute(
+    database,
+    database.sql<{ status: JobStatus }[]>`
+      with job as materialized (
+        select job_id, status from musehub_background_jobs where job_id = ${jobId} for update
+      ), dropped as (
+        delete from mpack_staged_objects s using job
+        where s.job_id = job.job_id and job.status = 'pending'
+      ), changed as (
+        update musehub_background_jobs j set
+          status = case when job.status = 'pending' then 'cancelled' else j.status end,
+          cancel_requested = true,
+          checkpoint = case when job.status = 'pending' then null else j.checkpoint end,
+          finished_at = case when job.status = 'pending' then now() end
+        from job where j.job_id = job.job_id and job.status in ('pending', 'running')
+        returning j.job_id, j.status
+      )
+      select coalesce(changed.status, job.status) as status
+      from job left join changed using (job_id)`,
+    { action: "cancel a job" },
+  );
+  return row?.status;
+}
+
+/**
+ * Ends a running job as cancelled; its staged rows go.
+ *
+ * @throws {LeaseLostError} If the job is another worker's now.
+ */
+export async function finishCancelled(database: Database, lease: Lease): Promise<void> {
+  const rows = await execute(
+    database,
+    database.sql`
+      with job as (
+        update musehub_background_jobs set
+          status = 'cancelled', finished_at = now(), lease_expires_at = null, checkpoint = null
+        where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint and status = 'running'
+        returning job_id
+      ), dropped as (
+        delete from mpack_staged_objects s using job where s.job_id = job.job_id
+      )
+      select job_id from job`,
+    { action: "end a cancelled job" },
+  );
+  if (rows.length === 0) throw leaseLost("end a cancelled job", lease);
+}

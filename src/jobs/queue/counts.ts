@@ -1,0 +1,37 @@
+import type { Database } from "../../db/database.ts";
+import { execute } from "../../db/execute.ts";
+import type { JobStatus } from "./job.ts";
+
+/** The queue at one moment. */
+export interface QueueCounts {
+  /** Jobs by status; every status is there. */
+  readonly byStatus: Readonly<Record<JobStatus, number>>;
+  /** Age of the oldest job that could be claimed now, in milliseconds; 0 if there is none. */
+  readonly oldestPendingMs: number;
+}
+
+/** Counts jobs by status, of the given types or of all. */
+export async function countJobs(
+  database: Database,
+  { jobTypes }: { readonly jobTypes?: readonly string[] } = {},
+): Promise<QueueCounts> {
+  const rows = await execute(
+    database,
+    database.sql<{ status: JobStatus; jobs: number; age: number | null }[]>`
+      select status, count(*) as jobs,
+        (1000 * extract(epoch from now() - min(created_at)
+          filter (where status = 'pending' and (run_at is null or run_at <= now()))))::float8 as age
+      from musehub_background_jobs
+      where ${jobTypes === undefined}::boolean or job_type = any(
+        string_to_array(${jobTypes?.join(",") ?? ""}::text, ','))
+      group by status`,
+    { action: "count jobs" },
+  );
+  const byStatus = { pending: 0, running: 0, done: 0, failed: 0, cancelled: 0 };
+  let oldestPendingMs = 0;
+  for (const { status, jobs, age } of rows) {
+    if (Object.hasOwn(byStatus, status)) byStatus[status] = jobs;
+    if (age !== null) oldestPendingMs = Math.max(0, age);
+  }
+  return { byStatus, oldestPendingMs };
+}

@@ -1,0 +1,72 @@
+import type { Database } from "../../db/database.ts";
+import { execute } from "../../db/execute.ts";
+import { type Lease, leaseLost } from "../../db/lease.ts";
+import { DEFAULT_MAX_ATTEMPTS, type JobFailure } from "./job.ts";
+
+/** What went wrong, and what to do about it. */
+export interface FailOptions {
+  /** Why the attempt ended. */
+  readonly error: JobFailure;
+  /** Whether to try again while attempts are left. */
+  readonly retry: boolean;
+  /** Longest wait before the second attempt, in milliseconds; doubles with each further one. */
+  readonly baseDelayMs: number;
+  /** Longest wait ever, in milliseconds. */
+  readonly maxDelayMs: number;
+}
+
+/** Where the job stands after a failure. */
+export interface Failed {
+  /** `pending` if it will be tried again. */
+  readonly status: "pending" | "failed";
+  /** When it may be claimed again, else null. */
+  readonly runAt: Date | null;
+}
+
+/**
+ * Ends an attempt that failed: back into the queue, or out of it for good.
+ *
+ * The wait is drawn evenly from nothing up to the doubled limit ("full jitter"), by the database's
+ * clock. Staged rows and checkpoint stay for the next attempt, and go with the last one.
+ *
+ * @throws {LeaseLostError} If the job is another worker's now; nothing was recorded.
+ * @see {@link https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ | jitter}
+ */
+export async function fail(
+  database: Database,
+  lease: Lease,
+  { error, retry, baseDelayMs, maxDelayMs }: FailOptions,
+): Promise<Failed> {
+  const { sql } = database;
+  const [row] = await execute(
+    database,
+    sql<Failed[]>`
+      with lease as materialized (
+        select job_id, ${retry}::boolean
+            and attempt < coalesce(max_attempts, ${DEFAULT_MAX_ATTEMPTS}::integer)
+            and not coalesce(cancel_requested, false) as again,
+          least(${maxDelayMs}::float8, ${baseDelayMs}::float8 * 2.0 ^ least(attempt - 1, 40))
+            * random() * interval '1 ms' as wait
+        from musehub_background_jobs
+        where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint and status = 'running'
+        for update
+      ), dropped as (
+        delete from mpack_staged_objects s using lease where s.job_id = lease.job_id and not again
+      )
+      update musehub_background_jobs j set
+        status = case when again then 'pending' else 'failed' end,
+        run_at = case when again then now() + wait end,
+        finished_at = case when again then null else now() end,
+        checkpoint = case when again then j.checkpoint end,
+        lease_expires_at = null,
+        last_error = (${
+      JSON.stringify(error)
+    }::text::jsonb || jsonb_build_object('at', now()))::json
+      from lease
+      where j.job_id = lease.job_id
+      returning j.status, j.run_at as "runAt"`,
+    { action: "record a failure" },
+  );
+  if (row === undefined) throw leaseLost("record a failure", lease);
+  return row;
+}
