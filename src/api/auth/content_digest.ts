@@ -1,0 +1,30 @@
+/**
+ * The `Content-Digest` field: what a body's bytes hash to, said before they come.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc9530 | RFC 9530}
+ * @module
+ */
+
+import { parseDictionary } from "structured-headers";
+
+const DIGEST_BYTES = 32;
+
+/** The field for a body with this SHA-256. */
+export function contentDigest(sha256: Uint8Array): string {
+  return `sha-256=:${sha256.toBase64()}:`;
+}
+
+/**
+ * The SHA-256 that a `Content-Digest` field declares, as hex.
+ *
+ * @returns Undefined if the field is malformed or holds no SHA-256.
+ */
+export function declaredSha256(field: string): string | undefined {
+  try {
+    const value = parseDictionary(field).get("sha-256")?.[0];
+    if (!(value instanceof ArrayBuffer) || value.byteLength !== DIGEST_BYTES) return undefined;
+    return new Uint8Array(value).toHex();
+  } catch {
+    return undefined;
+  }
+}

@@ -1,0 +1,168 @@
+/**
+ * Signing requests, and reading the signatures of requests.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc9421 | RFC 9421}
+ * @module
+ */
+
+import {
+  type InnerList,
+  isInnerList,
+  parseDictionary,
+  serializeDictionary,
+} from "structured-headers";
+import { signatureBase, SignatureError, type SignedMessage } from "./signature_base.ts";
+
+/** What every signature must cover; a body's `content-digest` besides. */
+export const REQUIRED_COMPONENTS = ["@method", "@authority", "@path", "@query"] as const;
+
+const PARAMETERS = new Set(["created", "expires", "nonce", "alg", "keyid", "tag"]);
+const LABEL = "sig";
+const NONCE_BYTES = 16;
+
+/** A signature as a request carries it; nothing of it is proved yet. */
+export interface ReadSignature {
+  /** Who says to have signed. */
+  readonly keyId: string;
+  /** The bytes. */
+  readonly signature: Uint8Array<ArrayBuffer>;
+  /** What they sign. */
+  readonly base: string;
+  /** The names of what they cover. */
+  readonly covers: ReadonlySet<string>;
+  /** When it was made, in seconds since 1970. */
+  readonly created: number;
+  /** When it ends, in seconds since 1970, if it says so. */
+  readonly expires?: number;
+}
+
+/**
+ * Reads the one signature of a message.
+ *
+ * @returns Undefined if the message has none.
+ * @throws {SignatureError} If there are several, or this one is malformed.
+ */
+export function readSignature(message: SignedMessage): ReadSignature | undefined {
+  const inputText = message.headers.get("signature-input");
+  const signatureText = message.headers.get("signature");
+  if (inputText === null && signatureText === null) return undefined;
+  if (inputText === null || signatureText === null) {
+    throw new SignatureError("Signature and Signature-Input have to come together");
+  }
+  const input = only(inputText, "Signature-Input"), value = only(signatureText, "Signature");
+  if (input.label !== value.label) throw new SignatureError("the two fields name two signatures");
+  if (!isInnerList(input.member)) throw new SignatureError("Signature-Input is no list");
+  const [bytes] = value.member;
+  if (!(bytes instanceof ArrayBuffer)) throw new SignatureError("Signature holds no bytes");
+  const base = signatureBase(message, input.member);
+  const [components, parameters] = input.member;
+  for (const name of parameters.keys()) {
+    if (!PARAMETERS.has(name)) throw new SignatureError(`the parameter "${name}" is unknown`);
+  }
+  const alg = parameters.get("alg") ?? "ed25519";
+  if (alg !== "ed25519") throw new SignatureError("its algorithm is not ed25519");
+  const keyId = parameters.get("keyid");
+  if (typeof keyId !== "string") throw new SignatureError("it has no keyid");
+  const created = parameters.get("created"), expires = parameters.get("expires");
+  if (!Number.isInteger(created)) throw new SignatureError("it has no creation time");
+  if (expires !== undefined && !Number.isInteger(expires)) {
+    throw new SignatureError("its expiry is no time");
+  }
+  return {
+    keyId,
+    signature: new Uint8Array(bytes),
+    base,
+    covers: new Set(components.map(([name]) => name as string)),
+    created: created as number,
+    ...(expires === undefined ? {} : { expires: expires as number }),
+  };
+}
+
+function only(text: string, field: string) {
+  let members: ReturnType<typeof parseDictionary>;
+  try {
+    members = parseDictionary(text);
+  } catch {
+    throw new SignatureError(`${field} is malformed`);
+  }
+  const [entry] = members;
+  if (members.size !== 1) {
+    throw new SignatureError(`${field} holds ${members.size} signatures, 1 is expected`);
+  }
+  return { label: entry[0], member: entry[1] };
+}
+
+/** How long signatures count. */
+export interface SignatureWindow {
+  /** The server's time in milliseconds since 1970. */
+  readonly nowMs: number;
+  /** The oldest signature that counts, in milliseconds; also how far ahead a clock may be. */
+  readonly maxAgeMs: number;
+  /** How far ahead of ours the signer's clock may be, in milliseconds. */
+  readonly skewMs: number;
+}
+
+/**
+ * Holds a signature to the time window and to what it must cover.
+ *
+ * @returns When it stops counting, in milliseconds since 1970.
+ * @throws {SignatureError} If it is too old, from the future, or covers too little.
+ */
+export function checkSignature(read: ReadSignature, window: SignatureWindow): number {
+  for (const name of REQUIRED_COMPONENTS) {
+    if (!read.covers.has(name)) throw new SignatureError(`it does not cover "${name}"`);
+  }
+  const { nowMs, maxAgeMs, skewMs } = window;
+  const createdMs = read.created * 1000;
+  if (createdMs > nowMs + skewMs) throw new SignatureError("it was created in the future");
+  if (createdMs < nowMs - maxAgeMs) {
+    throw new SignatureError(`it is older than ${maxAgeMs / 1000} s`);
+  }
+  if (read.expires !== undefined && read.expires * 1000 <= nowMs) {
+    throw new SignatureError("it has expired");
+  }
+  return createdMs + maxAgeMs;
+}
+
+/** What signs requests. */
+export interface Signer {
+  /** The identity's id. */
+  readonly keyId: string;
+  /** The Ed25519 private key. */
+  readonly privateKey: CryptoKey;
+}
+
+/**
+ * Signs a request.
+ *
+ * @param message As it will be sent; a body's `content-digest` must be among the headers.
+ * @returns The two headers to add.
+ */
+export async function signRequest(
+  message: SignedMessage,
+  { keyId, privateKey }: Signer,
+  { nowMs = Date.now(), lifetimeMs = 60_000 }: {
+    readonly nowMs?: number;
+    readonly lifetimeMs?: number;
+  } = {},
+): Promise<{ "signature-input": string; signature: string }> {
+  const created = Math.floor(nowMs / 1000);
+  const covered = [
+    ...REQUIRED_COMPONENTS,
+    ...(message.headers.has("content-digest") ? ["content-digest"] : []),
+  ];
+  const parameters = new Map<string, string | number>([
+    ["created", created],
+    ["expires", created + Math.ceil(lifetimeMs / 1000)],
+    // Two equal requests in one second are two requests.
+    ["nonce", crypto.getRandomValues(new Uint8Array(NONCE_BYTES)).toBase64()],
+    ["keyid", keyId],
+  ]);
+  const input: InnerList = [covered.map((name) => [name, new Map()]), parameters];
+  const base = new TextEncoder().encode(signatureBase(message, input));
+  const signature = await crypto.subtle.sign("Ed25519", privateKey, base);
+  return {
+    "signature-input": serializeDictionary(new Map([[LABEL, input]])),
+    signature: serializeDictionary(new Map([[LABEL, [signature, new Map()]]])),
+  };
+}

@@ -1,0 +1,133 @@
+/**
+ * The API's description, made of the routes themselves.
+ *
+ * @see {@link https://spec.openapis.org/oas/v3.1.1 | OpenAPI 3.1.1}
+ * @module
+ */
+
+import { z } from "zod";
+import { X_MSGPACK } from "./body.ts";
+import type { Route } from "./route.ts";
+import { ProblemAnswer } from "./schemas.ts";
+
+/** What every route may answer. */
+const COMMON_PROBLEMS = [400, 401, 408, 413, 429, 500, 503];
+
+const MEANINGS: Record<number, string> = {
+  400: "Malformed request",
+  401: "Credentials are missing, or do not count",
+  403: "Not allowed",
+  404: "Not there, or not for this caller",
+  408: "The client was too slow",
+  409: "Cannot be done as things are",
+  411: "The length has to be declared",
+  413: "Too large",
+  415: "Neither JSON nor MessagePack",
+  416: "No such range",
+  422: "The body, or the pack, is refused",
+  429: "Too many requests; see Retry-After",
+  500: "A defect, or damaged bytes",
+  503: "A service is unavailable; see Retry-After",
+};
+
+/** The document for `/openapi.json`. */
+export function describeApi(routes: readonly Route[], version: string): object {
+  const paths: Record<string, Record<string, unknown>> = {};
+  for (const route of routes) {
+    (paths[route.path] ??= {})[route.method.toLowerCase()] = operation(route);
+  }
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "mpackd",
+      version,
+      description: "Push mpacks, have them indexed, read their objects back. Bodies and answers " +
+        "are JSON or MessagePack, by Content-Type and Accept.",
+      license: { name: "MIT", identifier: "MIT" },
+    },
+    paths,
+    components: {
+      schemas: { Problem: jsonSchema(ProblemAnswer, "output") },
+      securitySchemes: {
+        signature: {
+          type: "http",
+          scheme: "signature",
+          description: 'RFC 9421 with ed25519 over "@method" "@authority" "@path" "@query" and, ' +
+            'with a body, "content-digest"; parameters created, keyid (the identity\'s id), and ' +
+            "nonce or expires as you like. Each signature counts once.",
+        },
+        bearer: { type: "http", scheme: "bearer" },
+      },
+    },
+  };
+}
+
+function operation(route: Route): object {
+  const { id, summary, access, body, rawBody, answers, problems = [], headers = {} } = route;
+  const isOpen = access === "anyone" || access === "read";
+  const responses: Record<string, unknown> = {};
+  for (const [status, { description, schema, mediaType }] of Object.entries(answers)) {
+    const content = schema !== undefined
+      ? both(jsonSchema(schema, "output"))
+      : mediaType === undefined
+      ? undefined
+      : { [mediaType]: {} };
+    responses[status] = { description, ...(content === undefined ? {} : { content }) };
+  }
+  const statuses = new Set([...COMMON_PROBLEMS, ...problems]);
+  if (access !== "anyone") statuses.add(403);
+  if (access === "read" || access === "push") statuses.add(404);
+  if (body !== undefined) { for (const status of [415, 422]) statuses.add(status); }
+  for (const status of [...statuses].sort()) {
+    responses[status] ??= {
+      description: MEANINGS[status],
+      content: { "application/problem+json": { schema: { $ref: "#/components/schemas/Problem" } } },
+    };
+  }
+  return {
+    operationId: id,
+    summary,
+    security: [...(isOpen ? [{}] : []), { signature: [] }, { bearer: [] }],
+    parameters: [
+      ...parameters(route.params, "path"),
+      ...parameters(route.query, "query"),
+      ...Object.entries(headers).map(([name, { description, required = false }]) => ({
+        name,
+        in: "header",
+        required,
+        description,
+        schema: { type: "string" },
+      })),
+    ],
+    ...(body === undefined && rawBody === undefined ? {} : {
+      requestBody: {
+        required: true,
+        content: body === undefined ? { [rawBody!]: {} } : both(jsonSchema(body, "input")),
+      },
+    }),
+    responses,
+  };
+}
+
+function both(schema: object) {
+  return { "application/json": { schema }, [X_MSGPACK]: { schema } };
+}
+
+function parameters(schema: z.ZodType, place: "path" | "query"): object[] {
+  const { properties = {}, required = [] } = jsonSchema(schema, "input") as {
+    properties?: Record<string, { description?: string }>;
+    required?: string[];
+  };
+  return Object.entries(properties).map(([name, { description, ...rest }]) => ({
+    name,
+    in: place,
+    required: place === "path" || required.includes(name),
+    ...(description === undefined ? {} : { description }),
+    schema: rest,
+  }));
+}
+
+function jsonSchema(schema: z.ZodType, io: "input" | "output"): object {
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io });
+  return rest;
+}

@@ -1,0 +1,47 @@
+/**
+ * Answers: JSON or MessagePack, as the client can read.
+ *
+ * @module
+ */
+
+import { encode } from "@msgpack/msgpack";
+import { codecOf, X_MSGPACK } from "./body.ts";
+
+/** A value as an answer in the form the client accepts; JSON if it does not say. */
+export function reply(
+  request: Request,
+  status: number,
+  value: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  const isMsgpack = wantsMsgpack(request);
+  const body = isMsgpack
+    ? encode(value, { ignoreUndefined: true }) as Uint8Array<ArrayBuffer>
+    : JSON.stringify(value);
+  const contentType = isMsgpack ? X_MSGPACK : "application/json";
+  return new Response(body, {
+    status,
+    headers: { "content-type": contentType, vary: "accept", ...headers },
+  });
+}
+
+/** The first of the two that Accept names; without any, the form of the request's body. */
+function wantsMsgpack({ headers }: Request): boolean {
+  for (const part of headers.get("accept")?.split(",") ?? []) {
+    const codec = codecOf(part);
+    if (codec !== undefined) return codec === "msgpack";
+  }
+  return codecOf(headers.get("content-type")) === "msgpack";
+}
+
+/** Keys in camelCase, all the way down; what lies in `verbatim` keys is left as it is. */
+export function camelKeys(value: unknown, verbatim: readonly string[] = []): unknown {
+  if (Array.isArray(value)) return value.map((item) => camelKeys(item, verbatim));
+  if (value === null || typeof value !== "object" || value instanceof Date) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, item]) => [
+      key.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase()),
+      verbatim.includes(key) ? item : camelKeys(item, verbatim),
+    ]),
+  );
+}

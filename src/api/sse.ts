@@ -1,0 +1,76 @@
+/**
+ * A job's progress as server-sent events, until it has ended.
+ *
+ * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html | the format}
+ * @module
+ */
+
+import { pause } from "../jobs/follow.ts";
+import { getJob } from "../jobs/queue/list.ts";
+import type { JobRow } from "../jobs/queue/job.ts";
+import { resultForTenant } from "../result.ts";
+import type { ApiParts } from "./parts.ts";
+import { camelKeys } from "./reply.ts";
+
+/** How often the job's row is read, in milliseconds. */
+const POLL_MS = 500;
+/** A comment keeps proxies from closing a silent connection. */
+const KEEP_ALIVE_MS = 15_000;
+
+/** The answer that tells of a job until it has ended, the client hangs up, or time is up. */
+export function jobEvents(jobId: string, parts: ApiParts, hangup: AbortSignal): Response {
+  const stop = new AbortController();
+  const signal = AbortSignal.any([
+    stop.signal,
+    hangup,
+    parts.signal,
+    AbortSignal.timeout(parts.config.httpTotalMs),
+  ]);
+  const events = eventsOf(jobId, parts, signal);
+  const body = new ReadableStream<Uint8Array>({
+    async pull(controller) {
+      const { done, value } = await events.next();
+      if (done) controller.close();
+      else controller.enqueue(new TextEncoder().encode(value));
+    },
+    async cancel() {
+      stop.abort();
+      await events.return();
+    },
+  }, { highWaterMark: 0 });
+  return new Response(body, {
+    headers: { "content-type": "text/event-stream", "cache-control": "no-store, no-transform" },
+  });
+}
+
+async function* eventsOf(
+  jobId: string,
+  { db }: ApiParts,
+  signal: AbortSignal,
+): AsyncGenerator<string, void, undefined> {
+  let last = "", saidAt = performance.now();
+  while (!signal.aborted) {
+    const job = await getJob(db, jobId);
+    if (job === undefined) return yield event("failed", { code: "job-not-found" });
+    if (isOver(job)) return yield event(job.status, outcomeOf(job));
+    const text = event("progress", { status: job.status, ...(job.progress ?? {}) });
+    const isNew = text !== last;
+    if (isNew || performance.now() - saidAt >= KEEP_ALIVE_MS) {
+      saidAt = performance.now();
+      yield isNew ? last = text : ": still here\n\n";
+    }
+    await pause(POLL_MS, signal);
+  }
+}
+
+function isOver({ status }: JobRow): boolean {
+  return status !== "pending" && status !== "running";
+}
+
+function outcomeOf({ status, result, lastError }: JobRow): object {
+  return resultForTenant((status === "done" ? result : lastError) as object | null ?? {});
+}
+
+function event(name: string, data: object): string {
+  return `event: ${name}\ndata: ${JSON.stringify(camelKeys(data))}\n\n`;
+}
