@@ -1,0 +1,60 @@
+/**
+ * How a command ends: its exit code, and what it says when it failed.
+ *
+ * @module
+ */
+
+import {
+  CancelledError,
+  ConfigError,
+  DatabaseError,
+  LeaseLostError,
+  MpackdError,
+  StoreError,
+} from "../errors.ts";
+import { describe } from "../jobs/attempt.ts";
+
+/** The exit codes, as `--help` lists them. */
+export const EXIT = {
+  /** Done. */
+  ok: 0,
+  /** A defect of mpackd itself. */
+  internal: 1,
+  /** Usage or configuration. */
+  usage: 2,
+  /** The pack was rejected, or the object cannot be had: permanent. */
+  rejected: 3,
+  /** A service is unavailable: trying again may help. */
+  unavailable: 4,
+  /** Interrupted; nothing is visible, the job is released. */
+  interrupted: 130,
+} as const;
+
+/** The text of the exit codes for `--help`. */
+export const EXIT_HELP = `
+Exit codes:
+  0    done
+  1    a defect of mpackd itself (code "internal")
+  2    usage or configuration
+  3    the pack was rejected, or the object cannot be had (permanent)
+  4    a service is unavailable, or the blob is not there (yet): retrying may help
+  130  interrupted or cancelled; nothing is visible`;
+
+/** The exit code for an error. */
+export function exitCodeOf(error: unknown): number {
+  if (error instanceof ConfigError) return EXIT.usage;
+  if (error instanceof CancelledError) return EXIT.interrupted;
+  if (
+    error instanceof StoreError || error instanceof DatabaseError || error instanceof LeaseLostError
+  ) return EXIT.unavailable;
+  return error instanceof MpackdError ? EXIT.rejected : EXIT.internal;
+}
+
+/** Says what went wrong: one JSON document on stdout, or text on stderr. */
+export function printError(thrown: unknown, options: { json: boolean }): void {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const record = describe(error);
+  if (options.json) console.log(JSON.stringify({ error: record }));
+  console.error(`${record.message} (${record.code})`);
+  if (record.code === "internal") console.error(error.stack);
+}

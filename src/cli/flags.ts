@@ -1,0 +1,43 @@
+/**
+ * Values of command-line options that are more than text.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../errors.ts";
+
+const UNITS_MS: Record<string, number> = {
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/**
+ * `30d`, `12h`, `5m`, `10s` or `250ms` in milliseconds.
+ *
+ * @throws {ConfigError} If it is none of these.
+ */
+export function parseDuration(flag: string, text: string): number {
+  const [, digits, unit] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? [];
+  if (digits !== undefined) return Number(digits) * UNITS_MS[unit];
+  throw new ConfigError(`Cannot use ${flag} ${text}: it is not like 30d, 12h, 5m, 10s or 250ms`);
+}
+
+/**
+ * A whole number in a range.
+ *
+ * @throws {ConfigError} If it is not.
+ */
+export function parseCount(
+  flag: string,
+  text: string,
+  { min = 0, max = 1e15 }: { readonly min?: number; readonly max?: number } = {},
+): number {
+  const value = /^-?\d{1,15}$/.test(text) ? Number(text) : NaN;
+  if (value >= min && value <= max) return value;
+  throw new ConfigError(
+    `Cannot use ${flag} ${text}: it is not a whole number from ${min} to ${max}`,
+  );
+}

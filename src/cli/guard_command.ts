@@ -1,0 +1,69 @@
+/**
+ * `main.ts guard FILE|- --repo OWNER/SLUG`: what a push would lack.
+ *
+ * @module
+ */
+
+import type { Command } from "commander";
+import { limitsOf } from "../config.ts";
+import { parseRepoName, resolveRepo } from "../db/repos.ts";
+import { guardMpack, type GuardResult } from "../reads/guard_mpack.ts";
+import { EXIT } from "./exit.ts";
+import { openInput } from "./lines.ts";
+import type { CommandContext } from "./program.ts";
+import { formatCount } from "./terminal.ts";
+import { openDatabase } from "./world.ts";
+
+interface GuardFlags {
+  readonly repo: string;
+  readonly json?: boolean;
+}
+
+/** Adds the command. */
+export function addGuardCommand(program: Command, context: CommandContext): void {
+  program.command("guard")
+    .summary("list the ids that a pack names and nobody has brought")
+    .description(
+      "List the object ids that the pack's snapshots name and that are neither in the pack nor in\n" +
+        "the repo, one a line, sorted. Nothing is kept. Exit code 3 if there are any.",
+    )
+    .argument("<file>", "an mpack; - reads it from stdin")
+    .requiredOption("--repo <owner/slug>", "the repo that it would be pushed to")
+    .option("--json", "print counts and ids as one JSON document")
+    .action((file: string, flags: GuardFlags) =>
+      context.run(flags, (signal) => runGuard(file, flags, context, signal))
+    );
+}
+
+async function runGuard(
+  file: string,
+  flags: GuardFlags,
+  context: CommandContext,
+  signal: AbortSignal,
+): Promise<number> {
+  const config = context.config();
+  const pack = await openInput(file);
+  await using opened = await openDatabase(config, { maxConnections: 1 });
+  const { db } = opened;
+  const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
+  const ids: string[] = [];
+  const result = await guardMpack({
+    db,
+    repoId,
+    pack,
+    limits: limitsOf(config),
+    signal,
+    onMissing: flags.json
+      ? (page) => page.forEach((id) => ids.push(id))
+      : (page) => console.log(page.join("\n")),
+  });
+  if (flags.json) console.log(JSON.stringify({ ...result, missing_ids: ids }));
+  else console.error(summary(result, flags.repo));
+  return result.missing > 0 ? EXIT.rejected : EXIT.ok;
+}
+
+function summary({ manifest_entries, objects, missing }: GuardResult, repo: string): string {
+  const verdict = missing === 0 ? "Nothing is missing" : `${formatCount(missing)} ids are missing`;
+  return `${verdict} in ${repo}: ${formatCount(manifest_entries)} manifest entries, ` +
+    `${formatCount(objects)} objects in the pack`;
+}
