@@ -1,0 +1,144 @@
+/**
+ * Commits, snapshots and tags with the keys, nesting and formats of real packs.
+ *
+ * Their ids are SHA-256 of a label, not of the record: nothing that reads a pack's objects
+ * recomputes them.
+ *
+ * @module
+ */
+
+import { createHash } from "node:crypto";
+import type { MpackShape } from "./shape.ts";
+
+const EPOCH_MS = Date.UTC(2026, 0, 1);
+const AUTHORS = ["ada", "grace", "edsger"];
+
+/** One line of history over a pack's objects; records are made when asked for. */
+export class History {
+  readonly #shape: MpackShape;
+  readonly #repoId: string;
+
+  /** Prepares the records for a shape. */
+  constructor(shape: MpackShape) {
+    this.#shape = shape;
+    this.#repoId = this.#uuid("repo");
+  }
+
+  /** Commit `index`, 0 being the oldest, with all 22 keys. */
+  commit(index: number): Record<string, unknown> {
+    const { snapshots } = this.#shape;
+    const isRoot = index === 0;
+    return {
+      commit_id: this.commitId(index),
+      repo_id: this.#repoId,
+      branch: "main",
+      snapshot_id: this.snapshotId(Math.min(index, Math.max(0, snapshots - 1))),
+      message: `step ${index}`,
+      committed_at: time(index),
+      parent_commit_id: isRoot ? null : this.commitId(index - 1),
+      parent2_commit_id: null,
+      author: AUTHORS[index % AUTHORS.length],
+      metadata: index % 5 === 0 ? { ticket: `T-${index}` } : {},
+      structured_delta: isRoot ? null : this.#delta(index),
+      sem_ver_bump: isRoot ? "none" : "minor",
+      breaking_changes: [],
+      agent_id: "",
+      model_id: "",
+      toolchain_id: "",
+      prompt_hash: "",
+      signature: "",
+      signer_key_id: "",
+      format_version: 5,
+      reviewed_by: [],
+      test_runs: 0,
+    };
+  }
+
+  /** Tag `index`, spread over the commits. */
+  tag(index: number): Record<string, unknown> {
+    return {
+      tag_id: this.#uuid(`tag ${index}`),
+      repo_id: this.#repoId,
+      commit_id: this.commitId(index % Math.max(1, this.#shape.commits)),
+      tag: `v0.${index}.0`,
+      created_at: time(index),
+    };
+  }
+
+  /** Which branch ends at which commit. */
+  branchHeads(): Record<string, string> {
+    return this.#shape.commits === 0 ? {} : { main: this.commitId(this.#shape.commits - 1) };
+  }
+
+  /** The snapshots' numbers in the order of their ids, as real packs have them. */
+  snapshotOrder(): number[] {
+    return Array.from({ length: this.#shape.snapshots }, (_, index) => index)
+      .map((index) => ({ index, id: this.snapshotId(index) }))
+      .sort((a, b) => a.id < b.id ? -1 : 1)
+      .map(({ index }) => index);
+  }
+
+  /** The id of snapshot `index`. */
+  snapshotId(index: number): string {
+    return this.#id(`snapshot ${index}`);
+  }
+
+  /** When snapshot `index` was taken. */
+  snapshotTime(index: number): string {
+    return time(index);
+  }
+
+  /** The objects that snapshot `index` names: a window that moves over all of them. */
+  manifestWindow(index: number): { first: number; count: number } {
+    const { objects, known, paths, snapshots } = this.#shape;
+    const total = objects + known;
+    const count = Math.min(paths, total);
+    const step = (total - count) / Math.max(1, snapshots - 1);
+    return { first: Math.floor(step * index), count };
+  }
+
+  /** The path at which object `index` lies in every manifest. */
+  path(index: number): string {
+    return `src/m${String((index * 31) % 89).padStart(2, "0")}/file_${index}.txt`;
+  }
+
+  /** The id of commit `index`. */
+  commitId(index: number): string {
+    return this.#id(`commit ${index}`);
+  }
+
+  /** Reaches eight containers deep, the deepest that real packs were seen to go. */
+  #delta(index: number): Record<string, unknown> {
+    const address = this.path(index);
+    const childOps = [{
+      op: "insert",
+      address: `${address}::f${index}`,
+      position: null,
+      content_id: this.#id(`symbol ${index}`),
+      content_summary: `added function f${index}`,
+    }];
+    return {
+      domain: "code",
+      ops: [{ op: "patch", address, child_ops: childOps, child_domain: "code", child_summary: "" }],
+      summary: "1 symbol added",
+      sem_ver_bump: "minor",
+      breaking_changes: [],
+    };
+  }
+
+  #id(label: string): string {
+    return (this.#shape.bare ? "" : "sha256:") + this.#hex(label);
+  }
+
+  #uuid(label: string): string {
+    return this.#hex(label).replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*/, "$1-$2-$3-$4-$5");
+  }
+
+  #hex(label: string): string {
+    return createHash("sha256").update(`${this.#shape.seed} ${label}`).digest("hex");
+  }
+}
+
+function time(second: number): string {
+  return new Date(EPOCH_MS + second * 1000).toISOString().replace("Z", "000+00:00");
+}

@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# The whole way over HTTP with curl and python3-msgpack: create, presign, PUT, index, filter, read.
+#   scripts/walk.sh http://127.0.0.1:8080 OWNER [TOKEN]      (serve --worker; jq-free)
+set -euo pipefail
+base=${1:?the server\'s URL} owner=${2:?the owner} token=${3:-}
+name="walk-$(date +%s)"
+dir=$(mktemp -d)
+trap 'rm -rf "$dir"' EXIT
+auth=()
+[ -z "$token" ] || auth=(-H "Authorization: Bearer $token")
+field() { python3 -c 'import json,sys; print(json.load(sys.stdin)[sys.argv[1]])' "$1"; }
+call() { curl -sS --fail-with-body "${auth[@]}" "$@"; }
+json=(-H "Content-Type: application/json")
+
+# A pack of two objects, named by its own SHA-256.
+python3 - "$dir" <<'PY'
+import hashlib, msgpack, sys
+folder = sys.argv[1]
+key = lambda data: "sha256:" + hashlib.sha256(data).hexdigest()
+contents = [b"hello, pack\n", b""]
+ids = [key(content) for content in contents]
+pack = msgpack.packb({
+    "commits": [{"commit_id": "c1"}],
+    "snapshots": [{"snapshot_id": "s1", "manifest": {"a.txt": ids[0], "empty": ids[1]}}],
+    "objects": [{"object_id": i, "content": c} for i, c in zip(ids, contents)],
+}, use_bin_type=True)
+open(f"{folder}/pack", "wb").write(pack)
+open(f"{folder}/key", "w").write(key(pack))
+open(f"{folder}/id", "w").write(ids[0])
+size, name = len(pack), key(pack)
+open(f"{folder}/presign", "wb").write(msgpack.packb({"mpack_key": name, "size_bytes": size}))
+PY
+key=$(cat "$dir/key") id=$(cat "$dir/id")
+
+echo "create"
+repo=$(call "${json[@]}" "$base/api/repos" -d "{\"owner\":\"$owner\",\"name\":\"$name\"}" | field repoId)
+
+echo "presign (MessagePack)"
+call -H "Content-Type: application/x-msgpack" -o "$dir/answer" \
+  --data-binary "@$dir/presign" "$base/$owner/$name/push/mpack-presign"
+# Line 1: the URL; then one header a line.
+python3 - "$dir/answer" > "$dir/upload" <<'PY'
+import msgpack, sys
+answer = msgpack.unpackb(open(sys.argv[1], "rb").read())
+print(answer["upload_url"])
+for name, value in answer["headers"].items():
+    if name.lower() != "content-length":  # curl sends it by itself
+        print(f"{name}: {value}")
+PY
+
+echo "PUT"
+headers=()
+while read -r line; do headers+=(-H "$line"); done < <(tail -n +2 "$dir/upload")
+curl -sS --fail-with-body "${headers[@]}" -T "$dir/pack" "$(head -n 1 "$dir/upload")"
+
+echo "index"
+call "${json[@]}" "$base/$owner/$name/push/unpack-mpack" -d "{\"mpack_key\":\"$key\"}"
+echo
+
+echo "push again in one request"
+call -H "X-Mpack-Key: $key" -H "Content-Type: application/octet-stream" \
+  --data-binary "@$dir/pack" "$base/$owner/$name/push/stream" | field objects_written
+
+echo "filter"
+call "${json[@]}" "$base/$owner/$name/filter-objects" -d "{\"object_ids\":[\"$id\"]}"
+echo
+
+echo "read"
+call "$base/$owner/$name/objects/$id"
+
+echo "delete"
+call -X DELETE "$base/api/repos/$repo"
