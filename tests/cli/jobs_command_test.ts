@@ -1,0 +1,75 @@
+import assert from "node:assert/strict";
+import { MPACK_INDEX } from "../../src/jobs/index_handler.ts";
+import { enqueue } from "../../src/jobs/queue/mod.ts";
+import { runMain } from "../support/main.ts";
+import { createWorld, type TestWorld } from "../support/worlds.ts";
+
+const SAMPLE = new URL("../corpus/samples/prefixed.mpack", import.meta.url).pathname;
+
+function commandsOf(world: TestWorld) {
+  const env = { DATABASE_URL: world.databaseUrl, MPACK_STORE: `file://${world.folder}` };
+  return async (...args: string[]) => {
+    const { code, stdout, stderr } = await runMain([...args, "--json"], env);
+    return { code, json: JSON.parse(stdout), stderr };
+  };
+}
+
+Deno.test("main.ts enqueue leaves a pack, jobs looks at it and puts it right", async (t) => {
+  await using world = await createWorld();
+  const run = commandsOf(world);
+  const key = `sha256:${"0".repeat(64)}`;
+  const first = await run("enqueue", key, "--repo", "me/repo", "--priority", "3");
+  const jobId: string = first.json.job_id;
+  await t.step("once", async () => {
+    assert.deepEqual([first.code, first.json.status, first.json.priority], [0, "pending", 3]);
+    assert.equal(first.json.existing, false);
+    const again = await run("enqueue", key, "--repo", "me/repo");
+    assert.deepEqual([again.json.job_id, again.json.existing], [jobId, true]);
+  });
+  await t.step("list and show", async () => {
+    const { json } = await run("jobs", "list", "--status", "pending", "--repo", "me/repo");
+    assert.deepEqual(json.jobs.map((job: { job_id: string }) => job.job_id), [jobId]);
+    const shown = await run("jobs", "show", jobId);
+    assert.deepEqual(shown.json.payload, { mpack_key: key });
+  });
+  await t.step("cancel, retry, cancel, purge", async () => {
+    assert.equal((await run("jobs", "cancel", jobId)).json.status, "cancelled");
+    assert.deepEqual((await run("jobs", "retry", jobId)).json, { retried: [jobId] });
+    await run("jobs", "cancel", jobId);
+    assert.deepEqual((await run("jobs", "retry", "--failed")).json, { retried: [] });
+    assert.deepEqual((await run("jobs", "purge", "--older-than", "1d")).json, { purged: 0 });
+    assert.deepEqual((await run("jobs", "purge", "--older-than", "0s")).json, { purged: 1 });
+  });
+  const wrong: string[][] = [
+    ["jobs", "show", "nothing"],
+    ["jobs", "cancel", "nothing"],
+    ["jobs", "retry"],
+    ["jobs", "list", "--status", "lost"],
+    ["jobs", "list", "--limit", "0"],
+    ["jobs", "purge", "--older-than", "a while"],
+    ["jobs", "frobnicate"],
+    ["enqueue", key],
+  ];
+  for (const args of wrong) {
+    await t.step(args.join(" "), async () => {
+      const { code, json } = await run(...args);
+      assert.deepEqual([code, json.error.code], [2, "config"]);
+    });
+  }
+});
+
+Deno.test("main.ts index takes the job of a process that is gone at once, not when its lease lapses", async () => {
+  await using world = await createWorld();
+  const run = commandsOf(world);
+  const bytes = await Deno.readFile(SAMPLE);
+  const ended = new Deno.Command("true").spawn();
+  await ended.status;
+  const { claimed } = await enqueue(world.db, {
+    repoId: world.repo.repoId,
+    jobType: MPACK_INDEX,
+    payload: { mpack_key: await world.put(bytes) },
+    claimAs: { worker: `${Deno.hostname()}:${ended.pid}`, leaseMs: 86_400_000 },
+  });
+  const { code, json } = await run("index", SAMPLE, "--repo", "me/repo");
+  assert.deepEqual([code, json.job_id, json.size_bytes], [0, claimed!.jobId, bytes.length]);
+});

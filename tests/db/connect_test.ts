@@ -1,0 +1,213 @@
+import assert from "node:assert/strict";
+import { createServer, type Socket } from "node:net";
+import type { AddressInfo } from "node:net";
+import { connectDatabase } from "../../src/db/connect.ts";
+import { execute } from "../../src/db/execute.ts";
+import { ConfigError, DatabaseError } from "../../src/errors.ts";
+import { openTestDatabase } from "../support/database.ts";
+
+const action = "test";
+
+Deno.test("connectDatabase() refuses what is not a database URL, and never shows it", async (t) => {
+  for (
+    const url of [
+      "mysql://u:hunter2@h/d",
+      "postgres://u:hunter2@/d",
+      "postgres://h/d",
+      "postgres://u:hunter2@h",
+      "postgres://u:hunter2@h:port/d",
+      "hunter2",
+    ]
+  ) {
+    await t.step(url, () => {
+      assert.throws(() => connectDatabase(url, { maxConnections: 1 }), (error) => {
+        assert(error instanceof ConfigError);
+        assert.doesNotMatch(error.message, /hunter2/);
+        return true;
+      });
+    });
+  }
+});
+
+Deno.test("execute() reads counts as numbers and sees its name on the server", async () => {
+  await using test = await openTestDatabase({ applicationName: "mpackd-test" });
+  const [row] = await execute(
+    test.db,
+    test.db.sql`select 5000000000::bigint as n, current_setting('application_name') as name`,
+    { action },
+  );
+  assert.deepEqual(row, { n: 5_000_000_000, name: "mpackd-test" });
+});
+
+Deno.test("execute() names action, host and next step when there is no server", async () => {
+  const server = createServer();
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((done) => server.close(done));
+  const db = connectDatabase(`postgres://u:hunter2@127.0.0.1:${port}/d`, { maxConnections: 1 });
+  await assert.rejects(execute(db, db.sql`select 1`, { action: "claim jobs" }), (error) => {
+    assert(error instanceof DatabaseError && error.retryable);
+    assert.match(error.message, new RegExp(`Cannot claim jobs on d at 127.0.0.1:${port}: .*run`));
+    assert.doesNotMatch(error.message, /hunter2/);
+    return true;
+  });
+  await db.close();
+});
+
+Deno.test("execute() tells a wrong database, a missing table and a bad statement apart", async () => {
+  await using test = await openTestDatabase();
+  const { db } = test;
+  const wrong = new URL(test.url);
+  wrong.pathname = "/there-is-no-such-database";
+  const other = connectDatabase(wrong.href, { maxConnections: 1 });
+  await assert.rejects(execute(other, other.sql`select 1`, { action }), ConfigError);
+  await other.close();
+  await assert.rejects(execute(db, db.sql`select from nowhere`, { action }), /migrate/);
+  await assert.rejects(execute(db, db.sql`select 1/0`, { action }), (error) => {
+    assert(error instanceof DatabaseError && !error.retryable);
+    return true;
+  });
+});
+
+Deno.test("execute() cancels a statement after its deadline and keeps the connection", async () => {
+  await using test = await openTestDatabase({ maxConnections: 2 });
+  const { db } = test;
+  await assert.rejects(
+    execute(db, db.sql`select pg_sleep(60)`, { action, deadlineMs: 50 }),
+    (error) => {
+      assert(error instanceof DatabaseError && error.retryable);
+      assert.match(error.message, /no answer in 50 ms/);
+      return true;
+    },
+  );
+  const [{ n }] = await db.sql`select count(*)::int as n from pg_stat_activity
+    where query like '%pg_sleep(60)%' and state = 'active' and pid <> pg_backend_pid()`;
+  assert.equal(n, 0);
+});
+
+Deno.test("execute() takes a statement that waits for a connection off the list", async () => {
+  await using test = await openTestDatabase({ maxConnections: 1 });
+  const { db } = test;
+  const long = execute(db, db.sql`select pg_sleep(0.5)`, { action });
+  await assert.rejects(execute(db, db.sql`select 1`, { action, deadlineMs: 50 }), /no answer/);
+  await long;
+  assert.equal((await db.sql`select 1 as one`)[0].one, 1);
+});
+
+Deno.test("execute() gives up a connection whose server says nothing any more", async () => {
+  await using test = await openTestDatabase();
+  const target = new URL(test.url);
+  const sockets: Socket[] = [];
+  let isSilent = false;
+  const { connect } = await import("node:net");
+  const proxy = createServer((from) => {
+    const to = connect(Number(target.port), target.hostname);
+    sockets.push(from, to);
+    from.on("data", (chunk) => isSilent || to.write(chunk));
+    to.on("data", (chunk) => isSilent || from.write(chunk));
+    for (const socket of [from, to]) {
+      socket.on("error", () => {});
+      socket.on("close", () => (from.destroy(), to.destroy()));
+    }
+  });
+  await new Promise<void>((done) => proxy.listen(0, "127.0.0.1", done));
+  const via = new URL(test.url);
+  via.hostname = "127.0.0.1";
+  via.port = String((proxy.address() as AddressInfo).port);
+  const db = connectDatabase(via.href, { maxConnections: 1 });
+  await execute(db, db.sql`select 1`, { action });
+  isSilent = true;
+  await assert.rejects(execute(db, db.sql`select 2`, { action, deadlineMs: 50 }), DatabaseError);
+  isSilent = false;
+  assert.equal((await execute(db, db.sql`select 3 as n`, { action }))[0].n, 3);
+  await db.close();
+  for (const socket of sockets) socket.destroy();
+  await new Promise((done) => proxy.close(done));
+});
+
+Deno.test("execute() fails at its deadline when a peer accepts and hangs up at once", async () => {
+  const server = createServer((socket) => socket.resume().end());
+  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
+  const { port } = server.address() as AddressInfo;
+  const db = connectDatabase(`postgres://u@127.0.0.1:${port}/d`, { maxConnections: 1 });
+  await assert.rejects(execute(db, db.sql`select 1`, { action, deadlineMs: 2_000 }), DatabaseError);
+  await db.close();
+  await new Promise((done) => server.close(done));
+});
+
+Deno.test("Kysely runs on the pool, with mpackd's errors, and pins no connection", async () => {
+  await using test = await openTestDatabase();
+  const { kysely } = test.db;
+  await kysely.insertInto("musehub_repos")
+    .values({
+      repo_id: "r",
+      owner: "o",
+      slug: "s",
+      name: "n",
+      visibility: "public",
+      created_at: new Date(0),
+    })
+    .execute();
+  const rows = await kysely.selectFrom("musehub_repos").select(["slug", "created_at"]).execute();
+  assert.deepEqual(rows, [{ slug: "s", created_at: new Date(0) }]);
+  await assert.rejects(kysely.transaction().execute(() => Promise.resolve()), ConfigError);
+});
+
+Deno.test("a backend that is terminated costs a statement, never the process", async () => {
+  await using test = await openTestDatabase({ maxConnections: 3 });
+  const { db } = test;
+  await using killer = await openTestDatabase({ maxConnections: 1 });
+  const name = new URL(test.url).pathname.slice(1);
+  let isOver = false;
+  let failed = 0;
+  let succeeded = 0;
+  const loop = async () => {
+    while (!isOver) {
+      try {
+        await execute(db, db.sql`select count(*) from musehub_objects, pg_sleep(0.002)`, {
+          action,
+        });
+        succeeded++;
+      } catch (error) {
+        assert(error instanceof DatabaseError && error.retryable, String(error));
+        failed++;
+      }
+    }
+  };
+  const loops = [loop(), loop(), loop(), loop()];
+  for (let i = 0; i < 40; i++) {
+    await killer.db.sql`select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = ${name} order by random() limit 1`;
+    await killer.db.sql`select pg_sleep(0.02)`;
+  }
+  isOver = true;
+  await Promise.all(loops);
+  assert(failed > 0 && succeeded > 0, `${failed} failed, ${succeeded} succeeded`);
+  assert.equal((await execute(db, db.sql`select 1 as one`, { action }))[0].one, 1);
+});
+
+Deno.test("execute() gives the first row after a connection that died between two", async () => {
+  await using test = await openTestDatabase();
+  await using other = await openTestDatabase({ maxConnections: 1 });
+  const { db } = other;
+  const name = new URL(other.url).pathname.slice(1);
+  // Wide enough that the server sends the first row before it sleeps over the second.
+  const broken = execute(
+    db,
+    db.sql`select repeat('x', 100000), pg_sleep(case when i = 2 then 60 else 0 end)
+      from generate_series(1, 2) i`,
+    { action },
+  );
+  const isSleeping = async () => {
+    const rows = await test.db.sql`select from pg_stat_activity
+      where datname = ${name} and wait_event = 'PgSleep'`;
+    return rows.length > 0;
+  };
+  while (!await isSleeping()) await new Promise((resolve) => setTimeout(resolve, 10));
+  await test.db.sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${name}`;
+  await assert.rejects(broken, DatabaseError);
+  const ask = () => execute(db, db.sql`select 7 as answer`, { action });
+  // The driver blames the first statement of the new connection for the end of the old one, too.
+  const rows = await ask().catch(ask);
+  assert.deepEqual([...rows].map((row) => row?.answer), [7]);
+});

@@ -1,0 +1,107 @@
+import assert from "node:assert/strict";
+import { stageBatch, stagedRows } from "../../src/db/stage.ts";
+import { LeaseLostError } from "../../src/errors.ts";
+import { cancel, fail, getJob } from "../../src/jobs/queue/mod.ts";
+import { addRepos, openTestDatabase } from "../support/database.ts";
+import { columns, REPO_ID, startJob, takeOver } from "../support/leases.ts";
+
+const ROWS = columns(["a", 1], ["b", 2]);
+const BATCH = { leaseMs: 60_000, batch: 0, progress: { rows: 2 }, ...ROWS };
+
+Deno.test("stageBatch() writes rows, progress, checkpoint and lease together", async () => {
+  await using test = await openTestDatabase();
+  const { db } = test;
+  await addRepos(db, REPO_ID);
+  const job = await startJob(db);
+  const before = await getJob(db, job.jobId);
+  assert.deepEqual(
+    await stageBatch(db, job, { ...BATCH, leaseMs: 120_000, checkpoint: { at: 1 } }),
+    { cancelRequested: false },
+  );
+  const after = await getJob(db, job.jobId);
+  assert.deepEqual(after!.progress, { rows: 2 });
+  assert(after!.leaseExpiresAt! > before!.leaseExpiresAt!);
+  assert.deepEqual(await stagedRows(db, job.jobId, 1), { batches: 1, rows: 2 });
+  assert.deepEqual(await stagedRows(db, job.jobId, 0), { batches: 0, rows: 0 });
+
+  await stageBatch(db, job, { ...BATCH, batch: 1 });
+  assert.deepEqual((await takeOver(db, job.jobId)).checkpoint, { at: 1 });
+});
+
+Deno.test("stageBatch() of a worker that lost its lease writes nothing", async () => {
+  await using test = await openTestDatabase();
+  const { db } = test;
+  await addRepos(db, REPO_ID);
+  const job = await startJob(db);
+  const successor = await takeOver(db, job.jobId);
+  assert.equal(successor.fence, job.fence + 1);
+  const before = await getJob(db, job.jobId);
+  await assert.rejects(stageBatch(db, job, BATCH), LeaseLostError);
+  assert.deepEqual(await getJob(db, job.jobId), before);
+  assert.deepEqual(await stagedRows(db, job.jobId, 10), { batches: 0, rows: 0 });
+});
+
+Deno.test("stageBatch() that waits for a claim under way loses", async () => {
+  await using test = await openTestDatabase();
+  const { db } = test;
+  await addRepos(db, REPO_ID);
+  const job = await startJob(db);
+  // One statement that holds the row for a while, as a slow reclaim would.
+  const reclaim = db.sql`
+    with taken as (
+      update musehub_background_jobs set fence = fence + 1 where job_id = ${job.jobId} returning 1
+    ) select pg_sleep(0.3) from taken`.execute();
+  for (;;) {
+    const [{ n }] = await db.sql`select count(*)::int as n from pg_stat_activity
+      where wait_event = 'PgSleep' and datname = current_database()`;
+    if (n === 1) break;
+  }
+  await assert.rejects(stageBatch(db, job, BATCH), LeaseLostError);
+  await reclaim;
+  assert.deepEqual(await stagedRows(db, job.jobId, 10), { batches: 0, rows: 0 });
+});
+
+Deno.test("stageBatch() first of an attempt sweeps what it does not continue", async (t) => {
+  await using test = await openTestDatabase();
+  const { db } = test;
+  await addRepos(db, REPO_ID);
+  const job = await startJob(db);
+  for (const batch of [0, 1, 2, 3]) await stageBatch(db, job, { ...BATCH, batch });
+  await t.step("a batch staged again replaces itself", async () => {
+    await stageBatch(db, job, { ...BATCH, batch: 3, ...columns(["c", 1]) });
+    assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 4, rows: 7 });
+  });
+  await t.step("resumed after two batches", async () => {
+    await stageBatch(db, job, { ...BATCH, batch: 2, isFirst: true });
+    assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 3, rows: 6 });
+  });
+  await t.step("started over", async () => {
+    await stageBatch(db, job, { ...BATCH, isFirst: true });
+    assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 1, rows: 2 });
+  });
+});
+
+Deno.test("stageBatch() brings back that somebody cancelled the job", async () => {
+  await using test = await openTestDatabase();
+  const { db } = test;
+  await addRepos(db, REPO_ID);
+  const job = await startJob(db);
+  assert.equal(await cancel(db, job.jobId), "running");
+  assert.deepEqual(await stageBatch(db, job, BATCH), { cancelRequested: true });
+});
+
+Deno.test("fail() keeps staged rows for the next attempt and drops them with the last", async () => {
+  await using test = await openTestDatabase();
+  const { db } = test;
+  await addRepos(db, REPO_ID);
+  const job = await startJob(db);
+  await stageBatch(db, job, { ...BATCH, checkpoint: { at: 1 } });
+  const error = { code: "store-unavailable", message: "gone", retryable: true };
+  const failure = { error, baseDelayMs: 0, maxDelayMs: 0 };
+  assert.equal((await fail(db, job, { ...failure, retry: true })).status, "pending");
+  assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 1, rows: 2 });
+  const successor = await takeOver(db, job.jobId);
+  assert.deepEqual(successor.checkpoint, { at: 1 });
+  assert.equal((await fail(db, successor, { ...failure, retry: false })).status, "failed");
+  assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 0, rows: 0 });
+});

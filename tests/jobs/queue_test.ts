@@ -1,0 +1,391 @@
+import assert from "node:assert/strict";
+import type { Database } from "../../src/db/database.ts";
+import { ConfigError, LeaseLostError } from "../../src/errors.ts";
+import {
+  cancel,
+  claim,
+  type ClaimOptions,
+  complete,
+  countJobs,
+  enqueue,
+  fail,
+  finishCancelled,
+  getJob,
+  type Job,
+  listJobs,
+  purge,
+  release,
+  renew,
+  retry,
+} from "../../src/jobs/queue/mod.ts";
+import { addRepos, openTestDatabase } from "../support/database.ts";
+import { expireLease, REPO_ID, startJob, takeOver } from "../support/leases.ts";
+
+const TYPE = "mpack.index";
+const ERROR = { code: "truncated", message: "cut", retryable: false, offset_bytes: 7 };
+const FAILURE = { error: ERROR, retry: false, baseDelayMs: 0, maxDelayMs: 0 };
+
+async function open(...repoIds: string[]) {
+  const test = await openTestDatabase({ maxConnections: 8 });
+  await addRepos(test.db, REPO_ID, ...repoIds);
+  return test;
+}
+
+function add(db: Database, key: string, more: { repoId?: string; priority?: number } = {}) {
+  return enqueue(db, { repoId: REPO_ID, jobType: TYPE, payload: { mpack_key: key }, ...more });
+}
+
+function take(db: Database, options: Partial<ClaimOptions> = {}): Promise<Job[]> {
+  return claim(db, {
+    worker: "w",
+    jobTypes: [TYPE],
+    leaseMs: 60_000,
+    limit: 10,
+    perRepo: 1_000,
+    ...options,
+  });
+}
+
+const keys = (jobs: readonly Job[]) => jobs.map(({ payload }) => payload.mpack_key);
+
+Deno.test("enqueue() returns the open job for the same repo, type and mpack", async (t) => {
+  await using test = await open("repo-2");
+  const { db } = test;
+  const first = await add(db, "k1");
+  assert.equal(first.existing, false);
+  assert.match(first.row.jobId, /^sha256:[0-9a-f]{64}$/);
+  await t.step("while it waits, and while it runs", async () => {
+    assert.equal((await add(db, "k1")).row.jobId, first.row.jobId);
+    await take(db);
+    const again = await enqueue(db, {
+      repoId: REPO_ID,
+      jobType: TYPE,
+      payload: { mpack_key: "k1" },
+      claimAs: { worker: "w", leaseMs: 1 },
+    });
+    assert.deepEqual([again.existing, again.claimed], [true, undefined]);
+    assert.equal(again.row.status, "running");
+  });
+  await t.step("but not another repo's, another pack's or an ended one", async () => {
+    assert.equal((await add(db, "k1", { repoId: "repo-2" })).existing, false);
+    assert.equal((await add(db, "k2")).existing, false);
+    const [job] = await take(db, { jobId: (await add(db, "k3")).row.jobId });
+    await complete(db, job, {});
+    assert.equal((await add(db, "k3")).existing, false);
+  });
+  await t.step("a repo that is not there", async () => {
+    await assert.rejects(add(db, "k1", { repoId: "nobody" }), (error) => {
+      assert(error instanceof ConfigError);
+      assert.equal(error.code, "repo-not-found");
+      return true;
+    });
+  });
+});
+
+Deno.test("enqueue() gives a hundred jobs of one moment a hundred ids", async () => {
+  await using test = await open();
+  const made = await Promise.all(
+    Array.from({ length: 100 }, (_, i) => add(test.db, `k${i}`)),
+  );
+  assert.equal(new Set(made.map(({ row }) => row.jobId)).size, 100);
+});
+
+Deno.test("enqueue() keeps the order of jobs made in one millisecond", async () => {
+  await using test = await open();
+  const { db } = test;
+  const names = Array.from({ length: 40 }, (_, i) => `k${i}`);
+  for (const name of names) await add(db, name);
+  assert.deepEqual(keys(await take(db, { limit: 40 })), names);
+});
+
+Deno.test("claim() goes by priority, then age, and counts the attempt", async () => {
+  await using test = await open();
+  const { db } = test;
+  await add(db, "old");
+  await add(db, "new");
+  await add(db, "urgent", { priority: 5 });
+  const jobs = await take(db);
+  assert.deepEqual(keys(jobs), ["urgent", "old", "new"]);
+  assert.deepEqual([jobs[0].attempt, jobs[0].fence, jobs[0].isRescue], [1, 1, false]);
+  assert.deepEqual(await take(db), []);
+});
+
+Deno.test("claim() takes a row that knows only the base columns", async () => {
+  await using test = await open();
+  const { db } = test;
+  await db.sql`alter table musehub_background_jobs
+    alter fence drop default, alter priority drop default`;
+  await db.sql`insert into musehub_background_jobs
+    (job_id, repo_id, job_type, payload, status, created_at, attempt) values
+    ('theirs', 'any', ${TYPE}, '{"mpack_key": "k", "branch": "\\u0000"}', 'pending', now(), 0),
+    ('unknown', 'any', 'send.mail', '{}', 'pending', now(), 0)`;
+  const [job, ...others] = await take(db);
+  assert.deepEqual([job.jobId, job.fence, job.attempt, others.length], ["theirs", 1, 1, 0]);
+  await complete(db, job, {});
+  assert.equal((await getJob(db, "unknown"))!.status, "pending");
+});
+
+Deno.test("claim() leaves alone what it should", async (t) => {
+  await using test = await open();
+  const { db } = test;
+  await t.step("a job whose time has not come, unless named", async () => {
+    const { row } = await enqueue(db, {
+      repoId: REPO_ID,
+      jobType: TYPE,
+      payload: { mpack_key: "later" },
+      delayMs: 60_000,
+    });
+    assert.deepEqual(await take(db), []);
+    assert.deepEqual(keys(await take(db, { jobId: row.jobId })), ["later"]);
+  });
+  await t.step("a running job of another program, without a lease", async () => {
+    await db.sql`insert into musehub_background_jobs
+      (job_id, repo_id, job_type, payload, status, created_at, attempt) values
+      ('theirs', 'any', ${TYPE}, '{}', 'running', now() - interval '1 day', 1)`;
+    assert.deepEqual(await take(db), []);
+  });
+  await t.step("the twin of a running job, until that ends", async () => {
+    const twin = (id: string) =>
+      db.sql`insert into musehub_background_jobs
+        (job_id, repo_id, job_type, payload, status, created_at, attempt) values
+        (${id}, ${REPO_ID}, ${TYPE}, '{"mpack_key":"twin"}', 'pending', now(), 0)`;
+    await twin("t1");
+    await twin("t2");
+    const first = await take(db);
+    assert.deepEqual(first.map(({ jobId }) => jobId), ["t1"]);
+    assert.deepEqual(await take(db), []);
+    await complete(db, first[0], {});
+    assert.deepEqual((await take(db)).map(({ jobId }) => jobId), ["t2"]);
+  });
+});
+
+Deno.test("claim() keeps a repo to its share, those already running included", async () => {
+  await using test = await open("repo-2");
+  const { db } = test;
+  for (const key of ["a", "b", "c"]) await add(db, key);
+  await add(db, "z", { repoId: "repo-2" });
+  const first = await take(db, { perRepo: 2 });
+  assert.deepEqual(keys(first).sort(), ["a", "b", "z"]);
+  assert.deepEqual(await take(db, { perRepo: 2 }), []);
+  await complete(db, first.find(({ repoId }) => repoId === REPO_ID)!, {});
+  assert.deepEqual(keys(await take(db, { perRepo: 2 })), ["c"]);
+});
+
+Deno.test("claim() finds another repo's job behind any number of a full repo's", async () => {
+  await using test = await open("repo-2", "repo-3");
+  const { db } = test;
+  await db.sql`insert into musehub_background_jobs
+    (job_id, repo_id, job_type, payload, status, created_at, attempt)
+    select 'flood-' || i, ${REPO_ID}, ${TYPE}, json_build_object('mpack_key', i::text), 'pending',
+      now(), 0 from generate_series(1, 500) i`;
+  await add(db, "x", { repoId: "repo-2" });
+  await add(db, "y", { repoId: "repo-3" });
+  assert.equal((await take(db, { perRepo: 2, limit: 1 })).length, 1);
+  const rest = await take(db, { perRepo: 2, limit: 4 });
+  assert.deepEqual(rest.map(({ repoId }) => repoId).sort(), [REPO_ID, "repo-2", "repo-3"]);
+});
+
+Deno.test("claim() ends a job that used up its attempts instead of running it again", async () => {
+  await using test = await open();
+  const { db } = test;
+  const job = await startJob(db);
+  let rescued: Job = job;
+  for (let attempt = 2; attempt <= job.maxAttempts; attempt++) {
+    rescued = await takeOver(db, job.jobId);
+    assert.deepEqual([rescued.attempt, rescued.isRescue], [attempt, true]);
+  }
+  await expireLease(db, job.jobId);
+  assert.deepEqual(await take(db), []);
+  const row = await getJob(db, job.jobId);
+  assert.deepEqual([row!.status, row!.lastError!.code], ["failed", "attempts-exhausted"]);
+  await assert.rejects(renew(db, rescued, { leaseMs: 1 }), LeaseLostError);
+});
+
+Deno.test("claim() of a job by name does not count how often it was tried", async () => {
+  await using test = await open();
+  const { db } = test;
+  const { row: { jobId } } = await add(db, "k");
+  await db.sql`update musehub_background_jobs set attempt = 10, max_attempts = 10
+    where job_id = ${jobId}`;
+  assert.deepEqual((await take(db, { jobId })).map(({ attempt }) => attempt), [11]);
+});
+
+Deno.test("claim() takes jobs over from workers that are known to be gone", async () => {
+  await using test = await open();
+  const { db } = test;
+  await add(db, "a");
+  await add(db, "b");
+  const [a] = await take(db, { worker: "host:1", limit: 1 });
+  const [b] = await take(db, { worker: "host:2", limit: 1 });
+  assert.deepEqual(await take(db, { takeOver: ["host:3", "host:4,host:2"] }), []);
+  const [again, ...others] = await take(db, { worker: "host:3", takeOver: ["host:1"] });
+  assert.deepEqual(
+    [again.jobId, again.fence, again.isRescue, others.length],
+    [a.jobId, 2, true, 0],
+  );
+  await assert.rejects(complete(db, a, {}), LeaseLostError);
+  await complete(db, b, {});
+});
+
+Deno.test("claim() by eight workers at once gives each job to one of them", async () => {
+  await using test = await open();
+  const { db } = test;
+  for (let i = 0; i < 120; i++) await add(db, `k${i}`);
+  const worker = async () => {
+    const mine: Job[] = [];
+    for (;;) {
+      const jobs = await take(db, { limit: 3 });
+      if (jobs.length === 0) return mine;
+      mine.push(...jobs);
+    }
+  };
+  const taken = (await Promise.all(Array.from({ length: 8 }, worker))).flat();
+  assert.equal(new Set(taken.map(({ jobId }) => jobId)).size, taken.length);
+  // Two claims at one moment may each leave a row to the other; then nobody has it yet.
+  taken.push(...await take(db, { limit: 200 }));
+  assert.equal(taken.length, 120);
+});
+
+Deno.test("every write of a worker that lost its lease changes nothing", async (t) => {
+  await using test = await open();
+  const { db } = test;
+  const stale = await startJob(db);
+  const successor = await takeOver(db, stale.jobId);
+  const before = await getJob(db, stale.jobId);
+  const writes = {
+    renew: () => renew(db, stale, { leaseMs: 1 }),
+    fail: () => fail(db, stale, FAILURE),
+    release: () => release(db, stale),
+    complete: () => complete(db, stale, {}),
+    finishCancelled: () => finishCancelled(db, stale),
+  };
+  for (const [name, write] of Object.entries(writes)) {
+    await t.step(`${name}() of an older fence`, async () => {
+      await assert.rejects(write(), LeaseLostError);
+      assert.deepEqual(await getJob(db, stale.jobId), before);
+    });
+  }
+  await complete(db, successor, {});
+  await t.step("renew() after the end", async () => {
+    await assert.rejects(renew(db, successor, { leaseMs: 1 }), LeaseLostError);
+  });
+});
+
+Deno.test("fail() puts a job back with a wait, or ends it", async (t) => {
+  await using test = await open();
+  const { db } = test;
+  await t.step("with attempts left", async () => {
+    const job = await startJob(db);
+    const { status, runAt } = await fail(db, job, {
+      ...FAILURE,
+      retry: true,
+      baseDelayMs: 3_600_000,
+      maxDelayMs: 7_200_000,
+    });
+    const [{ now }] = await db.sql<{ now: Date }[]>`select now()`;
+    assert.equal(status, "pending");
+    assert(runAt!.getTime() - now.getTime() <= 3_600_000);
+    const { lastError } = (await getJob(db, job.jobId))!;
+    assert.deepEqual({ ...lastError, at: undefined }, { ...ERROR, at: undefined });
+  });
+  await t.step("of a kind that no retry helps", async () => {
+    const { status, runAt } = await fail(db, await startJob(db), FAILURE);
+    assert.deepEqual([status, runAt], ["failed", null]);
+  });
+  await t.step("with none left", async () => {
+    const job = await startJob(db);
+    await db.sql`update musehub_background_jobs set max_attempts = 1 where job_id = ${job.jobId}`;
+    assert.equal((await fail(db, job, { ...FAILURE, retry: true })).status, "failed");
+  });
+});
+
+Deno.test("release() gives the attempt back and keeps the fence", async () => {
+  await using test = await open();
+  const { db } = test;
+  const job = await startJob(db);
+  await renew(db, job, { leaseMs: 60_000, progress: { rows: 9 } });
+  await release(db, job);
+  const row = await getJob(db, job.jobId);
+  assert.deepEqual([row!.status, row!.attempt, row!.fence], ["pending", 0, job.fence]);
+  assert.deepEqual(row!.progress, { rows: 9 });
+  const [next] = await take(db);
+  assert.deepEqual([next.attempt, next.fence], [1, job.fence + 1]);
+});
+
+Deno.test("cancel() ends a waiting job at once and asks a running one to stop", async () => {
+  await using test = await open();
+  const { db } = test;
+  const { row } = await add(db, "waiting");
+  assert.equal(await cancel(db, row.jobId), "cancelled");
+  assert.equal(await cancel(db, row.jobId), "cancelled");
+  assert.equal(await cancel(db, "no such job"), undefined);
+  const job = await startJob(db);
+  assert.equal(await cancel(db, job.jobId), "running");
+  assert.deepEqual(await renew(db, job, { leaseMs: 60_000 }), { cancelRequested: true });
+  await finishCancelled(db, job);
+  assert.equal((await getJob(db, job.jobId))!.status, "cancelled");
+  const orphan = await startJob(db);
+  await cancel(db, orphan.jobId);
+  assert.equal(await takeOver(db, orphan.jobId), undefined);
+  assert.equal((await getJob(db, orphan.jobId))!.status, "cancelled");
+});
+
+Deno.test("retry() gives failed jobs all their attempts again", async () => {
+  await using test = await open();
+  const { db } = test;
+  const jobs = [await startJob(db), await startJob(db), await startJob(db)];
+  for (const job of jobs) await fail(db, job, FAILURE);
+  assert.deepEqual(await retry(db, { jobId: jobs[1].jobId }), [jobs[1].jobId]);
+  assert.deepEqual(await retry(db, { jobId: jobs[1].jobId }), []);
+  assert.equal((await retry(db, { failed: true, repoId: "other" })).length, 0);
+  assert.equal((await retry(db, { failed: true })).length, 2);
+  assert.deepEqual((await take(db)).map(({ attempt, fence }) => [attempt, fence]), [
+    [1, 2],
+    [1, 2],
+    [1, 2],
+  ]);
+});
+
+Deno.test("purge() deletes what ended long ago, in bounded batches", async () => {
+  await using test = await open();
+  const { db } = test;
+  for (let i = 0; i < 5; i++) await complete(db, await startJob(db), {});
+  const running = await startJob(db);
+  assert.equal(await purge(db, { olderThanMs: 3_600_000, limit: 10 }), 0);
+  assert.equal(await purge(db, { olderThanMs: 0, limit: 3 }), 3);
+  assert.equal(await purge(db, { olderThanMs: 0, limit: 3 }), 2);
+  assert.deepEqual((await listJobs(db)).map(({ jobId }) => jobId), [running.jobId]);
+});
+
+Deno.test("listJobs() pages through, newest first, and countJobs() counts", async () => {
+  await using test = await open();
+  const { db } = test;
+  const made: string[] = [];
+  for (let i = 0; i < 5; i++) made.unshift((await add(db, `k${i}`)).row.jobId);
+  await fail(db, await startJob(db), FAILURE);
+  const listed: string[] = [];
+  let after: { createdAt: Date; jobId: string } | undefined;
+  for (;;) {
+    const page = await listJobs(db, { status: "pending", repoId: REPO_ID, limit: 2, after });
+    if (page.length === 0) break;
+    listed.push(...page.map(({ jobId }) => jobId));
+    after = page[page.length - 1];
+  }
+  assert.deepEqual(listed.toSorted(), made.toSorted());
+  const counts = await countJobs(db, { jobTypes: [TYPE] });
+  assert.deepEqual(counts.byStatus, { pending: 5, running: 0, done: 0, failed: 1, cancelled: 0 });
+  assert(counts.oldestPendingMs > 0);
+  assert.equal((await countJobs(db, { jobTypes: ["other"] })).byStatus.pending, 0);
+});
+
+Deno.test("an inserted row wakes whoever listens, whoever inserted it", async () => {
+  await using test = await open();
+  const { db } = test;
+  const woken = Promise.withResolvers<void>();
+  const { unlisten } = await db.sql.listen("mpackd_jobs", () => woken.resolve());
+  await db.sql`insert into musehub_background_jobs
+    (job_id, repo_id, job_type, payload, status, created_at, attempt)
+    values ('theirs', 'any', ${TYPE}, '{}', 'pending', now(), 0)`;
+  await woken.promise;
+  await unlisten();
+});

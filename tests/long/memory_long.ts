@@ -1,0 +1,67 @@
+import assert from "node:assert/strict";
+import { makeMpack, type MpackShape } from "../../scripts/make_mpack.ts";
+import { parseBytes, parseSize } from "../../scripts/mpack/shape.ts";
+import { startMain } from "../support/main.ts";
+import { createWorld, type TestWorld } from "../support/worlds.ts";
+
+/** 1 runs the sizes of the promise (4 GiB, 3 million objects); CI runs an eighth. */
+const SHARE = Number(Deno.env.get("MPACKD_TEST_SHARE") ?? 1 / 8);
+const MB = 1e6;
+const MOST_MB = 200;
+/** A peak may be so much above that of a 40 MB pack. */
+const TOLERANCE = 1.15;
+
+/** Runs `main.ts index` on a pack and returns the process's peak resident memory in MB. */
+async function peakOf(world: TestWorld, shape: Partial<MpackShape>): Promise<number> {
+  const path = `${world.folder}/memory.mpack`;
+  await Deno.writeFile(path, ReadableStream.from(makeMpack(shape)));
+  const env = { DATABASE_URL: world.databaseUrl, MPACK_STORE: `file://${world.folder}` };
+  const child = startMain(["index", path, "--repo", "me/repo", "--json"], env);
+  let peakKb = 0;
+  // The kernel's own high-water mark, as last seen before the process ended.
+  const timer = setInterval(() => {
+    try {
+      const status = Deno.readTextFileSync(`/proc/${child.pid}/status`);
+      peakKb = Math.max(peakKb, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0));
+    } catch {
+      // It has just ended.
+    }
+  }, 20);
+  const { code, stderr } = await child.output();
+  clearInterval(timer);
+  assert.equal(code, 0, new TextDecoder().decode(stderr));
+  await Deno.remove(path);
+  await Deno.remove(`${world.folder}/mpacks`, { recursive: true });
+  return peakKb * 1024 / MB;
+}
+
+Deno.test({
+  name: "main.ts index takes no more memory for a large pack or object than for a 40 MB pack",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    await using world = await createWorld();
+    // Runs differ by some megabytes: the best-known peak of the small pack is the bar.
+    const small = Math.max(
+      await peakOf(world, { objects: 160, size: parseSize("256KiB"), seed: 21 }),
+      await peakOf(world, { objects: 136_000, size: parseSize("200"), seed: 22 }),
+    );
+    const huge = await peakOf(world, {
+      objects: Math.round(8_192 * SHARE),
+      size: parseSize("256KiB"),
+      hugeBytes: parseBytes("2GiB") * SHARE,
+      seed: 23,
+    });
+    const many = await peakOf(world, {
+      objects: Math.round(3_000_000 * SHARE),
+      size: parseSize("200"),
+      seed: 24,
+    });
+    const figures = `40 MB ${small.toFixed(0)} MB, one huge object ${huge.toFixed(0)} MB, ` +
+      `many objects ${many.toFixed(0)} MB`;
+    console.log(`Peak RSS: ${figures}`);
+    for (const peak of [huge, many]) {
+      assert.ok(peak < MOST_MB, figures);
+      assert.ok(peak < TOLERANCE * small, figures);
+    }
+  },
+});

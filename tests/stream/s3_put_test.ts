@@ -1,0 +1,130 @@
+import assert from "node:assert/strict";
+import { openS3Store } from "../../src/stream/s3_store.ts";
+import { MAX_PARTS } from "../../src/stream/s3_multipart.ts";
+import { partBytesFor } from "../../src/stream/s3_put.ts";
+import { assertSameBytes, bodyOf, sampleBytes } from "../support/blobs.ts";
+import { type FaultProxy, startFaultProxy } from "../support/fault_proxy.ts";
+import { type S3Double, startS3Double } from "../support/s3_double.ts";
+
+const MIB = 1024 * 1024;
+const BIG = sampleBytes(17 * MIB);
+
+async function inWorld(
+  use: (world: {
+    store: ReturnType<typeof openS3Store>;
+    proxy: FaultProxy;
+    double: S3Double;
+  }) => Promise<void>,
+): Promise<void> {
+  await using double = startS3Double();
+  await using proxy = await startFaultProxy(double.endpoint);
+  const store = openS3Store({
+    bucket: "bucket",
+    endpoint: proxy.endpoint,
+    region: "us-east-1",
+    accessKeyId: "key",
+    secretAccessKey: "secret",
+    retries: 2,
+    sleep: () => Promise.resolve(),
+  });
+  await use({ store, proxy, double });
+}
+
+Deno.test("partBytesFor() needs no more than 10,000 parts, and no buffer larger than that takes", () => {
+  assert.equal(partBytesFor(0), 8 * MIB);
+  assert.equal(partBytesFor(80_000 * MIB), 8 * MIB);
+  assert.equal(partBytesFor(80_000 * MIB + 1), 9 * MIB);
+  for (const sizeBytes of [1, 1e9, 1e11, 5e12]) {
+    assert.ok(sizeBytes / partBytesFor(sizeBytes) <= MAX_PARTS);
+  }
+});
+
+Deno.test("put() sends every request with its length", async () => {
+  await inWorld(async ({ store, proxy, double }) => {
+    await store.put("empty", bodyOf(new Uint8Array(0)));
+    await store.put("small", bodyOf(BIG.subarray(0, 1000)));
+    await store.put("big", bodyOf(BIG, MIB), { sizeBytes: BIG.length });
+    const lengths = proxy.requests.filter(({ method }) => method === "PUT")
+      .map(({ headers }) => Number(headers.get("content-length")));
+    assert.deepEqual(lengths.sort((a, b) => a - b), [0, 1000, MIB, 8 * MIB, 8 * MIB]);
+    assert.ok(proxy.requests.every(({ headers }) => !headers.has("transfer-encoding")));
+    assertSameBytes(double.objects.get("/bucket/big")?.bytes ?? new Uint8Array(0), BIG);
+    assert.ok(double.maxPartsAtOnce <= 2);
+  });
+});
+
+Deno.test("put() tries again what passes, with the same bytes", async (t) => {
+  for (const fault of [{ status: 503 }, { afterBytes: 0, then: "cut" as const }]) {
+    for (let index = 0; index < 5; index++) {
+      await t.step(
+        `${JSON.stringify(fault)} at request ${index + 1}`,
+        () =>
+          inWorld(async ({ store, proxy, double }) => {
+            proxy.faults.push(...Array.from({ length: index }, () => ({})), fault);
+            const { etag } = await store.put("big", bodyOf(BIG, MIB), { sizeBytes: BIG.length });
+            assertSameBytes(double.objects.get("/bucket/big")?.bytes ?? new Uint8Array(0), BIG);
+            assert.equal(etag, double.objects.get("/bucket/big")?.etag);
+          }),
+      );
+    }
+  }
+  await t.step(
+    "an error that follows the status of the joining",
+    () =>
+      inWorld(async ({ store, proxy, double }) => {
+        let isFirst = true;
+        proxy.otherwise = ({ method, target }) => {
+          if (method !== "POST" || target.includes("uploads=") || !isFirst) return {};
+          isFirst = false;
+          return { status: 200, body: "<Error><Code>InternalError</Code></Error>" };
+        };
+        await store.put("big", bodyOf(BIG, MIB));
+        assert.equal(isFirst, false);
+        assertSameBytes(double.objects.get("/bucket/big")?.bytes ?? new Uint8Array(0), BIG);
+      }),
+  );
+});
+
+Deno.test("put() gives up whole", async (t) => {
+  await t.step(
+    "a part that never arrives ends the wait for a silent body",
+    () =>
+      inWorld(async ({ store, proxy, double }) => {
+        proxy.otherwise = ({ target }) => target.includes("partNumber=2") ? { status: 503 } : {};
+        const body = async function* () {
+          yield BIG;
+          await new Promise(() => {});
+        };
+        await assert.rejects(store.put("big", body(), { sizeBytes: BIG.length + 1 }), {
+          code: "store-unavailable",
+          status: 503,
+          message: /^Cannot write "big" in s3:\/\/bucket: the store answered 503, after 3 tries$/,
+        });
+        assert.equal(double.uploads.size, 0);
+        assert.equal(double.objects.size, 0);
+      }),
+  );
+  await t.step("an aborted upload leaves nothing", () =>
+    inWorld(async ({ store, double }) => {
+      const abort = new AbortController();
+      const body = async function* () {
+        yield BIG;
+        abort.abort(new Error("stop now"));
+        yield BIG;
+      };
+      await assert.rejects(store.put("big", body(), { signal: abort.signal }), /stop now/);
+      assert.equal(double.uploads.size, 0);
+      assert.equal(double.objects.size, 0);
+    }));
+  await t.step(
+    "a body of another length than declared",
+    () =>
+      inWorld(async ({ store, double }) => {
+        for (const sizeBytes of [BIG.length - 1, BIG.length + 1]) {
+          await assert.rejects(store.put("big", bodyOf(BIG, MIB), { sizeBytes }), RangeError);
+        }
+        assert.equal(double.uploads.size, 0);
+        assert.equal(double.objects.size, 0);
+      }),
+  );
+});

@@ -1,0 +1,159 @@
+/**
+ * A proxy that does to HTTP what networks and overloaded servers do to it, one fault a request.
+ *
+ * @module
+ */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+
+/** What happens to one request; an empty fault passes it on. */
+export interface Fault {
+  /** Answers this status without asking upstream … */
+  readonly status?: number;
+  /** … with this body. */
+  readonly body?: string;
+  /** Headers of the answer to set, or with undefined to remove. */
+  readonly headers?: Record<string, string | undefined>;
+  /** Headers of the request that upstream does not get to see, in lower case. */
+  readonly hideHeaders?: readonly string[];
+  /** How many bytes of the answer's body pass before … */
+  readonly afterBytes?: number;
+  /** … the connection is closed, is reset, or goes silent. */
+  readonly then?: "cut" | "reset" | "stall";
+  /** Says nothing at all. */
+  readonly isSilent?: boolean;
+  /** Runs before the request is looked at. */
+  readonly before?: () => Promise<void> | void;
+}
+
+/** A request as it came. */
+export interface SeenRequest {
+  /** The method. */
+  readonly method: string;
+  /** Path and query. */
+  readonly target: string;
+  /** Headers, names in lower case. */
+  readonly headers: Headers;
+}
+
+/** A running proxy. */
+export interface FaultProxy extends AsyncDisposable {
+  /** The proxy's own URL. */
+  readonly endpoint: string;
+  /** The faults to come, the next first; when they run out, all is passed on. */
+  readonly faults: Fault[];
+  /** The requests so far. */
+  readonly requests: SeenRequest[];
+  /** Decides the fault where {@link FaultProxy.faults} is empty. */
+  otherwise: (request: SeenRequest) => Fault;
+}
+
+/** Starts a proxy in front of `upstream`, an http URL. */
+export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
+  const sockets = new Set<Socket>();
+  const { hostname, port } = new URL(upstream);
+  const server = createServer((client) => {
+    const track = (socket: Socket) => {
+      sockets.add(socket.on("error", () => {}).on("close", () => sockets.delete(socket)));
+      return socket;
+    };
+    serve(track(client), () => track(connect(Number(port), hostname)), proxy)
+      .catch(() => client.destroy());
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const proxy: FaultProxy = {
+    endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    faults: [],
+    requests: [],
+    otherwise: () => ({}),
+    async [Symbol.asyncDispose]() {
+      const closed = [...sockets].map((socket) => once(socket, "close"));
+      for (const socket of sockets) socket.destroy();
+      await Promise.all(closed);
+      server.close();
+      await once(server, "close");
+    },
+  };
+  return proxy;
+}
+
+async function serve(client: Socket, dial: () => Socket, proxy: FaultProxy): Promise<void> {
+  const fromClient = client[Symbol.asyncIterator]();
+  const request = await readHead(fromClient);
+  const [method, target] = request.first.split(" ");
+  const seen = { method, target, headers: new Headers(request.headers) };
+  proxy.requests.push(seen);
+  const fault = proxy.faults.shift() ?? proxy.otherwise(seen);
+  await fault.before?.();
+  if (fault.isSilent) return;
+  if (fault.status !== undefined) {
+    const { status, body = "" } = fault;
+    // The request's body is left unread, as a server in trouble would.
+    const headers = withFault(new Headers({ "content-length": String(body.length) }), fault);
+    client.end(headOf(`HTTP/1.1 ${status} Because`, headers) + body);
+    return;
+  }
+  const upstream = dial();
+  for (const name of fault.hideHeaders ?? []) request.headers.delete(name);
+  request.headers.set("connection", "close");
+  upstream.write(headOf(request.first, request.headers));
+  upstream.write(request.rest);
+  client.on("close", () => upstream.destroy());
+  pump(fromClient, upstream);
+  const fromUpstream = upstream[Symbol.asyncIterator]();
+  const answer = await readHead(fromUpstream);
+  answer.headers.set("connection", "close");
+  client.write(headOf(answer.first, withFault(answer.headers, fault)));
+  let leftBytes = fault.afterBytes ?? Infinity;
+  for (let chunk: Uint8Array | undefined = answer.rest; chunk !== undefined;) {
+    const part: Uint8Array = chunk.subarray(0, leftBytes);
+    leftBytes -= part.length;
+    if (part.length > 0 && !client.write(part)) await once(client, "drain");
+    if (leftBytes === 0) break;
+    chunk = (await fromUpstream.next()).value;
+  }
+  if (leftBytes > 0 || fault.then === "cut") client.end();
+  else if (fault.then === "reset") client.resetAndDestroy();
+}
+
+async function pump(from: AsyncIterator<Uint8Array>, to: Socket): Promise<void> {
+  try {
+    for (let result = await from.next(); !result.done; result = await from.next()) {
+      if (!to.write(result.value)) await once(to, "drain");
+    }
+  } catch {
+    to.destroy();
+  }
+}
+
+async function readHead(from: AsyncIterator<Uint8Array>) {
+  let bytes = new Uint8Array(0);
+  while (true) {
+    const text = new TextDecoder("latin1").decode(bytes);
+    const end = text.indexOf("\r\n\r\n");
+    if (end !== -1) {
+      const [first, ...lines] = text.slice(0, end).split("\r\n");
+      const headers = new Headers(lines.map((line): [string, string] => {
+        const colon = line.indexOf(":");
+        return [line.slice(0, colon), line.slice(colon + 1).trim()];
+      }));
+      return { first, headers, rest: bytes.subarray(end + 4) };
+    }
+    const { done, value } = await from.next();
+    if (done) throw new Error("the connection ended within a head");
+    bytes = new Uint8Array([...bytes, ...value]);
+  }
+}
+
+function withFault(headers: Headers, fault: Fault): Headers {
+  for (const [name, value] of Object.entries(fault.headers ?? {})) {
+    if (value === undefined) headers.delete(name);
+    else headers.set(name, value);
+  }
+  return headers;
+}
+
+function headOf(first: string, headers: Headers): string {
+  return `${first}\r\n${[...headers].map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`;
+}

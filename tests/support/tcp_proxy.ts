@@ -1,0 +1,55 @@
+/**
+ * A proxy in front of a database that can fall silent: connections stay open, nothing passes.
+ *
+ * @module
+ */
+import { once } from "node:events";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+
+/** A running proxy. */
+export interface TcpProxy extends AsyncDisposable {
+  /** The database's URL with the proxy's host and port. */
+  readonly url: string;
+  /** While true, connections that are open get and give nothing, and new ones neither. */
+  isSilent: boolean;
+}
+
+/** Starts a proxy in front of the server that a database URL names. */
+export async function startTcpProxy(databaseUrl: string): Promise<TcpProxy> {
+  const target = new URL(databaseUrl);
+  const sockets = new Set<Socket>();
+  /** What was swallowed can never be made good: such a connection stays silent for ever. */
+  const deaf = new WeakSet<Socket>();
+  const server = createServer((client) => {
+    const upstream = connect(Number(target.port), target.hostname);
+    for (const [from, to] of [[client, upstream], [upstream, client]]) {
+      sockets.add(from);
+      from.on("data", (chunk) => {
+        if (proxy.isSilent) deaf.add(client);
+        if (!deaf.has(client)) to.write(chunk);
+      });
+      from.on("error", () => {});
+      from.on("close", () => {
+        sockets.delete(from);
+        to.destroy();
+      });
+    }
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const url = new URL(databaseUrl);
+  url.hostname = "127.0.0.1";
+  url.port = String((server.address() as AddressInfo).port);
+  const proxy: TcpProxy = {
+    url: url.href,
+    isSilent: false,
+    async [Symbol.asyncDispose]() {
+      const closed = [...sockets].map((socket) => once(socket, "close"));
+      for (const socket of sockets) socket.destroy();
+      await Promise.all(closed);
+      server.close();
+      await once(server, "close");
+    },
+  };
+  return proxy;
+}
