@@ -54,7 +54,7 @@ async function runEnqueue(
   const delayMs = parseDuration("--delay", flags.delay);
   const line = new LiveLine();
   try {
-    const store = await openBlobStore(config);
+    const store = await openBlobStore(config, { isWriting: true });
     await using opened = await openDatabase(config);
     const { db, isEmbedded } = opened;
     const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), {

@@ -53,7 +53,7 @@ export async function runGc(
   await using opened = await openDatabase(config);
   return await collectGarbage({
     db: opened.db,
-    store: await openBlobStore(config),
+    store: await openBlobStore(config, { isWriting: !isDryRun }),
     config,
     graceMs,
     isDryRun,

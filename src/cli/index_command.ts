@@ -14,6 +14,7 @@ import { indexMpack } from "../jobs/index_job.ts";
 import type { IndexResult } from "../result.ts";
 import type { BlobStore } from "../stream/blob_store.ts";
 import { parseCount } from "./flags.ts";
+import { jobPermissions, requirePermissions } from "./permissions.ts";
 import type { CommandContext } from "./program.ts";
 import { openSource, type Source, uploadSource } from "./source.ts";
 import { formatBytes, formatCount, formatMs, LiveLine } from "./terminal.ts";
@@ -88,7 +89,8 @@ export async function runIndex(
   const payload = indexPayload(flags);
   const line = new LiveLine();
   try {
-    const store = await openBlobStore(config);
+    requirePermissions(jobPermissions());
+    const store = await openBlobStore(config, { isWriting: true });
     await using opened = await openDatabase(config);
     const { db, isEmbedded } = opened;
     const repo = await resolveRepo(db, parseRepoName(flags.repo), {

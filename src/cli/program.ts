@@ -26,6 +26,7 @@ import { addGuardCommand } from "./guard_command.ts";
 import { EXIT, EXIT_HELP, exitCodeOf, printError } from "./exit.ts";
 import { addRepoCommand } from "./repo_command.ts";
 import { addStatsCommand } from "./stats_command.ts";
+import { asConfigError } from "./permissions.ts";
 import { configFromEnv } from "./world.ts";
 
 /** The version printed and logged. */
@@ -66,7 +67,8 @@ export async function runProgram(args: readonly string[]): Promise<number> {
     async run(flags, work, options) {
       try {
         exitCode = await withInterrupts(work, options) ?? EXIT.ok;
-      } catch (error) {
+      } catch (thrown) {
+        const error = asConfigError(thrown);
         printError(error, { json: flags.json ?? false });
         exitCode = exitCodeOf(error);
       }

@@ -78,7 +78,7 @@ async function serve(
   };
   const parts = await openApi({
     db,
-    store: await openBlobStore(config),
+    store: await openBlobStore(config, { isWriting: true }),
     config,
     worker: workerName(),
     signal,

@@ -16,6 +16,7 @@ import { Worker } from "../jobs/worker.ts";
 import type { WorkerEvent } from "../jobs/worker_event.ts";
 import type { Check } from "../api/health.ts";
 import { logEvents } from "./log.ts";
+import { jobPermissions, requirePermissions } from "./permissions.ts";
 import { openBlobStore, type OpenedDatabase, workerName } from "./world.ts";
 
 const PING_DEADLINE_MS = 2_000;
@@ -47,7 +48,8 @@ export async function openWorker(
   { signal, force, untilEmpty }: WorkerEnd,
 ): Promise<OpenedWorker> {
   const { concurrency, perRepo, pollMs, drainMs, leaseMs } = config;
-  const store = await openBlobStore(config);
+  requirePermissions(jobPermissions());
+  const store = await openBlobStore(config, { isWriting: true });
   const name = workerName();
   const log = logEvents(name);
   const instruments = new Instruments({

@@ -13,6 +13,7 @@ import { migrate, pendingMigrations } from "../db/migrate.ts";
 import { ConfigError } from "../errors.ts";
 import type { BlobStore } from "../stream/blob_store.ts";
 import { openStore } from "../stream/open_store.ts";
+import { databasePermissions, requirePermissions, storePermissions } from "./permissions.ts";
 
 /** Reads the settings from the environment; only this function does. */
 export function configFromEnv(): Config {
@@ -45,6 +46,7 @@ export async function openDatabase(
   if (config.databaseUrl !== undefined) {
     const db = connect(config.databaseUrl);
     try {
+      requirePermissions(databasePermissions(db));
       if (!isMigrating) await checkMigrated(db);
     } catch (error) {
       await db.close();
@@ -79,8 +81,14 @@ async function checkMigrated(db: Database): Promise<void> {
 }
 
 /** Opens the store named by `MPACK_STORE`, or a folder under `MPACK_HOME`. */
-export function openBlobStore(config: Config): Promise<BlobStore> | BlobStore {
-  return openStore(config.storeUrl ?? `${config.home}/blobs`, credentialsOf(config));
+export async function openBlobStore(
+  config: Config,
+  options: { isWriting?: boolean } = {},
+): Promise<BlobStore> {
+  const { isWriting = false } = options;
+  const store = openStore(config.storeUrl ?? `${config.home}/blobs`, credentialsOf(config));
+  requirePermissions(await storePermissions(store, { isWriting }));
+  return store;
 }
 
 /** What opening any store takes from the settings. */

@@ -1,0 +1,85 @@
+/**
+ * What Deno allows this process, asked before it is missed.
+ *
+ * In the middle of a job a missing permission looks like trouble that may pass, and would be tried
+ * again for half an hour; on a database's socket it ends the process without a word of advice.
+ *
+ * @module
+ */
+
+import { fileURLToPath } from "node:url";
+import type { Database } from "../db/database.ts";
+import { ConfigError } from "../errors.ts";
+import type { BlobStore } from "../stream/blob_store.ts";
+
+type Permission =
+  | Deno.NetPermissionDescriptor & { readonly host: string }
+  | Deno.ReadPermissionDescriptor & { readonly path: string }
+  | Deno.WritePermissionDescriptor & { readonly path: string }
+  | Deno.SysPermissionDescriptor & { readonly kind: "hostname" };
+
+/** What connecting to the database needs. */
+export function databasePermissions({ sql: { options } }: Pick<Database, "sql">): Permission[] {
+  // A Unix socket is not of the network.
+  if (options.path) return [];
+  return options.host.map((host, i) => netPermission(host, options.port[i]));
+}
+
+/** What reading from the store needs, and writing to it. */
+export async function storePermissions(
+  store: BlobStore,
+  options: { readonly isWriting: boolean },
+): Promise<Permission[]> {
+  const url = new URL(store.url);
+  if (url.protocol === "file:") {
+    const path = fileURLToPath(url);
+    const names = options.isWriting ? ["read", "write"] as const : ["read"] as const;
+    return names.map((name) => ({ name, path }));
+  }
+  // Where requests go: with the bucket in the host's name or not.
+  const { url: signed } = (await store.presignPut("any", { expiresSeconds: 1 }))!;
+  const { hostname, port, protocol } = new URL(signed);
+  return [netPermission(hostname, port || (protocol === "https:" ? 443 : 80))];
+}
+
+/** What running jobs needs: the name left on their rows, and the module of the hashing thread. */
+export function jobPermissions(): Permission[] {
+  const hostname = { name: "sys", kind: "hostname" } as const;
+  const source = new URL("..", import.meta.url);
+  // Compiled or remote, the modules are no files.
+  if (Deno.build.standalone || source.protocol !== "file:") return [hostname];
+  return [hostname, { name: "read", path: fileURLToPath(source).replace(/\/$/, "") }];
+}
+
+/**
+ * Asks for permissions, on a terminal the person there.
+ *
+ * @throws {ConfigError} That names the flag of each one that is denied.
+ */
+export function requirePermissions(permissions: readonly Permission[]): void {
+  const denied = permissions.filter((wanted) =>
+    Deno.permissions.requestSync(wanted).state !== "granted"
+  );
+  if (denied.length === 0) return;
+  throw new ConfigError(`Cannot start without more permissions: ${denied.map(flagOf).join(" ")}`);
+}
+
+/** What Deno denied that nobody asked for before, as what it is: a flag that is missing. */
+export function asConfigError(error: unknown): unknown {
+  if (!(error instanceof Deno.errors.NotCapable)) return error;
+  return new ConfigError(`Cannot go on: ${error.message}`, { cause: error });
+}
+
+function netPermission(host: string, port: number | string): Permission {
+  const isAddress6 = host.includes(":") && !host.startsWith("[");
+  return { name: "net", host: `${isAddress6 ? `[${host}]` : host}:${port}` };
+}
+
+function flagOf(permission: Permission): string {
+  const value = "host" in permission
+    ? permission.host
+    : "kind" in permission
+    ? permission.kind
+    : permission.path;
+  return `--allow-${permission.name}=${value}`;
+}
