@@ -17,7 +17,6 @@ export type HttpCode =
   | "unauthenticated"
   | "forbidden"
   | "not-found"
-  | "method-not-allowed"
   | "timeout"
   | "conflict"
   | "length-required"
@@ -26,7 +25,6 @@ export type HttpCode =
   | "range-not-satisfiable"
   | "invalid-body"
   | "rate-limited"
-  | "overloaded"
   | "blob-missing"
   | "repo-not-found"
   | "object-not-found"
@@ -39,7 +37,6 @@ const TITLES: Record<number, string> = {
   401: "Unauthorized",
   403: "Forbidden",
   404: "Not Found",
-  405: "Method Not Allowed",
   408: "Request Timeout",
   409: "Conflict",
   411: "Length Required",

@@ -96,6 +96,11 @@ export const IndexAnswer = z.object({
   batches: Count,
   resumed_from_byte: Count,
   hashed_bytes: Count,
+  reread_bytes: Count.meta({ description: "Bytes read more than once, by all attempts" }),
+  materialized: z.object({ written: Count, kept: Count, lying: Count }).optional().meta({
+    description: "The objects as blobs of their own, where the server makes them: written now, " +
+      "there already, and those whose content does not hash to their id",
+  }),
   elapsed_ms: Count,
   phases_ms: z.object({ open: Count, stream: Count, publish: Count }),
 });
@@ -126,9 +131,12 @@ export const JobAnswer = z.object({
   startedAt: Time.nullable(),
   finishedAt: Time.nullable(),
   cancelRequested: z.boolean(),
-  progress: z.unknown(),
-  result: z.unknown(),
-  lastError: z.unknown(),
+  progress: z.record(z.string(), z.unknown()).nullable(),
+  result: z.record(z.string(), z.unknown()).nullable().meta({
+    description: "What a done job has done; for `mpack.index` as the push routes say, in camelCase",
+  }),
+  lastError: z.object({ code: z.string(), message: z.string(), retryable: z.boolean() }).loose()
+    .nullable().meta({ description: "Why the last attempt failed" }),
 });
 
 /** Which jobs to list. */

@@ -10,6 +10,7 @@ import { contentDigest } from "../../src/api/auth/content_digest.ts";
 import { identityIdOf } from "../../src/api/auth/keys.ts";
 import { type Signer, signRequest } from "../../src/api/auth/signature.ts";
 import { mintToken } from "../../src/api/auth/token.ts";
+import { healthRoutes } from "../../src/api/health.ts";
 import { openApi } from "../../src/api/open_api.ts";
 import type { RequestRecord } from "../../src/api/parts.ts";
 import { listen } from "../../src/api/server.ts";
@@ -17,8 +18,10 @@ import { createIdentity, type Identity } from "../../src/db/identities.ts";
 import { createToken } from "../../src/db/tokens.ts";
 import { sha256 } from "../../src/hash/digest.ts";
 import { mpackdHandlers } from "../../src/jobs/handlers.ts";
+import { Meter } from "../../src/jobs/meter.ts";
 import { Worker } from "../../src/jobs/worker.ts";
 import type { BlobStore } from "../../src/stream/blob_store.ts";
+import { type ApiDescription, checkExchange } from "./openapi.ts";
 import { createWorld, type TestWorld } from "./worlds.ts";
 
 /** What a test asks for. */
@@ -54,7 +57,10 @@ export interface Client {
   readonly identity?: Identity;
   /** The key requests are signed with. */
   readonly signer?: Signer;
-  /** Sends a request to a path of the server, signed if there is a key. */
+  /**
+   * Sends a request to a path of the server, signed if there is a key; the answer has to be as
+   * /openapi.json describes it.
+   */
   send(path: string, request?: TestRequest): Promise<TestAnswer>;
 }
 
@@ -96,7 +102,8 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
   const records: RequestRecord[] = [];
   const onRequest = (record: RequestRecord) => void records.push(record);
   const common = { db, store, config, worker: "test", signal };
-  const parts = await openApi({ ...common, force: signal, onRequest });
+  const health = healthRoutes({ checks: {}, meter: new Meter() });
+  const parts = await openApi({ ...common, force: signal, health, onRequest });
   const server = listen(createApi(parts, "test"), {
     hostname: "127.0.0.1",
     port: 0,
@@ -114,11 +121,20 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
     }).run()
     : Promise.resolve();
   const { url } = server;
+  const description: ApiDescription = await (await fetch(`${url}/openapi.json`)).json();
+  const send: Send = async (path, request = {}, signer) => {
+    const prepared = await prepare(url + path, request, signer);
+    const answer = await readAnswer(await fetch(url + path, prepared));
+    const { status, headers, value } = answer, { method } = prepared;
+    const { pathname } = new URL(url + path), contentType = headers.get("content-type");
+    checkExchange(description, { method, pathname, status, contentType, value });
+    return answer;
+  };
   return {
     world,
     url,
     records,
-    anonymous: { send: (path, request) => send(url + path, request) },
+    anonymous: { send: (path, request) => send(path, request) },
     async identity(handle, { isAdmin = false } = {}) {
       const { signer, publicKey } = await newSigner();
       const identity = await createIdentity(db, {
@@ -128,7 +144,7 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
         isAgent: false,
         isAdmin,
       });
-      return { identity, signer, send: (path, request) => send(url + path, request, signer) };
+      return { identity, signer, send: (path, request) => send(path, request, signer) };
     },
     async token({ identity }, { scopes = ["read", "push"], lifetimeMs = 60_000 } = {}) {
       const { text, tokenId, secretHash } = mintToken();
@@ -139,7 +155,7 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
         identity,
         text,
         send: (path, request = {}) =>
-          send(url + path, { ...request, headers: { authorization, ...request.headers } }),
+          send(path, { ...request, headers: { authorization, ...request.headers } }),
       };
     },
     async [Symbol.asyncDispose]() {
@@ -186,9 +202,7 @@ export async function prepare(
   return { method, headers, ...(body === undefined ? {} : { body }) };
 }
 
-async function send(url: string, request: TestRequest = {}, signer?: Signer): Promise<TestAnswer> {
-  return await readAnswer(await fetch(url, await prepare(url, request, signer)));
-}
+type Send = (path: string, request?: TestRequest, signer?: Signer) => Promise<TestAnswer>;
 
 /** Reads an answer to its end. */
 export async function readAnswer(response: Response): Promise<TestAnswer> {

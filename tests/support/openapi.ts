@@ -1,0 +1,91 @@
+/**
+ * Holds answers to the API's own description: status, media type, schema.
+ *
+ * @module
+ */
+
+import { Ajv2020 } from "ajv/dist/2020.js";
+import assert from "node:assert/strict";
+
+/** As much of an OpenAPI document as is looked at here. */
+export interface ApiDescription {
+  /** Operations by path and lower-case method. */
+  readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
+  /** What the operations refer to. */
+  readonly components: object;
+}
+
+interface Operation {
+  readonly responses: Readonly<Record<string, Described>>;
+}
+
+interface Described {
+  readonly description?: string;
+  /** By media type. */
+  readonly content?: Readonly<Record<string, { readonly schema?: object }>>;
+}
+
+/** What was asked and answered. */
+export interface Exchange {
+  /** GET, PUT, … */
+  readonly method: string;
+  /** The path as sent, without the query. */
+  readonly pathname: string;
+  /** The status answered. */
+  readonly status: number;
+  /** The media type answered, if any. */
+  readonly contentType: string | null;
+  /** The body, decoded if it was JSON or MessagePack. */
+  readonly value: unknown;
+}
+
+/** Throws where an answer is not as described; paths of no route must answer 404. */
+export function checkExchange(description: ApiDescription, exchange: Exchange): void {
+  const { method, pathname, status, contentType, value } = exchange;
+  const asked = `${method} ${pathname}: ${status}`;
+  const operation = operationOf(description, method, pathname);
+  if (operation === undefined) return assert.equal(status, 404, `${asked}, but there is no route`);
+  const answer = operation.responses[status];
+  assert.ok(answer, `${asked} is not described`);
+  const type = contentType?.split(";")[0];
+  if (method === "HEAD" || answer.content === undefined) {
+    return assert.equal(value, undefined, `${asked} has a body`);
+  }
+  const described = answer.content[type ?? ""];
+  assert.ok(described, `${asked}: ${type} is not described`);
+  if (described.schema === undefined) return;
+  const check = validatorOf(description, described.schema);
+  assert.ok(check(value), `${asked}: ${ajv.errorsText(check.errors)}: ${JSON.stringify(value)}`);
+}
+
+const ajv = new Ajv2020({ strict: true, validateFormats: false }).addKeyword("components");
+type Validator = ReturnType<typeof ajv.compile>;
+/** Compiling takes longer than all the rest. */
+const validators = new Map<string, Validator>();
+
+function validatorOf({ components }: ApiDescription, schema: object): Validator {
+  const text = JSON.stringify(schema);
+  const known = validators.get(text);
+  if (known !== undefined) return known;
+  const validator = ajv.compile({ ...schema, components });
+  validators.set(text, validator);
+  return validator;
+}
+
+/** The operation of a path; one without names in it goes first, as with the router. */
+function operationOf(
+  { paths }: ApiDescription,
+  method: string,
+  pathname: string,
+): Operation | undefined {
+  const name = method === "HEAD" ? "get" : method.toLowerCase();
+  const found = Object.keys(paths)
+    .filter((path) => paths[path][name] !== undefined && patternOf(path).test(pathname))
+    .sort((a, b) => a.split("{").length - b.split("{").length);
+  return found.length === 0 ? undefined : paths[found[0]][name];
+}
+
+function patternOf(path: string): RegExp {
+  const parts = path.split(/\{\w+\}/).map((part) => part.replaceAll(/[.]/g, "\\$&"));
+  return new RegExp(`^${parts.join("[^/]+")}$`);
+}
