@@ -12,6 +12,8 @@ export interface TcpProxy extends AsyncDisposable {
   readonly url: string;
   /** While true, connections that are open get and give nothing, and new ones neither. */
   isSilent: boolean;
+  /** Silences, for ever, the connections open now that logged in with this application name. */
+  silence(applicationName: string): void;
 }
 
 /** Starts a proxy in front of the server that a database URL names. */
@@ -20,8 +22,12 @@ export async function startTcpProxy(databaseUrl: string): Promise<TcpProxy> {
   const sockets = new Set<Socket>();
   /** What was swallowed can never be made good: such a connection stays silent for ever. */
   const deaf = new WeakSet<Socket>();
+  /** What the clients said first: user, database and application name, in plain text. */
+  const startups = new Map<Socket, string>();
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname);
+    client.once("data", (chunk) => startups.set(client, chunk.toString("latin1")));
+    client.once("close", () => startups.delete(client));
     for (const [from, to] of [[client, upstream], [upstream, client]]) {
       sockets.add(from);
       from.on("data", (chunk) => {
@@ -43,6 +49,11 @@ export async function startTcpProxy(databaseUrl: string): Promise<TcpProxy> {
   const proxy: TcpProxy = {
     url: url.href,
     isSilent: false,
+    silence(applicationName) {
+      for (const [client, startup] of startups) {
+        if (startup.includes(`\0${applicationName}\0`)) deaf.add(client);
+      }
+    },
     async [Symbol.asyncDispose]() {
       const closed = [...sockets].map((socket) => once(socket, "close"));
       for (const socket of sockets) socket.destroy();

@@ -1,0 +1,97 @@
+/**
+ * What the README promises of a worker that nobody has configured, in its own seconds.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { makeMpack } from "../../scripts/make_mpack.ts";
+import { parseSize } from "../../scripts/mpack/shape.ts";
+import { enqueue, getJob } from "../../src/jobs/queue/mod.ts";
+import { concat } from "../support/mpacks.ts";
+import { endedTwice, installOracle } from "../support/publish_oracle.ts";
+import { startTcpProxy } from "../support/tcp_proxy.ts";
+import { startWorkerProcess } from "../support/worker_process.ts";
+import { createWorld, type TestWorld } from "../support/worlds.ts";
+
+async function add(world: TestWorld, shape: Parameters<typeof makeMpack>[0]): Promise<string> {
+  const chunks = makeMpack({ commits: 1, snapshots: 1, ...shape });
+  const bytes = concat(await Array.fromAsync(chunks, (chunk) => chunk.slice()));
+  const payload = { mpack_key: await world.put(bytes) };
+  const { repoId } = world.repo;
+  return (await enqueue(world.db, { repoId, jobType: "mpack.index", payload })).row.jobId;
+}
+
+function stopwatch(): () => number {
+  const startedAt = performance.now();
+  return () => Math.round((performance.now() - startedAt) / 100) / 10;
+}
+
+Deno.test("a job whose worker was killed runs again within 45 s, with the default lease", async () => {
+  await using world = await createWorld();
+  await installOracle(world.db);
+  await using first = startWorkerProcess({ ...world, env: { MPACK_LOG_LEVEL: "debug" } });
+  await first.line(({ message }) => message === "Listening for new jobs");
+  // It writes a checkpoint every few milliseconds, so that it is in the middle when it is killed.
+  const id = await add(world, { objects: 60_000, size: parseSize("1000"), seed: 41 });
+  while ((await getJob(world.db, id))!.progress === null) {
+    await new Promise((resolve) => setTimeout(resolve, 2));
+  }
+  first.kill("SIGKILL");
+  const seconds = stopwatch();
+  await first.status;
+  assert.equal((await getJob(world.db, id))!.status, "running");
+
+  await using second = startWorkerProcess(world);
+  await second.line(({ job_id, message }) => job_id === id && / rescued, /.test(message));
+  const rescued = seconds();
+  const line = await second.line(({ job_id, outcome }) => job_id === id && outcome === "done");
+  console.log(`Killed with SIGKILL: claimed again after ${rescued} s, done after ${seconds()} s`);
+  assert(rescued < 45, `${rescued} s`);
+  const { attempt, fence, status } = (await getJob(world.db, id))!;
+  assert.deepEqual([status, attempt, fence], ["done", 2, 2]);
+  assert((line.result as { resumed_from_byte: number }).resumed_from_byte > 0);
+  assert.deepEqual(await endedTwice(world.db), []);
+});
+
+Deno.test("a listener cut off in silence costs a poll, and NOTIFY works again within 30 s", async () => {
+  await using world = await createWorld();
+  await using proxy = await startTcpProxy(world.databaseUrl);
+  const shape = { objects: 5, size: parseSize("100") };
+  const databaseUrl = proxy.url, isListening = "Listening for new jobs";
+  await using polling = startWorkerProcess({ ...world, databaseUrl });
+  // One that is deaf would find nothing for an hour.
+  const args = ["--poll-ms", "3600000"];
+  await using waiting = startWorkerProcess({ ...world, databaseUrl, args });
+  const workers = [polling, waiting];
+  for (const worker of workers) await worker.line(({ message }) => message === isListening);
+
+  proxy.silence("mpackd-listener");
+  const seconds = stopwatch();
+  const done = (id: string) => (line: { job_id?: string; outcome?: string }) =>
+    line.job_id === id && line.outcome === "done";
+  const polled = await add(world, { ...shape, seed: 51 });
+  await polling.line(done(polled));
+  const polledAfter = seconds();
+  // The poll interval, and what a job of milliseconds takes on a busy machine.
+  assert(polledAfter < 5 + 5, `${polledAfter} s`);
+
+  for (const worker of workers) {
+    await worker.line(({ message }) => message.startsWith("Not listening, only polling"));
+    await worker.line((line) =>
+      line.message === isListening && worker.lines.indexOf(line) >
+        worker.lines.findIndex(({ message }) => message.startsWith("Not listening"))
+    );
+  }
+  const listeningAfter = seconds();
+  polling.kill("SIGTERM");
+  assert.equal((await polling.status).code, 0);
+  // The second one is no work of the wake-up that comes with listening again.
+  for (const seed of [52, 53]) await waiting.line(done(await add(world, { ...shape, seed })));
+  console.log(
+    `Listener silenced: a job by polling after ${polledAfter} s, listening after ${listeningAfter} s`,
+  );
+  assert(listeningAfter < 30, `${listeningAfter} s`);
+  waiting.kill("SIGTERM");
+  assert.equal((await waiting.status).code, 0);
+});
