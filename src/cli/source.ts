@@ -65,10 +65,10 @@ export type Open = (etag?: string) => Promise<BlobReader>;
  * @throws {ConfigError} If it is neither.
  */
 export async function openerOf(text: string, config: Config): Promise<Open> {
-  return /^s3:\/\//.test(text) ? await foreignBlob(text, config) : await localFile(text);
+  return /^s3:\/\//.test(text) ? await foreignBlob(text, config) : await localFile(text, config);
 }
 
-async function localFile(path: string): Promise<Open> {
+async function localFile(path: string, { storeIdleMs }: Config): Promise<Open> {
   let absolute: string;
   try {
     absolute = await Deno.realPath(path);
@@ -80,7 +80,9 @@ async function localFile(path: string): Promise<Open> {
     throw new ConfigError(`Cannot index "${path}": ${why}`, { cause: error });
   }
   const slash = absolute.lastIndexOf("/");
-  const folder = await openFileStore(absolute.slice(0, slash) || "/");
+  const folder = openFileStore(absolute.slice(0, slash) || "/", {
+    idleTimeoutMs: storeIdleMs,
+  });
   return (etag) => folder.open(absolute.slice(slash + 1), { etag });
 }
 

@@ -84,7 +84,7 @@ export interface PresignPutOptions {
  * A place that holds immutable blobs under string keys.
  *
  * A key is a relative path such as `mpacks/r1/sha256:ab12`; every method throws a `ConfigError` for
- * one that is not.
+ * one that is not. No method waits for ever: a store that gets no answer says `store-unavailable`.
  */
 export interface BlobStore {
   /** The store as a URL with no secrets, for logs and errors. */

@@ -8,7 +8,7 @@ export interface PatienceOptions<T> {
   /** The verb phrase after "Cannot" in the error: "read the pack". */
   readonly action: string;
   /** Ends the wait with its reason. */
-  readonly signal: AbortSignal;
+  readonly signal?: AbortSignal;
   /** Gets an answer that came too late, to let go of it. */
   readonly onLate?: (answer: T) => unknown;
 }

@@ -12,15 +12,27 @@ import type { OpenOptions, PutOptions } from "./blob_store.ts";
 import { fileStoreError } from "./file_error.ts";
 import { listFiles } from "./file_list.ts";
 import { openFileReader, statOf } from "./file_reader.ts";
+import { DEFAULT_PATIENCE } from "./patience.ts";
+import { patientStore } from "./patient_store.ts";
 import { removeTempFiles, sweepTempFiles, writeFile } from "./file_write.ts";
+
+/** How patiently to wait for a disk. */
+export interface FileStoreOptions {
+  /** The longest silence of the disk, in milliseconds. Default 30,000. */
+  readonly idleTimeoutMs?: number;
+}
 
 /**
  * A store whose blob `a/b` is the file `a/b` under `folder`. The folder is made by the first `put`.
  *
  * @param folder A path; a relative one is resolved against the current folder now, not later.
  */
-export function openFileStore(folder: string): BlobStore {
-  return new FileStore(isAbsolute(folder) ? folder : resolve(folder));
+export function openFileStore(
+  folder: string,
+  { idleTimeoutMs = DEFAULT_PATIENCE.idleTimeoutMs }: FileStoreOptions = {},
+): BlobStore {
+  const store = new FileStore(isAbsolute(folder) ? folder : resolve(folder));
+  return patientStore(store, idleTimeoutMs);
 }
 
 class FileStore implements BlobStore {

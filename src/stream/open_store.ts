@@ -18,7 +18,7 @@ export interface OpenStoreOptions extends RetryOptions {
   readonly secretAccessKey?: string;
   /** Belongs to temporary credentials. */
   readonly sessionToken?: string;
-  /** The longest silence of an S3 store, in milliseconds. Default 30,000. */
+  /** The longest silence of the store, in milliseconds. Default 30,000. */
   readonly idleTimeoutMs?: number;
 }
 
@@ -36,10 +36,10 @@ const DEFAULT_REGION = "us-east-1";
  */
 export function openStore(urlText: string, options: OpenStoreOptions = {}): BlobStore {
   if (urlText === "") throw new ConfigError("Cannot open a store: its URL is empty");
-  if (/^file:/i.test(urlText)) return openFileStore(folderOf(urlText));
+  if (/^file:/i.test(urlText)) return openFileStore(folderOf(urlText), options);
   if (/^s3:\/\//i.test(urlText)) return openBucket(urlText, options);
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(urlText)?.[1];
-  if (scheme === undefined && !urlText.includes("\0")) return openFileStore(urlText);
+  if (scheme === undefined && !urlText.includes("\0")) return openFileStore(urlText, options);
   throw new ConfigError(
     `Cannot open a store: the scheme ${JSON.stringify(scheme ?? "")} is neither s3 nor file`,
   );
