@@ -17,6 +17,8 @@ export interface HasherSettings {
   readonly buffers: number;
   /** Where to go on. */
   readonly state?: Uint8Array;
+  /** How long a thread may be silent while it is waited for, in milliseconds. */
+  readonly deadlineMs: number;
 }
 
 /** Opens a hasher that hashes inside `update()`. */

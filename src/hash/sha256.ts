@@ -47,12 +47,16 @@ export interface Sha256Options {
   readonly worker?: boolean;
   /** What `save()` gave earlier, to go on from there. */
   readonly state?: Uint8Array;
+  /** How long the Worker may be silent while it is waited for, in milliseconds. Default 120,000. */
+  readonly deadlineMs?: number;
 }
 
 /** Length of one buffer in bytes. */
 export const BUFFER_BYTES = 256 * 1024;
 /** Two megabytes in flight: reading, decoding, hashing, and some slack for uneven stores. */
 export const BUFFERS = 8;
+/** A thread hashes a buffer in a millisecond, and takes seconds to start on a crowded machine. */
+const DEADLINE_MS = 120_000;
 
 /**
  * Opens a SHA-256.
@@ -61,10 +65,10 @@ export const BUFFERS = 8;
  */
 export function openSha256(options: Sha256Options = {}): Promise<Sha256> {
   const { engine = "wasm", worker = true, state } = options;
-  const { bufferBytes = BUFFER_BYTES, buffers = BUFFERS } = options;
+  const { bufferBytes = BUFFER_BYTES, buffers = BUFFERS, deadlineMs = DEADLINE_MS } = options;
   if (engine === "native" && state) {
     return Promise.reject(new RangeError("Cannot resume a hash: the native engine saves no state"));
   }
-  const settings = { engine, bufferBytes, buffers, state };
+  const settings = { engine, bufferBytes, buffers, state, deadlineMs };
   return worker ? openWorker(settings) : openInline(settings);
 }

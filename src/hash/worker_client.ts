@@ -24,9 +24,16 @@ export type Reply =
   | { kind: "digest"; hex: string }
   | { kind: "failed"; message: string };
 
-/** Opens a hasher on a thread of its own, which ends with it. */
-export async function openWorker(settings: HasherSettings): Promise<Sha256> {
-  const hasher = new WorkerSha256(settings);
+/**
+ * Opens a hasher on a thread of its own, which ends with it.
+ *
+ * @param worker The thread; to be replaced in tests.
+ */
+export async function openWorker(
+  settings: HasherSettings,
+  worker: Worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" }),
+): Promise<Sha256> {
+  const hasher = new WorkerSha256(settings, worker);
   try {
     await hasher.opened;
   } catch (error) {
@@ -40,7 +47,8 @@ class WorkerSha256 implements Sha256 {
   bytesHashed = 0;
   /** Settles once the thread has loaded its core. */
   readonly opened: Promise<void>;
-  readonly #worker = new Worker(new URL("./worker.ts", import.meta.url), { type: "module" });
+  readonly #worker: Worker;
+  readonly #deadlineMs: number;
   readonly #free: Buffer[];
   /** Answers waited for, in the order they were asked; the thread keeps that order. */
   readonly #saves: PromiseWithResolvers<Uint8Array | undefined>[] = [];
@@ -49,9 +57,15 @@ class WorkerSha256 implements Sha256 {
   #borrower: PromiseWithResolvers<Buffer> | undefined;
   #failure: Error | undefined;
 
-  constructor({ engine, bufferBytes, buffers, state }: HasherSettings) {
+  /** Runs while an answer is waited for, and starts anew with each one that comes. */
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  #waits = 0;
+
+  constructor({ engine, bufferBytes, buffers, state, deadlineMs }: HasherSettings, worker: Worker) {
+    this.#worker = worker;
+    this.#deadlineMs = deadlineMs;
     this.#free = Array.from({ length: buffers }, () => new Uint8Array(bufferBytes));
-    this.opened = this.#opening.promise;
+    this.opened = this.#patiently(this.#opening.promise);
     // A failure reaches whoever waits; when nobody does, it waits for the next call.
     this.#digest.promise.catch(() => {});
     this.opened.catch(() => {});
@@ -68,7 +82,7 @@ class WorkerSha256 implements Sha256 {
     const buffer = this.#free.pop();
     if (buffer) return Promise.resolve(buffer);
     this.#borrower = Promise.withResolvers();
-    return this.#borrower.promise;
+    return this.#patiently(this.#borrower.promise);
   }
 
   update(buffer: Buffer, sizeBytes: number): void {
@@ -81,12 +95,12 @@ class WorkerSha256 implements Sha256 {
     const answer = Promise.withResolvers<Uint8Array | undefined>();
     this.#saves.push(answer);
     this.#send({ kind: "save" });
-    return answer.promise;
+    return this.#patiently(answer.promise);
   }
 
   digest(): Promise<string> {
     this.#send({ kind: "digest" });
-    return this.#digest.promise;
+    return this.#patiently(this.#digest.promise);
   }
 
   [Symbol.dispose](): void {
@@ -94,11 +108,31 @@ class WorkerSha256 implements Sha256 {
     this.#fail(new Error("Cannot hash: the hasher is closed"));
   }
 
+  /** Waits for an answer, as long as the thread says anything at all within the deadline. */
+  #patiently<T>(answer: Promise<T>): Promise<T> {
+    if (this.#waits++ === 0) this.#watch();
+    const settled = () => {
+      if (--this.#waits === 0) clearTimeout(this.#timer);
+    };
+    answer.then(settled, settled);
+    return answer;
+  }
+
+  #watch(): void {
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => {
+      this.#fail(
+        new Error(`Cannot hash: the hashing thread was silent for ${this.#deadlineMs} ms`),
+      );
+    }, this.#deadlineMs);
+  }
+
   #send(request: Request, transfer: Transferable[] = []): void {
     this.#worker.postMessage(request, transfer);
   }
 
   #receive(reply: Reply): void {
+    if (this.#waits > 0) this.#watch();
     switch (reply.kind) {
       case "opened":
         return this.#opening.resolve();

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { type HashEngine, openSha256, type Sha256Options } from "../../src/hash/sha256.ts";
+import { openWorker, type Reply, type Request } from "../../src/hash/worker_client.ts";
 
 /** Feeds `bytes` through borrowed buffers, `stepBytes` at a time. */
 async function hashOf(bytes: Uint8Array, options: Sha256Options, stepBytes = 1000) {
@@ -98,4 +99,45 @@ Deno.test("borrow() waits while every buffer is out, and fails once the hasher i
   hasher[Symbol.dispose]();
   await assert.rejects(never, /closed/);
   await assert.rejects(hasher.borrow(), /closed/);
+});
+
+Deno.test("openSha256() does not wait for ever for a thread that says nothing any more", async (t) => {
+  /** A thread that answers so many requests as ours would, then none. */
+  const openHung = (answers: number) => {
+    const thread = {
+      onmessage: (_: { data: Reply }) => {},
+      isEnded: false,
+      postMessage({ kind }: Request) {
+        if (answers-- <= 0) return;
+        const reply = kind === "open" ? { kind: "opened" } : { kind: "saved", state: undefined };
+        queueMicrotask(() => this.onmessage({ data: reply as Reply }));
+      },
+      terminate() {
+        this.isEnded = true;
+      },
+    };
+    const settings = { engine: "wasm", bufferBytes: 16, buffers: 1, deadlineMs: 20 } as const;
+    return { thread, opening: openWorker(settings, thread as unknown as Worker) };
+  };
+  const silent = /the hashing thread was silent for 20 ms/;
+  await t.step("that never opens, and is ended", async () => {
+    const { thread, opening } = openHung(0);
+    await assert.rejects(opening, silent);
+    assert(thread.isEnded);
+  });
+  await t.step("whoever waits: for a buffer, a state, the digest", async () => {
+    for (const wait of ["borrow", "save", "digest"] as const) {
+      using hasher = await openHung(1).opening;
+      hasher.update(await hasher.borrow(), 16);
+      await assert.rejects(hasher[wait](), silent);
+      // It has failed for good.
+      await assert.rejects(hasher.borrow(), silent);
+    }
+  });
+  await t.step("though nobody need wait for one that nobody asks", async () => {
+    using hasher = await openHung(2).opening;
+    assert.equal(await hasher.save(), undefined);
+    await new Promise((resolve) => setTimeout(resolve, 40));
+    assert.equal((await hasher.borrow()).length, 16);
+  });
 });
