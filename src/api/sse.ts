@@ -11,6 +11,7 @@ import type { JobRow } from "../jobs/queue/job.ts";
 import { resultForTenant } from "../result.ts";
 import type { ApiParts } from "./parts.ts";
 import { camelKeys } from "./reply.ts";
+import { patientBody } from "./slow_reader.ts";
 
 /** How often the job's row is read, in milliseconds. */
 const POLL_MS = 500;
@@ -27,7 +28,7 @@ export function jobEvents(jobId: string, parts: ApiParts, hangup: AbortSignal): 
     AbortSignal.timeout(parts.config.httpTotalMs),
   ]);
   const events = eventsOf(jobId, parts, signal);
-  const body = new ReadableStream<Uint8Array>({
+  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
     async pull(controller) {
       const { done, value } = await events.next();
       if (done) controller.close();
@@ -38,7 +39,7 @@ export function jobEvents(jobId: string, parts: ApiParts, hangup: AbortSignal): 
       await events.return();
     },
   }, { highWaterMark: 0 });
-  return new Response(body, {
+  return new Response(patientBody(body, parts.config), {
     headers: { "content-type": "text/event-stream", "cache-control": "no-store, no-transform" },
   });
 }

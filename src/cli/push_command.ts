@@ -39,12 +39,13 @@ export function addPushCommand(program: Command, context: CommandContext): void 
       context.run(flags, async (signal) => {
         const line = new LiveLine();
         try {
-          await using source = await openSource(file, context.config(), { signal, line });
+          const config = context.config();
+          await using source = await openSource(file, config, { signal, line });
           if (source.body === undefined) throw new ConfigError(`Cannot push ${file}: no file`);
           const { mpackKey } = source;
           const request = await requestFor(mpackKey, flags);
           const body = readerToStream(await source.body());
-          const result = await send(request, body, signal);
+          const result = await send(request, body, signal, config.httpTotalMs);
           if (flags.json) return console.log(JSON.stringify(result));
           const { objects_total, object_refs_written } = result;
           console.log(
@@ -78,24 +79,36 @@ async function requestFor(
   return { url, headers };
 }
 
+/** A result, or a problem. */
+type Answer = IndexResult & { code: string; detail: string; offset_bytes: number };
+
 async function send(
   { url, headers }: { readonly url: URL; readonly headers: Headers },
   body: ReadableStream<Uint8Array>,
   signal: AbortSignal,
+  deadlineMs: number,
 ): Promise<IndexResult> {
-  let response: Response;
+  let response: Response, answer: Partial<Answer>;
+  // The server gives a request no longer either.
+  const late = AbortSignal.timeout(deadlineMs);
   try {
-    response = await fetch(url, { method: "POST", headers, body, signal });
+    const ends = AbortSignal.any([signal, late]);
+    response = await fetch(url, { method: "POST", headers, body, signal: ends });
+    answer = await response.json().catch((error) => {
+      if (ends.aborted) throw error;
+      return {};
+    });
   } catch (cause) {
     signal.throwIfAborted();
     throw new StoreError(
       "store-unavailable",
-      `Cannot push to ${url.origin}: ${(cause as Error).message}`,
+      `Cannot push to ${url.origin}: ${
+        late.aborted ? `no answer in ${deadlineMs} ms` : (cause as Error).message
+      }`,
       { cause },
     );
   }
-  const answer = await response.json().catch(() => ({}));
-  if (response.ok) return answer;
+  if (response.ok) return answer as IndexResult;
   const { code = "store-unavailable", detail = `it answered ${response.status}` } = answer;
   if (response.status === 429 || response.status >= 500) {
     throw new StoreError("store-unavailable", detail, { status: response.status });

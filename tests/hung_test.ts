@@ -1,0 +1,60 @@
+/**
+ * Services that accept a connection and say nothing any more.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { makeMpack } from "../scripts/make_mpack.ts";
+import { parseSize } from "../scripts/mpack/shape.ts";
+import { connectDatabase } from "../src/db/connect.ts";
+import { indexMpack } from "../src/jobs/index_job.ts";
+import { collect } from "./support/blobs.ts";
+import { runMain } from "./support/main.ts";
+import { startTcpProxy } from "./support/tcp_proxy.ts";
+import { createWorld } from "./support/worlds.ts";
+
+const ENV = { MPACK_BATCH_ROWS: "20" };
+const OBJECTS = 400;
+const PACK = await collect(makeMpack({ objects: OBJECTS, size: parseSize("5000"), seed: 51 }));
+
+Deno.test("indexMpack() ends with database-unavailable when the database falls silent, and the next call goes on", async () => {
+  await using world = await createWorld();
+  await using proxy = await startTcpProxy(world.databaseUrl);
+  const key = await world.put(PACK);
+  const db = connectDatabase(proxy.url, { maxConnections: 4, statementTimeoutMs: 500 });
+  const silently = {
+    ...world.options(key, ENV),
+    db,
+    onProgress: ({ objects }: { objects: number }) => proxy.isSilent ||= objects > OBJECTS / 2,
+  };
+  await assert.rejects(indexMpack(silently), { code: "database-unavailable", retryable: true });
+  await db.close();
+  // Nobody could give the job back.
+  await world.db.sql`update musehub_background_jobs set lease_expires_at = now()`;
+  const { objects_written, resumed_from_byte } = await indexMpack(world.options(key, ENV));
+  assert.equal(objects_written, OBJECTS);
+  assert(resumed_from_byte > 0);
+  assert.equal(await world.staged(), 0);
+});
+
+Deno.test("main.ts push gives up on a server that takes the pack and never answers", async () => {
+  const held: Deno.Conn[] = [];
+  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  const accepting = (async () => {
+    for await (const connection of listener) held.push(connection);
+  })();
+  const path = await Deno.makeTempFile({ prefix: "mpackd-test-" });
+  await Deno.writeFile(path, PACK);
+  const remote = `http://127.0.0.1:${listener.addr.port}`;
+  const { code, stderr } = await runMain(
+    ["push", path, "--remote", remote, "--repo", "me/repo"],
+    { MPACK_HTTP_TOTAL_MS: "1000" },
+  );
+  assert.equal(code, 4, stderr);
+  assert.match(stderr, /no answer in 1000 ms \(store-unavailable\)/);
+  listener.close();
+  await accepting;
+  for (const connection of held) connection.close();
+  await Deno.remove(path);
+});
