@@ -5,6 +5,7 @@
  */
 
 import { ConfigError } from "./errors.ts";
+import { grouped } from "./grouped.ts";
 
 /** One declared setting. */
 export interface Setting<T> {
@@ -102,8 +103,4 @@ export function bytesOf(text: string): number {
   if (digits === undefined) return NaN;
   const power = suffix ? ["KiB", "MiB", "GiB", "TiB"].indexOf(suffix) + 1 : 0;
   return Number(digits) * 1024 ** power;
-}
-
-function grouped(value: number): string {
-  return value.toLocaleString("en-US");
 }

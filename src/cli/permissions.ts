@@ -42,13 +42,17 @@ export async function storePermissions(
   return [netPermission(hostname, port || (protocol === "https:" ? 443 : 80))];
 }
 
-/** What running jobs needs: the name left on their rows, and the module of the hashing thread. */
-export function jobPermissions(): Permission[] {
-  const hostname = { name: "sys", kind: "hostname" } as const;
+/** What loading a command, or the hashing thread, needs: the modules' folder. */
+export function sourcePermissions(): Permission[] {
   const source = new URL("..", import.meta.url);
   // Compiled or remote, the modules are no files.
-  if (Deno.build.standalone || source.protocol !== "file:") return [hostname];
-  return [hostname, { name: "read", path: fileURLToPath(source).replace(/\/$/, "") }];
+  if (Deno.build.standalone || source.protocol !== "file:") return [];
+  return [{ name: "read", path: fileURLToPath(source).replace(/\/$/, "") }];
+}
+
+/** What running jobs needs besides: the name left on their rows. */
+export function jobPermissions(): Permission[] {
+  return [{ name: "sys", kind: "hostname" }];
 }
 
 /**

@@ -11,9 +11,8 @@ import { isMpackKey, mpackKeyOf } from "../hash/ids.ts";
 import { BUFFER_BYTES, openSha256 } from "../hash/sha256.ts";
 import type { BlobReader, BlobStat, BlobStore } from "../stream/blob_store.ts";
 import { openFileStore } from "../stream/file_store.ts";
-import { openStore } from "../stream/open_store.ts";
 import type { LiveLine } from "./terminal.ts";
-import { credentialsOf } from "./world.ts";
+import { openUrl } from "./world.ts";
 
 /** A pack to be indexed. */
 export interface Source extends AsyncDisposable {
@@ -92,7 +91,7 @@ async function foreignBlob(text: string, config: Config): Promise<Open> {
   // The place of our own store, another bucket: the endpoint, region and style are the same.
   const place = config.storeUrl?.startsWith("s3://") ? new URL(config.storeUrl).search : "";
   const search = url.search || place;
-  const store = await openStore(`s3://${url.host}${search}`, credentialsOf(config));
+  const store = await openUrl(`s3://${url.host}${search}`, config);
   return (etag) => store.open(key, { etag });
 }
 

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { grouped } from "../grouped.ts";
+
 const ENCODER = new TextEncoder();
 const LINE_INTERVAL_MS = 100;
 
@@ -31,7 +33,7 @@ export function formatMs(ms: number): string {
 
 /** `12,345`. */
 export function formatCount(count: number): string {
-  return count.toLocaleString("en-US");
+  return grouped(count);
 }
 
 /** A part of a whole that is being worked off. */

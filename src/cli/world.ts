@@ -8,11 +8,10 @@ import process from "node:process";
 import { type Config, loadConfig, SETTINGS } from "../config.ts";
 import { connectDatabase, type ConnectOptions } from "../db/connect.ts";
 import type { Database } from "../db/database.ts";
-import { openEmbedded } from "../db/embedded.ts";
 import { migrate, pendingMigrations } from "../db/migrate.ts";
 import { ConfigError } from "../errors.ts";
 import type { BlobStore } from "../stream/blob_store.ts";
-import { openStore } from "../stream/open_store.ts";
+import { openFolder } from "../stream/open_folder.ts";
 import { databasePermissions, requirePermissions, storePermissions } from "./permissions.ts";
 
 /** Reads the settings from the environment; only this function does. */
@@ -56,6 +55,7 @@ export async function openDatabase(
     const close = () => db.close();
     return { db, isEmbedded: false, connect: another, [Symbol.asyncDispose]: close };
   }
+  const { openEmbedded } = await import("../db/embedded.ts");
   const server = await openEmbedded({ dataDir: `${config.home}/pg` });
   const db = connect(server.url);
   const close = async () => {
@@ -86,13 +86,20 @@ export async function openBlobStore(
   options: { isWriting?: boolean } = {},
 ): Promise<BlobStore> {
   const { isWriting = false } = options;
-  const store = openStore(config.storeUrl ?? `${config.home}/blobs`, credentialsOf(config));
+  const url = config.storeUrl ?? `${config.home}/blobs`;
+  const store = openFolder(url, credentialsOf(config)) ?? await openUrl(url, config);
   requirePermissions(await storePermissions(store, { isWriting }));
   return store;
 }
 
+/** Opens the store that any URL names; an S3 client is loaded here and nowhere else. */
+export async function openUrl(url: string, config: Config): Promise<BlobStore> {
+  const { openStore } = await import("../stream/open_store.ts");
+  return openStore(url, credentialsOf(config));
+}
+
 /** What opening any store takes from the settings. */
-export function credentialsOf(config: Config) {
+function credentialsOf(config: Config) {
   return {
     accessKeyId: config.accessKeyId,
     secretAccessKey: config.secretAccessKey,

@@ -1,11 +1,7 @@
-import { Kysely } from "kysely";
 import postgres from "postgres";
 import { ConfigError } from "../errors.ts";
 import type { Database } from "./database.ts";
-import { execute } from "./execute.ts";
-import { PlainDialect } from "./plain_dialect.ts";
 import { SocketPool } from "./sockets.ts";
-import type { Tables } from "./tables.ts";
 
 const DEFAULT_PORT = 5432;
 const CLOSE_TIMEOUT_SECONDS = 5;
@@ -97,18 +93,14 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
   } as unknown as postgres.Options<Record<string, postgres.PostgresType>>) as postgres.Sql;
 
   let closing: Promise<void> | undefined;
-  const database: Database = {
+  return {
     sql,
-    kysely: new Kysely<Tables>({
-      dialect: new PlainDialect(sql, (query) => execute(database, query, { action: "query" })),
-    }),
     label: `${name} at ${path ?? hosts.map((host, i) => `${host}:${ports[i]}`).join(",")}`,
     statementTimeoutMs,
     isDirect,
     sockets,
     close: () => closing ??= sql.end({ timeout: CLOSE_TIMEOUT_SECONDS }),
   };
-  return database;
 }
 
 function parseUrl(url: string) {

@@ -1,7 +1,5 @@
-import type { Kysely } from "kysely";
 import type postgres from "postgres";
 import type { SocketPool } from "./sockets.ts";
-import type { Tables } from "./tables.ts";
 
 /**
  * Sends a statement, or not, and settles as whoever sent it shall believe that it went.
@@ -18,12 +16,6 @@ export interface Database {
    * @ignore
    */
   readonly sql: postgres.Sql;
-  /**
-   * The same pool behind the query builder; transactions are refused.
-   *
-   * @ignore
-   */
-  readonly kysely: Kysely<Tables>;
   /** What is connected to, for messages: database, host and port, never the password. */
   readonly label: string;
   /** How long a statement may take in milliseconds unless the caller says otherwise. */

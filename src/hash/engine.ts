@@ -6,7 +6,6 @@
  */
 
 import { createHash } from "node:crypto";
-import { createSHA256 } from "hash-wasm";
 
 /** A synchronous SHA-256. */
 export interface Core {
@@ -35,6 +34,7 @@ export function openNativeCore(): Core {
  */
 export async function openCore(engine: "wasm" | "native", state?: Uint8Array): Promise<Core> {
   if (engine === "native") return openNativeCore();
+  const { createSHA256 } = await import("hash-wasm");
   const hash = await createSHA256();
   if (state) {
     try {

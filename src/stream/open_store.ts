@@ -3,10 +3,9 @@
  *
  * @module
  */
-import { fileURLToPath } from "node:url";
 import { ConfigError } from "../errors.ts";
 import type { BlobStore } from "./blob_store.ts";
-import { openFileStore } from "./file_store.ts";
+import { openFolder } from "./open_folder.ts";
 import type { RetryOptions } from "./s3_backoff.ts";
 import { openS3Store } from "./s3_store.ts";
 
@@ -36,29 +35,13 @@ const DEFAULT_REGION = "us-east-1";
  */
 export function openStore(urlText: string, options: OpenStoreOptions = {}): BlobStore {
   if (urlText === "") throw new ConfigError("Cannot open a store: its URL is empty");
-  if (/^file:/i.test(urlText)) return openFileStore(folderOf(urlText), options);
   if (/^s3:\/\//i.test(urlText)) return openBucket(urlText, options);
+  const folder = openFolder(urlText, options);
+  if (folder !== undefined) return folder;
   const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(urlText)?.[1];
-  if (scheme === undefined && !urlText.includes("\0")) return openFileStore(urlText, options);
   throw new ConfigError(
     `Cannot open a store: the scheme ${JSON.stringify(scheme ?? "")} is neither s3 nor file`,
   );
-}
-
-function folderOf(urlText: string): string {
-  try {
-    const url = new URL(urlText);
-    if (!/^file:\/\/(localhost)?\//i.test(urlText)) {
-      throw new TypeError("it names no absolute path");
-    }
-    if (url.search !== "" || url.hash !== "") throw new TypeError("it has a query or a fragment");
-    return fileURLToPath(url);
-  } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
-    throw new ConfigError(`Cannot open the store ${JSON.stringify(urlText)}: ${reason}`, {
-      cause: error,
-    });
-  }
 }
 
 function openBucket(urlText: string, options: OpenStoreOptions): BlobStore {

@@ -3,6 +3,7 @@ import { createServer, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import { connectDatabase } from "../../src/db/connect.ts";
 import { execute } from "../../src/db/execute.ts";
+import { queryBuilder } from "../../src/db/query_builder.ts";
 import { ConfigError, DatabaseError } from "../../src/errors.ts";
 import { openTestDatabase } from "../support/database.ts";
 
@@ -137,7 +138,7 @@ Deno.test("execute() fails at its deadline when a peer accepts and hangs up at o
 
 Deno.test("Kysely runs on the pool, with mpackd's errors, and pins no connection", async () => {
   await using test = await openTestDatabase();
-  const { kysely } = test.db;
+  const kysely = queryBuilder(test.db);
   await kysely.insertInto("musehub_repos")
     .values({
       repo_id: "r",
