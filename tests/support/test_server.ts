@@ -35,7 +35,7 @@ const SETTINGS: ServerSettings = {
 const REAPER = `
 (
   trap '' HUP INT
-  while [ -d "$2" ] && kill -0 "$1" && ! grep -q ') Z' "/proc/$1/stat"; do sleep 0.1; done
+  while [ -d "$2" ] && kill -0 "$1" && ! grep -q ') Z' "/proc/$1/stat"; do sleep 1; done
   for file in "$2"/*/data/postmaster.pid; do
     [ -f "$file" ] && kill -QUIT "$(head -n 1 "$file")"
     while [ -f "$file" ]; do sleep 0.05; i=$((i + 1)); [ "$i" -gt 200 ] && break; done
