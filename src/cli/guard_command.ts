@@ -8,7 +8,8 @@ import type { Command } from "commander";
 import { limitsOf } from "../config.ts";
 import { parseRepoName, resolveRepo } from "../db/repos.ts";
 import { guardMpack, type GuardResult } from "../reads/guard_mpack.ts";
-import { EXIT } from "./exit.ts";
+import { describe } from "../jobs/attempt.ts";
+import { EXIT, exitCodeOf } from "./exit.ts";
 import { openInput } from "./lines.ts";
 import type { CommandContext } from "./program.ts";
 import { formatCount } from "./terminal.ts";
@@ -46,20 +47,41 @@ async function runGuard(
   await using opened = await openDatabase(config, { maxConnections: 1 });
   const { db } = opened;
   const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
-  const ids: string[] = [];
-  const result = await guardMpack({
-    db,
-    repoId,
-    pack,
-    limits: limitsOf(config),
-    signal,
-    onMissing: flags.json
-      ? (page) => page.forEach((id) => ids.push(id))
-      : (page) => console.log(page.join("\n")),
-  });
-  if (flags.json) console.log(JSON.stringify({ ...result, missing_ids: ids }));
-  else console.error(summary(result, flags.repo));
-  return result.missing > 0 ? EXIT.rejected : EXIT.ok;
+  const list = flags.json ? jsonList() : undefined;
+  try {
+    const result = await guardMpack({
+      db,
+      repoId,
+      pack,
+      limits: limitsOf(config),
+      signal,
+      onMissing: list?.add ?? ((page) => console.log(page.join("\n"))),
+    });
+    if (list) list.end(result);
+    else console.error(summary(result, flags.repo));
+    return result.missing > 0 ? EXIT.rejected : EXIT.ok;
+  } catch (error) {
+    if (!list?.isBegun) throw error;
+    list.end({ error: describe(error as Error) });
+    return exitCodeOf(error);
+  }
+}
+
+/** One JSON document printed as its ids come: there may be more than fit into memory. */
+function jsonList() {
+  let between = '{"missing_ids":[';
+  return {
+    get isBegun() {
+      return between === ",";
+    },
+    add(ids: readonly string[]) {
+      console.log(between + JSON.stringify(ids).slice(1, -1));
+      between = ",";
+    },
+    end(rest: object) {
+      console.log(`${this.isBegun ? "" : between}],${JSON.stringify(rest).slice(1)}`);
+    },
+  };
 }
 
 function summary({ manifest_entries, objects, missing }: GuardResult, repo: string): string {

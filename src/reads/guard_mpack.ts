@@ -6,6 +6,7 @@
 
 import type { Database } from "../db/database.ts";
 import { GhostGuard } from "../db/guard.ts";
+import { collectGarbage } from "../garbage.ts";
 import { MpackDecoder } from "../stream/mpack_decoder.ts";
 import type { MpackLimits } from "../stream/limits.ts";
 
@@ -61,10 +62,17 @@ export async function guardMpack(options: GuardMpackOptions): Promise<GuardResul
     signal?.throwIfAborted();
     decoder.write(chunk);
     guard.hold(decoder.take().objectIds);
-    if (guard.isDue) await guard.flush();
+    if (!guard.isDue) continue;
+    await guard.flush();
+    collectGarbage();
   }
   decoder.end();
   const ghosts = await guard.ghosts();
-  if (onMissing) { for await (const page of ghosts.pages()) onMissing(page); }
+  if (onMissing) {
+    for await (const page of ghosts.pages()) {
+      onMissing(page);
+      collectGarbage();
+    }
+  }
   return { manifest_entries: entries, objects: decoder.counts.objects, missing: ghosts.count };
 }
