@@ -43,7 +43,8 @@ export function addExportCommand(program: Command, context: CommandContext): voi
     .summary("write many objects to a folder or a tar archive")
     .description(
       "Write a repo's objects as files named by their ids, each one checked against its id. What\n" +
-        "cannot be handed out is listed, and the others follow; exit code 3 if there is any.",
+        "cannot be handed out is listed, and the others follow; exit code 3 if there is any. Only an\n" +
+        "archive on stdout breaks off at an object of more than 1 MiB that turns out to be damaged.",
     )
     .requiredOption("--repo <owner/slug>", "the repo that has the objects")
     .requiredOption("--to <place>", "a folder, a file that ends in .tar, or - for a tar on stdout")

@@ -1,63 +1,87 @@
 /**
  * Objects as a tar archive, named by their ids.
  *
+ * @see {@link https://pubs.opengroup.org/onlinepubs/9699919799/utilities/pax.html | ustar}
  * @module
  */
 
-import { once } from "node:events";
-// @ts-types="@types/tar-stream"
-import { type Pack, pack } from "tar-stream";
+import type { ObjectEntry } from "../reads/read_objects.ts";
 import type { ExportSink } from "./export_sink.ts";
 
-/** The same objects give the same archive. */
-const EPOCH = new Date(0);
+const BLOCK_BYTES = 512;
+const ENCODER = new TextEncoder();
 
 /**
- * A tar archive to export to: a file, which appears when it is whole, or `-` for stdout.
+ * A tar archive to export to: a file, which appears when it is whole, or `-` for stdout. What breaks
+ * off in the middle is taken back out of a file; of stdout it cannot be.
  */
 export async function openTarSink(path: string): Promise<ExportSink> {
   const part = `${path}.part`;
   const file = path === "-"
-    ? Deno.stdout
+    ? undefined
     : await Deno.open(part, { write: true, create: true, truncate: true });
-  const archive = pack();
-  const written = drain(archive, file);
-  // Whoever waits for an entry or the end is told.
-  written.catch((error) => archive.destroy(error));
-  const close = () => path === "-" || file.close();
+  const out = file ?? Deno.stdout;
+  let sizeBytes = 0;
+  const put = async (bytes: Uint8Array) => {
+    for (let at = 0; at < bytes.length;) at += await out.write(bytes.subarray(at));
+    sizeBytes += bytes.length;
+  };
   return {
-    // The header with the length is out already.
-    canSkip: false,
+    canSkip: file !== undefined,
     async write(entry) {
-      const { objectId: name, sizeBytes: size } = entry;
-      const done = Promise.withResolvers<void>();
-      const header = { name, size, mode: 0o644, mtime: EPOCH };
-      const sink = archive.entry(header, (error) => error ? done.reject(error) : done.resolve());
-      sink.on("error", done.reject);
-      done.promise.catch(() => {});
-      for await (const chunk of entry.chunks()) {
-        if (!sink.write(chunk)) await Promise.race([once(sink, "drain"), done.promise]);
+      const startBytes = sizeBytes;
+      try {
+        if (entry.content) return await put(wholeEntry(entry, entry.content));
+        await put(headerOf(entry));
+        for await (const chunk of entry.chunks()) await put(chunk);
+        await put(new Uint8Array(paddingOf(entry)));
+      } catch (error) {
+        await file?.truncate(startBytes);
+        await file?.seek(startBytes, Deno.SeekMode.Start);
+        sizeBytes = startBytes;
+        throw error;
       }
-      sink.end();
-      await done.promise;
     },
     async finish() {
-      archive.finalize();
-      await written;
-      close();
-      if (path !== "-") await Deno.rename(part, path);
+      await put(new Uint8Array(2 * BLOCK_BYTES));
+      file?.close();
+      if (file) await Deno.rename(part, path);
     },
     async abandon() {
-      archive.destroy();
-      await written.catch(() => {});
-      close();
-      if (path !== "-") await Deno.remove(part);
+      file?.close();
+      if (file) await Deno.remove(part);
     },
   };
 }
 
-async function drain(archive: Pack, file: { write(bytes: Uint8Array): Promise<number> }) {
-  for await (const chunk of archive as AsyncIterable<Uint8Array>) {
-    for (let at = 0; at < chunk.length;) at += await file.write(chunk.subarray(at));
-  }
+function wholeEntry(entry: ObjectEntry, content: Uint8Array): Uint8Array {
+  const bytes = new Uint8Array(BLOCK_BYTES + content.length + paddingOf(entry));
+  bytes.set(headerOf(entry));
+  bytes.set(content, BLOCK_BYTES);
+  return bytes;
+}
+
+function paddingOf({ sizeBytes }: ObjectEntry): number {
+  return (BLOCK_BYTES - sizeBytes % BLOCK_BYTES) % BLOCK_BYTES;
+}
+
+/** No time and no owner: the same objects give the same archive. */
+function headerOf({ objectId, sizeBytes }: ObjectEntry): Uint8Array {
+  const header = new Uint8Array(BLOCK_BYTES);
+  const put = (at: number, text: string) => ENCODER.encodeInto(text, header.subarray(at));
+  const putOctal = (at: number, value: number, digits: number) =>
+    put(at, value.toString(8).padStart(digits, "0"));
+  put(0, objectId);
+  putOctal(100, 0o644, 7);
+  putOctal(108, 0, 7);
+  putOctal(116, 0, 7);
+  // A MessagePack bin ends below 4 GiB, and these digits reach to 8.
+  putOctal(124, sizeBytes, 11);
+  putOctal(136, 0, 11);
+  put(148, " ".repeat(8));
+  put(156, "0");
+  put(257, "ustar\x0000");
+  putOctal(148, header.reduce((sum, byte) => sum + byte), 6);
+  header[154] = 0;
+  return header;
 }

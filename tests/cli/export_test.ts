@@ -81,7 +81,7 @@ Deno.test("export writes every object to a folder or a tar archive, named by its
   });
 });
 
-Deno.test("export leaves a damaged object out of a folder, and makes no archive with a hole", async (t) => {
+Deno.test("export leaves a damaged object out of a folder or archive, and ends with 3", async (t) => {
   for (const i of [2, 3]) {
     await t.step(
       `of ${CONTENTS[i].length} bytes`,
@@ -96,13 +96,19 @@ Deno.test("export leaves a damaged object out of a folder, and makes no archive 
           assert.equal(code, 3);
           const [refusal] = JSON.parse(stdout).refusals;
           assert.deepEqual([refusal.object_id, refusal.code], [IDS[i], "object-mismatch"]);
-          await assertExported(`${folder}/out`, IDS.map((_, n) => n).filter((n) => n !== i));
-
-          const archive = await exporting(["--to", `${folder}/out.tar`]);
+          const sound = IDS.map((_, n) => n).filter((n) => n !== i);
+          await assertExported(`${folder}/out`, sound);
+          const archive = await exporting(["--to", `${folder}/out.tar`, "--json"]);
           assert.equal(archive.code, 3);
-          assert.match(archive.stderr, /object-mismatch/);
+          assert.equal(JSON.parse(archive.stdout).refusals[0].object_id, IDS[i]);
+          assert.deepEqual(await namesIn(folder), ["out", "out.tar"]);
+          await untar(`${folder}/out.tar`, `${folder}/untarred`);
+          await assertExported(`${folder}/untarred`, sound);
+
           // A large object is found out when its header is written already.
-          assert.deepEqual(await namesIn(folder), i === 2 ? ["out", "out.tar"] : ["out"]);
+          const piped = await exporting(["--to", "-"]);
+          assert.equal(piped.code, 3);
+          assert.match(piped.stderr, new RegExp(`${IDS[i]}.*object-mismatch`));
         }),
     );
   }
