@@ -150,7 +150,7 @@ function textOf(summary: AuditSummary): string {
       formatMs(summary.elapsed_ms)
     }`,
   ];
-  if (packs_damaged > 0) lines.push(`  ${formatCount(packs_damaged)} packs are damaged`);
+  if (packs_damaged > 0) lines.push(`  damaged packs: ${formatCount(packs_damaged)}`);
   if (packs_misread > 0) {
     lines.push(`  ${formatCount(packs_misread)} packs were misread at first: watch the store`);
   }

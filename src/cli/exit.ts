@@ -13,6 +13,7 @@ import {
   StoreError,
 } from "../errors.ts";
 import { describe } from "../jobs/attempt.ts";
+import { codeOf } from "../stream/file_error.ts";
 
 /** The exit codes, as `--help` lists them. */
 export const EXIT = {
@@ -39,6 +40,30 @@ Exit codes:
   3    the pack was rejected, or the object cannot be had (permanent)
   4    a service is unavailable, or the blob is not there (yet): retrying may help
   130  interrupted or cancelled; nothing is visible`;
+
+/** Waiting, or making room, cures these. */
+const PASSING = new Set(["ENOSPC", "EDQUOT", "EIO", "EMFILE", "ENFILE", "EBUSY"]);
+
+/**
+ * The typed error for what the runtime threw on a file, a pipe or a permission of the caller's; what
+ * is none of these is handed back as it is.
+ */
+export function typedError(error: unknown): unknown {
+  const { BrokenPipe, NotCapable } = Deno.errors, options = { cause: error };
+  if (error instanceof NotCapable) {
+    return new ConfigError(`Cannot go on: ${error.message}`, options);
+  }
+  if (error instanceof BrokenPipe) {
+    return new CancelledError("Cannot go on: whoever reads the output has closed it", options);
+  }
+  const isOfFile = error instanceof Error && / \(os error \d+\)/.test(error.message);
+  const code = isOfFile ? codeOf(error) : undefined;
+  if (code === undefined) return error;
+  const message = `Cannot go on: ${(error as Error).message}`;
+  return PASSING.has(code)
+    ? new StoreError("store-unavailable", message, options)
+    : new ConfigError(message, options);
+}
 
 /** The exit code for an error. */
 export function exitCodeOf(error: unknown): number {

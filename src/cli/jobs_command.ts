@@ -131,10 +131,14 @@ async function putBack(
 async function stop(db: Database, jobId: string): Promise<Answer> {
   const status = await cancel(db, jobId);
   if (status === undefined) throw noSuchJob("cancel", jobId);
-  const asked = "it runs, and stops at its next batch";
+  const text = status === "running"
+    ? "it runs, and stops at its next batch"
+    : status === "cancelled"
+    ? status
+    : `it has ended already: ${status}`;
   return {
     json: { job_id: jobId, status, cancel_requested: status === "running" },
-    text: `Job ${jobId}: ${status === "running" ? asked : status}`,
+    text: `Job ${jobId}: ${text}`,
   };
 }
 

@@ -18,16 +18,20 @@ export async function readLines(path: string): Promise<AsyncIterable<string>> {
 /**
  * A file's bytes, or those of stdin for `-`.
  *
- * @throws {ConfigError} If there is no such file.
+ * @throws {ConfigError} If there is no such file, or it is a folder.
  */
 export async function openInput(path: string): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
   if (path === "-") return Deno.stdin.readable;
+  let file: Deno.FsFile;
   try {
-    return (await Deno.open(path)).readable;
+    file = await Deno.open(path);
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new ConfigError(`Cannot read "${path}": there is no such file`, { cause: error });
   }
+  if (!(await file.stat()).isDirectory) return file.readable;
+  file.close();
+  throw new ConfigError(`Cannot read "${path}": it is a folder`);
 }
 
 async function* splitLines(chunks: ReadableStream<string>) {

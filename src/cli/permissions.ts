@@ -68,12 +68,6 @@ export function requirePermissions(permissions: readonly Permission[]): void {
   throw new ConfigError(`Cannot start without more permissions: ${denied.map(flagOf).join(" ")}`);
 }
 
-/** What Deno denied that nobody asked for before, as what it is: a flag that is missing. */
-export function asConfigError(error: unknown): unknown {
-  if (!(error instanceof Deno.errors.NotCapable)) return error;
-  return new ConfigError(`Cannot go on: ${error.message}`, { cause: error });
-}
-
 function netPermission(host: string, port: number | string): Permission {
   const isAddress6 = host.includes(":") && !host.startsWith("[");
   return { name: "net", host: `${isAddress6 ? `[${host}]` : host}:${port}` };

@@ -6,9 +6,9 @@
 
 import { Command, CommanderError } from "commander";
 import type { Config } from "../config.ts";
-import { ConfigError } from "../errors.ts";
-import { EXIT, EXIT_HELP, exitCodeOf, printError } from "./exit.ts";
-import { asConfigError, requirePermissions, sourcePermissions } from "./permissions.ts";
+import { CancelledError, ConfigError, MpackdError } from "../errors.ts";
+import { EXIT, EXIT_HELP, exitCodeOf, printError, typedError } from "./exit.ts";
+import { requirePermissions, sourcePermissions } from "./permissions.ts";
 import { configFromEnv } from "./world.ts";
 
 /** The version printed and logged. */
@@ -77,7 +77,7 @@ export async function runProgram(args: readonly string[]): Promise<number> {
       try {
         exitCode = await withInterrupts(work, options) ?? EXIT.ok;
       } catch (thrown) {
-        const error = asConfigError(thrown);
+        const error = typedError(thrown);
         printError(error, { json: flags.json ?? false });
         exitCode = exitCodeOf(error);
       }
@@ -137,6 +137,9 @@ async function withInterrupts<T>(
   Deno.addSignalListener("SIGTERM", onSignal);
   try {
     return await work(stop.signal);
+  } catch (error) {
+    if (!stop.signal.aborted || error instanceof MpackdError) throw error;
+    throw new CancelledError("Interrupted", { cause: error });
   } finally {
     Deno.removeSignalListener("SIGINT", onSignal);
     Deno.removeSignalListener("SIGTERM", onSignal);

@@ -19,7 +19,7 @@ import { openDatabase } from "./world.ts";
 
 interface CreateFlags {
   readonly name?: string;
-  readonly visibility: string;
+  readonly visibility?: string;
   readonly json?: boolean;
 }
 
@@ -48,14 +48,19 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
     .description("Create a repo, or find the one of that name.")
     .argument("<owner/slug>", "who owns it, and its name in URLs")
     .option("--name <name>", "its name for people. Default: the slug")
-    .option("--visibility <word>", "who may read it: public or private", "private")
+    .option("--visibility <word>", "who may read it: public or private. Default: private")
     .option("--json", "print it as one JSON document")
     .action((text: string, flags: CreateFlags) =>
       context.run(flags, async () => {
-        const visibility = visibilityOf(flags.visibility), name = flags.name;
+        const visibility = visibilityOf(flags.visibility ?? "private"), name = flags.name;
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
         const wanted = { ...parseRepoName(text), name, visibility };
         const { repo: found, created } = await createRepo(opened.db, wanted);
+        if (flags.visibility !== undefined && found.visibility !== visibility) {
+          throw new ConfigError(
+            `Cannot create repo ${text} as ${visibility}: it is there and ${found.visibility}`,
+          );
+        }
         if (flags.json) console.log(JSON.stringify({ ...jsonOf(found), created }));
         else console.log(`${created ? "Created" : "Found"} ${textOf(found)}`);
       })

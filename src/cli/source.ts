@@ -76,7 +76,7 @@ async function localFile(path: string, { storeIdleMs }: Config): Promise<Open> {
     const why = error instanceof Deno.errors.NotFound
       ? "there is no such file (a key would be sha256: and 64 hex digits)"
       : (error as Error).message;
-    throw new ConfigError(`Cannot index "${path}": ${why}`, { cause: error });
+    throw new ConfigError(`Cannot read "${path}": ${why}`, { cause: error });
   }
   const slash = absolute.lastIndexOf("/");
   const folder = openFileStore(absolute.slice(0, slash) || "/", {
@@ -87,7 +87,7 @@ async function localFile(path: string, { storeIdleMs }: Config): Promise<Open> {
 
 async function foreignBlob(text: string, config: Config): Promise<Open> {
   const url = new URL(text), key = decodeURIComponent(url.pathname.slice(1));
-  if (key === "") throw new ConfigError(`Cannot index "${text}": it names no key in the bucket`);
+  if (key === "") throw new ConfigError(`Cannot read "${text}": it names no key in the bucket`);
   // The place of our own store, another bucket: the endpoint, region and style are the same.
   const place = config.storeUrl?.startsWith("s3://") ? new URL(config.storeUrl).search : "";
   const search = url.search || place;

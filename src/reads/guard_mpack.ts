@@ -7,6 +7,7 @@
 import type { Database } from "../db/database.ts";
 import { GhostGuard } from "../db/guard.ts";
 import { collectGarbage } from "../garbage.ts";
+import { untilAborted } from "../stream/abortable.ts";
 import { MpackDecoder } from "../stream/mpack_decoder.ts";
 import type { MpackLimits } from "../stream/limits.ts";
 
@@ -58,8 +59,7 @@ export async function guardMpack(options: GuardMpackOptions): Promise<GuardResul
       },
     },
   });
-  for await (const chunk of pack) {
-    signal?.throwIfAborted();
+  for await (const chunk of untilAborted(pack, signal)) {
     decoder.write(chunk);
     guard.hold(decoder.take().objectIds);
     if (!guard.isDue) continue;

@@ -16,6 +16,8 @@ Deno.test("repo lists, creates and deletes repos", async () => {
   const { created: isNew, created_at: _, ...engine } = JSON.parse(created.stdout);
   assert.equal(isNew, true);
   assert.equal(JSON.parse((await repo("create", "ada/engine")).stdout).created, false);
+  // It is public, and asking for a private one changes nothing.
+  assert.equal((await repo("create", "ada/engine", "--visibility", "private")).code, 2);
 
   const list = async () =>
     JSON.parse((await repo("list")).stdout).map(
