@@ -8,6 +8,7 @@ import {
   CancelledError,
   ConfigError,
   DatabaseError,
+  GhostError,
   LeaseLostError,
   MpackdError,
   StoreError,
@@ -79,7 +80,10 @@ export function exitCodeOf(error: unknown): number {
 export function printError(thrown: unknown, options: { json: boolean }): void {
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   const record = describe(error);
-  if (options.json) console.log(JSON.stringify({ error: record }));
+  const ghosts = error instanceof GhostError
+    ? { missing: error.missing, missing_count: error.missingCount }
+    : {};
+  if (options.json) console.log(JSON.stringify({ error: { ...record, ...ghosts } }));
   console.error(`${record.message} (${record.code})`);
   if (record.code === "internal") console.error(error.stack);
 }

@@ -7,14 +7,20 @@
 import type { Command } from "commander";
 import { contentDigest } from "../api/auth/content_digest.ts";
 import { readSigner } from "../api/auth/keys.ts";
-import { signRequest } from "../api/auth/signature.ts";
+import { type Signer, signRequest } from "../api/auth/signature.ts";
 import { parseRepoName } from "../db/repos.ts";
-import { ConfigError, PackError, type PackErrorCode, StoreError } from "../errors.ts";
+import { ConfigError, GhostError, PackError, type PackErrorCode, StoreError } from "../errors.ts";
 import type { IndexResult } from "../result.ts";
+import { sleepMs } from "../stream/abortable.ts";
 import { readerToStream } from "../stream/reader_stream.ts";
 import type { CommandContext } from "./program.ts";
-import { openSource } from "./source.ts";
+import { openSource, type Source, type SourceOptions } from "./source.ts";
 import { formatCount, LiveLine } from "./terminal.ts";
+
+/** Requests in all, where the server says that it is busy. */
+const MAX_ATTEMPTS = 5;
+/** A server that asks for more patience than this is as good as away. */
+const MAX_WAIT_MS = 60_000;
 
 interface PushFlags {
   readonly remote: string;
@@ -28,7 +34,10 @@ interface PushFlags {
 export function addPushCommand(program: Command, context: CommandContext): void {
   program.command("push")
     .summary("push a pack to a server")
-    .description("Push a pack to a server (see serve), which stores and indexes it in one pass.")
+    .description(
+      "Push a pack to a server (see serve), which stores and indexes it in one pass. Where the\n" +
+        "server is busy (429, 503) it is asked again after the time it says, five times in all.",
+    )
     .argument("<file>", "the pack")
     .requiredOption("--remote <url>", "the server, such as http://127.0.0.1:8080")
     .requiredOption("--repo <owner/slug>", "the repo")
@@ -43,9 +52,9 @@ export function addPushCommand(program: Command, context: CommandContext): void 
           await using source = await openSource(file, config, { signal, line });
           if (source.body === undefined) throw new ConfigError(`Cannot push ${file}: no file`);
           const { mpackKey } = source;
-          const request = await requestFor(mpackKey, flags);
-          const body = readerToStream(await source.body());
-          const result = await send(request, body, signal, config.httpTotalMs);
+          const target = await targetOf(mpackKey, flags);
+          const deadlineMs = config.httpTotalMs;
+          const result = await patiently(source, target, { signal, line, deadlineMs });
           if (flags.json) return console.log(JSON.stringify(result));
           const { objects_total, object_refs_written } = result;
           console.log(
@@ -59,12 +68,21 @@ export function addPushCommand(program: Command, context: CommandContext): void 
     );
 }
 
-async function requestFor(
+/** Where to push, and as whom. */
+interface Target {
+  readonly url: URL;
+  readonly headers: Headers;
+  readonly signer: Signer | undefined;
+}
+
+async function targetOf(
   mpackKey: string,
   { remote, repo, key, token }: PushFlags,
-): Promise<{ url: URL; headers: Headers }> {
+): Promise<Target> {
   const { owner, slug } = parseRepoName(repo);
-  if (!URL.canParse(remote)) throw new ConfigError(`Cannot push to ${remote}: it is no URL`);
+  if (!/^https?:\/\//.test(remote) || !URL.canParse(remote)) {
+    throw new ConfigError(`Cannot push to ${remote}: it is no URL`);
+  }
   const url = new URL(`${remote.replace(/\/$/, "")}/${owner}/${slug}/push/stream`);
   const digest = Uint8Array.fromHex(mpackKey.slice("sha256:".length));
   const headers = new Headers({
@@ -73,47 +91,90 @@ async function requestFor(
     "content-digest": contentDigest(digest),
   });
   if (token !== undefined) headers.set("authorization", `Bearer ${token}`);
-  if (key === undefined) return { url, headers };
-  const signed = await signRequest({ method: "POST", url, headers }, await readSigner(key));
-  for (const [name, value] of Object.entries(signed)) headers.set(name, value);
-  return { url, headers };
+  return { url, headers, signer: key === undefined ? undefined : await readSigner(key) };
 }
 
-/** A result, or a problem. */
-type Answer = IndexResult & { code: string; detail: string; offset_bytes: number };
+interface SendOptions extends SourceOptions {
+  /** How long one request may take: the server gives it no longer either. */
+  readonly deadlineMs: number;
+}
 
-async function send(
-  { url, headers }: { readonly url: URL; readonly headers: Headers },
-  body: ReadableStream<Uint8Array>,
-  signal: AbortSignal,
-  deadlineMs: number,
+/** What a problem may say. */
+interface Problem {
+  readonly code?: string;
+  readonly detail?: string;
+  readonly offset_bytes?: number;
+  readonly missing?: readonly string[];
+  readonly missing_count?: number;
+}
+
+/** Sends the pack, and once more for as long as the server says that it is busy. */
+async function patiently(
+  source: Source,
+  target: Target,
+  options: SendOptions,
 ): Promise<IndexResult> {
-  let response: Response, answer: Partial<Answer>;
-  // The server gives a request no longer either.
-  const late = AbortSignal.timeout(deadlineMs);
+  for (let attempt = 1;; attempt++) {
+    const { response, answer } = await send(source, target, options);
+    if (response.ok) return answer as IndexResult;
+    const isBusy = response.status === 429 || response.status === 503;
+    if (!isBusy || attempt === MAX_ATTEMPTS) throw errorOf(response, answer as Problem);
+    options.line.clear();
+    const waitMs = retryAfterMs(response.headers.get("retry-after")) ?? attempt * 1_000;
+    await sleepMs(Math.min(waitMs, MAX_WAIT_MS), options.signal);
+  }
+}
+
+/** One request. A signature counts once, so each gets its own. */
+async function send(
+  source: Source,
+  { url, headers: common, signer }: Target,
+  { signal, line, deadlineMs }: SendOptions,
+): Promise<{ response: Response; answer: IndexResult | Problem }> {
+  const headers = new Headers(common), method = "POST";
+  if (signer !== undefined) {
+    const signed = await signRequest({ method, url, headers }, signer);
+    for (const [name, value] of Object.entries(signed)) headers.set(name, value);
+  }
+  const { sizeBytes } = source;
+  let bytes = 0;
+  const watched = new TransformStream<Uint8Array, Uint8Array>({
+    transform(chunk, controller) {
+      line.show({ label: "push", bytes: bytes += chunk.length, sizeBytes });
+      controller.enqueue(chunk);
+    },
+  });
+  const body = readerToStream(await source.body!()).pipeThrough(watched);
+  const late = AbortSignal.timeout(deadlineMs), ends = AbortSignal.any([signal, late]);
   try {
-    const ends = AbortSignal.any([signal, late]);
-    response = await fetch(url, { method: "POST", headers, body, signal: ends });
-    answer = await response.json().catch((error) => {
+    const response = await fetch(url, { method, headers, body, signal: ends });
+    const answer = await response.json().catch((error) => {
       if (ends.aborted) throw error;
       return {};
     });
+    return { response, answer };
   } catch (cause) {
     signal.throwIfAborted();
-    throw new StoreError(
-      "store-unavailable",
-      `Cannot push to ${url.origin}: ${
-        late.aborted ? `no answer in ${deadlineMs} ms` : (cause as Error).message
-      }`,
-      { cause },
-    );
+    const why = late.aborted ? `no answer in ${deadlineMs} ms` : (cause as Error).message;
+    throw new StoreError("store-unavailable", `Cannot push to ${url.origin}: ${why}`, { cause });
   }
-  if (response.ok) return answer as IndexResult;
-  const { code = "store-unavailable", detail = `it answered ${response.status}` } = answer;
-  if (response.status === 429 || response.status >= 500) {
-    throw new StoreError("store-unavailable", detail, { status: response.status });
+}
+
+/** The field's seconds or date as milliseconds from now; undefined without one. */
+function retryAfterMs(field: string | null): number | undefined {
+  if (field === null) return undefined;
+  const ms = /^\d+$/.test(field) ? Number(field) * 1000 : Date.parse(field) - Date.now();
+  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
+}
+
+function errorOf({ status }: Response, answer: Problem): Error {
+  const { code, detail = `Cannot push: the server answered ${status}` } = answer;
+  if (status === 429 || status >= 500) {
+    return new StoreError("store-unavailable", detail, { status });
   }
-  const isOfPack = [409, 413, 422].includes(response.status);
-  if (isOfPack) throw PackError.recorded(code as PackErrorCode, detail, answer.offset_bytes);
-  throw new ConfigError(detail, code === "repo-not-found" ? { code } : {});
+  if (code === "ghost-objects") return new GhostError(answer.missing!, answer.missing_count!);
+  if ([409, 413, 422].includes(status)) {
+    return PackError.recorded(code as PackErrorCode, detail, answer.offset_bytes);
+  }
+  return new ConfigError(detail, code === "repo-not-found" ? { code } : {});
 }

@@ -1,0 +1,159 @@
+import assert from "node:assert/strict";
+import { findHandle } from "../../src/db/identities.ts";
+import { startApi, type TestApi } from "../support/api.ts";
+import { sampleBytes } from "../support/blobs.ts";
+import { runMain } from "../support/main.ts";
+import { buildMpack, mpackKey, object } from "../support/mpacks.ts";
+
+/** Longer than what sockets hold: a refusal has to be heard while the pack is being sent. */
+const CONTENT = sampleBytes(20_000_000, 1);
+const ID = mpackKey(CONTENT);
+const PACK = buildMpack({ objects: [object({ content: CONTENT })] });
+const GHOST = `sha256:${"9".repeat(64)}`;
+const GHOSTLY = buildMpack({
+  snapshots: [{ snapshot_id: "s", manifest: { a: ID, b: GHOST } }],
+  objects: [],
+});
+
+interface Remote extends AsyncDisposable {
+  readonly api: TestApi;
+  /** A private key's file. */
+  readonly keyFile: string;
+  /** Runs `main.ts push` on a pack. */
+  push(pack: Uint8Array, ...args: string[]): ReturnType<typeof runMain>;
+}
+
+async function startRemote(): Promise<Remote> {
+  const api = await startApi({ worker: false });
+  const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
+  const keyFile = `${folder}/me.pem`, env = { DATABASE_URL: api.world.databaseUrl };
+  const made = await runMain(["identity", "create", "me", "--key", keyFile], env);
+  assert.equal(made.code, 0, made.stderr);
+  return {
+    api,
+    keyFile,
+    async push(pack, ...args) {
+      await Deno.writeFile(`${folder}/pack`, pack);
+      const remote = args.includes("--remote") ? [] : ["--remote", api.url];
+      return await runMain(["push", `${folder}/pack`, "--repo", "me/repo", ...remote, ...args]);
+    },
+    async [Symbol.asyncDispose]() {
+      await api[Symbol.asyncDispose]();
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
+Deno.test("main.ts push says in its exit code and as JSON how it went", async (t) => {
+  await using remote = await startRemote();
+  const { api, keyFile, push } = remote;
+  await t.step("with nobody's name it is refused, in the middle of a long pack: 2", async () => {
+    const { code, stdout, stderr } = await push(PACK, "--json");
+    assert.equal(code, 2, stderr);
+    // A private repo: it is not there.
+    assert.equal(JSON.parse(stdout).error.code, "repo-not-found");
+  });
+  await t.step("signed with a key that nobody knows it is refused: 2", async () => {
+    const other = `${keyFile}.other`;
+    const openssl = ["genpkey", "-algorithm", "ed25519", "-out", other];
+    assert.ok((await new Deno.Command("openssl", { args: openssl }).output()).success);
+    const { code, stdout } = await push(PACK, "--json", "--key", other);
+    assert.equal(code, 2);
+    assert.match(JSON.parse(stdout).error.message, /not by a known identity/);
+    const none = await push(PACK, "--key", `${keyFile}.none`);
+    assert.equal(none.code, 2);
+    assert.match(none.stderr, /Cannot read the key/);
+  });
+  await t.step("signed it is taken: 0", async () => {
+    const { code, stdout, stderr } = await push(PACK, "--json", "--key", keyFile);
+    assert.equal(code, 0, stderr);
+    const result = JSON.parse(stdout);
+    assert.equal(result.mpack_key, mpackKey(PACK));
+    assert.equal(result.objects_written, 1);
+    assert.equal(result.size_bytes, PACK.length);
+  });
+  await t.step("with a token, too: 0", async () => {
+    const env = { DATABASE_URL: api.world.databaseUrl };
+    const made = await runMain(["token", "create", "me"], env);
+    assert.equal(made.code, 0, made.stderr);
+    const [token] = /mpk_\S+/.exec(made.stdout)!;
+    const { code, stdout, stderr } = await push(PACK, "--token", token);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^Pushed sha256:[0-9a-f]{64} to me\/repo: 1 objects, 0 new to it\n$/);
+    // The progress line is for terminals.
+    assert.equal(stderr, "");
+  });
+  await t.step("with ghosts it is refused, and they are named: 3", async () => {
+    const { code, stdout, stderr } = await push(GHOSTLY, "--json", "--key", keyFile);
+    assert.equal(code, 3, stderr);
+    const { error } = JSON.parse(stdout);
+    assert.equal(error.code, "ghost-objects");
+    assert.deepEqual(error.missing, [GHOST]);
+    assert.equal(error.missing_count, 1);
+  });
+  await t.step("broken it is refused, with the byte: 3", async () => {
+    const { code, stdout } = await push(PACK.slice(0, 1000), "--json", "--key", keyFile);
+    assert.equal(code, 3);
+    const { error } = JSON.parse(stdout);
+    assert.deepEqual([error.code, error.retryable], ["truncated", false]);
+    assert.equal(error.offset_bytes, 1000);
+  });
+  await t.step("to a server that is away: 4", async () => {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr as Deno.NetAddr;
+    listener.close();
+    const away = ["--remote", `http://127.0.0.1:${port}`];
+    const { code, stdout } = await push(GHOSTLY, "--json", "--key", keyFile, ...away);
+    assert.equal(code, 4);
+    const { error } = JSON.parse(stdout);
+    assert.deepEqual([error.code, error.retryable], ["store-unavailable", true]);
+  });
+  await t.step("to what is no URL, or no file: 2", async () => {
+    assert.equal((await push(PACK, "--remote", "here")).code, 2);
+    const none = await runMain(["push", "none", "--repo", "me/repo", "--remote", api.url]);
+    assert.equal(none.code, 2);
+  });
+});
+
+Deno.test("main.ts push asks a busy server again, after the time it says", async () => {
+  await using remote = await startRemote();
+  const { api, keyFile, push } = remote;
+  const seen: { at: number; signature: string | null }[] = [];
+  const answers = [
+    new Response("{}", { status: 429, headers: { "retry-after": "1" } }),
+    new Response("not JSON", { status: 503, headers: { "retry-after": new Date().toUTCString() } }),
+  ];
+  // In front of the real one; it takes the whole pack before it says that it is busy.
+  await using busy = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {} },
+    async (request) => {
+      const { headers, method } = request, { pathname } = new URL(request.url);
+      seen.push({ at: performance.now(), signature: headers.get("signature") });
+      const body = await request.arrayBuffer();
+      return answers.shift() ?? await fetch(api.url + pathname, { method, headers, body });
+    },
+  );
+  const { hostname, port } = busy.addr;
+  const pack = buildMpack({ objects: [object({ content: new Uint8Array(9) })] });
+  const identity = await findHandle(api.world.db, "me");
+  const token = await api.token({ ...api.anonymous, identity });
+  const url = `http://${hostname}:${port}`;
+  const { code, stderr } = await push(pack, "--remote", url, "--token", token.text);
+  assert.equal(code, 0, stderr);
+  assert.equal(seen.length, 3);
+  assert.ok(seen[1].at - seen[0].at >= 1000);
+  // Signed requests get a new signature each: used ones do not count.
+  answers.push(new Response("{}", { status: 429, headers: { "retry-after": "0" } }));
+  seen.length = 0;
+  await push(pack, "--remote", url, "--key", keyFile);
+  assert.equal(new Set(seen.map(({ signature }) => signature)).size, seen.length);
+  // Not for ever.
+  for (let i = 0; i < 9; i++) {
+    answers.push(new Response(null, { status: 503, headers: { "retry-after": "0" } }));
+  }
+  seen.length = 0;
+  const last = await push(pack, "--remote", url, "--token", token.text, "--json");
+  assert.equal(last.code, 4);
+  assert.equal(seen.length, 5);
+  assert.equal(JSON.parse(last.stdout).error.message, "Cannot push: the server answered 503");
+});
