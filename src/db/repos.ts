@@ -58,6 +58,9 @@ export async function findRepo(
   return row;
 }
 
+/** Nobody can have the name any more. */
+export class NameTakenError extends ConfigError {}
+
 /** A repo to be made. */
 export interface NewRepo extends RepoName {
   /** Its name for people. Default: the slug. */
@@ -70,7 +73,7 @@ export interface NewRepo extends RepoName {
  * Makes a repo, or finds the one of that name.
  *
  * @returns The repo, and whether this call made it.
- * @throws {ConfigError} If a deleted repo still has the name.
+ * @throws {NameTakenError} If a deleted repo still has the name.
  */
 export async function createRepo(
   database: Database,
@@ -90,7 +93,7 @@ export async function createRepo(
   );
   const repo = await findRepo(database, { owner, slug });
   if (repo === undefined) {
-    throw new ConfigError(`Cannot create repo ${owner}/${slug}: a deleted repo has that name`);
+    throw new NameTakenError(`Cannot create repo ${owner}/${slug}: a deleted repo has that name`);
   }
   return { repo, created: rows.length > 0 };
 }

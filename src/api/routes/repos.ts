@@ -4,7 +4,7 @@
  * @module
  */
 
-import { createRepo, deleteRepo, type Repo } from "../../db/repos.ts";
+import { createRepo, deleteRepo, NameTakenError, type Repo } from "../../db/repos.ts";
 import { HttpProblem } from "../problem.ts";
 import { reply } from "../reply.ts";
 import { type Route, route } from "../route.ts";
@@ -38,7 +38,11 @@ const create = route({
         `Cannot make repos of ${owner}: you are not ${owner}`,
       );
     }
-    const { repo, created } = await createRepo(parts.db, { owner, slug, name, visibility });
+    const made = await createRepo(parts.db, { owner, slug, name, visibility }).catch((error) => {
+      if (!(error instanceof NameTakenError)) throw error;
+      throw new HttpProblem(409, "conflict", error.message);
+    });
+    const { repo, created } = made;
     if (!created) {
       throw new HttpProblem(409, "conflict", `Cannot make the repo ${owner}/${slug}: there is one`);
     }
