@@ -10,6 +10,7 @@ import type { Database } from "../db/database.ts";
 import { GhostGuard, type StagedIds } from "../db/guard.ts";
 import { findMpack } from "../db/mpacks.ts";
 import { CancelledError, GhostError, StoreError } from "../errors.ts";
+import { collectGarbage } from "../garbage.ts";
 import { streamMpack } from "../index_mpack.ts";
 import type { IndexResult } from "../result.ts";
 import type { BlobStat, BlobStore } from "../stream/blob_store.ts";
@@ -21,6 +22,7 @@ import type { Job } from "./queue/job.ts";
 
 /** A refusal names so many ids at most. */
 const MAX_NAMED = 1_000;
+const COLLECT_EVERY_BYTES = 16 * 1024 * 1024;
 
 /** What is pushed, by whom, and with what. */
 export interface PushOptions {
@@ -168,13 +170,23 @@ async function ghostError(
   return new GhostError(missing, ghosts.count);
 }
 
-/** A body whose failure cancels the job: nobody but its sender can do anything about it. */
+/**
+ * A body whose failure cancels the job: nobody but its sender can do anything about it.
+ *
+ * What was read is garbage soon, in the runtime's own buffers and in those that fetch copies a part
+ * into: V8 sees little of it and would let 200 MB of it lie about.
+ */
 async function* noted(
   body: AsyncIterable<Uint8Array>,
   note: (thrown: unknown) => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {
+  let bytes = 0;
   try {
-    yield* body;
+    for await (const chunk of body) {
+      yield chunk;
+      bytes += chunk.length;
+      if (bytes % COLLECT_EVERY_BYTES < chunk.length) collectGarbage();
+    }
   } catch (thrown) {
     note(thrown);
     const why = thrown instanceof Error ? thrown.message : String(thrown);
@@ -182,8 +194,9 @@ async function* noted(
   }
 }
 
+/** A second job copies the objects out. Another push of the pack may be open, and do no such thing. */
 async function materializeLater({ db, config, repoId, mpackKey }: PushOptions): Promise<void> {
   const payload = { mpack_key: mpackKey, materialize: true };
   const { maxAttempts } = config;
-  await enqueue(db, { repoId, jobType: MPACK_INDEX, payload, maxAttempts });
+  await enqueue(db, { repoId, jobType: MPACK_INDEX, payload, maxAttempts, evenIfOpen: true });
 }
