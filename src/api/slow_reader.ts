@@ -7,7 +7,7 @@
 
 import type { Config } from "../config.ts";
 
-/** The stream, ended with an error when nobody asks for more of it in time. */
+/** The stream, ended with an error when nobody asks for more of it in time, or for too long. */
 export function patientBody(
   source: ReadableStream<Uint8Array<ArrayBuffer>>,
   { httpIdleMs, httpTotalMs }: Pick<Config, "httpIdleMs" | "httpTotalMs">,
@@ -15,20 +15,20 @@ export function patientBody(
   const reader = source.getReader();
   const endsAt = performance.now() + httpTotalMs;
   let timer: ReturnType<typeof setTimeout> | undefined;
-  const rest = (controller: ReadableStreamDefaultController) => {
-    const waitMs = Math.max(0, Math.min(httpIdleMs, endsAt - performance.now()));
-    timer = setTimeout(() => {
-      controller.error(new Error("Cannot wait any longer for the client to read"));
-      reader.cancel().catch(() => {});
-    }, waitMs);
+  const giveUp = (controller: ReadableStreamDefaultController) => {
+    controller.error(new Error("Cannot wait any longer for the client to read"));
+    reader.cancel().catch(() => {});
   };
   return new ReadableStream({
     async pull(controller) {
       clearTimeout(timer);
+      const leftMs = endsAt - performance.now();
+      // Who asks now and then, just in time, is slow all the same.
+      if (leftMs <= 0) return giveUp(controller);
       const { done, value } = await reader.read();
       if (done) return controller.close();
       controller.enqueue(value);
-      rest(controller);
+      timer = setTimeout(() => giveUp(controller), Math.min(httpIdleMs, leftMs));
     },
     async cancel(reason) {
       clearTimeout(timer);

@@ -15,10 +15,10 @@ import { patientBody } from "./slow_reader.ts";
 
 /** How often the job's row is read, in milliseconds. */
 const POLL_MS = 500;
-/** A comment keeps proxies from closing a silent connection. */
-const KEEP_ALIVE_MS = 15_000;
-
-/** The answer that tells of a job until it has ended, the client hangs up, or time is up. */
+/**
+ * The answer that tells of a job until it has ended, the client hangs up, or time is up. While there
+ * is no news, a comment every half of `httpIdleMs` keeps proxies from closing a silent connection.
+ */
 export function jobEvents(jobId: string, parts: ApiParts, hangup: AbortSignal): Response {
   const stop = new AbortController();
   const signal = AbortSignal.any([
@@ -46,9 +46,10 @@ export function jobEvents(jobId: string, parts: ApiParts, hangup: AbortSignal): 
 
 async function* eventsOf(
   jobId: string,
-  { db }: ApiParts,
+  { db, config }: ApiParts,
   signal: AbortSignal,
 ): AsyncGenerator<string, void, undefined> {
+  const keepAliveMs = config.httpIdleMs / 2;
   let last = "", saidAt = performance.now();
   while (!signal.aborted) {
     const job = await getJob(db, jobId);
@@ -56,11 +57,11 @@ async function* eventsOf(
     if (isOver(job)) return yield event(job.status, outcomeOf(job));
     const text = event("progress", { status: job.status, ...(job.progress ?? {}) });
     const isNew = text !== last;
-    if (isNew || performance.now() - saidAt >= KEEP_ALIVE_MS) {
+    if (isNew || performance.now() - saidAt >= keepAliveMs) {
       saidAt = performance.now();
       yield isNew ? last = text : ": still here\n\n";
     }
-    await pause(POLL_MS, signal);
+    await pause(Math.min(POLL_MS, keepAliveMs), signal);
   }
 }
 

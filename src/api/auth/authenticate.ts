@@ -102,7 +102,12 @@ export class Authenticator {
   async #bySignature(request: Request): Promise<Caller | undefined> {
     const { db, publicUrl, signatureMs: maxAgeMs } = this.#options;
     const url = new URL(request.url);
-    if (publicUrl !== undefined) url.host = new URL(publicUrl).host;
+    if (publicUrl !== undefined) {
+      // Setting `host` would keep our own port where the public URL has none.
+      const { hostname, port } = new URL(publicUrl);
+      url.hostname = hostname;
+      url.port = port;
+    }
     try {
       const { method, headers } = request;
       const read = readSignature({ method, url, headers });
