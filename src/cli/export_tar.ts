@@ -21,21 +21,24 @@ export async function openTarSink(path: string): Promise<ExportSink> {
     ? undefined
     : await Deno.open(part, { write: true, create: true, truncate: true });
   const out = file ?? Deno.stdout;
-  let sizeBytes = 0;
+  let sizeBytes = 0, written = Promise.resolve();
+  /** The bytes are on their way, and those before them are there: the next are read meanwhile. */
   const put = async (bytes: Uint8Array) => {
-    for (let at = 0; at < bytes.length;) at += await out.write(bytes.subarray(at));
+    await written;
     sizeBytes += bytes.length;
+    written = writeAll(out, bytes);
+    written.catch(() => {});
   };
   return {
     canSkip: file !== undefined,
     async write(entry) {
       const startBytes = sizeBytes;
       try {
-        if (entry.content) return await put(wholeEntry(entry, entry.content));
         await put(headerOf(entry));
         for await (const chunk of entry.chunks()) await put(chunk);
         await put(new Uint8Array(paddingOf(entry)));
       } catch (error) {
+        await written;
         await file?.truncate(startBytes);
         await file?.seek(startBytes, Deno.SeekMode.Start);
         sizeBytes = startBytes;
@@ -44,21 +47,20 @@ export async function openTarSink(path: string): Promise<ExportSink> {
     },
     async finish() {
       await put(new Uint8Array(2 * BLOCK_BYTES));
+      await written;
       file?.close();
       if (file) await Deno.rename(part, path);
     },
     async abandon() {
+      await written.catch(() => {});
       file?.close();
       if (file) await Deno.remove(part);
     },
   };
 }
 
-function wholeEntry(entry: ObjectEntry, content: Uint8Array): Uint8Array {
-  const bytes = new Uint8Array(BLOCK_BYTES + content.length + paddingOf(entry));
-  bytes.set(headerOf(entry));
-  bytes.set(content, BLOCK_BYTES);
-  return bytes;
+async function writeAll(out: Pick<Deno.FsFile, "write">, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length;) at += await out.write(bytes.subarray(at));
 }
 
 function paddingOf({ sizeBytes }: ObjectEntry): number {
