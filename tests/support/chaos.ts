@@ -15,7 +15,7 @@ import { openFileStore } from "../../src/stream/file_store.ts";
 import { addRepos } from "./database.ts";
 import { concat, mpackKey } from "./mpacks.ts";
 import { createTestDatabase } from "./postgres.ts";
-import { dumpContent, endedTwice, installOracle } from "./publish_oracle.ts";
+import { countEnds, dumpContent, endedTwice, installOracle } from "./publish_oracle.ts";
 import { startWorkerProcess, type WorkerProcess } from "./worker_process.ts";
 
 /** The size of the trouble. */
@@ -198,6 +198,7 @@ async function checkEnds(db: Database, packs: readonly Pack[], jobs: number): Pr
     assert.deepEqual([status, code], bad.has(key) ? ["failed", "truncated"] : ["done", null]);
   }
   assert.deepEqual(await endedTwice(db), []);
+  assert.equal(await countEnds(db), jobs);
 }
 
 async function indexAlone(db: Database, packs: readonly Pack[], folder: string): Promise<void> {

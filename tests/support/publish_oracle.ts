@@ -17,8 +17,13 @@ export async function installOracle({ sql }: Database): Promise<void> {
       return null;
     end $$`);
   await sql`create trigger count_end after update on musehub_background_jobs for each row
-    when (old.status is distinct from new.status and new.status in ('done', 'failed'))
+    when (new.status in ('done', 'failed'))
     execute function count_end()`;
+}
+
+/** How many ends were counted. */
+export async function countEnds({ sql }: Database): Promise<number> {
+  return (await sql`select coalesce(sum(ends), 0)::int as ends from job_ends`)[0].ends;
 }
 
 /** Jobs that ended more than once, or in two ways. */
