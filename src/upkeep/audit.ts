@@ -5,6 +5,8 @@
  */
 
 import { type AuditScope, beginAudit, endAudit, noteSound, readAuditPacks } from "../db/audits.ts";
+import { StoreError } from "../errors.ts";
+import type { BlobStore } from "../stream/blob_store.ts";
 import { auditPack, type AuditParts } from "./audit_pack.ts";
 
 export type { AuditPack, AuditScope } from "../db/audits.ts";
@@ -56,12 +58,14 @@ export interface AuditOptions extends AuditParts, AuditScope {
  * Audits packs. Sound ones are noted, so that an interrupted audit does not read them again; those
  * with findings are not, so that it does.
  *
- * @throws {StoreError | DatabaseError} If a service is unavailable; what was checked stays checked.
+ * @throws {StoreError | DatabaseError} If a service is unavailable, or the store has no blob at all;
+ * what was checked stays checked.
  */
 export async function audit(options: AuditOptions): Promise<AuditSummary> {
   const { db, auditId, onPack, onFinding } = options;
   const startedAt = performance.now();
   const { mpackIds, packsChecked } = await beginAudit(db, auditId, options);
+  if (mpackIds.length > 0) await refuseEmpty(options);
   const sum = { packs: 0, damaged: 0, misread: 0, bytes: 0, objects: 0, marked: 0, restored: 0 };
   const findings: Record<string, number> = {}, repair = new Set<string>();
   const parts: AuditParts = {
@@ -101,4 +105,18 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
     repair: [...repair],
     elapsed_ms: Math.round(performance.now() - startedAt),
   };
+}
+
+/**
+ * With the settings of another place, every pack is missing: an audit would mark every ref, and the
+ * readers of the right place would be refused them.
+ */
+async function refuseEmpty(
+  { store, signal }: { readonly store: BlobStore; readonly signal: AbortSignal },
+): Promise<void> {
+  for await (const _ of store.list("", { signal })) return;
+  throw new StoreError(
+    "store-unavailable",
+    `Cannot audit: ${store.url} has no blob at all. If it is the right store, push one pack again`,
+  );
 }

@@ -177,6 +177,15 @@ Deno.test("audit() marks every ref into a blob that is gone, replaced or cut, an
   }
 });
 
+Deno.test("audit() of a store with nothing in it marks nothing: it may be the wrong one", async () => {
+  await using world = await createWorld();
+  await index(world, packOf(0, 6));
+  await using other = await createWorld();
+  await assert.rejects(run(world, { store: other.store }), /has no blob at all/);
+  assert.deepEqual(await damaged(world), []);
+  assert.equal((await run(world)).summary.is_sound, true);
+});
+
 Deno.test("audit() marks an object that lies, and only another pack heals it", async () => {
   await using world = await createWorld();
   const truth = sampleBytes(80, 9), lie = sampleBytes(80, 10), objectId = mpackKey(truth);
@@ -287,6 +296,7 @@ Deno.test("an mpack.audit job is done with what it found", async () => {
   const { db, store, repo } = world;
   const key = await index(world, packOf(0, 12));
   await Deno.remove(world.blobPath(key));
+  await store.put("mpacks/another", ReadableStream.from([sampleBytes(1)]));
   const payload = { mpack_key: key };
   await enqueue(db, { repoId: repo.repoId, jobType: MPACK_AUDIT, payload });
   const [job] = await claim(db, {
