@@ -34,8 +34,15 @@ export class ValueReader {
 
   /** Reads the next chunk, which is not kept. */
   read(chunk: Uint8Array): void {
-    const document = this.#document, { containers } = document, value = this.#value;
-    const base = this.offsetBytes, end = chunk.length;
+    const document = this.#document, value = this.#value, end = chunk.length;
+    const base = this.offsetBytes;
+    // Nearly all small chunks, and those of large contents, lie inside one body.
+    if (end < value.bodyLeft) {
+      this.#readBody(chunk, 0);
+      this.offsetBytes = base + end;
+      return;
+    }
+    const { containers } = document;
     let at = this.#header.sizeBytes > 0 ? this.#finishHeader(chunk) : 0;
     while (at < end) {
       if (value.bodyLeft > 0) {
