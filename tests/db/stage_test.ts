@@ -1,9 +1,18 @@
 import assert from "node:assert/strict";
+import { connectDatabase } from "../../src/db/connect.ts";
 import { stageBatch, stagedRows } from "../../src/db/stage.ts";
 import { LeaseLostError } from "../../src/errors.ts";
-import { cancel, fail, getJob } from "../../src/jobs/queue/mod.ts";
+import {
+  cancel,
+  claim,
+  fail,
+  finishCancelled,
+  getJob,
+  type Job,
+  release,
+} from "../../src/jobs/queue/mod.ts";
 import { addRepos, openTestDatabase } from "../support/database.ts";
-import { columns, REPO_ID, startJob, takeOver } from "../support/leases.ts";
+import { columns, expireLease, REPO_ID, startJob, takeOver } from "../support/leases.ts";
 
 const ROWS = columns(["a", 1], ["b", 2]);
 const BATCH = { leaseMs: 60_000, batch: 0, progress: { rows: 2 }, ...ROWS };
@@ -104,4 +113,67 @@ Deno.test("fail() keeps staged rows for the next attempt and drops them with the
   assert.deepEqual(successor.checkpoint, { at: 1 });
   assert.equal((await fail(db, successor, { ...failure, retry: false })).status, "failed");
   assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 0, rows: 0 });
+});
+
+Deno.test("what ends a job takes the rows of a batch that was under way along", async (t) => {
+  await using test = await openTestDatabase();
+  const { db } = test;
+  await addRepos(db, REPO_ID);
+  // A batch whose client has given it up, and whose statement goes on at the server until let go.
+  const gate = connectDatabase(test.url, { maxConnections: 1 });
+  await db.sql.unsafe(`
+    create function linger() returns trigger language plpgsql as $$
+    begin perform pg_advisory_xact_lock(1); return new; end $$`);
+  await db.sql`create trigger linger before insert on mpack_staged_objects
+    for each row execute function linger()`;
+  const waiting = async (count: number) => {
+    for (;;) {
+      const [{ found }] = await db.sql<{ found: number }[]>`
+        select count(*)::int as found from pg_stat_activity
+        where datname = current_database() and wait_event_type = 'Lock'`;
+      if (found === count) return;
+    }
+  };
+  const error = { code: "truncated", message: "cut", retryable: false };
+  const failure = { error, retry: false, baseDelayMs: 0, maxDelayMs: 0 };
+  const ends = {
+    failed: [(job: Job) => fail(db, job, failure)],
+    cancelled: [(job: Job) => finishCancelled(db, job)],
+    "released, then cancelled": [
+      (job: Job) => release(db, job),
+      (job: Job) => cancel(db, job.jobId),
+    ],
+  };
+  for (const [name, statements] of Object.entries(ends)) {
+    await t.step(name, async () => {
+      const job = await startJob(db);
+      await gate.sql`select pg_advisory_lock(1)`;
+      const sent: Promise<unknown>[] = [];
+      for (const send of [() => stageBatch(db, job, BATCH), ...statements]) {
+        sent.push(send(job));
+        await waiting(sent.length);
+      }
+      await gate.sql`select pg_advisory_unlock(1)`;
+      await Promise.all(sent);
+      assert.notEqual((await getJob(db, job.jobId))!.status, "running");
+      assert.deepEqual(await stagedRows(db, job.jobId, 10), { batches: 0, rows: 0 });
+    });
+  }
+  await t.step("its attempts spent, by a claim", async () => {
+    const job = await startJob(db);
+    await stageBatch(db, job, BATCH);
+    await db.sql`update musehub_background_jobs set max_attempts = 1 where job_id = ${job.jobId}`;
+    await expireLease(db, job.jobId);
+    const options = {
+      worker: "w",
+      jobTypes: ["mpack.index"],
+      leaseMs: 1_000,
+      limit: 9,
+      perRepo: 9,
+    };
+    assert.deepEqual(await claim(db, options), []);
+    assert.equal((await getJob(db, job.jobId))!.status, "failed");
+    assert.deepEqual(await stagedRows(db, job.jobId, 10), { batches: 0, rows: 0 });
+  });
+  await gate.close();
 });

@@ -15,9 +15,6 @@ export async function cancel(database: Database, jobId: string): Promise<JobStat
     database.sql<{ status: JobStatus }[]>`
       with job as materialized (
         select job_id, status from musehub_background_jobs where job_id = ${jobId} for update
-      ), dropped as (
-        delete from mpack_staged_objects s using job
-        where s.job_id = job.job_id and job.status = 'pending'
       ), changed as (
         update musehub_background_jobs j set
           status = case when job.status = 'pending' then 'cancelled' else j.status end,
@@ -25,7 +22,8 @@ export async function cancel(database: Database, jobId: string): Promise<JobStat
           checkpoint = case when job.status = 'pending' then null else j.checkpoint end,
           finished_at = case when job.status = 'pending' then now() end
         from job where j.job_id = job.job_id and job.status in ('pending', 'running')
-        returning j.job_id, j.status
+        returning j.job_id, j.status,
+          case when job.status = 'pending' then mpackd_drop_staged(j.job_id) end as dropped
       )
       select coalesce(changed.status, job.status) as status
       from job left join changed using (job_id)`,
@@ -43,15 +41,10 @@ export async function finishCancelled(database: Database, lease: Lease): Promise
   const rows = await execute(
     database,
     database.sql`
-      with job as (
-        update musehub_background_jobs set
-          status = 'cancelled', finished_at = now(), lease_expires_at = null, checkpoint = null
-        where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint and status = 'running'
-        returning job_id
-      ), dropped as (
-        delete from mpack_staged_objects s using job where s.job_id = job.job_id
-      )
-      select job_id from job`,
+      update musehub_background_jobs set
+        status = 'cancelled', finished_at = now(), lease_expires_at = null, checkpoint = null
+      where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint and status = 'running'
+      returning mpackd_drop_staged(job_id) as dropped`,
     { action: "end a cancelled job" },
   );
   if (rows.length === 0) throw leaseLost("end a cancelled job", lease);

@@ -123,9 +123,6 @@ export async function claim(database: Database, options: ClaimOptions): Promise<
         order by coalesce(j.priority, 0) desc, j.created_at, j.job_id
         limit ${limit}::integer
         for update of j skip locked
-      ), ended as (
-        delete from mpack_staged_objects s using taken
-        where s.job_id = taken.job_id and (is_spent or is_cancelled)
       ), claimed as (
         update musehub_background_jobs j set
           status = case when is_cancelled then 'cancelled' when is_spent then 'failed'
@@ -145,7 +142,8 @@ export async function claim(database: Database, options: ClaimOptions): Promise<
             else j.last_error end
         from taken
         where j.job_id = taken.job_id
-        returning j.*, is_rescue
+        returning j.*, is_rescue,
+          case when is_spent or is_cancelled then mpackd_drop_staged(j.job_id) end as dropped
       )
       select j.status, j.is_rescue as "isRescue", ${claimedColumns(sql, leaseMs)}
       from claimed j

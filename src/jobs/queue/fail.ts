@@ -50,8 +50,6 @@ export async function fail(
         from musehub_background_jobs
         where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint and status = 'running'
         for update
-      ), dropped as (
-        delete from mpack_staged_objects s using lease where s.job_id = lease.job_id and not again
       )
       update musehub_background_jobs j set
         status = case when again then 'pending' else 'failed' end,
@@ -64,7 +62,8 @@ export async function fail(
     }::text::jsonb || jsonb_build_object('at', now()))::json
       from lease
       where j.job_id = lease.job_id
-      returning j.status, j.run_at as "runAt"`,
+      returning j.status, j.run_at as "runAt",
+        case when not again then mpackd_drop_staged(j.job_id) end as dropped`,
     { action: "record a failure" },
   );
   if (row === undefined) throw leaseLost("record a failure", lease);
