@@ -99,7 +99,10 @@ async function settle(
     retry: isRetryable(error),
     ...backoff(error),
   });
-  return status === "failed" ? { status, error } : { status: "retrying", error, runAt };
+  if (status === "pending") return { status: "retrying", error, runAt };
+  if (status === "failed") return { status, error };
+  const cancelled = new CancelledError("Cannot try again: the job was cancelled", { cause: error });
+  return { status, error: cancelled };
 }
 
 /** What a job row, `--json` and the API say of an error. */

@@ -292,6 +292,14 @@ Deno.test("fail() puts a job back with a wait, or ends it", async (t) => {
     const { status, runAt } = await fail(db, await startJob(db), FAILURE);
     assert.deepEqual([status, runAt], ["failed", null]);
   });
+  await t.step("of one that somebody cancelled meanwhile", async () => {
+    const job = await startJob(db);
+    await cancel(db, job.jobId);
+    const { status, runAt } = await fail(db, job, { ...FAILURE, retry: true });
+    assert.deepEqual([status, runAt], ["cancelled", null]);
+    // "retry all that failed" must not bring it back.
+    assert(!(await retry(db, { failed: true })).includes(job.jobId));
+  });
   await t.step("with none left", async () => {
     const job = await startJob(db);
     await db.sql`update musehub_background_jobs set max_attempts = 1 where job_id = ${job.jobId}`;

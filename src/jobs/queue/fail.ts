@@ -17,8 +17,8 @@ export interface FailOptions {
 
 /** Where the job stands after a failure. */
 export interface Failed {
-  /** `pending` if it will be tried again. */
-  readonly status: "pending" | "failed";
+  /** `pending` if it will be tried again, `cancelled` if it would be had nobody cancelled it. */
+  readonly status: "pending" | "failed" | "cancelled";
   /** When it may be claimed again, else null. */
   readonly runAt: Date | null;
 }
@@ -45,6 +45,7 @@ export async function fail(
         select job_id, ${retry}::boolean
             and attempt < coalesce(max_attempts, ${DEFAULT_MAX_ATTEMPTS}::integer)
             and not coalesce(cancel_requested, false) as again,
+          ${retry}::boolean and coalesce(cancel_requested, false) as is_cancelled,
           least(${maxDelayMs}::float8, ${baseDelayMs}::float8 * 2.0 ^ least(attempt - 1, 40))
             * random() * interval '1 ms' as wait
         from musehub_background_jobs
@@ -52,7 +53,7 @@ export async function fail(
         for update
       )
       update musehub_background_jobs j set
-        status = case when again then 'pending' else 'failed' end,
+        status = case when again then 'pending' when is_cancelled then 'cancelled' else 'failed' end,
         run_at = case when again then now() + wait end,
         finished_at = case when again then null else now() end,
         checkpoint = case when again then j.checkpoint end,
