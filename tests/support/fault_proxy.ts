@@ -22,6 +22,12 @@ export interface Fault {
   readonly then?: "cut" | "reset" | "stall";
   /** Says nothing at all. */
   readonly isSilent?: boolean;
+  /** Resets the connection in place of an answer. */
+  readonly isRefused?: boolean;
+  /** Flips a bit of the answer's body so many bytes from its beginning. */
+  readonly flipAtByte?: number;
+  /** Waits so long before each chunk of the body, in milliseconds. */
+  readonly chunkDelayMs?: number;
   /** Runs before the request is looked at. */
   readonly before?: () => Promise<void> | void;
 }
@@ -44,6 +50,8 @@ export interface FaultProxy extends AsyncDisposable {
   readonly faults: Fault[];
   /** The requests so far. */
   readonly requests: SeenRequest[];
+  /** Connections that are open, those to upstream included. */
+  readonly openSockets: number;
   /** Decides the fault where {@link FaultProxy.faults} is empty. */
   otherwise: (request: SeenRequest) => Fault;
 }
@@ -66,6 +74,9 @@ export async function startFaultProxy(upstream: string): Promise<FaultProxy> {
     endpoint: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     faults: [],
     requests: [],
+    get openSockets() {
+      return sockets.size;
+    },
     otherwise: () => ({}),
     async [Symbol.asyncDispose]() {
       const closed = [...sockets].map((socket) => once(socket, "close"));
@@ -87,6 +98,7 @@ async function serve(client: Socket, dial: () => Socket, proxy: FaultProxy): Pro
   const fault = proxy.faults.shift() ?? proxy.otherwise(seen);
   await fault.before?.();
   if (fault.isSilent) return;
+  if (fault.isRefused) return void client.resetAndDestroy();
   if (fault.status !== undefined) {
     const { status, body = "" } = fault;
     // The request's body is left unread, as a server in trouble would.
@@ -105,10 +117,16 @@ async function serve(client: Socket, dial: () => Socket, proxy: FaultProxy): Pro
   const answer = await readHead(fromUpstream);
   answer.headers.set("connection", "close");
   client.write(headOf(answer.first, withFault(answer.headers, fault)));
-  let leftBytes = fault.afterBytes ?? Infinity;
+  let leftBytes = fault.afterBytes ?? Infinity, sentBytes = 0;
+  const { flipAtByte = -1, chunkDelayMs = 0 } = fault;
   for (let chunk: Uint8Array | undefined = answer.rest; chunk !== undefined;) {
     const part: Uint8Array = chunk.subarray(0, leftBytes);
     leftBytes -= part.length;
+    if (flipAtByte >= sentBytes && flipAtByte < sentBytes + part.length) {
+      part[flipAtByte - sentBytes] ^= 0x10;
+    }
+    sentBytes += part.length;
+    if (chunkDelayMs > 0) await new Promise((resolve) => setTimeout(resolve, chunkDelayMs));
     if (part.length > 0 && !client.write(part)) await once(client, "drain");
     if (leftBytes === 0) break;
     chunk = (await fromUpstream.next()).value;

@@ -49,11 +49,13 @@ export interface WorkerProcessOptions {
   readonly args?: readonly string[];
   /** More settings. */
   readonly env?: Readonly<Record<string, string>>;
+  /** A module to run first. */
+  readonly preload?: string;
 }
 
 /** Starts a worker; disposing kills it. */
 export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess {
-  const { databaseUrl, folder, args = [], env = {} } = options;
+  const { databaseUrl, folder, args = [], env = {}, preload } = options;
   const permissions = [
     "--no-prompt",
     "--allow-env",
@@ -63,7 +65,15 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
     `--allow-write=${folder}`,
   ];
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", ...permissions, MAIN, "worker", ...args],
+    args: [
+      "run",
+      "--quiet",
+      ...permissions,
+      ...(preload === undefined ? [] : ["--preload", preload]),
+      MAIN,
+      "worker",
+      ...args,
+    ],
     env: {
       DATABASE_URL: databaseUrl,
       MPACK_STORE: `file://${folder}`,

@@ -1,0 +1,27 @@
+/**
+ * Waiting, for what comes by itself.
+ *
+ * @module
+ */
+
+import { MpackdError } from "../../src/errors.ts";
+
+const MOST_TRIES = 500;
+
+/** Waits so long. */
+export function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
+
+/** Does it again while the database is in trouble. What it draws, draw before. */
+export async function insist<T>(work: () => Promise<T>): Promise<T> {
+  for (let tries = 1;; tries++) {
+    try {
+      return await work();
+    } catch (error) {
+      const isPassing = error instanceof MpackdError ? error.retryable : "code" in Object(error);
+      if (!isPassing || tries === MOST_TRIES) throw error;
+      await pause(50);
+    }
+  }
+}
