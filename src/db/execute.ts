@@ -17,6 +17,7 @@ export interface ExecuteOptions {
 /** The part of a query that postgres.js keeps to itself: which server process runs it. */
 interface Running {
   readonly state?: { readonly pid: number | null } | null;
+  cancelled?: unknown;
   cancel(): void;
 }
 
@@ -85,8 +86,13 @@ function giveUp(
   const pid = query.state?.pid;
   // A query still waiting for a connection is only taken off the list. For a running one
   // postgres.js opens a socket, whose failure would be an unhandled rejection; so ask the pool.
-  if (pid === undefined) query.cancel();
-  else if (pid !== null && database.isDirect) {
+  if (pid === undefined) {
+    query.cancel();
+    // The statement that a connection was opened for is on no list. Found cancelled when the
+    // connection is there, it would be passed over, and postgres.js 3.4.9 forget the connection:
+    // open, idle, never used again. So it is sent; nobody waits for it any more.
+    query.cancelled = null;
+  } else if (pid !== null && database.isDirect) {
     database.sql`select pg_cancel_backend(${pid}::int)`.catch(() => {});
   }
   rearm(setTimeout(() => {

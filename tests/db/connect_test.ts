@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createServer, type Socket } from "node:net";
+import { connect, createServer, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import { connectDatabase } from "../../src/db/connect.ts";
 import { execute } from "../../src/db/execute.ts";
@@ -95,12 +95,32 @@ Deno.test("execute() takes a statement that waits for a connection off the list"
   assert.equal((await db.sql`select 1 as one`)[0].one, 1);
 });
 
+Deno.test("execute() at its deadline before the connection is there leaves the connection usable", async () => {
+  await using test = await openTestDatabase();
+  const { hostname, port } = new URL(test.url);
+  const { promise: opening, resolve: open } = Promise.withResolvers<void>();
+  // A server that takes its time to let anybody in.
+  const slow = createServer(async (client) => {
+    await opening;
+    client.pipe(connect(Number(port), hostname)).pipe(client);
+  });
+  await new Promise<void>((done) => slow.listen(0, "127.0.0.1", done));
+  const via = new URL(test.url);
+  via.port = String((slow.address() as AddressInfo).port);
+  const db = connectDatabase(via.href, { maxConnections: 1 });
+  await assert.rejects(execute(db, db.sql`select 1`, { action, deadlineMs: 50 }), DatabaseError);
+  open();
+  const next = execute(db, db.sql`select 2 as n`, { action, deadlineMs: 5_000 });
+  const rows = await next.finally(() => db.close());
+  assert.equal(rows[0].n, 2);
+  await new Promise((done) => slow.close(done));
+});
+
 Deno.test("execute() gives up a connection whose server says nothing any more", async () => {
   await using test = await openTestDatabase();
   const target = new URL(test.url);
   const sockets: Socket[] = [];
   let isSilent = false;
-  const { connect } = await import("node:net");
   const proxy = createServer((from) => {
     const to = connect(Number(target.port), target.hostname);
     sockets.push(from, to);
