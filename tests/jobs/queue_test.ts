@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { connectDatabase } from "../../src/db/connect.ts";
 import type { Database } from "../../src/db/database.ts";
 import { ConfigError, LeaseLostError } from "../../src/errors.ts";
 import {
@@ -183,6 +184,30 @@ Deno.test("claim() finds another repo's job behind any number of a full repo's",
   assert.equal((await take(db, { perRepo: 2, limit: 1 })).length, 1);
   const rest = await take(db, { perRepo: 2, limit: 4 });
   assert.deepEqual(rest.map(({ repoId }) => repoId).sort(), [REPO_ID, "repo-2", "repo-3"]);
+});
+
+Deno.test("claim() reads the head of the queue, however many jobs wait", async () => {
+  await using test = await open();
+  const { db } = test;
+  await db.sql`insert into musehub_background_jobs
+    (job_id, repo_id, job_type, payload, status, created_at, attempt)
+    select 'job-' || i, ${REPO_ID}, ${TYPE}, json_build_object('mpack_key', i::text), 'pending',
+      now(), 0 from generate_series(1, 3000) i`;
+  await db.sql`analyze musehub_background_jobs`;
+  // One connection, so that its counters are there when they are read.
+  const own = connectDatabase(test.url, { maxConnections: 1 });
+  const read = async () => {
+    await own.sql`select pg_stat_force_next_flush()`;
+    const [{ n }] = await own.sql<{ n: number }[]>`
+      select coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0) as n
+      from pg_stat_user_tables where relname = 'musehub_background_jobs'`;
+    return n;
+  };
+  const before = await read();
+  assert.equal((await take(own, { limit: 1 })).length, 1);
+  const rows = await read() - before;
+  await own.close();
+  assert.ok(rows < 500, `${rows} rows were read to claim one job`);
 });
 
 Deno.test("claim() ends a job that used up its attempts instead of running it again", async () => {

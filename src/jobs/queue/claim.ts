@@ -96,7 +96,8 @@ export async function claim(database: Database, options: ClaimOptions): Promise<
           order by repo_id, ${order}
           limit ${limit}::integer
         ) own
-        where repos.repo_id not in (select repo_id from full_repos)
+        where repos.repo_id is not null
+          and repos.repo_id not in (select repo_id from full_repos)
       ), ranked as materialized (
         select job_id,
           row_number() over (partition by repo_id order by ${order})
