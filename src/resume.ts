@@ -8,7 +8,7 @@ import { type Checkpoint, readCheckpoint } from "./checkpoint.ts";
 import { type Config, limitsOf } from "./config.ts";
 import { stagedRows } from "./db/stage.ts";
 import { MpackdError, PackError, StoreError } from "./errors.ts";
-import { openSha256, type Sha256 } from "./hash/sha256.ts";
+import { BUFFER_BYTES, openSha256, type Sha256 } from "./hash/sha256.ts";
 import type { IndexContext, IndexJob } from "./index_mpack.ts";
 import type { BlobReader, BlobStore } from "./stream/blob_store.ts";
 import { MpackDecoder, type MpackHandler } from "./stream/mpack_decoder.ts";
@@ -144,9 +144,14 @@ async function startAt(
       handler,
       state: checkpoint?.decoder,
     });
+    const restBytes = sizeBytes - decoder.offsetBytes;
+    // A pack of one buffer is read at once, so no state of its hash is ever wanted; and setting up
+    // hash-wasm costs ten times what the runtime's own engine takes for all of it.
+    const fitsBuffer = checkpoint === undefined && restBytes <= BUFFER_BYTES;
     const hasher = await openSha256({
-      engine: hash,
-      worker: hash === "wasm" && sizeBytes - decoder.offsetBytes > INLINE_BYTES,
+      engine: fitsBuffer ? "native" : hash,
+      bufferBytes: fitsBuffer ? Math.max(1, restBytes) : BUFFER_BYTES,
+      worker: hash === "wasm" && restBytes > INLINE_BYTES,
       state: checkpoint && Uint8Array.fromHex(checkpoint.midstate),
     });
     return {
