@@ -79,7 +79,8 @@ export function publishStatement(
   return sql<PublishRow[]>`
     /* mpackd publish */ with lease as materialized (
       select job_id from musehub_background_jobs
-      where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint and status = 'running'
+      where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint
+        and (status = 'running') is not false
       for update
     ), rows as (
       ${rows}
@@ -106,7 +107,8 @@ export function publishStatement(
       from musehub_mpacks, go where repo_id = ${repoId} and mpack_key = ${mpackKey}
     ), moved_pack as (
       update musehub_mpacks set blob_key = ${blobKey}, etag = ${etag}
-      where mpack_id in (select mpack_id from known_pack where is_moved)
+      where (select count(*) from known_pack where is_moved) > 0
+        and mpack_id in (select mpack_id from known_pack)
       returning 1
     ), new_pack as (
       insert into musehub_mpacks (repo_id, mpack_key, blob_key, etag, size_bytes, objects, commits,
@@ -156,7 +158,7 @@ export function publishStatement(
       from broken join musehub_object_refs r
         on r.repo_id = ${repoId} and r.object_id = broken.object_id
       -- What this very pack was caught lying about, it lies about again: nothing here hashes it.
-      where r.damaged_at is not null
+      where (select count(*) from broken) > 0 and r.damaged_at is not null
         and (r.damage is distinct from 'lie' or r.mpack_id <> (select mpack_id from pack))
       order by r.object_id collate "C"
       for update of r
@@ -165,7 +167,8 @@ export function publishStatement(
         content_offset = damaged.content_offset, size_bytes = damaged.size_bytes, damaged_at = null,
         damage = null
       from damaged
-      where r.repo_id = ${repoId} and r.object_id = damaged.object_id
+      where (select count(*) from damaged) > 0 and r.repo_id = ${repoId}
+        and r.object_id = damaged.object_id
       returning 1
     ), cleared as (
       delete from mpack_staged_objects s using go where s.job_id = go.job_id
@@ -185,7 +188,7 @@ export function publishStatement(
           'phases_ms', coalesce(given.result->'phases_ms', '{}')
             || jsonb_build_object('publish', counts.publish_ms)))::json
       from go, counts, seen, (select ${JSON.stringify(pack.result)}::text::jsonb as result) as given
-      where j.job_id = go.job_id
+      where j.job_id = ${lease.jobId}
       returning j.result
     )
     select found, duplicates,
