@@ -24,7 +24,7 @@ export interface ClaimOptions {
 
 /** More candidates are looked at than taken, for those that others lock or a full repo rules out. */
 const CANDIDATES_PER_JOB = 4;
-const MIN_CANDIDATES = 50;
+const MIN_LIMIT = 16;
 
 /**
  * Takes jobs that wait and jobs whose worker let the lease lapse.
@@ -39,7 +39,10 @@ const MIN_CANDIDATES = 50;
 export async function claim(database: Database, options: ClaimOptions): Promise<Job[]> {
   const { worker, jobTypes, leaseMs, limit, perRepo, jobId, takeOver = [] } = options;
   const { sql } = database;
-  const candidates = Math.max(MIN_CANDIDATES, limit * CANDIDATES_PER_JOB);
+  // Numbers in the text, few of them: of a LIMIT that is a parameter the planner believes the worst,
+  // and plans each claim anew, which takes longer than to run it.
+  const most = 2 ** Math.ceil(Math.log2(Math.max(limit, MIN_LIMIT)));
+  const candidates = sql.unsafe(`${CANDIDATES_PER_JOB * most}`);
   // A worker that is not gone after all meets the raised fence, as if its lease had lapsed.
   const isLapsed = takeOver.length === 0
     ? sql`lease_expires_at <= now()`
@@ -70,16 +73,16 @@ export async function claim(database: Database, options: ClaimOptions): Promise<
       ), lapsed as materialized (
         select ${columns} from musehub_background_jobs
         where status = 'running' and ${isOurs} and ${isLapsed} and ${isNamed}
-        limit ${candidates}::integer
+        limit ${candidates}
       ), head as materialized (
         select ${columns} from musehub_background_jobs
         where status = 'pending' and ${isOurs} and ${isDue}
         order by ${order}
-        limit ${candidates}::integer
+        limit ${candidates}
       ), shortage as materialized (
         select from (select repo_id, count(*) as waiting from head group by repo_id) as own
         left join shares using (repo_id)
-        having sum(waiting) = ${candidates}::integer
+        having sum(waiting) = ${candidates}
           and sum(least(waiting, greatest(${perRepo}::integer - coalesce(running, 0), 0)))
             < ${limit}::integer
       ), repos as (
@@ -94,7 +97,7 @@ export async function claim(database: Database, options: ClaimOptions): Promise<
           select ${columns} from musehub_background_jobs j
           where status = 'pending' and j.repo_id = repos.repo_id and ${isOurs} and ${isDue}
           order by repo_id, ${order}
-          limit ${limit}::integer
+          limit ${sql.unsafe(`${most}`)}
         ) own
         where repos.repo_id is not null
           and repos.repo_id not in (select repo_id from full_repos)
