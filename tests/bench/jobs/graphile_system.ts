@@ -15,7 +15,7 @@ export function graphile({ isBatched }: { readonly isBatched: boolean }): Conten
 async function open(connectionString: string, isBatched: boolean): Promise<System> {
   await runMigrations({ connectionString, logger });
   const utils = await makeWorkerUtils({ connectionString, logger });
-  const start = (concurrency: number, onJob: () => void) => {
+  const start = (concurrency: number, onJob: () => void | Promise<void>) => {
     const options: RunnerOptions = {
       connectionString,
       logger,

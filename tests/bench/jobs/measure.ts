@@ -8,6 +8,8 @@ import postgres from "postgres";
 import type { Contender, System } from "./system.ts";
 
 const PAUSE_MS = 20;
+/** Jobs before the first one that counts: connections are made and statements planned. */
+const WARM_UP = 30;
 
 /** Median and 99th percentile, in milliseconds. */
 export interface Percentiles {
@@ -57,23 +59,38 @@ export class Bench {
     return 1000 * jobs / await system.burnDown(jobs, concurrency);
   }
 
-  /** From the answer to "add" until the handler of an idle worker begins. */
-  async pickup({ open }: Contender, samples: number): Promise<Percentiles> {
-    await using system = await open(await this.database());
-    let begun = () => {};
-    await using _worker = await system.startWorker(() => begun());
-    const found: number[] = [];
-    for (let i = 0; i < samples; i++) {
-      await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
-      const { promise, resolve } = Promise.withResolvers<void>();
-      begun = resolve;
-      const at = performance.now();
-      await system.add();
-      await promise;
-      found.push(performance.now() - at);
+  /**
+   * From the call that adds a job until the handler of an idle worker begins. The contenders take
+   * turns, job by job, so that what else the machine does falls on all of them.
+   */
+  async pickups(contenders: readonly Contender[], samples: number): Promise<Percentiles[]> {
+    await using open = new AsyncDisposableStack();
+    const lanes: (() => Promise<number>)[] = [];
+    for (const contender of contenders) {
+      const system = open.use(await contender.open(await this.database()));
+      let begun = () => {};
+      open.use(await system.startWorker(() => begun()));
+      lanes.push(async () => {
+        await new Promise((resolve) => setTimeout(resolve, PAUSE_MS));
+        const { promise, resolve } = Promise.withResolvers<void>();
+        begun = resolve;
+        const at = performance.now();
+        await system.add();
+        await promise;
+        return performance.now() - at;
+      });
     }
-    found.sort((a, b) => a - b);
-    return { p50: found[Math.floor(0.5 * samples)], p99: found[Math.floor(0.99 * samples)] };
+    const found: number[][] = contenders.map(() => []);
+    for (let i = -WARM_UP; i < samples; i++) {
+      for (const [lane, sample] of lanes.entries()) {
+        const ms = await sample();
+        if (i >= 0) found[lane].push(ms);
+      }
+    }
+    return found.map((each) => {
+      each.sort((a, b) => a - b);
+      return { p50: each[Math.floor(0.5 * samples)], p99: each[Math.floor(0.99 * samples)] };
+    });
   }
 
   /** Statements per second of a worker that has nothing to do. */
@@ -84,6 +101,25 @@ export class Bench {
     const before = await this.commits(url);
     await new Promise((resolve) => setTimeout(resolve, 1000 * seconds));
     return (await this.commits(url) - before) / (seconds + 1.5);
+  }
+
+  /**
+   * Milliseconds from a worker's death by SIGKILL until another one begins its job again; undefined
+   * if that takes longer than `limitMs`.
+   */
+  async rescue({ name, open }: Contender, limitMs: number): Promise<number | undefined> {
+    const url = await this.database();
+    await using system = await open(url);
+    await system.add();
+    const victim = await startVictim(name, url);
+    victim.kill("SIGKILL");
+    const killedAt = performance.now();
+    const { promise, resolve } = Promise.withResolvers<number | undefined>();
+    await using _worker = await system.startWorker(() => resolve(performance.now() - killedAt));
+    const timer = setTimeout(() => resolve(undefined), limitMs);
+    const ms = await promise;
+    clearTimeout(timer);
+    return ms;
   }
 
   /** Dead rows after so many seconds at `perSecond` jobs, as autovacuum leaves them. */
@@ -98,6 +134,20 @@ export class Bench {
     await sql.end();
     return dead;
   }
+}
+
+/** A worker in a process of its own that begins a job and never ends it. */
+async function startVictim(name: string, url: string): Promise<Deno.ChildProcess> {
+  const script = new URL("./victim.ts", import.meta.url).href;
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "--quiet", script, name, url],
+    stdout: "piped",
+  }).spawn();
+  const reader = child.stdout.getReader();
+  const { done } = await reader.read();
+  await reader.cancel();
+  if (done) throw new Error(`The worker of ${name} ended before its job began`);
+  return child;
 }
 
 async function pace(system: System, seconds: number, perSecond: number): Promise<void> {

@@ -4,7 +4,6 @@ import { Listener } from "../../../src/jobs/listener.ts";
 import { complete } from "../../../src/jobs/queue/complete.ts";
 import { enqueue } from "../../../src/jobs/queue/enqueue.ts";
 import { Worker, type WorkerOptions } from "../../../src/jobs/worker.ts";
-import { addRepos } from "../../support/database.ts";
 import type { Contender, System } from "./system.ts";
 
 const TYPE = "noop", REPO_ID = "repo-1";
@@ -15,14 +14,16 @@ export const mpackd: Contender = { name: "mpackd (fenced)", open };
 async function open(url: string): Promise<System> {
   const db = connectDatabase(url, { maxConnections: 26 });
   await migrate(db);
-  await addRepos(db, REPO_ID);
+  // Two processes may open it.
+  await db.sql`insert into musehub_repos (repo_id, owner, slug) values (${REPO_ID}, 'o', ${REPO_ID})
+    on conflict do nothing`;
   let jobs = 0;
-  const workerOf = (onJob: () => void, options: Partial<WorkerOptions>) =>
+  const workerOf = (onJob: () => void | Promise<void>, options: Partial<WorkerOptions>) =>
     new Worker({
       db,
       handlers: {
         [TYPE]: async (job) => {
-          onJob();
+          await onJob();
           await complete(db, job, {});
           return {};
         },

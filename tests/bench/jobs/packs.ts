@@ -1,14 +1,14 @@
 /**
- * What only mpackd does: packs from end to end, and jobs of a worker that was killed.
+ * What only mpackd does: packs from end to end.
  *
  * @module
  */
 
 import { connectDatabase } from "../../../src/db/connect.ts";
+import type { Database } from "../../../src/db/database.ts";
 import { migrate } from "../../../src/db/migrate.ts";
 import { loadConfig } from "../../../src/config.ts";
 import { mpackdHandlers } from "../../../src/jobs/handlers.ts";
-import { claim } from "../../../src/jobs/queue/claim.ts";
 import { enqueue } from "../../../src/jobs/queue/enqueue.ts";
 import { Worker } from "../../../src/jobs/worker.ts";
 import { openFileStore } from "../../../src/stream/file_store.ts";
@@ -19,12 +19,24 @@ import { concat, mpackKey } from "../../support/mpacks.ts";
 const REPO_ID = "repo-1", TYPE = "mpack.index";
 const OBJECTS = 20;
 
-/** Packs of 20 objects per second through one worker, from a folder. */
-export async function packsPerSecond(
+/** How packs went through one worker. */
+export interface PackRun {
+  /** Packs indexed in a second. */
+  readonly perSecond: number;
+  /** Statements sent for each, those of the claims included. */
+  readonly statementsPerJob: number;
+}
+
+/** Packs of 20 objects through one worker, from a folder. */
+export async function runPacks(
   url: string,
   { packs, concurrency }: { readonly packs: number; readonly concurrency: number },
-): Promise<number> {
-  const db = connectDatabase(url, { maxConnections: concurrency + 2 });
+): Promise<PackRun> {
+  let statements = 0;
+  const db: Database = {
+    ...connectDatabase(url, { maxConnections: concurrency + 2 }),
+    intercept: (query) => (statements++, query),
+  };
   const folder = await Deno.makeTempDir({ prefix: "mpackd-bench-" });
   const store = await openFileStore(folder);
   await migrate(db);
@@ -38,6 +50,7 @@ export async function packsPerSecond(
     await enqueue(db, { repoId: REPO_ID, jobType: TYPE, payload: { mpack_key: key } });
   }
   const config = loadConfig({});
+  statements = 0;
   const startedAt = performance.now();
   await new Worker({
     ...options(concurrency),
@@ -46,40 +59,13 @@ export async function packsPerSecond(
     untilEmpty: true,
   }).run();
   const ms = performance.now() - startedAt;
+  const statementsPerJob = statements / packs;
   const [{ done }] = await db.sql`select count(*)::int as done from musehub_background_jobs
     where status = 'done'`;
   if (done !== packs) throw new Error(`${done} of ${packs} packs were indexed`);
   await db.close();
   await Deno.remove(folder, { recursive: true });
-  return 1000 * packs / ms;
-}
-
-/** Milliseconds from the death of a worker until its job runs again, with the usual settings. */
-export async function rescueMs(url: string): Promise<number> {
-  const db = connectDatabase(url, { maxConnections: 2 });
-  await migrate(db);
-  await addRepos(db, REPO_ID);
-  await enqueue(db, { repoId: REPO_ID, jobType: TYPE, payload: { mpack_key: "k" } });
-  const { leaseMs } = options(1);
-  // A worker that is killed right after its claim says nothing more, as this one.
-  await claim(db, { worker: "dead", jobTypes: [TYPE], leaseMs, limit: 1, perRepo: 1 });
-  const diedAt = performance.now();
-  const stop = new AbortController();
-  let ms = 0;
-  await new Worker({
-    ...options(1),
-    db,
-    handlers: {
-      [TYPE]: () => {
-        ms = performance.now() - diedAt;
-        stop.abort();
-        return Promise.resolve({});
-      },
-    },
-    signal: stop.signal,
-  }).run();
-  await db.close();
-  return ms;
+  return { perSecond: 1000 * packs / ms, statementsPerJob };
 }
 
 function options(concurrency: number) {

@@ -10,8 +10,8 @@ export interface System extends AsyncDisposable {
   fill(count: number): Promise<void>;
   /** Runs what is in the queue, each job completed on its own; how many ms that took. */
   burnDown(count: number, concurrency: number): Promise<number>;
-  /** Starts a worker that calls `onJob` when a job's handler begins. */
-  startWorker(onJob: () => void): Promise<AsyncDisposable>;
+  /** Starts a worker whose handler is `onJob`. */
+  startWorker(onJob: () => void | Promise<void>): Promise<AsyncDisposable>;
   /** Puts one job into the queue. */
   add(): Promise<void>;
 }
