@@ -52,13 +52,15 @@ for (let round = 0; round < ROUNDS; round++) {
 const pickups = await bench.pickups(CONTENDERS, flags.samples);
 const rows: Record<string, string>[] = [];
 for (const [i, contender] of CONTENDERS.entries()) {
-  rows.push({
+  const row: Record<string, string> = {
     queue: contender.name,
     "no-op jobs/s": whole(rates[i].sort((a, b) => a - b)[(ROUNDS - 1) / 2]),
     "pickup p50 ms": pickups[i].p50.toFixed(1),
     "pickup p99 ms": pickups[i].p99.toFixed(1),
     "idle statements/s": (await bench.idle(contender, flags.idleSeconds)).toFixed(2),
-  });
+  };
+  rows.push(row);
+  console.error(row);
 }
 // The packs between two runs of the no-op jobs that they are compared with.
 const before = await noOps();
@@ -72,6 +74,7 @@ const ours = {
   "statements for each": statementsPerJob.toFixed(2),
   "of the no-op jobs/s right before and after": share.toFixed(2),
 };
+console.error(ours);
 // From here on there is little to do but to wait: all at once, each on its database.
 const rescued = await Promise.all(CONTENDERS.map((each) => bench.rescue(each, RESCUE_LIMIT_MS)));
 const dead = await Promise.all(
