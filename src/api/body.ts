@@ -17,6 +17,8 @@ export const MSGPACK = "application/vnd.msgpack";
 export const X_MSGPACK = "application/x-msgpack";
 const MSGPACK_TYPES = new Set([MSGPACK, X_MSGPACK, "application/msgpack"]);
 const MAX_FAULTS = 10;
+/** Length of every chunk of a body but the last. */
+const CHUNK_BYTES = 64 * 1024;
 
 /** How much of a body is taken, and how long it may take. */
 export interface BodyLimits {
@@ -61,23 +63,35 @@ export async function* bodyChunks(
   request: Request,
   { maxBytes, idleMs, totalMs }: BodyLimits,
   signal?: AbortSignal,
-): AsyncGenerator<Uint8Array, void, undefined> {
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   declaredLength(request, maxBytes);
   if (request.body === null) return;
-  const reader = request.body.getReader();
+  const { reader, isFilling } = openBody(request.body);
   const endsAt = performance.now() + totalMs;
+  let buffer = new ArrayBuffer(CHUNK_BYTES), filledBytes = 0;
   let bytes = 0, isDone = false;
   try {
     while (true) {
       const waitMs = Math.max(0, Math.min(idleMs, endsAt - performance.now()));
-      const { done, value } = await orAborted(readWithin(reader, waitMs), signal);
+      const reading = readWithin(reader, new Uint8Array(buffer, filledBytes), waitMs);
+      const { done, value } = await orAborted(reading, signal);
       if (done) {
         isDone = true;
+        if (filledBytes > 0) yield new Uint8Array(value?.buffer ?? buffer, 0, filledBytes);
         return;
       }
       bytes += value.length;
       if (bytes > maxBytes) throw tooLarge(maxBytes);
-      yield value;
+      if (!isFilling) {
+        yield value;
+        continue;
+      }
+      buffer = value.buffer;
+      filledBytes += value.length;
+      if (filledBytes < CHUNK_BYTES) continue;
+      yield new Uint8Array(buffer);
+      buffer = new ArrayBuffer(CHUNK_BYTES);
+      filledBytes = 0;
     }
   } finally {
     // Not waited for: a client that is silent now may be so for ever.
@@ -85,10 +99,31 @@ export async function* bodyChunks(
   }
 }
 
-type Chunk = ReadableStreamReadResult<Uint8Array>;
+type Chunk = ReadableStreamReadResult<Uint8Array<ArrayBuffer>>;
+
+interface BodyReader {
+  read(into: Uint8Array<ArrayBuffer>): Promise<Chunk>;
+  cancel(): Promise<void>;
+}
+
+/**
+ * A reader that fills the buffers it is given, where the runtime can: read any other way, each small
+ * piece of a long body lies in 64 KiB of its own, which have to be made, zeroed and collected (24 s
+ * of processor time for 84 MB, 4 s this way). A body that came at once is handed out as it is.
+ */
+function openBody(
+  body: ReadableStream<Uint8Array<ArrayBuffer>>,
+): { reader: BodyReader; isFilling: boolean } {
+  try {
+    return { reader: body.getReader({ mode: "byob" }) as BodyReader, isFilling: true };
+  } catch {
+    return { reader: body.getReader(), isFilling: false };
+  }
+}
 
 async function readWithin(
-  reader: ReadableStreamDefaultReader<Uint8Array>,
+  reader: BodyReader,
+  into: Uint8Array<ArrayBuffer>,
   waitMs: number,
 ): Promise<Chunk> {
   let timer: ReturnType<typeof setTimeout> | undefined;
@@ -99,7 +134,7 @@ async function readWithin(
     );
   });
   try {
-    return await Promise.race([reader.read(), late]);
+    return await Promise.race([reader.read(into), late]);
   } catch (cause) {
     if (cause instanceof HttpProblem) throw cause;
     throw new HttpProblem(400, "bad-request", "Cannot read the body: the client broke off");
@@ -120,7 +155,7 @@ export async function readBody(
 ): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
   for await (const chunk of bodyChunks(request, limits)) chunks.push(chunk);
-  const body = new Uint8Array(await new Blob(chunks as BlobPart[]).arrayBuffer());
+  const body = chunks.length === 1 ? chunks[0] : joined(chunks);
   const field = request.headers.get("content-digest");
   if (field === null) {
     if (!needsDigest || body.length === 0) return body;
@@ -132,6 +167,17 @@ export async function readBody(
   }
   if (declaredSha256(field) === sha256Hex(body)) return body;
   throw new HttpProblem(400, "digest-mismatch", "Cannot use the body: Content-Digest differs");
+}
+
+/** Without a Blob, which was a twentieth of the server's time, mostly for GETs without a body. */
+function joined(chunks: readonly Uint8Array[]): Uint8Array {
+  const whole = new Uint8Array(chunks.reduce((bytes, chunk) => bytes + chunk.length, 0));
+  let at = 0;
+  for (const chunk of chunks) {
+    whole.set(chunk, at);
+    at += chunk.length;
+  }
+  return whole;
 }
 
 /**
