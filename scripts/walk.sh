@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The whole way over HTTP with curl and python3-msgpack: create, presign, PUT, index, filter, read.
+# The whole way over HTTP with curl and python3-msgpack: create, presign, PUT, index, push slim, be
+# refused, read, delete.
 #   scripts/walk.sh http://127.0.0.1:8080 OWNER [TOKEN]      (serve --worker; jq-free)
 set -euo pipefail
 base=${1:?the server\'s URL} owner=${2:?the owner} token=${3:-}
@@ -26,11 +27,17 @@ pack = msgpack.packb({
 }, use_bin_type=True)
 open(f"{folder}/pack", "wb").write(pack)
 open(f"{folder}/key", "w").write(key(pack))
-open(f"{folder}/id", "w").write(ids[0])
 size, name = len(pack), key(pack)
 open(f"{folder}/presign", "wb").write(msgpack.packb({"mpack_key": name, "size_bytes": size}))
+open(f"{folder}/ids", "w").write("\n".join(ids) + "\n")
+# Slim: names what the repo has and brings nothing. Ghostly: names an id that nobody has.
+for kind, named in {"slim": ids, "ghostly": [*ids, "sha256:" + "9" * 64]}.items():
+    manifest = {f"path/{i}": name for i, name in enumerate(named)}
+    data = msgpack.packb({"snapshots": [{"snapshot_id": "s2", "manifest": manifest}], "objects": []})
+    open(f"{folder}/{kind}", "wb").write(data)
+    open(f"{folder}/{kind}.key", "w").write(key(data))
 PY
-key=$(cat "$dir/key") id=$(cat "$dir/id")
+key=$(cat "$dir/key") id=$(head -n 1 "$dir/ids")
 
 echo "create"
 repo=$(call "${json[@]}" "$base/api/repos" -d "{\"owner\":\"$owner\",\"name\":\"$name\"}" | field repoId)
@@ -57,16 +64,30 @@ echo "index"
 call "${json[@]}" "$base/$owner/$name/push/unpack-mpack" -d "{\"mpack_key\":\"$key\"}"
 echo
 
-echo "push again in one request"
-call -H "X-Mpack-Key: $key" -H "Content-Type: application/octet-stream" \
-  --data-binary "@$dir/pack" "$base/$owner/$name/push/stream" | field objects_written
-
-echo "filter"
+echo "filter: nothing is missing"
 call "${json[@]}" "$base/$owner/$name/filter-objects" -d "{\"object_ids\":[\"$id\"]}"
 echo
 
-echo "read"
-call "$base/$owner/$name/objects/$id"
+stream() { # FILE KEY
+  curl -sS -w '%{stderr}%{http_code}' "${auth[@]}" -H "X-Mpack-Key: $2" \
+    -H "Content-Type: application/octet-stream" --data-binary "@$1" \
+    "$base/$owner/$name/push/stream" 2> "$dir/status"
+}
+echo "push a slim pack in one request"
+stream "$dir/slim" "$(cat "$dir/slim.key")" | field objects_total
+[ "$(cat "$dir/status")" = 200 ]
+
+echo "push one that names an unknown id: refused"
+stream "$dir/ghostly" "$(cat "$dir/ghostly.key")" | field missing
+[ "$(cat "$dir/status")" = 409 ]
+
+echo "read every object, and check it against its id"
+while read -r id; do
+  call -o "$dir/object" "$base/$owner/$name/objects/$id"
+  [ "sha256:$(sha256sum < "$dir/object" | cut -d ' ' -f 1)" = "$id" ]
+  echo "$id: $(wc -c < "$dir/object") bytes"
+done < "$dir/ids"
 
 echo "delete"
 call -X DELETE "$base/api/repos/$repo"
+echo "done"

@@ -183,3 +183,19 @@ Deno.test({
     await walk(t, bucket.store);
   },
 });
+
+const hasPython = await new Deno.Command("python3", { args: ["-c", "import msgpack"] }).output()
+  .then(({ success }) => success, () => false);
+
+Deno.test({
+  name: "scripts/walk.sh goes the whole way with curl and python3-msgpack",
+  ignore: !hasPython,
+  async fn() {
+    await using api = await startApi();
+    const script = new URL("../../scripts/walk.sh", import.meta.url).pathname;
+    const args = [script, api.url, "ada"];
+    const { success, stdout, stderr } = await new Deno.Command("bash", { args }).output();
+    assert.ok(success, new TextDecoder().decode(stderr));
+    assert.match(new TextDecoder().decode(stdout), /\ndone\n$/);
+  },
+});
