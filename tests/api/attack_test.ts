@@ -233,10 +233,14 @@ Deno.test("200 stream pushes at once: none lost, none doubled", async () => {
   const pushes = Array.from({ length: 200 }, async (_, i) => {
     const content = encoder.encode(`content ${i % 150}`);
     const pack = new Uint8Array(buildMpack({ objects: [object({ content })] }));
-    return await me.send("/me/repo/push/stream", {
-      body: pack,
-      headers: { "x-mpack-key": mpackKey(pack) },
-    });
+    const headers = { "x-mpack-key": mpackKey(pack) };
+    for (;;) {
+      const answer = await me.send("/me/repo/push/stream", { body: pack, headers });
+      // On a machine that is busy with other things the last of them wait too long for the database.
+      if (answer.status !== 503) return answer;
+      const waitMs = Number(answer.headers.get("retry-after")) * 1000;
+      await new Promise((resolve) => setTimeout(resolve, waitMs));
+    }
   });
   const answers = await Promise.all(pushes);
   assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
