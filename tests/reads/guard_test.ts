@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { arrayLiteral } from "../../src/db/array_literal.ts";
 import { GhostGuard } from "../../src/db/guard.ts";
+import { createRepo } from "../../src/db/repos.ts";
 import { DatabaseError, PackError } from "../../src/errors.ts";
 import { indexMpack } from "../../src/jobs/index_job.ts";
 import { filterMissing, findGhosts } from "../../src/reads/ghosts.ts";
@@ -80,6 +81,20 @@ Deno.test("guardMpack() counts the repo's own refs, whichever side of the pack c
         assert.deepEqual((await guarded(world, sound, maxIds)).ids, []);
       });
     }
+  }
+});
+
+Deno.test("guardMpack() counts no other repo's refs, however few ids fit into memory", async () => {
+  await using world = await createWorld();
+  const { db, store } = world;
+  const strangers = Array.from({ length: 30 }, (_, i) => `stranger ${i}`);
+  const { repo: { repoId } } = await createRepo(db, { owner: "stranger", slug: "repo" });
+  const theirs = packOf(strangers, []), key = mpackKey(theirs);
+  await store.put(`mpacks/${repoId}/${key}`, bodyOf(theirs, 1_000));
+  await indexMpack({ ...world.options(key), repoId });
+  for (const maxIds of [1, 7, 10_000]) {
+    const { ids } = await guarded(world, packOf([], strangers), maxIds);
+    assert.deepEqual(ids, strangers.map(idOf).sort(), `${maxIds} ids`);
   }
 });
 
