@@ -183,6 +183,28 @@ Deno.test("publish() replaces a damaged location, and no other", async () => {
   ]);
 });
 
+Deno.test("publish() inserts in the order of ids, as every writer does, however they come", async (t) => {
+  for (const sortedUnique of [true, false]) {
+    await t.step(`told that they are sorted: ${sortedUnique}`, async () => {
+      await using test = await open();
+      const { db } = test;
+      const job = await startJob(db);
+      const common = { leaseMs: 60_000, progress: {} };
+      await stageBatch(db, job, { ...columns(["d", 1], ["b", 1]), ...common, batch: 0 });
+      const inline = columns(["c", 1], ["a", 1]);
+      const done = await publish(db, job, pack({ inline, batches: 1, objects: 4, sortedUnique }));
+      assert.equal(done.outcome, "published");
+      const { objects, refs } = {
+        objects: await db.sql`select object_id from musehub_objects order by ctid`,
+        refs: await db.sql`select object_id from musehub_object_refs order by ctid`,
+      };
+      for (const rows of [objects, refs]) {
+        assert.deepEqual(rows.map(({ object_id }) => object_id), ["a", "b", "c", "d"]);
+      }
+    });
+  }
+});
+
 Deno.test("publish() of packs that share ids, by four writers at once, never deadlocks", async () => {
   await using test = await openTestDatabase({ maxConnections: 4 });
   const { db } = test;
