@@ -1,0 +1,34 @@
+/**
+ * A worker that has done much holds no more than one that has done little: `deno task test:long`.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { soak, together } from "../../scripts/soak/run.ts";
+
+/** 1 runs the size of the promise: 10,000 small jobs, 20 large ones. CI runs an eighth. */
+const SHARE = Number(Deno.env.get("MPACKD_TEST_SHARE") ?? 1 / 8);
+const MIB = 1024 ** 2;
+/** The memory of a young process still grows by code that is compiled and heaps that settle. */
+const TOLERANCE = 1.25;
+
+Deno.test({
+  name: "a worker's memory, handles, threads and connections do not grow with the jobs it has done",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    const slices = await soak({
+      smallJobs: Math.round(10_000 * SHARE),
+      largeJobs: Math.max(8, Math.round(20 * SHARE)),
+      largeBytes: Math.round(256 * MIB * SHARE),
+      slices: 8,
+    });
+    // The first quarter warms up.
+    const early = together(slices.slice(2, 4)), late = together(slices.slice(-2));
+    console.table({ early, late });
+    assert.ok(late.handles <= early.handles + 2, `${early.handles} to ${late.handles} handles`);
+    assert.ok(late.threads <= early.threads + 2, `${early.threads} to ${late.threads} threads`);
+    assert.ok(late.connections <= early.connections + 1, `${late.connections} connections`);
+    assert.ok(late.rssMb <= TOLERANCE * early.rssMb, `${early.rssMb} to ${late.rssMb} MB`);
+  },
+});
