@@ -1,0 +1,171 @@
+/**
+ * The faults that the tests have to notice, each as an exact replacement of text.
+ *
+ * @module
+ */
+
+/** One deliberate fault. */
+export interface Mutant {
+  /** What is wrong then. */
+  readonly name: string;
+  /** Where. */
+  readonly file: string;
+  /** The sound text; it must be there exactly once. */
+  readonly from: string;
+  /** What stands there instead. */
+  readonly to: string;
+  /** The test files that are to notice. */
+  readonly tests: readonly string[];
+}
+
+/** All of them. */
+export const MUTANTS: readonly Mutant[] = [
+  {
+    name: "the fence is dropped from the publish",
+    file: "src/db/publish_statement.ts",
+    from: "and fence = ${lease.fence}::bigint and status = 'running'\n      for update",
+    to: "and status = 'running'\n      for update",
+    tests: ["tests/db/publish_test.ts"],
+  },
+  {
+    name: "the digest is compared before the last chunk",
+    file: "src/index_mpack.ts",
+    from: "      hasher.update(buffer, sizeBytes);\n",
+    to:
+      "      if (decoder.offsetBytes < reader.stat.sizeBytes) hasher.update(buffer, sizeBytes);\n",
+    tests: ["tests/index_mpack_test.ts"],
+  },
+  {
+    name: "a digest that differs is accepted",
+    file: "src/index_mpack.ts",
+    from: "if (key !== this.#job.mpackKey) {",
+    to: "if (key.length !== this.#job.mpackKey.length) {",
+    tests: ["tests/index_mpack_test.ts"],
+  },
+  {
+    name: "the sort is removed from the publish",
+    file: "src/db/publish_statement.ts",
+    from: 'from rows order by object_id collate "C"`',
+    to: "from rows`",
+    tests: ["tests/db/publish_test.ts"],
+  },
+  {
+    name: "the offset of a content is off by one",
+    file: "src/stream/mpack/object_reader.ts",
+    from: "this.#rows.push(chunk, idAt, idBytes, contentOffset, contentBytes);",
+    to: "this.#rows.push(chunk, idAt, idBytes, contentOffset + 1, contentBytes);",
+    tests: ["tests/stream/mpack_decoder_test.ts"],
+  },
+  {
+    name: "staged rows of the attempt before are kept",
+    file: "src/db/stage.ts",
+    from: "where ${isFirst}::boolean and s.job_id",
+    to: "where ${isFirst}::boolean and false and s.job_id",
+    tests: ["tests/db/stage_test.ts"],
+  },
+  {
+    name: "an empty object is skipped",
+    file: "src/stream/mpack/object_reader.ts",
+    from: "      this.#rows.push(chunk, idAt, idBytes, contentOffset, contentBytes);\n",
+    to: "      if (contentBytes > 0) {\n" +
+      "        this.#rows.push(chunk, idAt, idBytes, contentOffset, contentBytes);\n      }\n",
+    tests: ["tests/stream/mpack_decoder_test.ts"],
+  },
+  {
+    name: "the lease is not checked when a batch is staged",
+    file: "src/db/stage.ts",
+    from: "and fence = ${lease.fence}::bigint and status = 'running'",
+    to: "",
+    tests: ["tests/db/stage_test.ts"],
+  },
+  {
+    name: "the ETag is not pinned on resume",
+    file: "src/resume.ts",
+    from: "{ offsetBytes: offset_bytes, etag, signal }",
+    to: "{ offsetBytes: offset_bytes, signal }",
+    tests: ["tests/resume_test.ts"],
+  },
+  {
+    name: "the midstate of a checkpoint is one buffer late",
+    file: "src/index_mpack.ts",
+    from: `      hasher.update(buffer, sizeBytes);
+      this.#report("stream", decoder, reader);
+      await this.#materializer?.drain();
+      await this.#context.witness?.drain();
+      if (this.#isDue(decoder, reader)) await this.#stage(decoder, hasher, reader);
+`,
+    to: `      this.#report("stream", decoder, reader);
+      await this.#materializer?.drain();
+      await this.#context.witness?.drain();
+      if (this.#isDue(decoder, reader)) await this.#stage(decoder, hasher, reader);
+      hasher.update(buffer, sizeBytes);
+`,
+    tests: ["tests/resume_test.ts"],
+  },
+  {
+    name: "a key may come twice",
+    file: "src/stream/mpack/key_set.ts",
+    from: "    if (!this.#insert(high, low)) return false;\n",
+    to: "    if (!this.#insert(high, low)) return true;\n",
+    tests: ["tests/corpus/malicious_test.ts"],
+  },
+  {
+    name: "a read looks at the refs of every repo",
+    file: "src/db/refs.ts",
+    from: "      where r.repo_id = ${repoId} and r.object_id = any(",
+    to: "      where r.object_id = any(",
+    tests: ["tests/tenants_test.ts"],
+  },
+  {
+    name: "a ref may lead into another repo's pack",
+    file: "src/db/refs.ts",
+    from: `      join musehub_mpacks m on m.mpack_id = r.mpack_id and m.repo_id = r.repo_id
+      where r.repo_id = \${repoId} and r.object_id`,
+    to: `      join musehub_mpacks m on m.mpack_id = r.mpack_id
+      where r.repo_id = \${repoId} and r.object_id`,
+    tests: ["tests/tenants_test.ts"],
+  },
+  {
+    name: "the ghost guard, when it keeps ids, looks at the refs of every repo",
+    file: "src/db/guard_rows.ts",
+    from: `id from unnest(\${arrayLiteral(ids)}::text[]) id
+        where not exists (
+          select from musehub_object_refs r where r.repo_id = \${repoId} and`,
+    to: `id from unnest(\${arrayLiteral(ids)}::text[]) id
+        where not exists (
+          select from musehub_object_refs r where`,
+    tests: ["tests/reads/guard_test.ts"],
+  },
+  {
+    name: "the ghost guard, when it settles, looks at the refs of every repo",
+    file: "src/db/guard_rows.ts",
+    from: `from absent
+        where not exists (
+          select from musehub_object_refs r where r.repo_id = \${repoId} and`,
+    to: `from absent
+        where not exists (
+          select from musehub_object_refs r where`,
+    tests: ["tests/reads/guard_test.ts"],
+  },
+  {
+    name: "readers do not compare the digest",
+    file: "src/reads/verify.ts",
+    from: "if (isSameId(found, this.#location.objectId)) return;",
+    to: "if (found.length > 0) return;",
+    tests: ["tests/reads/read_object_test.ts"],
+  },
+  {
+    name: "a publish does not count the staged rows",
+    file: "src/db/publish_statement.ts",
+    from: "where conflicts = 0 and found = ${pack.objects}::bigint and names = 0",
+    to: "where conflicts = 0 and names = 0",
+    tests: ["tests/db/publish_test.ts"],
+  },
+  {
+    name: "a claim does not raise the fence",
+    file: "src/jobs/queue/claim.ts",
+    from: "fence = coalesce(j.fence, 0) + 1,",
+    to: "fence = coalesce(j.fence, 0),",
+    tests: ["tests/jobs/queue_test.ts"],
+  },
+];
