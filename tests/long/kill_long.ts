@@ -7,7 +7,7 @@
 import assert from "node:assert/strict";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
-import { comparable, settled, visibleRows } from "../support/aftermath.ts";
+import { comparable, isVisible, settled, visibleRows } from "../support/aftermath.ts";
 import { runMain } from "../support/main.ts";
 import { startVictim, type Victim } from "../support/victim.ts";
 import { createWorld, type TestWorld } from "../support/worlds.ts";
@@ -146,7 +146,7 @@ function aimAt(aim: Aim, scene: Scene): () => boolean | Promise<boolean> {
       };
     }
     case "after":
-      return async () => await visibleRows(world.db) > 0;
+      return () => isVisible(world.db);
   }
 }
 
@@ -156,7 +156,7 @@ async function phaseOf(
   sizeBytes: number,
 ): Promise<Phase> {
   if (await isPublishing(world)) return "publish in flight";
-  if (await visibleRows(world.db) > 0) return "published";
+  if (await isVisible(world.db)) return "published";
   const [job] = await world.db.sql`
     select exists (select from mpack_staged_objects s where s.job_id = j.job_id) as has_batch
     from musehub_background_jobs j where status in ('pending', 'running')`;

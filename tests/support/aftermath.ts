@@ -38,3 +38,9 @@ export async function visibleRows({ sql }: Database): Promise<number> {
       + (select count(*) from musehub_mpacks) as rows`;
   return rows;
 }
+
+/** Whether readers see a pack: cheap enough to be asked again and again. */
+export async function isVisible({ sql }: Database): Promise<boolean> {
+  const [{ found }] = await sql`select exists (select from musehub_mpacks) as found`;
+  return found;
+}

@@ -6,8 +6,8 @@
 
 import { startMain } from "./main.ts";
 
-/** How often to look. */
-const LOOK_MS = 1;
+/** How often to look, in milliseconds: a look may cost a statement. */
+const LOOK_MS = 5;
 
 /** A process on its way to being killed; disposing kills it. */
 export interface Victim extends AsyncDisposable {
