@@ -6,8 +6,8 @@
 
 import { enqueue } from "../../src/jobs/queue/enqueue.ts";
 import { createRepo } from "../../src/db/repos.ts";
-import { collect } from "../../tests/support/blobs.ts";
-import { mpackKey } from "../../tests/support/mpacks.ts";
+import { sampleBytes } from "../../tests/support/blobs.ts";
+import { buildMpack, mpackKey, object } from "../../tests/support/mpacks.ts";
 import { startWorkerProcess } from "../../tests/support/worker_process.ts";
 import { createWorld, type TestWorld } from "../../tests/support/worlds.ts";
 import { makeMpack } from "../make_mpack.ts";
@@ -125,8 +125,9 @@ async function makeLarge(world: TestWorld, bytes: number) {
 }
 
 async function putSmall(world: TestWorld, repoId: string, seed: number): Promise<string> {
-  const shape = { objects: 10, size: parseSize("16..500"), seed, commits: 1, snapshots: 1 };
-  const bytes = await collect(makeMpack(shape)), key = mpackKey(bytes);
+  const content = (i: number) => sampleBytes(16 + (97 * i + seed) % 500, 10 * seed + i + 1);
+  const objects = Array.from({ length: 10 }, (_, i) => object({ content: content(i) }));
+  const bytes = buildMpack({ objects }), key = mpackKey(bytes);
   const folder = `${world.folder}/mpacks/${repoId}`;
   await Deno.mkdir(folder, { recursive: true });
   await Deno.writeFile(`${folder}/${key}`, bytes);
