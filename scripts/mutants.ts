@@ -29,25 +29,30 @@ async function copyTree(from: string, to: string): Promise<void> {
   for await (const { name } of Deno.readDir(from)) await copyTree(join(from, name), join(to, name));
 }
 
-/** Runs test files of the copy until the first failure. */
+/** Runs test files of the copy until the first failure, or of them one test. */
 async function runTests(
   folder: string,
-  tests: readonly string[],
+  { tests, title }: { readonly tests: readonly string[]; readonly title?: string },
   databaseUrl: string,
 ): Promise<Verdict> {
   const limit = AbortSignal.timeout(LIMIT_MS);
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["test", "-A", "--no-check", "--fail-fast", ...tests],
+    args: [
+      ...["test", "-A", "--no-check", "--fail-fast"],
+      ...(title === undefined ? [] : ["--filter", title]),
+      ...tests,
+    ],
     cwd: folder,
     env: { NO_COLOR: "1", MPACKD_TEST_DATABASE_URL: databaseUrl },
     signal: limit,
     stdin: "null",
   }).output();
-  if (success) return { isGreen: true };
-  if (limit.aborted) return { isGreen: false };
   const text = new TextDecoder().decode(stdout);
+  if (success && / [1-9]\d* passed/.test(text)) return { isGreen: true };
+  if (limit.aborted) return { isGreen: false };
   const [, failures] = /^ FAILURES $([^]*)/m.exec(text) ?? [];
-  const [, failed] = /^(\S.*) => \.\/tests/m.exec(failures ?? "") ?? [];
+  // "title ... step => ./tests/file.ts:1:2"
+  const [, failed] = /^(\S.*?)(?: \.\.\. .*)? => \.\/tests/m.exec(failures ?? "") ?? [];
   // Code that does not even load is caught by the compiler, and proves nothing about the tests.
   if (failed === undefined) {
     throw new Error(`No test failed, and yet:\n${text}\n${new TextDecoder().decode(stderr)}`);
@@ -76,14 +81,15 @@ let survivors = 0;
 try {
   for (const name of COPIED) await copyTree(join(ROOT, name), join(folder, name));
   await using server = await startTestServer({ name: "mutants" });
-  const files = [...new Set(mutants.flatMap(({ tests }) => tests))];
-  const { isGreen, failed } = await runTests(folder, files, server.url);
-  if (!isGreen) throw new Error(`Without any fault a test fails: ${failed ?? "it timed out"}`);
   for (const mutant of mutants) {
     const startedAt = performance.now();
     const undo = await mutate(folder, mutant);
-    const verdict = await runTests(folder, mutant.tests, server.url);
+    const verdict = await runTests(folder, mutant, server.url);
     await undo();
+    if (verdict.failed !== undefined) {
+      const { isGreen } = await runTests(folder, { ...mutant, title: verdict.failed }, server.url);
+      if (!isGreen) throw new Error(`Without the fault it fails, too: ${verdict.failed}`);
+    }
     if (verdict.isGreen) survivors++;
     const caughtBy = verdict.isGreen ? "NOTHING" : verdict.failed ?? "a test that never ended";
     const s = Math.round((performance.now() - startedAt) / 1000);

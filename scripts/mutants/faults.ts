@@ -152,7 +152,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "src/reads/verify.ts",
     from: "if (isSameId(found, this.#location.objectId)) return;",
     to: "if (found.length > 0) return;",
-    tests: ["tests/reads/read_object_test.ts"],
+    tests: ["tests/tenants_test.ts"],
   },
   {
     name: "a publish does not count the staged rows",
