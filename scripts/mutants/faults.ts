@@ -23,8 +23,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the fence is dropped from the publish",
     file: "src/db/publish_statement.ts",
-    from: "and fence = ${lease.fence}::bigint and status = 'running'\n      for update",
-    to: "and status = 'running'\n      for update",
+    from: "where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint\n",
+    to: "where job_id = ${lease.jobId}\n",
     tests: ["tests/db/publish_test.ts"],
   },
   {
