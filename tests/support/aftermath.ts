@@ -6,12 +6,16 @@
 
 import type { Database } from "../../src/db/database.ts";
 
-/** Waits until no statement of another session is running: the server ends what it was sent. */
+/**
+ * Waits until no statement of another session is running: the server ends what it was sent. One
+ * that was parsed and waits for its parameters was not.
+ */
 export async function settled({ sql }: Database): Promise<void> {
   for (;;) {
     const [{ busy }] = await sql`
       select count(*)::int as busy from pg_stat_activity
-      where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'`;
+      where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'
+        and wait_event is distinct from 'ClientRead'`;
     if (busy === 0) return;
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
