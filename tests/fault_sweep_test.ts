@@ -127,7 +127,8 @@ for (const shape of CASES) {
           const options = world.options(prepared.key, isHung ? IMPATIENT : ENV);
           const what = `statement ${at} ${fault}`;
           const { failure } = await run(world, prepared, { ...options, db: faulty.db }, what);
-          if (faulty.faults === 0) break;
+          // A sound call that a busy machine made late is no end of the sweep.
+          if (faulty.faults === 0 && !failure) break;
           if (failure) failed++;
         }
         assert.ok(at < MOST_CALLS);
@@ -154,7 +155,8 @@ for (const shape of CASES) {
             `read ${at} ${fault}`,
           );
           assert.equal(faulty.openReaders, 0, `read ${at} ${fault}: a reader was left open`);
-          if (faulty.faults === 0) break;
+          // A sound call that a busy machine made late is no end of the sweep.
+          if (faulty.faults === 0 && !failure) break;
           if (failure) failed++;
         }
         assert.ok(at < MOST_CALLS);
