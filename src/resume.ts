@@ -147,10 +147,11 @@ async function startAt(
     const restBytes = sizeBytes - decoder.offsetBytes;
     // A pack of one buffer is read at once, so no state of its hash is ever wanted; and setting up
     // hash-wasm costs ten times what the runtime's own engine takes for all of it.
-    const fitsBuffer = checkpoint === undefined && restBytes <= BUFFER_BYTES;
+    // (Where nobody has said how long it is, it says 0 until it has been read.)
+    const fitsBuffer = checkpoint === undefined && sizeBytes > 0 && restBytes <= BUFFER_BYTES;
     const hasher = await openSha256({
       engine: fitsBuffer ? "native" : hash,
-      bufferBytes: fitsBuffer ? Math.max(1, restBytes) : BUFFER_BYTES,
+      bufferBytes: fitsBuffer ? restBytes : BUFFER_BYTES,
       worker: hash === "wasm" && restBytes > INLINE_BYTES,
       state: checkpoint && Uint8Array.fromHex(checkpoint.midstate),
     });

@@ -49,6 +49,37 @@ Deno.test("indexMpack() rejects a damaged blob whatever byte was flipped, and wr
   assert.equal(failed, flips);
 });
 
+Deno.test("indexMpack() reads by whole buffers a pack whose length nobody has said", async () => {
+  await using world = await createWorld();
+  const pack = await collect(makeMpack({ objects: 100, size: parseSize("5000"), seed: 7 }));
+  const key = await world.put(pack);
+  const asked: number[] = [];
+  const { store } = world;
+  const open: typeof store.open = async (blobKey, options) => {
+    const reader = await store.open(blobKey, options);
+    let readBytes = 0;
+    return {
+      get stat() {
+        return { ...reader.stat, sizeBytes: readBytes };
+      },
+      async read(into) {
+        asked.push(into.length);
+        const sizeBytes = await reader.read(into);
+        readBytes += sizeBytes;
+        return sizeBytes;
+      },
+      close: () => reader.close(),
+      [Symbol.asyncDispose]: () => reader.close(),
+    };
+  };
+  const silent = Object.assign(Object.create(store), { open });
+  const { hashed_bytes } = await indexMpack({ ...world.options(key), store: silent });
+  assert.equal(hashed_bytes, pack.length);
+  // The last one finds the end.
+  assert.equal(asked.length, Math.ceil(pack.length / asked[0]) + 1);
+  assert.ok(asked[0] >= 64 * 1024, `by ${asked[0]} bytes`);
+});
+
 Deno.test("indexMpack() rejects a blob cut at any length", async () => {
   await using world = await createWorld();
   const sound = await collect(
