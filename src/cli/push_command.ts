@@ -12,8 +12,9 @@ import { parseRepoName } from "../db/repos.ts";
 import { ConfigError, GhostError, PackError, type PackErrorCode, StoreError } from "../errors.ts";
 import type { IndexResult } from "../result.ts";
 import { sleepMs } from "../stream/abortable.ts";
-import { readerToStream } from "../stream/reader_stream.ts";
+import { iterateReader } from "../stream/reader_stream.ts";
 import type { CommandContext } from "./program.ts";
+import { type Answer, post } from "./send_file.ts";
 import { openSource, type Source, type SourceOptions } from "./source.ts";
 import { formatCount, LiveLine } from "./terminal.ts";
 
@@ -115,12 +116,12 @@ async function patiently(
   options: SendOptions,
 ): Promise<IndexResult> {
   for (let attempt = 1;; attempt++) {
-    const { response, answer } = await send(source, target, options);
-    if (response.ok) return answer as IndexResult;
-    const isBusy = response.status === 429 || response.status === 503;
-    if (!isBusy || attempt === MAX_ATTEMPTS) throw errorOf(response, answer as Problem);
+    const answer = await send(source, target, options);
+    if (answer.status === 200) return answer.value as IndexResult;
+    const isBusy = answer.status === 429 || answer.status === 503;
+    if (!isBusy || attempt === MAX_ATTEMPTS) throw errorOf(answer);
     options.line.clear();
-    const waitMs = retryAfterMs(response.headers.get("retry-after")) ?? attempt * 1_000;
+    const waitMs = retryAfterMs(answer.headers.get("retry-after")) ?? attempt * 1_000;
     await sleepMs(Math.min(waitMs, MAX_WAIT_MS), options.signal);
   }
 }
@@ -130,29 +131,24 @@ async function send(
   source: Source,
   { url, headers: common, signer }: Target,
   { signal, line, deadlineMs }: SendOptions,
-): Promise<{ response: Response; answer: IndexResult | Problem }> {
+): Promise<Answer> {
   const headers = new Headers(common), method = "POST";
   if (signer !== undefined) {
     const signed = await signRequest({ method, url, headers }, signer);
     for (const [name, value] of Object.entries(signed)) headers.set(name, value);
   }
   const { sizeBytes } = source;
-  let bytes = 0;
-  const watched = new TransformStream<Uint8Array, Uint8Array>({
-    transform(chunk, controller) {
-      line.show({ label: "push", bytes: bytes += chunk.length, sizeBytes });
-      controller.enqueue(chunk);
-    },
-  });
-  const body = readerToStream(await source.body!()).pipeThrough(watched);
   const late = AbortSignal.timeout(deadlineMs), ends = AbortSignal.any([signal, late]);
+  await using reader = await source.body!();
+  async function* watched() {
+    let bytes = 0;
+    for await (const chunk of iterateReader(reader)) {
+      line.show({ label: "push", bytes: bytes += chunk.length, sizeBytes });
+      yield chunk;
+    }
+  }
   try {
-    const response = await fetch(url, { method, headers, body, signal: ends });
-    const answer = await response.json().catch((error) => {
-      if (ends.aborted) throw error;
-      return {};
-    });
-    return { response, answer };
+    return await post(url, { headers, body: watched(), sizeBytes, signal: ends });
   } catch (cause) {
     signal.throwIfAborted();
     const why = late.aborted ? `no answer in ${deadlineMs} ms` : (cause as Error).message;
@@ -167,7 +163,8 @@ function retryAfterMs(field: string | null): number | undefined {
   return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }
 
-function errorOf({ status }: Response, answer: Problem): Error {
+function errorOf({ status, value }: Answer): Error {
+  const answer = value as Problem;
   const { code, detail = `Cannot push: the server answered ${status}` } = answer;
   if (status === 429 || status >= 500) {
     return new StoreError("store-unavailable", detail, { status });

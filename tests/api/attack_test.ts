@@ -139,11 +139,13 @@ Deno.test("the API refuses bodies that lie about themselves", async (t) => {
     }
     assert.equal(await api.world.staged(), 0);
     await assert.rejects(Deno.stat(api.world.blobPath(KEY)), Deno.errors.NotFound);
-    // Chunked, it is as good as with a length.
+    // Its length has to be said; then it is taken.
     const stream = ReadableStream.from([PACK.slice(0, 7), PACK.slice(7)]);
     const headers = { "x-mpack-key": KEY };
     const path = "/me/repo/push/stream";
-    const pushed = await api.anonymous.send(path, { body: stream, headers, method: "POST" });
+    const chunked = await api.anonymous.send(path, { body: stream, headers, method: "POST" });
+    assert.deepEqual([chunked.status, chunked.value.code], [411, "length-required"]);
+    const pushed = await push(PACK);
     assert.equal(pushed.status, 200, JSON.stringify(pushed.value));
     assert.equal(pushed.value.objects_written, 1);
   });

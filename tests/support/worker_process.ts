@@ -45,6 +45,8 @@ export interface WorkerProcessOptions {
   readonly databaseUrl: string;
   /** The folder store. */
   readonly folder: string;
+  /** The command. Default `worker`. */
+  readonly command?: "worker" | "serve";
   /** More arguments. */
   readonly args?: readonly string[];
   /** More settings. */
@@ -55,7 +57,7 @@ export interface WorkerProcessOptions {
 
 /** Starts a worker; disposing kills it. */
 export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess {
-  const { databaseUrl, folder, args = [], env = {}, preload } = options;
+  const { databaseUrl, folder, command = "worker", args = [], env = {}, preload } = options;
   const permissions = [
     "--no-prompt",
     "--allow-env",
@@ -71,7 +73,7 @@ export function startWorkerProcess(options: WorkerProcessOptions): WorkerProcess
       ...permissions,
       ...(preload === undefined ? [] : ["--preload", preload]),
       MAIN,
-      "worker",
+      command,
       ...args,
     ],
     env: {

@@ -1,0 +1,205 @@
+import assert from "node:assert/strict";
+import { makeMpack, type MpackShape } from "../../scripts/make_mpack.ts";
+import { parseBytes, parseSize } from "../../scripts/mpack/shape.ts";
+import { keyOfPack } from "../../scripts/pack_key.ts";
+import type { IndexResult } from "../../src/result.ts";
+import { post } from "../../src/cli/send_file.ts";
+import { collectGarbage } from "../../src/upkeep/gc.ts";
+import { makeBucket, s3Engine } from "../support/swift.ts";
+import { startWorkerProcess, type WorkerProcess } from "../support/worker_process.ts";
+import { createWorld, type TestWorld } from "../support/worlds.ts";
+
+/** 1 runs the size of the promise, 2 GiB; CI runs an eighth. */
+const SHARE = Number(Deno.env.get("MPACKD_TEST_SHARE") ?? 1 / 8);
+const MB = 1e6;
+const MOST_MB = 250;
+/** No socket buffers that much: the server has begun to read. */
+const BEGUN_BYTES = parseBytes("8MiB");
+/** Half of it one object, half of it small ones, and more names than the guard keeps in memory. */
+const SHAPE: Partial<MpackShape> = {
+  objects: Math.round(65_536 * SHARE),
+  size: parseSize("16KiB"),
+  hugeBytes: parseBytes("1GiB") * SHARE,
+  snapshots: 4,
+  paths: 65_536,
+  seed: 41,
+};
+
+interface PushWorld extends AsyncDisposable {
+  readonly world: TestWorld;
+  /** Starts `main.ts serve` on the world. */
+  serve(
+    options?: { args?: string[]; env?: Record<string, string> },
+  ): Promise<{ readonly process: WorkerProcess; readonly url: string }>;
+}
+
+async function createPushWorld(onSwift: boolean): Promise<PushWorld> {
+  const bucket = onSwift ? await makeBucket() : undefined;
+  const world = await createWorld(bucket && { store: bucket.store });
+  const { databaseUrl, folder } = world;
+  const storeEnv: Record<string, string> = {};
+  if (bucket) {
+    const { options } = bucket;
+    const place = new URLSearchParams({ endpoint: options.endpoint!, region: options.region });
+    storeEnv.MPACK_STORE = `s3://${options.bucket}?${place}`;
+    storeEnv.AWS_ACCESS_KEY_ID = options.accessKeyId;
+    storeEnv.AWS_SECRET_ACCESS_KEY = options.secretAccessKey;
+  }
+  return {
+    world,
+    async serve({ args = [], env } = {}) {
+      const process = startWorkerProcess({
+        databaseUrl,
+        folder,
+        env: { ...storeEnv, ...env },
+        command: "serve",
+        args: ["--port", "0", ...args],
+      });
+      const { message } = await process.line(({ message }) => message.startsWith("Listening on "));
+      return { process, url: /http:\S+?(?=;|$)/.exec(message)![0] };
+    },
+    async [Symbol.asyncDispose]() {
+      await world[Symbol.asyncDispose]();
+      await bucket?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** It must not be taken, whether there is an answer or the connection breaks. */
+async function pushInVain(url: string, key: string, body: AsyncIterable<Uint8Array>, size: number) {
+  const status = await push(url, key, body, size).then(({ status }) => status, () => undefined);
+  assert.ok(status === undefined || status >= 400, `it answered ${status}`);
+}
+
+function push(url: string, key: string, body: AsyncIterable<Uint8Array>, sizeBytes: number) {
+  const headers = new Headers({ "x-mpack-key": key, "content-type": "application/octet-stream" });
+  return post(new URL(`${url}/me/repo/push/stream`), { headers, body, sizeBytes });
+}
+
+async function lengthOf(shape: Partial<MpackShape>): Promise<number> {
+  let sizeBytes = 0;
+  for await (const chunk of makeMpack(shape)) sizeBytes += chunk.length;
+  return sizeBytes;
+}
+
+/** Breaks off after so many bytes. */
+async function* cut(pack: AsyncIterable<Uint8Array>, atBytes: number) {
+  let sentBytes = 0;
+  for await (const chunk of pack) {
+    const rest = atBytes - sentBytes;
+    if (chunk.length >= rest) {
+      yield chunk.subarray(0, rest);
+      throw new Error("Broken off");
+    }
+    yield chunk;
+    sentBytes += chunk.length;
+  }
+}
+
+async function until(holds: () => Promise<boolean>): Promise<void> {
+  while (!await holds()) await new Promise((resolve) => setTimeout(resolve, 50));
+}
+
+/** The kernel's own high-water mark of a process's resident memory, in MB. */
+function peakMb(pid: number): number {
+  const status = Deno.readTextFileSync(`/proc/${pid}/status`);
+  return Number(/VmHWM:\s+(\d+)/.exec(status)![1]) * 1024 / MB;
+}
+
+async function pushInOnePass(onSwift: boolean): Promise<void> {
+  await using made = await createPushWorld(onSwift);
+  const { world } = made;
+  const key = await keyOfPack(makeMpack(SHAPE));
+  const server = await made.serve();
+  await using process = server.process;
+  const startedAt = performance.now();
+  const answer = await push(server.url, key, makeMpack(SHAPE), await lengthOf(SHAPE));
+  const { status } = answer, value = answer.value as IndexResult;
+  const seconds = (performance.now() - startedAt) / 1000;
+  assert.equal(status, 200, JSON.stringify(value));
+  assert.equal(value.objects_written, SHAPE.objects);
+  assert.equal(
+    (await world.store.stat(`mpacks/${world.repo.repoId}/${key}`)).sizeBytes,
+    value.size_bytes,
+  );
+  const peak = peakMb(process.pid);
+  const place = onSwift ? "Swift" : "a folder";
+  console.log(
+    `Pushed ${(value.size_bytes / MB).toFixed(0)} MB to ${place} in ${seconds.toFixed(1)} s; ` +
+      `peak RSS of the server ${peak.toFixed(0)} MB`,
+  );
+  assert.ok(peak < MOST_MB, `${peak} MB`);
+}
+
+async function breakOff(onSwift: boolean): Promise<void> {
+  await using made = await createPushWorld(onSwift);
+  const { world } = made, { db, store } = world;
+  const shape = { ...SHAPE, objects: 4_000, hugeBytes: parseBytes("16MiB") };
+  const sizeBytes = await lengthOf(shape);
+  const key = await keyOfPack(makeMpack(shape));
+  const before = await world.dump();
+  const isIdle = async () =>
+    (await db.sql`select 1 from musehub_background_jobs where status = 'running'`).length === 0;
+  const points: number[] = [];
+  const env = { MPACK_LEASE_MS: "10000" };
+  const randomPoint = () => BEGUN_BYTES + Math.floor(Math.random() * (sizeBytes - BEGUN_BYTES));
+  {
+    const server = await made.serve({ env });
+    await using process = server.process;
+    for (let i = 0; i < 6; i++) {
+      points.push(randomPoint());
+      await pushInVain(server.url, key, cut(makeMpack(shape), points.at(-1)!), sizeBytes);
+    }
+    await until(async () => {
+      const [{ jobs }] = await db.sql`select count(*)::int as jobs from musehub_background_jobs`;
+      return jobs === points.length && await isIdle();
+    });
+    assert.equal(await world.staged(), 0, `broken off at ${points}`);
+    assert.deepEqual(await Array.fromAsync(store.list("")), [], `broken off at ${points}`);
+    // And now the server itself, wherever it is.
+    const at = randomPoint();
+    points.push(at);
+    const killed = async function* () {
+      let sentBytes = 0;
+      for await (const chunk of makeMpack(shape)) {
+        yield chunk;
+        sentBytes += chunk.length;
+        if (sentBytes >= at) process.kill("SIGKILL");
+      }
+    };
+    await pushInVain(server.url, key, killed(), sizeBytes);
+  }
+  assert.equal(await world.dump(), before, `broken off at ${points}`);
+  // The lease of the dead server's job lapses, and whoever looks at the queue next gives it up.
+  const server = await made.serve({ args: ["--worker"] });
+  await using _process = server.process;
+  await until(isIdle);
+  await collectGarbage({
+    db,
+    store,
+    config: world.config(),
+    graceMs: 0,
+    signal: new AbortController().signal,
+  });
+  assert.equal(await world.staged(), 0, `broken off at ${points}`);
+  assert.deepEqual(await Array.fromAsync(store.list("")), [], `broken off at ${points}`);
+  assert.equal(await store.sweep!({ before: new Date(), isDryRun: true }), 0);
+  assert.equal(await world.dump(), before, `broken off at ${points}`);
+  const { status } = await push(server.url, key, makeMpack(shape), sizeBytes);
+  assert.equal(status, 200);
+}
+
+for (const onSwift of [false, true]) {
+  const place = onSwift ? "Swift" : "a folder";
+  const ignore = Deno.build.os !== "linux" || (onSwift && s3Engine === undefined);
+  Deno.test({
+    name: `push/stream takes ${SHARE * 2} GiB to ${place} in bounded memory`,
+    ignore,
+    fn: () => pushInOnePass(onSwift),
+  });
+  Deno.test({
+    name: `push/stream to ${place}, broken off anywhere, leaves nothing after gc`,
+    ignore,
+    fn: () => breakOff(onSwift),
+  });
+}
