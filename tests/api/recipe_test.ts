@@ -2,8 +2,10 @@ import assert from "node:assert/strict";
 import { startApi } from "../support/api.ts";
 import { runMain } from "../support/main.ts";
 
+// Debian's packages belong to its own python3, which another one may stand before.
+const env = { PATH: `/usr/bin:${Deno.env.get("PATH")}` };
 const run = async (args: string[], cwd?: string) => {
-  const command = new Deno.Command("python3", { args, cwd });
+  const command = new Deno.Command("python3", { args, cwd, env });
   return await command.output().catch(() => ({ success: false, stderr: new Uint8Array() }));
 };
 const hasCryptography = (await run(["-c", "import cryptography"])).success;

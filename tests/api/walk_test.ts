@@ -184,8 +184,10 @@ Deno.test({
   },
 });
 
-const hasPython = await new Deno.Command("python3", { args: ["-c", "import msgpack"] }).output()
-  .then(({ success }) => success, () => false);
+// Debian's packages belong to its own python3, which another one may stand before.
+const env = { PATH: `/usr/bin:${Deno.env.get("PATH")}` };
+const hasPython = await new Deno.Command("python3", { args: ["-c", "import msgpack"], env })
+  .output().then(({ success }) => success, () => false);
 
 Deno.test({
   name: "scripts/walk.sh goes the whole way with curl and python3-msgpack",
@@ -194,7 +196,7 @@ Deno.test({
     await using api = await startApi();
     const script = new URL("../../scripts/walk.sh", import.meta.url).pathname;
     const args = [script, api.url, "ada"];
-    const { success, stdout, stderr } = await new Deno.Command("bash", { args }).output();
+    const { success, stdout, stderr } = await new Deno.Command("bash", { args, env }).output();
     assert.ok(success, new TextDecoder().decode(stderr));
     assert.match(new TextDecoder().decode(stdout), /\ndone\n$/);
   },
