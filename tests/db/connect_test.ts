@@ -219,6 +219,8 @@ Deno.test("execute() gives the first row after a connection that died between tw
       from generate_series(1, 2) i`,
     { action },
   );
+  // Looked at from now on: the end may be heard of before the one who sent it is answered.
+  const ended = assert.rejects(broken, DatabaseError);
   const isSleeping = async () => {
     const rows = await test.db.sql`select from pg_stat_activity
       where datname = ${name} and wait_event = 'PgSleep'`;
@@ -226,7 +228,7 @@ Deno.test("execute() gives the first row after a connection that died between tw
   };
   while (!await isSleeping()) await new Promise((resolve) => setTimeout(resolve, 10));
   await test.db.sql`select pg_terminate_backend(pid) from pg_stat_activity where datname = ${name}`;
-  await assert.rejects(broken, DatabaseError);
+  await ended;
   const ask = () => execute(db, db.sql`select 7 as answer`, { action });
   // The driver blames the first statement of the new connection for the end of the old one, too.
   const rows = await ask().catch(ask);
