@@ -1,5 +1,5 @@
 /**
- * Turns a pulled reader into the shapes that web APIs and `for await` want.
+ * Turns a pulled reader into the shape that `for await` wants.
  *
  * @module
  */
@@ -26,34 +26,6 @@ export async function* iterateReader(
     yield filledBytes === chunkBytes ? chunk : chunk.slice(0, filledBytes);
     if (filledBytes < chunkBytes) return;
   }
-}
-
-/**
- * The reader as a stream that holds at most one chunk. Ending, failing or cancelling the stream
- * closes the reader.
- */
-export function readerToStream(
-  reader: BlobReader,
-  options: {
-    /** Bytes per chunk, 1 or more. Default 256 KiB. */
-    readonly chunkBytes?: number;
-  } = {},
-): ReadableStream<Uint8Array<ArrayBuffer>> {
-  const { chunkBytes = DEFAULT_CHUNK_BYTES } = options;
-  checkChunkBytes(chunkBytes);
-  const chunks = iterateReader(reader, chunkBytes);
-  return new ReadableStream({
-    async pull(controller) {
-      const { done, value } = await chunks.next();
-      if (done) controller.close();
-      else controller.enqueue(value);
-    },
-    async cancel() {
-      await chunks.return();
-      // A generator that never ran has no `finally` to run.
-      await reader.close();
-    },
-  }, { highWaterMark: 0 });
 }
 
 function checkChunkBytes(chunkBytes: number): void {

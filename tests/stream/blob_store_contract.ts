@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { ConfigError, type StoreError } from "../../src/errors.ts";
 import type { BlobStore } from "../../src/stream/blob_store.ts";
-import { iterateReader, readerToStream } from "../../src/stream/reader_stream.ts";
+import { iterateReader } from "../../src/stream/reader_stream.ts";
 import { assertSameBytes, bodyOf, concat, drain, sampleBytes } from "../support/blobs.ts";
 
 /** An empty store, and how to be rid of it. */
@@ -229,17 +229,14 @@ export function testBlobStore(
     await (await store.open(KEY)).close();
   });
 
-  test("iterateReader() and readerToStream() give all chunks and close the reader", async (store) => {
+  test("iterateReader() gives all chunks and closes the reader", async (store) => {
     const bytes = sampleBytes(250_000);
     await store.put(KEY, bodyOf(bytes));
     const chunks: Uint8Array[] = [];
     for await (const chunk of iterateReader(await store.open(KEY), 100_000)) chunks.push(chunk);
     assert.deepEqual(chunks.map((chunk) => chunk.length), [100_000, 100_000, 50_000]);
     assertSameBytes(concat(chunks), bytes);
-    const stream = readerToStream(await store.open(KEY), { chunkBytes: 125_000 });
-    assertSameBytes(new Uint8Array(await new Response(stream).arrayBuffer()), bytes);
-    for await (const _ of readerToStream(await store.open(KEY), { chunkBytes: 1000 })) break;
-    await readerToStream(await store.open(KEY)).cancel();
+    for await (const _ of iterateReader(await store.open(KEY), 1000)) break;
     await store.put("copy", iterateReader(await store.open(KEY)), { sizeBytes: bytes.length });
     assertSameBytes(await drain(await store.open("copy")), bytes);
   });
