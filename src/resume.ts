@@ -16,6 +16,8 @@ import { patiently } from "./stream/deadline.ts";
 
 /** Packs up to this size are hashed on the spot: a Worker takes about 40 ms to start. */
 const INLINE_BYTES = 8 * 1024 * 1024;
+/** The one buffer of a hasher on the spot. */
+const INLINE_BUFFER_BYTES = 256 * 1024;
 
 /** An open blob, and a decoder and a hasher that stand at its next byte. */
 export interface Start {
@@ -148,11 +150,15 @@ async function startAt(
     // A pack of one buffer is read at once, so no state of its hash is ever wanted; and setting up
     // hash-wasm costs ten times what the runtime's own engine takes for all of it.
     // (Where nobody has said how long it is, it says 0 until it has been read.)
-    const fitsBuffer = checkpoint === undefined && sizeBytes > 0 && restBytes <= BUFFER_BYTES;
+    const fitsBuffer = checkpoint === undefined && sizeBytes > 0 &&
+      restBytes <= INLINE_BUFFER_BYTES;
+    const worker = hash === "wasm" && restBytes > INLINE_BYTES;
     const hasher = await openSha256({
       engine: fitsBuffer ? "native" : hash,
-      bufferBytes: fitsBuffer ? restBytes : BUFFER_BYTES,
-      worker: hash === "wasm" && restBytes > INLINE_BYTES,
+      bufferBytes: worker
+        ? BUFFER_BYTES
+        : Math.min(restBytes || INLINE_BUFFER_BYTES, INLINE_BUFFER_BYTES),
+      worker,
       state: checkpoint && Uint8Array.fromHex(checkpoint.midstate),
     });
     return {
