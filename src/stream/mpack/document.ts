@@ -103,6 +103,10 @@ export class Document {
       case Body.HashKey:
         return this.#keys.update(chunk, at, end);
       default:
+        // What is whole needs no copy: its body ends before the chunk does.
+        if (end - at === value.bodyLeft && value.kept.sizeBytes === 0) {
+          return value.kept.lend(chunk, at, end);
+        }
         return value.kept.push(chunk, at, end);
     }
   }
@@ -135,6 +139,7 @@ export class Document {
         this.#handler.manifestId?.(idText(value.kept.view()));
         break;
     }
+    value.kept.clear();
     this.containers.valuesEnd(1, value.endBytes);
   }
 

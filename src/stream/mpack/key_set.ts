@@ -8,16 +8,25 @@
  * @module
  */
 
-const SMALLEST = 32;
+/** Room for the 22 keys of a commit. */
+const SMALLEST = 64;
 /** Tables above this many slots are let go when cleared, so one huge map does not slow every later one. */
 const KEPT_SLOTS = 1024;
+const NONE = new Int32Array(0);
+/**
+ * Tables of the smallest size that no set uses, all zeros. A map takes one with its first key and
+ * gives it back when it ends: new memory for every map took longer than a small map's keys.
+ */
+const SPARE: Int32Array<ArrayBuffer>[] = [];
+/** More than a deep pack has open maps; 32 KiB. */
+const MAX_SPARE = 64;
 
 /** A growing set of 64-bit hashes: open addressing, linear probing, at most half full. */
 export class KeySet {
   /** How many keys are in the set. */
   size = 0;
-  #slots = SMALLEST;
-  #table = new Int32Array(2 * SMALLEST);
+  #slots = 0;
+  #table = NONE;
 
   /** Adds a hash given as two 32-bit halves; false if it was there already. */
   add(high: number, low: number): boolean {
@@ -34,11 +43,15 @@ export class KeySet {
   /** Empties the set. */
   clear(): void {
     if (this.size === 0) return;
-    if (this.#slots > KEPT_SLOTS) {
-      this.#slots = SMALLEST;
-      this.#table = new Int32Array(2 * SMALLEST);
-    } else this.#table.fill(0);
     this.size = 0;
+    const isSmallest = this.#slots === SMALLEST;
+    if (this.#slots <= KEPT_SLOTS) {
+      this.#table.fill(0);
+      if (!isSmallest) return;
+      if (SPARE.length < MAX_SPARE) SPARE.push(this.#table);
+    }
+    this.#slots = 0;
+    this.#table = NONE;
   }
 
   /** The hashes, as halves one after the other, for a checkpoint. */
@@ -73,6 +86,11 @@ export class KeySet {
 
   #grow(): void {
     const old = this.#table;
+    if (old.length === 0) {
+      this.#slots = SMALLEST;
+      this.#table = SPARE.pop() ?? new Int32Array(2 * SMALLEST);
+      return;
+    }
     this.#slots *= 2;
     this.#table = new Int32Array(2 * this.#slots);
     for (let at = 0; at < old.length; at += 2) {

@@ -39,7 +39,8 @@ export class Keys {
   /** Adds the key whose bytes were kept. */
   addKept(value: Value): void {
     this.#hash.start(Type.Str);
-    this.#hash.update(value.kept.bytes, 0, value.kept.sizeBytes);
+    const { bytes, at, sizeBytes } = value.kept;
+    this.#hash.update(bytes, at, at + sizeBytes);
     this.add(value);
   }
 

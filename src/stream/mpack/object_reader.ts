@@ -68,7 +68,7 @@ export class ObjectReader {
     if (number > this.#limits.maxObjects) {
       throw exceeded(this.#limits, "maxObjects", number, offsetBytes);
     }
-    this.#id.sizeBytes = 0;
+    this.#id.clear();
     this.#offsetBytes = offsetBytes;
     this.#contentOffset = -1;
   }
@@ -76,7 +76,8 @@ export class ObjectReader {
   /** The value kept is its id. */
   takeId(value: Value): void {
     value.checkKeptId();
-    this.#keepId(value.kept.bytes, 0, value.kept.sizeBytes);
+    const { bytes, at, sizeBytes } = value.kept;
+    this.#keepId(bytes, at, at + sizeBytes);
   }
 
   /** The value whose header was read is its content. */
@@ -100,7 +101,7 @@ export class ObjectReader {
     if (id.sizeBytes === 0) throw noId(this.#offsetBytes);
     if (contentOffset < 0) throw noContent(this.#offsetBytes);
     this.#counts.objects++;
-    this.#rows.push(id.bytes, 0, id.sizeBytes, contentOffset, contentBytes);
+    this.#rows.push(id.bytes, id.at, id.sizeBytes, contentOffset, contentBytes);
     this.#handler.object?.(idText(id.view()), contentOffset, contentBytes);
   }
 
@@ -151,7 +152,7 @@ export class ObjectReader {
   }
 
   #keepId(source: Uint8Array, at: number, end: number): void {
-    this.#id.sizeBytes = 0;
+    this.#id.clear();
     this.#id.push(source, at, end);
   }
 

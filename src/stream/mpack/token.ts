@@ -53,6 +53,7 @@ const EXTRA = [
   ...[2, 4, 2, 4], // array, map
 ];
 
+const NONE = new Uint8Array(0);
 const TYPE_OF = new Uint8Array(256);
 const HEADER_BYTES = new Uint8Array(256);
 for (let byte = 0; byte < 256; byte++) {
@@ -86,7 +87,7 @@ export class TokenReader {
   headerBytes = 1;
   /** Type number of an extension, 0 to 255 (as the unsigned byte it is written as). */
   extType = 0;
-  #source: Uint8Array = new Uint8Array(0);
+  #source: Uint8Array = NONE;
   #at = 0;
 
   /** Reads the header at `source[at]`, all of whose bytes must be there. */

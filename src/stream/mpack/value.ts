@@ -45,7 +45,7 @@ export class Value {
   startBody(body: Body, sizeBytes: number): void {
     this.body = body;
     this.bodyLeft = sizeBytes;
-    this.kept.sizeBytes = 0;
+    this.kept.clear();
   }
 
   /** Starts a body that has to be an object id. */
@@ -58,7 +58,7 @@ export class Value {
 
   /** Throws unless the bytes kept are an object id. */
   checkKeptId(): void {
-    if (!isIdAt(this.kept.bytes, 0, this.kept.sizeBytes)) throw badId(this.offsetBytes);
+    if (!isIdAt(this.kept.bytes, this.kept.at, this.kept.sizeBytes)) throw badId(this.offsetBytes);
   }
 
   /** The bytes kept as a key. */

@@ -95,8 +95,8 @@ export class ValueReader {
     const end = Math.min(needed - header.sizeBytes, chunk.length);
     header.push(chunk, 0, end);
     if (header.sizeBytes < needed) return end;
-    header.sizeBytes = 0;
     this.#value.header.read(header.bytes, 0);
+    header.clear();
     this.#headerEnds(this.offsetBytes + end);
     return end;
   }
