@@ -382,7 +382,11 @@ class Attempt {
     };
     // Asked for now, in the order of the bytes; answered when the hasher has got that far.
     const midstate = partial && hasher.save();
-    this.#staging = this.#send({ ...rows, batch, isFirst, progress }, partial, midstate);
+    this.#staging = this.#send(
+      { ...rows, objectIds: rows.objectIds, batch, isFirst, progress },
+      partial,
+      midstate,
+    );
     this.#staging.catch((error) => this.#stop.abort(error));
   }
 

@@ -70,9 +70,11 @@ export class MpackDecoder {
         `Cannot load a decoder state of version ${state.version}: this is version ${STATE_VERSION}`,
       );
     }
-    const limits = this.#limits = { ...DEFAULT_LIMITS, ...options.limits };
+    const limits = this.#limits = options.limits
+      ? { ...DEFAULT_LIMITS, ...options.limits }
+      : DEFAULT_LIMITS;
     const contents = this.#contents = new Contents(state);
-    this.#rows = new RowColumns({ isKept: rows, state: state?.order });
+    this.#rows = new RowColumns(rows, state?.order);
     const objects = this.#objects = new ObjectReader({
       limits,
       handler,

@@ -369,6 +369,28 @@ Deno.test("take() hands each row out once, in the order of the pack", () => {
   assert.deepEqual(rows, expected.rows);
 });
 
+Deno.test("take() gives the ids as one text, too", () => {
+  const hex = (i: number) => i.toString(16).padStart(64, "0");
+  for (const count of [0, 1, 2, 50, 200]) {
+    const ids = Array.from({ length: count }, (_, i) => i % 3 === 0 ? hex(i) : `sha256:${hex(i)}`);
+    const objects = ids.map((objectId) => object({ content: HELLO, objectId }));
+    // Two decoders that take turns would see it if they shared the bytes of ids.
+    const decoders = [new MpackDecoder(), new MpackDecoder()];
+    const found = decoders.map(() => [] as string[]);
+    for (const chunk of cut(buildMpack({ objects }), 5000)) {
+      for (const decoder of decoders) decoder.write(chunk);
+      for (const [i, decoder] of decoders.entries()) {
+        const rows = decoder.take();
+        assert.equal(rows.length, rows.contentOffsets.length);
+        assert.deepEqual(rows.objectIds, rows.length === 0 ? [] : rows.idsText.split(","));
+        assert.equal(rows.objectIds.length, rows.length);
+        found[i].push(...rows.objectIds);
+      }
+    }
+    assert.deepEqual(found, [ids, ids]);
+  }
+});
+
 Deno.test("MpackDecoder holds a pack to maxPackBytes", () => {
   const sound = buildMpack({ objects: [object({ content: HELLO })] });
   const damaged = buildMpack({ objects: [object({ content: HELLO }), null] });

@@ -8,7 +8,14 @@ import type { Body, Field, In } from "./grammar.ts";
 
 /** Objects found, as columns: row `i` is `objectIds[i]`, `contentOffsets[i]`, `sizesBytes[i]`. */
 export interface ObjectRows {
-  /** Ids as the pack has them: `sha256:` and 64 hex digits, or the digits alone. */
+  /** How many there are. */
+  readonly length: number;
+  /** Their ids with commas between; ids are hex digits and a colon, so none needs quoting. */
+  readonly idsText: string;
+  /**
+   * Ids as the pack has them: `sha256:` and 64 hex digits, or the digits alone. Made of `idsText`
+   * for who asks; a copy of the rows by `{...rows}` is without them.
+   */
   readonly objectIds: string[];
   /** First byte of each content, counted from the start of the pack. */
   readonly contentOffsets: number[];
