@@ -85,6 +85,11 @@ export class Containers {
   /** Opens the container whose header was read. */
   open({ header, offsetBytes, endBytes }: Value, kind: In): void {
     const values = header.type === Type.Map ? 2 * header.length : header.length;
+    this.openWith(kind, values, offsetBytes, endBytes);
+  }
+
+  /** The same of a container for `values` values, its header from `offsetBytes` to `endBytes`. */
+  openWith(kind: In, values: number, offsetBytes: number, endBytes: number): void {
     this.push(kind, values, offsetBytes);
     if (values === 0) this.#close(endBytes);
   }
@@ -102,6 +107,11 @@ export class Containers {
     if (this.depth > this.deepest) this.deepest = this.depth;
   }
 
+  /** A key of the innermost map, of which the value is still to come, has ended. */
+  keyEnds(): void {
+    this.#left[this.depth - 1]--;
+  }
+
   /** That many values of the innermost container have ended, the last one at `endBytes`. */
   valuesEnd(count: number, endBytes: number): void {
     const { depth } = this;
@@ -112,6 +122,11 @@ export class Containers {
     const left = this.#left[depth - 1] -= count;
     if (depth === 1 && (left & 1) === 0) this.#contents.endSection(endBytes);
     if (left === 0) this.#close(endBytes);
+  }
+
+  /** Whether one more key stays within the limit. */
+  get hasKeyRoom(): boolean {
+    return this.openKeys < this.#limits.maxOpenKeys;
   }
 
   /** Notes a key of the innermost map, whose header is at `offsetBytes`. */

@@ -22,6 +22,8 @@ const UTF8 = new TextEncoder();
 const OBJECT_ID = UTF8.encode("object_id");
 const CONTENT = UTF8.encode("content");
 const MANIFEST = UTF8.encode("manifest");
+/** The names that nearly all sections have: a TextDecoder takes as long as ten short values. */
+const SECTIONS = ["objects", ...RECORDS].map((name) => ({ name, bytes: UTF8.encode(name) }));
 
 /** What a document works with. */
 export interface DocumentOptions {
@@ -121,7 +123,7 @@ export class Document {
         break;
       case Body.TopKey:
         this.#keys.addKept(value);
-        this.#contents.section = value.keptText();
+        this.#contents.section = sectionName(value);
         break;
       case Body.ObjectKey:
         this.#keys.addKept(value);
@@ -159,6 +161,11 @@ export class Document {
     // The content is the last of that object's values.
     if (value.body === Body.Content) containers.push(In.Object, 1, base + at);
     return at;
+  }
+
+  /** Inside values that mean nothing: reads what can be read at once; returns how far. */
+  wholeValues(chunk: Uint8Array, at: number, base: number): number {
+    return this.#skipped.readWhole(chunk, at, base);
   }
 
   /** Where it is, as a record. */
@@ -230,6 +237,11 @@ export class Document {
   #requireMap({ header, offsetBytes }: Value, what: string): void {
     if (header.type !== Type.Map) throw unexpected(what, "a map", offsetBytes);
   }
+}
+
+function sectionName(key: Value): string {
+  for (const { name, bytes } of SECTIONS) if (key.kept.equals(bytes)) return name;
+  return key.keptText();
 }
 
 function objectField(key: Value): Field {

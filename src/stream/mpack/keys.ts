@@ -58,6 +58,13 @@ export class Keys {
     return true;
   }
 
+  /** Adds a string whose header is at `offsetBytes` and whose bytes are those of `source`. */
+  addText(source: Uint8Array, at: number, end: number, offsetBytes: number): void {
+    this.#hash.start(Type.Str);
+    this.#hash.update(source, at, end);
+    this.#containers.addKey(this.#hash, offsetBytes);
+  }
+
   /** Hashes the next bytes of that key. */
   update(source: Uint8Array, at: number, end: number): void {
     this.#hash.update(source, at, end);

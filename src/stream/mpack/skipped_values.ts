@@ -9,8 +9,10 @@ import type { Containers } from "./containers.ts";
 import { Body, In } from "./grammar.ts";
 import type { Keys } from "./keys.ts";
 import { exceeded, neverUsed } from "./refusals.ts";
-import { Type } from "./token.ts";
+import { Type, wholeBytes } from "./token.ts";
 import type { Value } from "./value.ts";
+
+const FIX_MAP = 0x80, FIX_ARRAY = 0x90, FIX_STR = 0xa0, STR_8 = 0xd9;
 
 /** Reads values of any kind. */
 export class SkippedValues {
@@ -19,6 +21,8 @@ export class SkippedValues {
   readonly #limits: MpackLimits;
   readonly #containers: Containers;
   readonly #keys: Keys;
+  /** Whether a string of one length byte cannot break the limit. */
+  readonly #areShortAllowed: boolean;
 
   /** Starts after `nodes` values. */
   constructor(limits: MpackLimits, containers: Containers, keys: Keys, nodes: number) {
@@ -26,6 +30,7 @@ export class SkippedValues {
     this.#limits = limits;
     this.#containers = containers;
     this.#keys = keys;
+    this.#areShortAllowed = limits.maxValueBytes >= 255;
   }
 
   /** Counts one. */
@@ -60,6 +65,50 @@ export class SkippedValues {
       default:
         return this.#containers.valuesEnd(1, value.endBytes);
     }
+  }
+
+  /**
+   * Inside skipped arrays and maps: reads the short values, containers and keys that are whole from
+   * `at` in `chunk`, whose first byte is at `base` in the pack; returns how far. Whatever is unusual,
+   * cut or about to break a limit is left to the way by single values, which also knows what to say
+   * of it.
+   */
+  readWhole(chunk: Uint8Array, at: number, base: number): number {
+    const containers = this.#containers, { maxNodes } = this.#limits, end = chunk.length;
+    if (!this.#areShortAllowed) return at;
+    while (at < end && this.nodes < maxNodes) {
+      const first = chunk[at];
+      if (containers.kind === In.Map) {
+        if (containers.expectsKey) {
+          const from = first === STR_8 ? at + 2 : at + 1;
+          const to = first === STR_8 ? from + chunk[at + 1] : from + (first & 0x1f);
+          const isText = first === STR_8 || (first & 0xe0) === FIX_STR;
+          // Of a length that the chunk does not hold this is NaN.
+          if (!isText || !(to <= end) || !containers.hasKeyRoom) return at;
+          this.nodes++;
+          this.#keys.addText(chunk, from, to, base + at);
+          containers.keyEnds();
+          at = to;
+          continue;
+        }
+      } else if (containers.kind !== In.Array) return at;
+      let to = at + wholeBytes(first);
+      if (to === at) {
+        if (first === STR_8) to = at + 2 + chunk[at + 1];
+        else if (first < FIX_STR && first >= FIX_MAP) {
+          this.nodes++;
+          const isMap = first < FIX_ARRAY, length = first & 0x0f, offsetBytes = base + at++;
+          if (isMap) containers.openWith(In.Map, 2 * length, offsetBytes, base + at);
+          else containers.openWith(In.Array, length, offsetBytes, base + at);
+          continue;
+        } else return at;
+      }
+      if (!(to <= end)) return at;
+      this.nodes++;
+      at = to;
+      containers.valuesEnd(1, base + at);
+    }
+    return at;
   }
 
   #startBody(value: Value, body: Body.Skip | Body.HashKey): void {

@@ -56,6 +56,7 @@ const EXTRA = [
 const NONE = new Uint8Array(0);
 const TYPE_OF = new Uint8Array(256);
 const HEADER_BYTES = new Uint8Array(256);
+const WHOLE_BYTES = new Uint8Array(256);
 for (let byte = 0; byte < 256; byte++) {
   const regular = byte < 0x80 || byte >= 0xe0
     ? Type.Int
@@ -67,6 +68,9 @@ for (let byte = 0; byte < 256; byte++) {
   const isListed = byte >= FIRST && byte < 0xe0;
   TYPE_OF[byte] = isListed ? TYPES[byte - FIRST] : regular;
   HEADER_BYTES[byte] = 1 + (isListed ? EXTRA[byte - FIRST] : 0);
+  const type = TYPE_OF[byte];
+  if (type <= Type.Float) WHOLE_BYTES[byte] = HEADER_BYTES[byte];
+  else if (type === Type.Str && !isListed) WHOLE_BYTES[byte] = 1 + (byte & 0x1f);
 }
 
 /** The longest header: a float 64 or a 64-bit integer. */
@@ -75,6 +79,14 @@ export const MAX_HEADER_BYTES = 9;
 /** How long a header is, by its first byte; a scalar's value counts as header. 1 to 9. */
 export function headerBytes(first: number): number {
   return HEADER_BYTES[first];
+}
+
+/**
+ * How long a whole value is, by its first byte; 0 if the first byte does not say. (Containers,
+ * whose values follow, and the byte that is never used are 0, too.)
+ */
+export function wholeBytes(first: number): number {
+  return WHOLE_BYTES[first];
 }
 
 /** The header last read. One instance is used again and again, so that a token costs no object. */

@@ -54,6 +54,10 @@ export class ValueReader {
         const begin = at;
         at = document.wholeObjects(value, chunk, at, base);
         if (at > begin) continue;
+      } else if (containers.kind >= In.Array) {
+        const begin = at;
+        at = document.wholeValues(chunk, at, base);
+        if (at > begin) continue;
       }
       at = this.#readHeader(chunk, at);
     }

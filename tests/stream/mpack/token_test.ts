@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { headerBytes, TokenReader, Type } from "../../../src/stream/mpack/token.ts";
+import { headerBytes, TokenReader, Type, wholeBytes } from "../../../src/stream/mpack/token.ts";
 import { type Family, readHeader } from "../../support/msgpack_header.ts";
 
 const FAMILIES: Record<Family, Type> = {
@@ -30,6 +30,18 @@ Deno.test("TokenReader reads every first byte as the oracle does", () => {
       assert.equal(headerBytes(first), token.headerBytes);
       if (expected.family === "ext") assert.equal(token.extType, expected.value);
     }
+  }
+});
+
+Deno.test("wholeBytes() is how long a value is, where its first byte says so", () => {
+  for (let first = 0; first < 256; first++) {
+    const short = readHeader(new Uint8Array(12).fill(0).fill(first, 0, 1), 0);
+    const long = readHeader(new Uint8Array(12).fill(1).fill(first, 0, 1), 0);
+    assert.ok(short && long);
+    const { family, length, bodyOffsetBytes } = short;
+    const isOpen = family === "array" || family === "map" || family === "never";
+    const isSaid = !isOpen && family !== "ext" && length === long.length && family !== "bin";
+    assert.equal(wholeBytes(first), isSaid ? bodyOffsetBytes + length : 0, `${first}`);
   }
 });
 
