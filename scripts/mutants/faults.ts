@@ -52,8 +52,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the offset of a content is off by one",
     file: "src/stream/mpack/object_reader.ts",
-    from: "this.#rows.push(chunk, idAt, idBytes, contentOffset, contentBytes);",
-    to: "this.#rows.push(chunk, idAt, idBytes, contentOffset + 1, contentBytes);",
+    from: "pushIfId(view, idAt, idBytes, contentOffset, contentBytes)",
+    to: "pushIfId(view, idAt, idBytes, contentOffset + 1, contentBytes)",
     tests: ["tests/stream/mpack_decoder_test.ts"],
   },
   {
@@ -66,9 +66,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "an empty object is skipped",
     file: "src/stream/mpack/object_reader.ts",
-    from: "      this.#rows.push(chunk, idAt, idBytes, contentOffset, contentBytes);\n",
-    to: "      if (contentBytes > 0) {\n" +
-      "        this.#rows.push(chunk, idAt, idBytes, contentOffset, contentBytes);\n      }\n",
+    from: "if (!this.#rows.pushIfId(",
+    to: "if (contentBytes > 0 && !this.#rows.pushIfId(",
     tests: ["tests/stream/mpack_decoder_test.ts"],
   },
   {

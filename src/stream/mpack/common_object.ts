@@ -7,13 +7,12 @@
 
 import { BARE_ID_BYTES, PREFIXED_ID_BYTES } from "./object_id.ts";
 
-const UTF8 = new TextEncoder();
-/** A map of two, the key `object_id`, and the first byte of a str 8. */
-const BEFORE_ID = Uint8Array.of(0x82, 0xa9, ...UTF8.encode("object_id"), 0xd9);
-/** The key `content`. */
-const BEFORE_CONTENT = Uint8Array.of(0xa7, ...UTF8.encode("content"));
+/** A map of two, the key `object_id`, and the first byte of a str 8: three words. */
+const BEFORE_ID = words("\x82\xa9object_id\xd9");
+/** The key `content`: two words. */
+const BEFORE_CONTENT = words("\xa7content");
 /** As far as the longest such object's content can be from its first byte. */
-const HEAD_BYTES = BEFORE_ID.length + 1 + PREFIXED_ID_BYTES + BEFORE_CONTENT.length + 5;
+const HEAD_BYTES = 12 + 1 + PREFIXED_ID_BYTES + 8 + 5;
 
 /** Where the parts of such an object lie. One instance is used again and again. */
 export class CommonObject {
@@ -27,25 +26,40 @@ export class CommonObject {
   contentBytes = 0;
 
   /** Whether such an object begins at `at`, all of it but its content in `chunk`; false says no more. */
-  match(chunk: Uint8Array, at: number): boolean {
-    if (chunk.length - at < HEAD_BYTES) return false;
-    for (let i = 0; i < BEFORE_ID.length; i++) if (chunk[at + i] !== BEFORE_ID[i]) return false;
-    at += BEFORE_ID.length;
-    const idBytes = chunk[at++];
+  match(chunk: DataView, at: number): boolean {
+    if (chunk.byteLength - at < HEAD_BYTES) return false;
+    const isBeforeId = chunk.getInt32(at) === BEFORE_ID[0] &&
+      chunk.getInt32(at + 4) === BEFORE_ID[1] && chunk.getInt32(at + 8) === BEFORE_ID[2];
+    if (!isBeforeId) return false;
+    const idBytes = chunk.getUint8(at + 12);
     if (idBytes !== PREFIXED_ID_BYTES && idBytes !== BARE_ID_BYTES) return false;
-    this.idAt = at;
+    this.idAt = at + 13;
     this.idBytes = idBytes;
-    at += idBytes;
-    for (let i = 0; i < BEFORE_CONTENT.length; i++) {
-      if (chunk[at + i] !== BEFORE_CONTENT[i]) return false;
+    at += 13 + idBytes;
+    const isBeforeContent = chunk.getInt32(at) === BEFORE_CONTENT[0] &&
+      chunk.getInt32(at + 4) === BEFORE_CONTENT[1];
+    if (!isBeforeContent) return false;
+    switch (chunk.getUint8(at + 8)) {
+      case 0xc4:
+        this.contentBytes = chunk.getUint8(at + 9);
+        this.contentAt = at + 10;
+        return true;
+      case 0xc5:
+        this.contentBytes = chunk.getUint16(at + 9);
+        this.contentAt = at + 11;
+        return true;
+      case 0xc6:
+        this.contentBytes = chunk.getUint32(at + 9);
+        this.contentAt = at + 13;
+        return true;
+      default:
+        return false;
     }
-    at += BEFORE_CONTENT.length;
-    const width = chunk[at++] - 0xc4;
-    if (width < 0 || width > 2) return false;
-    let sizeBytes = 0;
-    for (let left = 1 << width; left > 0; left--) sizeBytes = sizeBytes * 256 + chunk[at++];
-    this.contentAt = at;
-    this.contentBytes = sizeBytes;
-    return true;
   }
+}
+
+/** The characters as bytes, four of them in a number. */
+function words(text: string): number[] {
+  const view = new DataView(Uint8Array.from(text, (byte) => byte.charCodeAt(0)).buffer);
+  return Array.from({ length: text.length / 4 }, (_, i) => view.getInt32(4 * i));
 }

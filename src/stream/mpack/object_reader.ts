@@ -115,15 +115,17 @@ export class ObjectReader {
     const common = this.#common, counts = this.#counts;
     const { maxObjects, maxContentBytes } = this.#limits;
     const last = Math.min(counts.objects + most, maxObjects);
-    while (counts.objects < last && common.match(chunk, at)) {
+    const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.length);
+    while (counts.objects < last && common.match(view, at)) {
       const { idAt, idBytes, contentAt, contentBytes } = common, contentOffset = base + contentAt;
-      if (contentBytes > maxContentBytes || !isIdAt(chunk, idAt, idBytes)) break;
+      if (contentBytes > maxContentBytes) break;
       if (contentBytes > chunk.length - contentAt) {
+        if (!isIdAt(chunk, idAt, idBytes)) break;
         this.#keepId(chunk, idAt, idAt + idBytes);
         this.#startContent(value, contentOffset, contentBytes);
         return contentAt;
       }
-      this.#rows.push(chunk, idAt, idBytes, contentOffset, contentBytes);
+      if (!this.#rows.pushIfId(view, idAt, idBytes, contentOffset, contentBytes)) break;
       counts.objects++;
       at = contentAt + contentBytes;
       if (this.#isHeard) this.#announce(chunk, contentOffset);
