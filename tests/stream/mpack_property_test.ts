@@ -199,6 +199,61 @@ Deno.test("MpackDecoder agrees with the oracle on random bytes after a sound beg
   );
 });
 
+/** Some chunks tiny and some not, whatever the pack. */
+const LENGTHS = fc.array(
+  fc.oneof(fc.integer({ min: 1, max: 4 }), fc.integer({ max: 90, min: 0 })),
+  {
+    minLength: 1,
+    maxLength: 12,
+  },
+).filter((lengths) => lengths.some((length) => length > 0));
+function cutInto(bytes: Uint8Array, lengths: readonly number[]): Uint8Array[] {
+  const chunks: Uint8Array[] = [];
+  for (let at = 0, i = 0; at < bytes.length; i++) {
+    const length = lengths[i % lengths.length];
+    // A copy of its own, which is overwritten below as a caller may do.
+    chunks.push(bytes.slice(at, at + length));
+    at += length;
+  }
+  return chunks;
+}
+
+Deno.test("MpackDecoder agrees with the oracle on tiny chunks, whoever looks meanwhile", () => {
+  const looks = fc.array(fc.constantFrom("", "", "", "take", "save", "count"), { minLength: 1 });
+  const limits = fc.record({ maxPackBytes: fc.nat(2000) }, { requiredKeys: [] });
+  const tail = fc.option(fc.uint8Array({ maxLength: 9 }), { nil: undefined });
+  fc.assert(
+    fc.property(
+      PACK,
+      fc.nat(),
+      tail,
+      LENGTHS,
+      fc.tuple(looks, limits),
+      (pack, at, tail, lengths, more) => {
+        const [looks, limits] = more, { bytes } = pack;
+        const begin = bytes.subarray(0, at % (bytes.length + 1));
+        const input = tail === undefined ? bytes : concat([begin, tail]);
+        let given = 0, offsetBytes = 0;
+        const look = (i: number) => looks[i % looks.length];
+        const chunks = cutInto(input, lengths);
+        const verdict = decodeChunks(chunks, {
+          limits,
+          resume: () => look(given) === "save",
+          leave: () => look(given) !== "take",
+          onChunk(decoder) {
+            const { length } = chunks[given++];
+            chunks[given - 1].fill(0xc1);
+            assert.equal(decoder.offsetBytes, offsetBytes += length);
+            if (look(given) === "count") decoder.counts;
+          },
+        });
+        assert.deepEqual(verdict, readWhole(input, limits));
+      },
+    ),
+    RUNS,
+  );
+});
+
 Deno.test("MpackDecoder agrees with the oracle under random limits", () => {
   const limits = fc.record({
     maxPackBytes: fc.nat(2000),

@@ -16,26 +16,30 @@ export interface DecodeOptions {
   readonly limits?: Partial<MpackLimits>;
   /** Called before each chunk but the first; true replaces the decoder by one loaded from JSON. */
   readonly resume?: () => boolean;
+  /** Called before each chunk; true leaves the rows where they are, so that nobody looks. */
+  readonly leave?: () => boolean;
   /** Called with the decoder after each chunk. */
   readonly onChunk?: (decoder: MpackDecoder) => void;
 }
 
 /** What the decoder makes of a pack that comes in these chunks. Only a PackError is a verdict. */
 export function decodeChunks(chunks: Iterable<Uint8Array>, options: DecodeOptions = {}): Verdict {
-  const { limits, resume, onChunk } = options;
+  const { limits, resume, leave, onChunk } = options;
   let decoder = new MpackDecoder({ limits });
   const rows: WholeRow[] = [];
   try {
     for (const chunk of chunks) {
       if (decoder.offsetBytes > 0 && resume?.()) {
+        takeRows(decoder, rows);
         const state = decoder.save();
         if (state) decoder = new MpackDecoder({ limits, state: throughJson(state) });
       }
       decoder.write(chunk);
-      takeRows(decoder, rows);
+      if (!leave?.()) takeRows(decoder, rows);
       onChunk?.(decoder);
     }
     decoder.end();
+    takeRows(decoder, rows);
   } catch (error) {
     if (!(error instanceof PackError)) throw error;
     return { accepted: false, code: error.code, offsetBytes: error.offsetBytes ?? -1 };
