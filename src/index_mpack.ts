@@ -167,8 +167,10 @@ class Attempt {
   #batches = 0;
   #hasStaged = false;
   #inline: ObjectRows | undefined;
-  /** The ids of the last batch, which may not have arrived. */
-  #lastBatch: readonly string[] = [];
+  /** The last batch, which may not have arrived. */
+  #lastBatch: ObjectRows | undefined;
+  /** Whether this attempt has staged all batches, and each was known already. */
+  #isStagedKnown = true;
   #checkpointOffset = 0;
   #checkpointAt = performance.now();
   /** Bytes known to have been read for this job, by whichever attempt. */
@@ -230,6 +232,7 @@ class Attempt {
     const { decoder } = start;
     this.#rowsStaged = start.rowsStaged;
     this.#batches = start.batches;
+    this.#isStagedKnown = start.batches === 0;
     const resumedFrom = decoder.offsetBytes;
     this.#checkpointOffset = resumedFrom;
     const openedAt = performance.now();
@@ -263,6 +266,7 @@ class Attempt {
       sizeBytes: reader.stat.sizeBytes,
       ...counts,
       sortedUnique: decoder.sortedUnique,
+      isStagedKnown: this.#isStagedKnown && decoder.sortedUnique,
       batches: this.#batches,
       inline,
       result: {
@@ -357,10 +361,10 @@ class Attempt {
     await this.#staging;
     this.#signal.throwIfAborted();
     const rows = decoder.take();
-    this.#lastBatch = rows.objectIds;
+    this.#lastBatch = rows;
     const batch = this.#batches++, isFirst = !this.#hasStaged;
     this.#hasStaged = true;
-    this.#rowsStaged += rows.objectIds.length;
+    this.#rowsStaged += rows.length;
     this.#checkpointOffset = decoder.offsetBytes;
     this.#checkpointAt = performance.now();
     const { counts, offsetBytes } = decoder;
@@ -383,7 +387,7 @@ class Attempt {
     // Asked for now, in the order of the bytes; answered when the hasher has got that far.
     const midstate = partial && hasher.save();
     this.#staging = this.#send(
-      { ...rows, objectIds: rows.objectIds, batch, isFirst, progress },
+      { rows, batch, isFirst, progress },
       partial,
       midstate,
     );
@@ -391,7 +395,7 @@ class Attempt {
   }
 
   async #send(
-    batch: Omit<StageBatch, "leaseMs" | "checkpoint">,
+    batch: Omit<StageBatch, "leaseMs" | "checkpoint" | "pack">,
     partial: Omit<Checkpoint, "midstate"> | undefined,
     saving: Promise<Uint8Array | undefined> | undefined,
   ): Promise<void> {
@@ -402,13 +406,15 @@ class Attempt {
     const checkpoint = partial && midstate && { ...partial, midstate: midstate.toHex() };
     const sentAt = performance.now();
     const { leaseMs } = this.#config;
-    const { cancelRequested } = await stageBatch(this.#context.db, this.#job, {
+    const { cancelRequested, isKnown } = await stageBatch(this.#context.db, this.#job, {
       ...batch,
+      pack: this.#job,
       leaseMs,
       checkpoint,
     });
+    this.#isStagedKnown &&= isKnown;
     this.#context.onRenewed?.(sentAt);
-    this.#uncollectedRows += batch.objectIds.length;
+    this.#uncollectedRows += batch.rows.length;
     if (this.#uncollectedRows >= COLLECT_ROWS) {
       this.#uncollectedRows = 0;
       collectGarbage();
@@ -452,7 +458,7 @@ class Attempt {
     // What cannot be taken back now, gc finds later.
     await removeUnwanted(this.#job, this.#context, {
       batches: this.#batches,
-      objectIds: [...this.#lastBatch, ...rest.objectIds],
+      objectIds: [...this.#lastBatch?.objectIds ?? [], ...rest.objectIds],
     }).catch(() => {});
   }
 

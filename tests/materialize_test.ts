@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { objectKeyOf } from "../src/config.ts";
 import { PackError, StoreError } from "../src/errors.ts";
+import { BUFFER_BYTES } from "../src/hash/sha256.ts";
 import { indexMpack } from "../src/jobs/index_job.ts";
 import type { BlobStore } from "../src/stream/blob_store.ts";
 import { makeMpack } from "../scripts/make_mpack.ts";
@@ -223,7 +224,7 @@ Deno.test("index --materialize holds no more of a large object than it may, howe
     onProgress: ({ bytes }) => read = bytes,
   });
   assert.equal(result.materialized?.written, 1);
-  assert.ok(ahead > MIB / 2 && ahead < 2 * MIB, `${ahead} bytes ahead`);
+  assert.ok(ahead > MIB / 2 && ahead < 1.25 * MIB + BUFFER_BYTES, `${ahead} bytes ahead`);
 });
 
 Deno.test("index --materialize gives the job back when the store takes no more blobs", async () => {

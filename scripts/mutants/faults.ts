@@ -45,8 +45,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the sort is removed from the publish",
     file: "src/db/publish_statement.ts",
-    from: 'from rows order by object_id collate "C"`',
-    to: "from rows`",
+    from: "      order by s.batch\n",
+    to: "",
     tests: ["tests/db/publish_test.ts"],
   },
   {

@@ -10,7 +10,6 @@
 import { arrayLiteral } from "./array_literal.ts";
 import type { Database } from "./database.ts";
 import { execute } from "./execute.ts";
-import type { ObjectColumns } from "./stage.ts";
 
 /** The pack that locations are in, in the version that was looked at. */
 export interface LocatedPack {
@@ -20,6 +19,16 @@ export interface LocatedPack {
   readonly repoId: string;
   /** The version of its blob. */
   readonly etag: string;
+}
+
+/** Objects of that pack: three arrays of one length. */
+export interface ObjectPlaces {
+  /** Their ids. */
+  readonly objectIds: readonly string[];
+  /** First byte of each content in the pack. */
+  readonly contentOffsets: readonly number[];
+  /** Length of each content in bytes. */
+  readonly sizesBytes: readonly number[];
 }
 
 /** `lie`: the pack itself holds other bytes. `loss`: its blob is not the one that was indexed. */
@@ -37,7 +46,7 @@ export interface Marked {
 export async function markDamaged(
   database: Database,
   pack: LocatedPack,
-  rows: ObjectColumns,
+  rows: ObjectPlaces,
   damage: Damage,
 ): Promise<Marked> {
   const { sql } = database;
@@ -78,7 +87,7 @@ export interface Confirmed {
 export async function confirmSound(
   database: Database,
   pack: LocatedPack,
-  rows: ObjectColumns,
+  rows: ObjectPlaces,
 ): Promise<Confirmed> {
   const { sql } = database;
   const [row] = await execute(
@@ -115,7 +124,7 @@ export async function refsInto(
   database: Database,
   { repoId, mpackId }: LocatedPack,
   { afterId, limit }: { readonly afterId: string; readonly limit: number },
-): Promise<ObjectColumns> {
+): Promise<ObjectPlaces> {
   const rows = await execute(
     database,
     database.sql<{ id: string; at: number; size: number }[]>`
@@ -141,7 +150,7 @@ function samePack(sql: Database["sql"], { mpackId, etag }: LocatedPack) {
     where mpack_id = ${mpackId}::bigint and etag = ${etag} for share`;
 }
 
-function locations(sql: Database["sql"], rows: ObjectColumns) {
+function locations(sql: Database["sql"], rows: ObjectPlaces) {
   return sql`unnest(${arrayLiteral(rows.objectIds)}::text[],
     ${arrayLiteral(rows.contentOffsets)}::bigint[], ${arrayLiteral(rows.sizesBytes)}::bigint[])
     as u(object_id, content_offset, size_bytes)`;

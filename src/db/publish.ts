@@ -33,6 +33,12 @@ export interface PublishPack {
   readonly sortedUnique: boolean;
   /** How many batches were staged, by this attempt and those it continues. */
   readonly batches: number;
+  /**
+   * True if every staged row was known when it was staged, of a pack that was published before, with
+   * `sortedUnique`: then those are not inserted again. Whoever takes such rows away dooms the repo
+   * first, and that is looked at.
+   */
+  readonly isStagedKnown?: boolean;
   /** Rows that were not staged: a whole small pack, or the last batch of a large one. */
   readonly inline?: ObjectColumns;
   /**

@@ -5,9 +5,8 @@
  */
 
 import { type AuditPack, readAuditPacks } from "../db/audits.ts";
-import { confirmSound, markDamaged, refsInto } from "../db/damage.ts";
+import { confirmSound, markDamaged, type ObjectPlaces, refsInto } from "../db/damage.ts";
 import type { Database } from "../db/database.ts";
-import type { ObjectColumns } from "../db/stage.ts";
 import { StoreError } from "../errors.ts";
 import { isSameId, ObjectHash } from "../hash/object_hash.ts";
 import type { BlobStore } from "../stream/blob_store.ts";
@@ -222,7 +221,7 @@ class Reading {
     return isSameId(hash.digest(), objectId);
   }
 
-  async *#pages(): AsyncGenerator<ObjectColumns> {
+  async *#pages(): AsyncGenerator<ObjectPlaces> {
     let afterId = "";
     for (;;) {
       this.#parts.signal.throwIfAborted();
@@ -233,7 +232,7 @@ class Reading {
     }
   }
 
-  async #mark(rows: ObjectColumns): Promise<void> {
+  async #mark(rows: ObjectPlaces): Promise<void> {
     this.#marked += (await markDamaged(this.#parts.db, this.#pack, rows, "loss")).marked;
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { ObjectColumns } from "../db/stage.ts";
+import type { ObjectPlaces } from "../db/damage.ts";
 import { PackError } from "../errors.ts";
 import { mpackKeyOf } from "../hash/ids.ts";
 import { isSameId, ObjectHash } from "../hash/object_hash.ts";
@@ -19,9 +19,9 @@ const BATCH_ROWS = 5_000;
 /** What to do with the locations found. The reading waits for it. */
 export interface ScanSink {
   /** These hold what their ids say. */
-  sound(rows: ObjectColumns): Promise<void>;
+  sound(rows: ObjectPlaces): Promise<void>;
   /** These do not. */
-  lying(rows: ObjectColumns): Promise<void>;
+  lying(rows: ObjectPlaces): Promise<void>;
 }
 
 /** What a reading found. */
@@ -37,7 +37,7 @@ export interface Scan {
 }
 
 /** Rows in the making. */
-class Columns implements ObjectColumns {
+class Columns implements ObjectPlaces {
   readonly objectIds: string[] = [];
   readonly contentOffsets: number[] = [];
   readonly sizesBytes: number[] = [];

@@ -4,7 +4,7 @@ import { stageBatch } from "../../src/db/stage.ts";
 import { LeaseLostError } from "../../src/errors.ts";
 import { getJob } from "../../src/jobs/queue/mod.ts";
 import { addRepos, dumpTables, openTestDatabase } from "../support/database.ts";
-import { columns, pack, REPO_ID, startJob, takeOver } from "../support/leases.ts";
+import { columns, PACK, pack, REPO_ID, startJob, takeOver } from "../support/leases.ts";
 
 const ROWS = columns(["b", 3], ["a", 0], ["c", 7]);
 
@@ -63,7 +63,7 @@ Deno.test("publish() of a pack that is there already changes no row and no seque
   });
   await t.step("from the staging table", async () => {
     const job = await startJob(db);
-    await stageBatch(db, job, { leaseMs: 60_000, batch: 0, progress: {}, ...ROWS });
+    await stageBatch(db, job, { leaseMs: 60_000, batch: 0, progress: {}, rows: ROWS, pack: PACK });
     await publish(db, job, pack({ batches: 1, objects: 3 }));
     assert.deepEqual(await dumpTables(db), before);
   });
@@ -77,10 +77,10 @@ Deno.test("publish() takes staged batches and the rest from memory, and clears t
   await using test = await open();
   const { db } = test;
   const job = await startJob(db);
-  const stage = { leaseMs: 60_000, progress: {} };
-  await stageBatch(db, job, { ...stage, batch: 0, ...columns(["d", 1], ["c", 1]) });
-  await stageBatch(db, job, { ...stage, batch: 1, ...columns(["b", 1]) });
-  await stageBatch(db, job, { ...stage, batch: 2, ...columns(["x", 1]) });
+  const stage = { leaseMs: 60_000, progress: {}, pack: PACK };
+  await stageBatch(db, job, { ...stage, batch: 0, rows: columns(["d", 1], ["c", 1]) });
+  await stageBatch(db, job, { ...stage, batch: 1, rows: columns(["b", 1]) });
+  await stageBatch(db, job, { ...stage, batch: 2, rows: columns(["x", 1]) });
   const done = await publish(
     db,
     job,
@@ -101,7 +101,7 @@ Deno.test("publish() under a lost lease writes nothing", async () => {
   await using test = await open();
   const { db } = test;
   const job = await startJob(db);
-  await stageBatch(db, job, { leaseMs: 60_000, batch: 0, progress: {}, ...ROWS });
+  await stageBatch(db, job, { leaseMs: 60_000, batch: 0, progress: {}, rows: ROWS, pack: PACK });
   const before = await dumpTables(db);
   const successor = await takeOver(db, job.jobId);
   await assert.rejects(publish(db, job, pack({ batches: 1, objects: 3 })), LeaseLostError);
@@ -119,7 +119,7 @@ Deno.test("publish() changes nothing when rows are missing or contradict each ot
   const before = await dumpTables(db);
   await t.step("staged rows lost", async () => {
     const job = await startJob(db);
-    await stageBatch(db, job, { leaseMs: 60_000, batch: 0, progress: {}, ...ROWS });
+    await stageBatch(db, job, { leaseMs: 60_000, batch: 0, progress: {}, rows: ROWS, pack: PACK });
     await db.sql`truncate mpack_staged_objects`;
     assert.deepEqual(await publish(db, job, pack({ batches: 1, objects: 3 })), {
       outcome: "rows-missing",
@@ -184,15 +184,25 @@ Deno.test("publish() replaces a damaged location, and no other", async () => {
 });
 
 Deno.test("publish() inserts in the order of ids, as every writer does, however they come", async (t) => {
-  for (const sortedUnique of [true, false]) {
+  const first: [string, number][] = [["a", 1], ["b", 1]], second: [string, number][] = [["c", 1]];
+  const last: [string, number][] = [["d", 1]];
+  for (
+    const [sortedUnique, batches] of [[true, [first, second, last]], [false, [last, first, second]]]
+  ) {
     await t.step(`told that they are sorted: ${sortedUnique}`, async () => {
       await using test = await open();
       const { db } = test;
       const job = await startJob(db);
-      const common = { leaseMs: 60_000, progress: {} };
-      await stageBatch(db, job, { ...columns(["d", 1], ["b", 1]), ...common, batch: 0 });
-      const inline = columns(["c", 1], ["a", 1]);
-      const done = await publish(db, job, pack({ inline, batches: 1, objects: 4, sortedUnique }));
+      const [one, two, inline] = (batches as typeof first[]).map((rows) => columns(...rows));
+      // The second batch lies before the first.
+      for (const [batch, rows] of [[1, two], [0, one]] as const) {
+        await stageBatch(db, job, { leaseMs: 60_000, progress: {}, pack: PACK, rows, batch });
+      }
+      const done = await publish(
+        db,
+        job,
+        pack({ inline, batches: 2, objects: 4, sortedUnique: sortedUnique as boolean }),
+      );
       assert.equal(done.outcome, "published");
       const { objects, refs } = {
         objects: await db.sql`select object_id from musehub_objects order by ctid`,
@@ -203,6 +213,30 @@ Deno.test("publish() inserts in the order of ids, as every writer does, however 
       }
     });
   }
+});
+
+Deno.test("publish() told that all staged rows are known inserts the others, and counts all", async () => {
+  await using test = await open();
+  const { db } = test;
+  const rows = columns(["a", 1], ["b", 2]), inline = columns(["c", 3]);
+  const all = { batches: 1, objects: 3, inline, sortedUnique: true };
+  const first = await startJob(db);
+  const stage = { leaseMs: 60_000, batch: 0, progress: {}, pack: PACK, rows };
+  assert.equal((await stageBatch(db, first, stage)).isKnown, false);
+  await publish(db, first, pack(all));
+  await db.sql`delete from musehub_object_refs where object_id = 'c'`;
+  const again = await startJob(db);
+  const { isKnown } = await stageBatch(db, again, stage);
+  assert.equal(isKnown, true);
+  const done = await publish(db, again, pack({ ...all, isStagedKnown: isKnown }));
+  assert(done.outcome === "published");
+  assert.deepEqual([done.objectsWritten, done.objectRefsWritten], [0, 1]);
+  assert.deepEqual([...await db.sql`select from mpack_staged_objects`], []);
+  const lost = await startJob(db);
+  assert.equal(
+    (await publish(db, lost, pack({ ...all, isStagedKnown: true }))).outcome,
+    "rows-missing",
+  );
 });
 
 Deno.test("publish() of packs that share ids, by four writers at once, never deadlocks", async () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { connectDatabase } from "../../src/db/connect.ts";
+import { publish } from "../../src/db/publish.ts";
 import { stageBatch, stagedRows } from "../../src/db/stage.ts";
 import { LeaseLostError } from "../../src/errors.ts";
 import {
@@ -12,10 +13,18 @@ import {
   release,
 } from "../../src/jobs/queue/mod.ts";
 import { addRepos, openTestDatabase } from "../support/database.ts";
-import { columns, expireLease, REPO_ID, startJob, takeOver } from "../support/leases.ts";
+import {
+  columns,
+  expireLease,
+  PACK,
+  pack,
+  REPO_ID,
+  startJob,
+  takeOver,
+} from "../support/leases.ts";
 
 const ROWS = columns(["a", 1], ["b", 2]);
-const BATCH = { leaseMs: 60_000, batch: 0, progress: { rows: 2 }, ...ROWS };
+const BATCH = { leaseMs: 60_000, batch: 0, progress: { rows: 2 }, pack: PACK, rows: ROWS };
 
 Deno.test("stageBatch() writes rows, progress, checkpoint and lease together", async () => {
   await using test = await openTestDatabase();
@@ -25,7 +34,7 @@ Deno.test("stageBatch() writes rows, progress, checkpoint and lease together", a
   const before = await getJob(db, job.jobId);
   assert.deepEqual(
     await stageBatch(db, job, { ...BATCH, leaseMs: 120_000, checkpoint: { at: 1 } }),
-    { cancelRequested: false },
+    { cancelRequested: false, isKnown: false },
   );
   const after = await getJob(db, job.jobId);
   assert.deepEqual(after!.progress, { rows: 2 });
@@ -35,6 +44,36 @@ Deno.test("stageBatch() writes rows, progress, checkpoint and lease together", a
 
   await stageBatch(db, job, { ...BATCH, batch: 1 });
   assert.deepEqual((await takeOver(db, job.jobId)).checkpoint, { at: 1 });
+});
+
+Deno.test("stageBatch() says whether all rows of a pack that was published are known", async (t) => {
+  await using test = await openTestDatabase();
+  const { db } = test;
+  await addRepos(db, REPO_ID, "repo-2");
+  const ask = async (pack = PACK) =>
+    (await stageBatch(db, await startJob(db), { ...BATCH, pack })).isKnown;
+  const published = await startJob(db);
+  await stageBatch(db, published, BATCH);
+  await publish(db, published, pack({ batches: 1, objects: 2 }));
+  await t.step("they are", async () => assert.equal(await ask(), true));
+  await t.step("another repo's", async () => {
+    assert.equal(await ask({ ...PACK, repoId: "repo-2" }), false);
+  });
+  await t.step("of a pack that is new", async () => {
+    assert.equal(await ask({ ...PACK, mpackKey: "sha256:bb" }), false);
+  });
+  await t.step("a damaged one", async () => {
+    await db.sql`update musehub_object_refs set damaged_at = now() where object_id = 'b'`;
+    assert.equal(await ask(), false);
+    await db.sql`update musehub_object_refs set damaged_at = null`;
+  });
+  for (const table of ["musehub_objects", "musehub_object_refs"]) {
+    await t.step(`one that is gone from ${table}`, async () => {
+      await db.sql`delete from ${db.sql(table)} where object_id = 'b'`;
+      assert.equal(await ask(), false);
+    });
+    await publish(db, await startJob(db), pack({ inline: ROWS }));
+  }
 });
 
 Deno.test("stageBatch() of a worker that lost its lease writes nothing", async () => {
@@ -77,7 +116,7 @@ Deno.test("stageBatch() first of an attempt sweeps what it does not continue", a
   const job = await startJob(db);
   for (const batch of [0, 1, 2, 3]) await stageBatch(db, job, { ...BATCH, batch });
   await t.step("a batch staged again replaces itself", async () => {
-    await stageBatch(db, job, { ...BATCH, batch: 3, ...columns(["c", 1]) });
+    await stageBatch(db, job, { ...BATCH, batch: 3, rows: columns(["c", 1]) });
     assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 4, rows: 7 });
   });
   await t.step("resumed after two batches", async () => {
@@ -96,7 +135,7 @@ Deno.test("stageBatch() brings back that somebody cancelled the job", async () =
   await addRepos(db, REPO_ID);
   const job = await startJob(db);
   assert.equal(await cancel(db, job.jobId), "running");
-  assert.deepEqual(await stageBatch(db, job, BATCH), { cancelRequested: true });
+  assert.equal((await stageBatch(db, job, BATCH)).cancelRequested, true);
 });
 
 Deno.test("fail() keeps staged rows for the next attempt and drops them with the last", async () => {

@@ -6,6 +6,9 @@ import { claim, enqueue, type Job } from "../../src/jobs/queue/mod.ts";
 /** The repo of these jobs; make it with `addRepos`. */
 export const REPO_ID = "repo-1";
 
+/** Repo and key of {@link pack}. */
+export const PACK = { repoId: REPO_ID, mpackKey: "sha256:aa" };
+
 let jobs = 0;
 
 /** Enqueues a job for a pack of its own and claims it. */
@@ -43,7 +46,8 @@ export async function takeOver(db: Database, jobId: string): Promise<Job> {
 export function columns(...objects: [id: string, sizeBytes: number][]): ObjectColumns {
   let offset = 10;
   return {
-    objectIds: objects.map(([id]) => id),
+    length: objects.length,
+    idsText: objects.map(([id]) => id).join(","),
     sizesBytes: objects.map(([, sizeBytes]) => sizeBytes),
     contentOffsets: objects.map(([, sizeBytes]) => (offset += sizeBytes + 5) - sizeBytes),
   };
@@ -60,7 +64,7 @@ export function pack(changes: Partial<PublishPack>): PublishPack {
     commits: 1,
     snapshots: 2,
     tags: 3,
-    objects: changes.inline?.objectIds.length ?? 0,
+    objects: changes.inline?.length ?? 0,
     storageUri: "mpack://sha256:aa",
     sortedUnique: false,
     batches: 0,

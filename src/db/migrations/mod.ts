@@ -8,6 +8,7 @@ import { sql as upkeep } from "./0006_upkeep.ts";
 import { sql as repoQueue } from "./0007_repo_queue.ts";
 import { sql as identities } from "./0008_identities.ts";
 import { sql as dropStaged } from "./0009_drop_staged.ts";
+import { sql as knownObjects } from "./0010_known_objects.ts";
 
 /** One step forward. A migration that was released is never changed, only followed. */
 export interface Migration {
@@ -28,4 +29,5 @@ export const migrations: readonly Migration[] = [
   { name: "0007_repo_queue", sql: repoQueue },
   { name: "0008_identities", sql: identities },
   { name: "0009_drop_staged", sql: dropStaged },
+  { name: "0010_known_objects", sql: knownObjects },
 ];
