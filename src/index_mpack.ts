@@ -18,7 +18,8 @@ import { type Checkpoint, CHECKPOINT_VERSION } from "./checkpoint.ts";
 import { blobKeyOf, type Config } from "./config.ts";
 import type { Database } from "./db/database.ts";
 import type { StagedIds } from "./db/guard.ts";
-import { findPublished, publish, type PublishOutcome, type PublishPack } from "./db/publish.ts";
+import { findPublished, type PublishOutcome, type PublishPack } from "./db/publish.ts";
+import { Publisher } from "./db/publisher.ts";
 import { type StageBatch, stageBatch } from "./db/stage.ts";
 import { CancelledError, DatabaseError, PackError, StoreError } from "./errors.ts";
 import { collectGarbage } from "./garbage.ts";
@@ -36,7 +37,7 @@ import { patiently } from "./stream/deadline.ts";
  * So many rows leave garbage worth a pause of 25 ms. The buffers of large objects leave none: there
  * the pauses alone let the hashing thread run dry, a tenth of its time.
  */
-const COLLECT_ROWS = 5_000;
+const COLLECT_ROWS = 40_000;
 
 /** One claimed `mpack.index` job. */
 export interface IndexJob {
@@ -86,6 +87,8 @@ export interface IndexContext {
   readonly onRenewed?: (sentAt: number) => void;
   /** Called before the publish: its statement holds the job's row, so heartbeats must stop. */
   readonly onPublish?: () => void;
+  /** Publishes the packs of several jobs, so that small ones can share a statement. */
+  readonly publisher?: Publisher;
   /** Sees the pack pass by, once, and has the last word. */
   readonly witness?: PackWitness;
   /** Called with the reason when the job starts over: no checkpoint fits, or a store misread. */
@@ -256,7 +259,6 @@ class Attempt {
     const provedAt = performance.now();
     const { counts } = decoder;
     this.#report("publish", decoder, reader);
-    this.#context.onPublish?.();
     return await this.#publish({
       repoId: this.#job.repoId,
       mpackKey: this.#job.mpackKey,
@@ -291,10 +293,11 @@ class Attempt {
   }
 
   async #publish(pack: PublishPack): Promise<IndexResult> {
-    const { db } = this.#context, { publishTimeoutMs: deadlineMs } = this.#config;
+    const { db, onPublish: onSend, publisher = new Publisher(db) } = this.#context;
+    const { publishTimeoutMs: deadlineMs } = this.#config;
     let published: PublishOutcome;
     try {
-      published = await publish(db, this.#job, pack, { deadlineMs });
+      published = await publisher.publish(this.#job, pack, { deadlineMs, onSend });
     } catch (error) {
       // The answer may have been lost after the statement took effect: then the job says so.
       if (!(error instanceof DatabaseError)) throw error;

@@ -5,7 +5,7 @@ import { publishStatement } from "./publish_statement.ts";
 import type { ObjectColumns } from "./stage.ts";
 
 /** Millions of rows take minutes, more so into large tables on slow disks. */
-const DEADLINE_MS = 60 * 60_000;
+export const PUBLISH_DEADLINE_MS = 60 * 60_000;
 
 /** A proved pack, and where its rows are. */
 export interface PublishPack {
@@ -101,7 +101,7 @@ export async function publish(
   database: Database,
   lease: Lease,
   pack: PublishPack,
-  { deadlineMs = DEADLINE_MS }: { readonly deadlineMs?: number } = {},
+  { deadlineMs = PUBLISH_DEADLINE_MS }: { readonly deadlineMs?: number } = {},
 ): Promise<PublishOutcome> {
   const [row] = await execute(database, publishStatement(database, lease, pack), {
     action: "publish a pack",

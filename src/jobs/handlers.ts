@@ -4,6 +4,7 @@
  * @module
  */
 
+import { Publisher } from "../db/publisher.ts";
 import type { Handler } from "./attempt.ts";
 import { auditHandler, MPACK_AUDIT } from "./audit_handler.ts";
 import { indexHandler, type IndexParts, MPACK_INDEX } from "./index_handler.ts";
@@ -14,7 +15,7 @@ export type Handlers = Readonly<Record<string, Handler<object>>>;
 /** The handlers of mpackd's own job types. */
 export function mpackdHandlers(parts: IndexParts): Handlers {
   return {
-    [MPACK_INDEX]: indexHandler(parts),
+    [MPACK_INDEX]: indexHandler({ publisher: new Publisher(parts.db), ...parts }),
     [MPACK_AUDIT]: auditHandler(parts),
   };
 }

@@ -6,6 +6,7 @@
 
 import type { Config } from "../config.ts";
 import type { Database } from "../db/database.ts";
+import type { Publisher } from "../db/publisher.ts";
 import { PackError } from "../errors.ts";
 import { isMpackKey } from "../hash/ids.ts";
 import { type IndexProgress, streamMpack } from "../index_mpack.ts";
@@ -43,6 +44,8 @@ export interface IndexParts {
   readonly store: BlobStore;
   /** The settings. */
   readonly config: Config;
+  /** Publishes the packs of all jobs, so that small ones can share a statement. */
+  readonly publisher?: Publisher;
   /** Called after each chunk. */
   readonly onProgress?: (progress: IndexProgress, job: Job) => void;
   /** Called when a checkpoint cannot be used. */

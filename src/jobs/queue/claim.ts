@@ -23,7 +23,7 @@ export interface ClaimOptions {
 }
 
 /** More candidates are looked at than taken, for those that others lock or a full repo rules out. */
-const CANDIDATES_PER_JOB = 4;
+const CANDIDATES_PER_JOB = 2;
 const MIN_LIMIT = 16;
 
 /**

@@ -1,0 +1,162 @@
+import { arrayLiteral } from "./array_literal.ts";
+import type { Database } from "./database.ts";
+import { execute } from "./execute.ts";
+import type { Lease } from "./lease.ts";
+import type { PublishOutcome, PublishPack } from "./publish.ts";
+
+/** A proved pack whose rows are all in memory, and the job that brings it. */
+export interface SmallPack {
+  /** The job, under its first claim: no earlier attempt can have left staged rows. */
+  readonly lease: Lease;
+  /** The pack; of one group no two have the same mpack key. */
+  readonly pack: PublishPack;
+}
+
+interface Row {
+  readonly jobId: string;
+  readonly mpackId: number;
+  readonly objectsWritten: number;
+  readonly objectRefsWritten: number;
+  readonly result: Record<string, unknown>;
+}
+
+/** Whether a pack may be published together with others: nothing is staged, and no id comes twice. */
+export function isSmallPack({ lease, pack }: SmallPack): boolean {
+  return pack.batches === 0 && pack.sortedUnique && lease.fence === 1 &&
+    pack.inline !== undefined && pack.inline.length === pack.objects;
+}
+
+/**
+ * Publishes small packs by one statement: each one wholly or not at all, under its own fence.
+ *
+ * A statement for each spends most of its time on itself (plan, snapshot, commit). Whatever is not
+ * plain is left out and as it was, for {@link publish} to judge: a lost lease, a doomed or moved
+ * blob, a repo with damaged refs, a pack that another job is publishing at this moment.
+ *
+ * Locks are taken in the order that `publish` takes them in: jobs, packs, objects, refs, and each of
+ * these by name.
+ *
+ * @returns The published ones, by job.
+ */
+export async function publishTogether(
+  database: Database,
+  packs: readonly SmallPack[],
+  { deadlineMs }: { readonly deadlineMs: number },
+): Promise<Map<string, PublishOutcome>> {
+  const { sql } = database;
+  const given = packs.map(({ lease, pack }, n) => ({
+    n,
+    job_id: lease.jobId,
+    fence: lease.fence,
+    repo_id: pack.repoId,
+    mpack_key: pack.mpackKey,
+    blob_key: pack.blobKey,
+    etag: pack.etag,
+    storage_uri: pack.storageUri,
+    size_bytes: pack.sizeBytes,
+    objects: pack.objects,
+    commits: pack.commits,
+    snapshots: pack.snapshots,
+    tags: pack.tags,
+    result: pack.result,
+  }));
+  const inlines = packs.map(({ pack }) => pack.inline!).filter(({ length }) => length > 0);
+  const numbers = packs.flatMap(({ pack }, n) => new Array<number>(pack.objects).fill(n));
+  const ids = `{${inlines.map(({ idsText }) => idsText).join(",")}}`;
+  const rows = await execute(
+    database,
+    sql<Row[]>`
+      /* mpackd publish together */ with given as materialized (
+        select * from jsonb_to_recordset(${JSON.stringify(given)}::text::jsonb) as given(
+          n integer, job_id text, fence bigint, repo_id text, mpack_key text, blob_key text,
+          etag text, storage_uri text, size_bytes bigint, objects bigint, commits bigint,
+          snapshots bigint, tags bigint, result jsonb)
+        -- No more are given; but of a function the planner expects a hundred rows, and for so many
+        -- it read all jobs.
+        limit ${sql.unsafe(`${packs.length > 16 ? 64 : 16}`)}
+      ), lease as materialized (
+        select given.n
+        from given join musehub_background_jobs j on j.job_id = given.job_id
+        where j.fence = given.fence and (j.status = 'running') is not false
+        order by j.job_id
+        for update of j
+      ), go as materialized (
+        select given.* from lease join given using (n)
+        where not exists (
+            -- gc doubts its own word after minutes: an old one is of a gc that was killed.
+            select from mpackd_doomed
+            where name in (given.blob_key, given.repo_id)
+              and doomed_at > now() - interval '1 hour')
+          and not exists (
+            select from musehub_object_refs r
+            where r.repo_id = given.repo_id and r.damaged_at is not null)
+      ), known_pack as materialized (
+        select go.n, p.mpack_id, p.blob_key is distinct from go.blob_key
+            or p.etag is distinct from go.etag as is_moved
+        from go join musehub_mpacks p on p.repo_id = go.repo_id and p.mpack_key = go.mpack_key
+      ), new_pack as (
+        insert into musehub_mpacks (repo_id, mpack_key, blob_key, etag, size_bytes, objects,
+          commits, snapshots, tags)
+        select repo_id, mpack_key, blob_key, etag, size_bytes, objects, commits, snapshots, tags
+        from go
+        where n not in (select n from known_pack)
+        order by repo_id collate "C", mpack_key collate "C"
+        on conflict (repo_id, mpack_key) do nothing
+        returning mpack_key, mpack_id
+      ), pack as materialized (
+        select go.*, mpack_id from known_pack join go using (n) where not is_moved
+        union all
+        select go.*, mpack_id from new_pack join go using (mpack_key)
+      ), rows as materialized (
+        select u.object_id, u.content_offset, u.size_bytes, pack.repo_id, pack.mpack_id,
+          pack.storage_uri
+        from unnest(${arrayLiteral(numbers)}::integer[], ${ids}::text[],
+            ${arrayLiteral(inlines.flatMap((rows) => rows.contentOffsets))}::bigint[],
+            ${arrayLiteral(inlines.flatMap((rows) => rows.sizesBytes))}::bigint[])
+          as u(n, object_id, content_offset, size_bytes)
+        join pack using (n)
+        order by u.object_id collate "C", n
+      ), objects as (
+        insert into musehub_objects (object_id, storage_uri, size_bytes, content_offset)
+        select object_id, storage_uri, size_bytes, content_offset from rows
+        on conflict (object_id) do nothing
+        returning storage_uri
+      ), written as materialized (
+        select storage_uri, count(*) as objects from objects group by storage_uri
+      ), refs as (
+        insert into musehub_object_refs (repo_id, object_id, mpack_id, content_offset, size_bytes)
+        select repo_id, object_id, mpack_id, content_offset, size_bytes from rows
+        where (select count(*) from written) >= 0
+        order by repo_id collate "C", object_id collate "C"
+        on conflict (repo_id, object_id) do nothing
+        returning mpack_id
+      ), linked as materialized (
+        select mpack_id, count(*) as refs from refs group by mpack_id
+      ), counts as materialized (
+        select pack.job_id, pack.mpack_id, pack.result, coalesce(written.objects, 0) as objects,
+          coalesce(linked.refs, 0) as refs,
+          round(1000 * extract(epoch from clock_timestamp() - statement_timestamp()))::int
+            as publish_ms
+        from pack left join written using (storage_uri) left join linked using (mpack_id)
+      )
+      update musehub_background_jobs j set
+        status = 'done', finished_at = now(), lease_expires_at = null, checkpoint = null,
+        last_error = null, cancel_requested = null,
+        result = (counts.result || jsonb_build_object(
+          'job_id', j.job_id, 'repo_id', j.repo_id,
+          'objects_written', counts.objects, 'object_refs_written', counts.refs,
+          'duplicate_objects', 0,
+          'elapsed_ms', coalesce((counts.result->>'elapsed_ms')::int, 0) + counts.publish_ms,
+          'phases_ms', coalesce(counts.result->'phases_ms', '{}')
+            || jsonb_build_object('publish', counts.publish_ms)))::json
+      from counts
+      where j.job_id = counts.job_id
+      returning j.job_id as "jobId", counts.mpack_id as "mpackId",
+        counts.objects as "objectsWritten", counts.refs as "objectRefsWritten", j.result`,
+    { action: "publish packs", deadlineMs },
+  );
+  return new Map(rows.map(({ jobId, ...row }) => [
+    jobId,
+    { outcome: "published", ...row, duplicateObjects: 0, healedRefs: 0 },
+  ]));
+}
