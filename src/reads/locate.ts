@@ -5,7 +5,7 @@
  */
 
 import type { Database } from "../db/database.ts";
-import { findLocations, type ObjectLocation } from "../db/refs.ts";
+import { findLocation, type ObjectLocation } from "../db/refs.ts";
 import { ObjectError } from "../errors.ts";
 import { isObjectId } from "../stream/mpack_decoder.ts";
 import { refuseDamaged } from "./verify.ts";
@@ -32,7 +32,7 @@ export async function locateObject(
   },
 ): Promise<ObjectLocation> {
   if (!isObjectId(objectId)) throw notFound(objectId);
-  const [location] = await findLocations(db, repoId, [objectId]);
+  const location = await findLocation(db, repoId, objectId);
   if (location === undefined) throw notFound(objectId);
   refuseDamaged(location);
   return location;
