@@ -9,8 +9,8 @@ import { DEFAULT_PATIENCE } from "./patience.ts";
 import { RequestEnd, S3Answer } from "./s3_answer.ts";
 import { Backoff, type RetryOptions } from "./s3_backoff.ts";
 import { faultOfAnswer, S3Fault, toStoreError } from "./s3_fault.ts";
-import { type S3Identity, S3Signer, type Signable } from "./s3_sign.ts";
-import { untraced } from "./untraced.ts";
+import { type Presignable, S3Presigner } from "./s3_presign.ts";
+import { type S3Identity, S3Signer } from "./s3_sign.ts";
 
 /** A body may take this much longer to send than an answer to come: 64 KiB/s is the slowest. */
 const SLOWEST_UPLOAD_BYTES_PER_MS = 64;
@@ -35,6 +35,8 @@ export interface S3Request {
   readonly headers?: Record<string, string>;
   /** The body, whole: it is sent with its length. */
   readonly body?: Uint8Array<ArrayBuffer>;
+  /** SHA-256 of the body as hex digits: the store takes no other. Default: it is not bound. */
+  readonly bodySha256Hex?: string;
   /** The longest wait for the answer's headers, in milliseconds. Default: the idle timeout. */
   readonly answerWithinMs?: number;
   /** Ends the request and the reading of its body. */
@@ -49,13 +51,16 @@ export class S3Client {
   readonly idleTimeoutMs: number;
   readonly #options: S3ClientOptions;
   readonly #signer: S3Signer;
+  readonly #presigner: S3Presigner;
 
   /** Builds the client; sends nothing. `url` is how errors name the store. */
   constructor(url: string, options: S3ClientOptions) {
     this.url = url;
     this.idleTimeoutMs = options.idleTimeoutMs ?? DEFAULT_PATIENCE.idleTimeoutMs;
     this.#options = options;
-    this.#signer = new S3Signer(url, options);
+    // It knows what an endpoint may be.
+    this.#presigner = new S3Presigner(url, options);
+    this.#signer = new S3Signer(options);
   }
 
   /** A counter of failures for one deed of a caller. */
@@ -81,21 +86,18 @@ export class S3Client {
   async send(request: S3Request): Promise<S3Answer> {
     const { method, signal, body, answerWithinMs = this.idleTimeoutMs } = request;
     signal?.throwIfAborted();
-    const { objectKey = "", query } = request;
-    const url = await this.#signer.sign({ method, objectKey, query });
+    const { objectKey = "", query, bodySha256Hex } = request;
+    const signed = this.#signer.sign({ method, objectKey, query, bodySha256Hex });
     // fetch would ask for gzip otherwise, and offsets would be wrong.
-    const headers = { ...request.headers, "accept-encoding": "identity" };
+    const headers = { ...signed.headers, ...request.headers, "accept-encoding": "identity" };
     const end = new RequestEnd(signal);
     const uploadMs = Math.ceil((body?.length ?? 0) / SLOWEST_UPLOAD_BYTES_PER_MS);
     const send = this.#options.fetch ?? fetch;
     let response: Response;
     try {
       response = await end.within(answerWithinMs + uploadMs, "the store did not answer", () =>
-        // Redirects would carry the signature to another host.
-        // The signature stands in the URL, which is nobody else's to see.
-        untraced(() =>
-          send(url, { method, headers, body, redirect: "manual", signal: end.signal })
-        ));
+        // A redirect would have to be signed anew, for another host.
+        send(signed.url, { method, headers, body, redirect: "manual", signal: end.signal }));
     } catch (error) {
       end.release();
       throw error;
@@ -108,12 +110,12 @@ export class S3Client {
 
   /** A URL that lets its holder send one request with exactly these headers. */
   async presign(
-    request: Signable & { headers: Record<string, string>; expiresSeconds: number },
+    request: Presignable & { headers: Record<string, string>; expiresSeconds: number },
   ): Promise<Presigned> {
     const date = new Date();
     const { headers, expiresSeconds } = request;
     return {
-      url: await this.#signer.sign({ ...request, date }),
+      url: await this.#presigner.presign({ ...request, date }),
       headers,
       expiresAt: new Date(date.getTime() + expiresSeconds * 1000),
     };

@@ -80,10 +80,10 @@ export function faultOfNetwork(error: unknown): unknown {
   }
   if (!(error instanceof Error)) return error;
   const cause = error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : "";
-  // fetch names the URL, and with it the signature.
+  // fetch names the URL; what stands in its query helps nobody.
   const message = (cause || error.message).replace(/\?[^\s)]*/g, "");
   const isPassing = !/certificate|UnknownIssuer|NotValidForName|blocked/i.test(message);
-  // Nor as the cause: logs print causes.
+  // Not as the cause either: logs print causes.
   return new S3Fault(`the connection failed (${message.slice(0, 300)})`, { isPassing });
 }
 

@@ -111,7 +111,7 @@ Deno.test("open() gives up with a typed error", async (t) => {
   await t.step("a name that is not there", () =>
     inWorld(async ({ store }) => {
       await assert.rejects(store.stat("a"), (error: Error) => {
-        assert.ok(!Deno.inspect(error).includes("X-Amz"), "the signature shows");
+        assert.ok(!/Signature|AWS4/i.test(Deno.inspect(error)), "the signature shows");
         assert.match(error.message, /http:\/\/store\.invalid\/bucket\/a\)/);
         return true;
       });
@@ -311,9 +311,10 @@ Deno.test("read() ends at once when its signal fires, though the store is silent
 });
 
 Deno.test("openS3Store() signs with a session token, and virtual hosts", async () => {
-  const urls: URL[] = [];
-  const answer = (input: RequestInfo | URL) => {
+  const urls: URL[] = [], tokens: (string | null)[] = [];
+  const answer = (input: RequestInfo | URL, init?: RequestInit) => {
     urls.push(new URL(String(input)));
+    tokens.push(new Headers(init?.headers).get("x-amz-security-token"));
     return Promise.resolve(new Response(null, { headers: { etag: '"x"', "content-length": "0" } }));
   };
   const store = openS3Store({
@@ -331,7 +332,8 @@ Deno.test("openS3Store() signs with a session token, and virtual hosts", async (
   assert.deepEqual(urls.map(({ origin, pathname }) => origin + pathname), [
     "https://bucket.s3.eu-west-1.amazonaws.com/tenant/mpacks/sha256%3Aab",
   ]);
-  assert.equal(urls[0].searchParams.get("X-Amz-Security-Token"), "the-token");
+  assert.equal(urls[0].search, "");
+  assert.deepEqual(tokens, ["the-token"]);
   const signed = await store.presignPut("a", { expiresSeconds: 60 });
   assert.equal(new URL(signed?.url ?? "").searchParams.get("X-Amz-Security-Token"), "the-token");
   assert.ok(!signed?.url.includes("secret="));
