@@ -89,32 +89,42 @@ export async function readLocated(
   };
   if (sizeBytes <= CHECKED_FIRST_BYTES) {
     const content = await readChecked(store, location, { signal });
-    return { ...extent, stream: toStream(slice([content], startBytes, endBytes)) };
+    return { ...extent, stream: streamOf(content.subarray(startBytes, endBytes)) };
   }
   const reader = await openLocated(store, location, { signal });
   const chunks = slice(checkedChunks(reader, location), startBytes, endBytes);
   return { ...extent, stream: toStream(chunks, reader) };
 }
 
+/** Bytes that are in memory, as a stream. */
+function streamOf(bytes: Uint8Array<ArrayBuffer>): ObjectContent["stream"] {
+  return new ReadableStream({
+    pull(controller) {
+      if (bytes.length > 0) controller.enqueue(bytes);
+      controller.close();
+    },
+  }, { highWaterMark: 0 });
+}
+
 type Chunks = AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined>;
 
 /** The chunks as a stream that holds none of them; its end, however it comes, closes the reader. */
-function toStream(chunks: Chunks, reader?: BlobReader): ObjectContent["stream"] {
+function toStream(chunks: Chunks, reader: BlobReader): ObjectContent["stream"] {
   return new ReadableStream({
     async pull(controller) {
       try {
         const { done, value } = await chunks.next();
         if (!done) return controller.enqueue(value);
       } catch (error) {
-        await reader?.close();
+        await reader.close();
         throw error;
       }
-      await reader?.close();
+      await reader.close();
       controller.close();
     },
     async cancel() {
       // First the reader: a read under way would keep the generator waiting.
-      await reader?.close();
+      await reader.close();
       await chunks.return();
     },
   }, { highWaterMark: 0 });
@@ -146,7 +156,7 @@ function checkByteRange(
 
 /** The bytes of the interval; the rest is read, and so checked, and dropped. */
 async function* slice(
-  chunks: AsyncIterable<Uint8Array<ArrayBuffer>> | Iterable<Uint8Array<ArrayBuffer>>,
+  chunks: AsyncIterable<Uint8Array<ArrayBuffer>>,
   startBytes: number,
   endBytes: number,
 ): Chunks {

@@ -79,7 +79,7 @@ export class S3Answer {
   async nextChunk(): Promise<Uint8Array | undefined> {
     const reader = this.#reader;
     if (reader === undefined) return undefined;
-    const buffer = this.#buffer ?? new Uint8Array(CHUNK_BYTES);
+    const buffer = this.#buffer ?? new Uint8Array(this.#chunkBytes());
     const { done, value } = await this.#end.within(
       this.#idleTimeoutMs,
       "no byte of the body came",
@@ -92,6 +92,12 @@ export class S3Answer {
     // The stream took the buffer and hands it back under another view.
     this.#buffer = new Uint8Array(value.buffer);
     return value;
+  }
+
+  /** Most objects are shorter than a chunk: 64 KiB for each of them would be mostly garbage. */
+  #chunkBytes(): number {
+    const bodyBytes = Number(this.headers.get("content-length") ?? CHUNK_BYTES);
+    return bodyBytes > 0 && bodyBytes < CHUNK_BYTES ? bodyBytes : CHUNK_BYTES;
   }
 
   /** The whole body as text. */
