@@ -1,10 +1,10 @@
 /**
  * Every object as a blob of its own, written while the pack goes by.
  *
- * A blob is filed under a digest, so it is checked against that digest before it is there: what lies
- * under an object's key is that object, whoever pushed it and whatever becomes of the pack. That is
- * the one place where a job hashes contents, and only where materializing was asked for. An object
- * that is not what its id says is left out and counted.
+ * A blob is filed under a digest, so the store is told that digest and takes no other content: what
+ * lies under an object's key is that object, whoever pushed it and whatever becomes of the pack. The
+ * job hashes no content, unless the store is one that cannot prove it. An object that is not what its
+ * id says is left out and counted.
  *
  * The decoder's hooks are synchronous and its buffers lent, so contents are copied, and the pipeline
  * waits in `drain()` while more than the limit is held. Contents of up to 1 MiB are collected and
@@ -18,15 +18,18 @@ import { type Config, objectKeyOf } from "./config.ts";
 import type { Database } from "./db/database.ts";
 import { hasSoundRef } from "./db/materialized.ts";
 import { StoreError } from "./errors.ts";
-import { isSameId, ObjectHash } from "./hash/object_hash.ts";
 import type { MaterializeCounts } from "./result.ts";
 import type { BlobStore } from "./stream/blob_store.ts";
+import { checkedBody, DigestError } from "./stream/body_digest.ts";
 import { BodyQueue } from "./stream/body_queue.ts";
 import type { MpackHandler } from "./stream/mpack_decoder.ts";
 import { iterateReader } from "./stream/reader_stream.ts";
 
 /** Contents up to this length are collected; a longer one flows while it is decoded. */
 const COLLECTED_BYTES = 1024 * 1024;
+
+/** The end of an id, whether `sha256:` stands before it or not. */
+const SHA256_DIGITS = 64;
 
 /** What a materializer works with. */
 export interface MaterializeOptions {
@@ -55,9 +58,6 @@ interface Passing {
   readonly written?: Promise<void>;
   filledBytes: number;
 }
-
-/** The bytes are not those the id names. */
-class LyingObject extends Error {}
 
 /** Writes the objects of one pack. */
 export class Materializer {
@@ -188,10 +188,12 @@ export class Materializer {
         this.#counts.kept++;
         return;
       }
-      await store.put(key, checked(await body(), objectId), { sizeBytes, signal });
+      const sha256Hex = objectId.slice(-SHA256_DIGITS), content = await body();
+      const proved = store.provesDigests ? content : checkedBody(key, content, sha256Hex);
+      await store.put(key, proved, { sizeBytes, sha256Hex, signal });
       this.#counts.written++;
     } catch (error) {
-      if (error instanceof LyingObject) this.#counts.lying++;
+      if (error instanceof DigestError) this.#counts.lying++;
       else this.#fail(error);
     } finally {
       this.#leave();
@@ -250,14 +252,4 @@ type Body = AsyncIterable<Uint8Array>;
 
 async function* once(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   yield bytes;
-}
-
-/** The body, which fails at its end if it is not what its id says: then nothing was written. */
-async function* checked(body: Body, objectId: string): AsyncGenerator<Uint8Array> {
-  const hash = new ObjectHash();
-  for await (const chunk of body) {
-    hash.update(chunk);
-    yield chunk;
-  }
-  if (!isSameId(hash.digest(), objectId)) throw new LyingObject(objectId);
 }

@@ -4,10 +4,12 @@ import { PackError, StoreError } from "../src/errors.ts";
 import { BUFFER_BYTES } from "../src/hash/sha256.ts";
 import { indexMpack } from "../src/jobs/index_job.ts";
 import type { BlobStore } from "../src/stream/blob_store.ts";
+import { openS3Store } from "../src/stream/s3_store.ts";
 import { makeMpack } from "../scripts/make_mpack.ts";
 import { parseSize } from "../scripts/mpack/shape.ts";
 import { assertSameBytes, drain, sampleBytes } from "./support/blobs.ts";
 import { buildMpack, map, mpackKey, object } from "./support/mpacks.ts";
+import { startS3Double } from "./support/s3_double.ts";
 import { makeBucket, s3Engine } from "./support/swift.ts";
 import { readWhole } from "./support/whole_document.ts";
 import { createWorld, type TestWorld } from "./support/worlds.ts";
@@ -112,21 +114,64 @@ Deno.test({
   },
 });
 
-Deno.test("index --materialize leaves out an object that is not what its id says", async () => {
-  await using world = await createWorld();
-  const honest = sampleBytes(100), huge = sampleBytes(2 * MIB);
+Deno.test("index --materialize leaves out an object that is not what its id says", async (t) => {
+  const honest = sampleBytes(100), huge = sampleBytes(9 * MIB);
   const bytes = buildMpack({
     objects: [
       object({ content: sampleBytes(50), objectId: mpackKey(sampleBytes(51)) }),
-      object({ content: huge, objectId: mpackKey(sampleBytes(52)) }),
+      object({ content: sampleBytes(2 * MIB), objectId: mpackKey(sampleBytes(52)) }),
+      object({ content: huge, objectId: mpackKey(sampleBytes(53)) }),
+      object({ content: new Uint8Array(), objectId: mpackKey(sampleBytes(54)) }),
       object({ content: honest }),
     ],
   });
-  const result = await indexMpack({ ...world.options(await world.put(bytes)), payload: ON });
-  assert.deepEqual(result.materialized, { written: 1, kept: 0, lying: 2 });
-  assert.deepEqual(await keysUnder(world.store, "objects/"), [
-    `objects/${world.repo.repoId}/${mpackKey(honest)}`,
-  ]);
+  const check = async (world: TestWorld, store: BlobStore) => {
+    const key = mpackKey(bytes);
+    await store.put(`mpacks/${world.repo.repoId}/${key}`, ReadableStream.from([bytes]));
+    const result = await indexMpack({ ...world.options(key), store, payload: ON });
+    assert.deepEqual(result.materialized, { written: 1, kept: 0, lying: 4 });
+    assert.deepEqual(await keysUnder(store, "objects/"), [
+      `objects/${world.repo.repoId}/${mpackKey(honest)}`,
+    ]);
+    assert.equal(await store.sweep?.({ before: new Date(Date.now() + 60_000) }) ?? 0, 0);
+  };
+  await t.step("found by a folder", async () => {
+    await using world = await createWorld();
+    await check(world, world.store);
+  });
+  await t.step("found by the job, where a store says nothing of proving digests", async () => {
+    await using world = await createWorld();
+    await check(world, {
+      ...methodsOf(world.store),
+      // As a store would that was written before there were digests.
+      put: (key, body, { sizeBytes, signal } = {}) =>
+        world.store.put(key, body, { sizeBytes, signal }),
+    });
+  });
+  for (const checksDigests of [true, false]) {
+    const does = checksDigests ? "checks" : "does not check";
+    await t.step(`found with an engine that ${does} digests`, async () => {
+      await using world = await createWorld();
+      await using double = startS3Double();
+      double.checksDigests = checksDigests;
+      // The bucket itself, which is asked for after a 404.
+      double.set("/b/", new Uint8Array());
+      const options = { bucket: "b", endpoint: double.endpoint, region: "us-east-1" };
+      // Without a sweep: the double lists no uploads.
+      const store = openS3Store({ ...options, accessKeyId: "k", secretAccessKey: "s" });
+      await check(world, { ...methodsOf(store), provesDigests: store.provesDigests });
+      assert.equal(double.uploads.size, 0);
+    });
+  }
+  await t.step({
+    name: "found by a real S3 engine",
+    ignore: s3Engine === undefined,
+    fn: async () => {
+      await using world = await createWorld();
+      await using bucket = await makeBucket();
+      await check(world, bucket.store);
+    },
+  });
 });
 
 Deno.test("index --materialize of a refused pack leaves no blob that nobody had", async (t) => {

@@ -46,6 +46,11 @@ export interface BlobReader extends AsyncDisposable {
 export interface PutOptions {
   /** The length of `body` in bytes, where it is known beforehand. */
   readonly sizeBytes?: number;
+  /**
+   * SHA-256 of `body` as 64 lower-case hex digits: a store that {@link BlobStore.provesDigests} takes
+   * no other body.
+   */
+  readonly sha256Hex?: string;
   /** Ends the write; nothing is left under the key. */
   readonly signal?: AbortSignal;
 }
@@ -90,6 +95,11 @@ export interface BlobStore {
   /** The store as a URL with no secrets, for logs and errors. */
   readonly url: string;
   /**
+   * Whether `put` holds a body to the digest it is given. Of a store that does not say so, whoever
+   * needs the proof has to make it.
+   */
+  readonly provesDigests?: boolean;
+  /**
    * Looks a blob up.
    *
    * @throws {StoreError} `blob-missing`, or `store-unavailable`.
@@ -110,6 +120,7 @@ export interface BlobStore {
    *
    * @throws {StoreError} `store-unavailable`.
    * @throws {RangeError} If the body is not as long as declared.
+   * @throws {DigestError} If the body is not what `sha256Hex` says.
    */
   put(key: string, body: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<BlobStat>;
   /** Deletes a blob; deleting one that is not there succeeds. */

@@ -37,6 +37,7 @@ export function openFileStore(
 
 class FileStore implements BlobStore {
   readonly url: string;
+  readonly provesDigests = true;
   readonly #folder: string;
   #swept?: Promise<void>;
 

@@ -6,6 +6,7 @@
 import { dirname, join } from "node:path";
 import { untilAborted } from "./abortable.ts";
 import { TEMP_FOLDER } from "./blob_key.ts";
+import { checkedBody } from "./body_digest.ts";
 import type { BlobStat, PutOptions } from "./blob_store.ts";
 import { checkSize, checkSizeSoFar } from "./body_size.ts";
 import { fileStoreError } from "./file_error.ts";
@@ -59,7 +60,8 @@ async function fill(
   options: PutOptions,
   asError: (error: unknown) => unknown,
 ): Promise<void> {
-  const { sizeBytes, signal } = options;
+  const { sizeBytes, sha256Hex, signal } = options;
+  const proved = sha256Hex === undefined ? body : checkedBody(key, body, sha256Hex);
   let file: Deno.FsFile;
   try {
     file = await Deno.open(tempPath, { write: true, createNew: true });
@@ -68,7 +70,7 @@ async function fill(
   }
   try {
     let writtenBytes = 0;
-    for await (const chunk of untilAborted(body, signal)) {
+    for await (const chunk of untilAborted(proved, signal)) {
       checkSizeSoFar(key, writtenBytes + chunk.length, sizeBytes);
       // Caught here and not around the loop: what the body throws is not the store's failure.
       try {

@@ -28,6 +28,7 @@ export function patientStore(store: BlobStore, idleTimeoutMs: number): BlobStore
   };
   return {
     url,
+    provesDigests: store.provesDigests,
     stat: (key, options) => within(store.stat(key, options), "look up", key, options),
     async open(key, options) {
       const signal = options?.signal;

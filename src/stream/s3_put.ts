@@ -5,8 +5,11 @@
  */
 import { untilAborted } from "./abortable.ts";
 import type { BlobStat, PutOptions } from "./blob_store.ts";
+import { checkedBody, DigestError, hasDigest } from "./body_digest.ts";
 import { checkSize, checkSizeSoFar } from "./body_size.ts";
 import type { S3Client } from "./s3_client.ts";
+import { isDigestRefusal } from "./s3_digest.ts";
+import { S3Fault } from "./s3_fault.ts";
 import { MAX_PARTS, MultipartUpload } from "./s3_multipart.ts";
 import type { S3Target } from "./s3_reader.ts";
 import { etagOf } from "./s3_stat.ts";
@@ -24,6 +27,12 @@ export function partBytesFor(sizeBytes: number | undefined): number {
   return Math.max(MIN_PART_BYTES, Math.ceil(sizeBytes / MAX_PARTS / MIB) * MIB);
 }
 
+/** How to write an object. */
+export interface S3PutOptions extends PutOptions {
+  /** Whether the engine compares a body with the digest in its header. */
+  readonly checksDigests: () => Promise<boolean>;
+}
+
 /**
  * Writes `body` under the target's key. Memory: two parts, whatever the body's length; one buffer
  * of the body's length if it is small.
@@ -32,9 +41,9 @@ export async function putObject(
   client: S3Client,
   target: S3Target,
   body: AsyncIterable<Uint8Array>,
-  options: PutOptions,
+  options: S3PutOptions,
 ): Promise<BlobStat> {
-  const { sizeBytes } = options;
+  const { sizeBytes, sha256Hex } = options;
   options.signal?.throwIfAborted();
   const partBytes = partBytesFor(sizeBytes);
   // A part that fails for good must end the wait for a slow body, too.
@@ -42,13 +51,17 @@ export async function putObject(
   const signal = options.signal === undefined
     ? failed.signal
     : AbortSignal.any([options.signal, failed.signal]);
+  // Of parts, an engine can prove each, and no digest of the whole.
+  const isOne = sizeBytes !== undefined && sizeBytes <= partBytes;
+  const isProved = sha256Hex === undefined || (isOne && await options.checksDigests());
+  const proved = isProved ? body : checkedBody(target.key, body, sha256Hex);
   const backoff = () => client.backoff({ action: "write", key: target.key }, signal);
   const upload = new MultipartUpload({ client, target, signal, backoff, failed });
   try {
     let buffer = new Uint8Array(Math.min(partBytes, sizeBytes ?? FIRST_BUFFER_BYTES));
     let filledBytes = 0;
     let totalBytes = 0;
-    for await (const chunk of untilAborted(body, signal)) {
+    for await (const chunk of untilAborted(proved, signal)) {
       totalBytes += chunk.length;
       checkSizeSoFar(target.key, totalBytes, sizeBytes);
       for (let at = 0; at < chunk.length;) {
@@ -67,7 +80,8 @@ export async function putObject(
     checkSize(target.key, totalBytes, sizeBytes);
     const rest = buffer.subarray(0, filledBytes);
     if (!upload.isBegun) {
-      return await backoff().run(() => putWhole(client, target.objectKey, rest, signal));
+      const digest = isProved ? sha256Hex : undefined;
+      return await backoff().run(() => putWhole(client, target, rest, digest, signal));
     }
     await upload.send(rest);
     return { sizeBytes: totalBytes, etag: await upload.complete() };
@@ -87,11 +101,19 @@ function grow(buffer: Uint8Array<ArrayBuffer>, maxBytes: number): Uint8Array<Arr
 
 async function putWhole(
   client: S3Client,
-  objectKey: string,
+  { key, objectKey }: S3Target,
   body: Uint8Array<ArrayBuffer>,
+  bodySha256Hex?: string,
   signal?: AbortSignal,
 ): Promise<BlobStat> {
-  const answer = await client.send({ method: "PUT", objectKey, body, signal });
-  await answer.discard();
-  return { sizeBytes: body.length, etag: etagOf(answer.headers) };
+  try {
+    const answer = await client.send({ method: "PUT", objectKey, body, bodySha256Hex, signal });
+    await answer.discard();
+    return { sizeBytes: body.length, etag: etagOf(answer.headers) };
+  } catch (error) {
+    if (bodySha256Hex === undefined || !isDigestRefusal(error)) throw error;
+    if (!hasDigest(body, bodySha256Hex)) throw new DigestError(key, { cause: error });
+    // What came is not what was sent.
+    throw new S3Fault((error as Error).message, { isPassing: true, status: 400, cause: error });
+  }
 }

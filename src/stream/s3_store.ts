@@ -6,7 +6,9 @@
 import { checkKey } from "./blob_key.ts";
 import type { BlobEntry, BlobReader, BlobStat, BlobStore } from "./blob_store.ts";
 import type { OpenOptions, Presigned, PresignPutOptions, PutOptions } from "./blob_store.ts";
+import { orAborted } from "./abortable.ts";
 import { S3Client, type S3ClientOptions } from "./s3_client.ts";
+import { checksDigests } from "./s3_digest.ts";
 import { listObjects } from "./s3_list.ts";
 import { putObject } from "./s3_put.ts";
 import { openS3Reader, type S3Target } from "./s3_reader.ts";
@@ -28,9 +30,11 @@ export function openS3Store(options: S3StoreOptions): BlobStore {
 
 class S3Store implements BlobStore {
   readonly url: string;
+  readonly provesDigests = true;
   readonly #client: S3Client;
   /** "" or a folder with a slash behind. */
   readonly #folder: string;
+  #checksDigests: Promise<boolean> | undefined;
 
   constructor(options: S3StoreOptions) {
     const { bucket, prefix = "" } = options;
@@ -54,7 +58,17 @@ class S3Store implements BlobStore {
     body: AsyncIterable<Uint8Array>,
     options: PutOptions = {},
   ): Promise<BlobStat> {
-    return await putObject(this.#client, this.#target(key), body, options);
+    const checksDigests = () => orAborted(this.#askOnce(), options.signal);
+    return await putObject(this.#client, this.#target(key), body, { ...options, checksDigests });
+  }
+
+  /** Of an engine that could not be reached, it is asked again. */
+  #askOnce(): Promise<boolean> {
+    this.#checksDigests ??= checksDigests(this.#client, this.#folder).catch((error) => {
+      this.#checksDigests = undefined;
+      throw error;
+    });
+    return this.#checksDigests;
   }
 
   async delete(key: string, options: { signal?: AbortSignal } = {}): Promise<void> {

@@ -4,6 +4,7 @@
  * @module
  */
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { ConfigError, type StoreError } from "../../src/errors.ts";
 import type { BlobStore } from "../../src/stream/blob_store.ts";
 import { iterateReader } from "../../src/stream/reader_stream.ts";
@@ -49,6 +50,29 @@ export function testBlobStore(
     const bytes = sampleBytes(70_000);
     await store.put(KEY, bodyOf(bytes, 999));
     assertSameBytes(await drain(await store.open(KEY), 1000), bytes);
+  });
+
+  test("put() takes a body only if it is what its digest says", async (store) => {
+    assert.equal(store.provesDigests, true);
+    const wrong = createHash("sha256").update("something else").digest("hex");
+    for (const sizeBytes of [0, 1000, 300_001, 9 * 1024 * 1024]) {
+      const bytes = sampleBytes(sizeBytes), key = `${KEY}/${sizeBytes}`;
+      for (const declared of [{ sizeBytes }, {}]) {
+        const put = (sha256Hex: string) =>
+          store.put(key, bodyOf(bytes), { ...declared, sha256Hex });
+        await assert.rejects(put(wrong), { name: "DigestError" });
+        await assert.rejects(store.stat(key), MISSING);
+        await put(createHash("sha256").update(bytes).digest("hex"));
+        assertSameBytes(await drain(await store.open(key)), bytes);
+        await assert.rejects(put(wrong), { name: "DigestError" });
+        assertSameBytes(await drain(await store.open(key)), bytes);
+        await store.delete(key);
+      }
+    }
+    const keys: string[] = [];
+    for await (const entry of store.list("")) keys.push(entry.key);
+    assert.deepEqual(keys, []);
+    assert.equal(await store.sweep?.({ before: new Date(Date.now() + 60_000) }), 0);
   });
 
   test("put() gives every version its own ETag", async (store) => {

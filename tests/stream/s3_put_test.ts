@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
 import { openS3Store } from "../../src/stream/s3_store.ts";
 import { MAX_PARTS } from "../../src/stream/s3_multipart.ts";
 import { partBytesFor } from "../../src/stream/s3_put.ts";
@@ -81,6 +82,65 @@ Deno.test("put() tries again what passes, with the same bytes", async (t) => {
         await store.put("big", bodyOf(BIG, MIB));
         assert.equal(isFirst, false);
         assertSameBytes(double.objects.get("/bucket/big")?.bytes ?? new Uint8Array(0), BIG);
+      }),
+  );
+});
+
+Deno.test("put() has the engine prove a digest, once it has shown that it does", async (t) => {
+  const bytes = sampleBytes(1000), sizeBytes = bytes.length;
+  const digestOf = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+  const sha256Hex = digestOf(bytes), wrong = digestOf(sampleBytes(1000, 2));
+  const sent = (proxy: FaultProxy) =>
+    proxy.requests.splice(0).map(({ method, target, headers }) =>
+      `${method} ${target.replace(/[0-9a-f-]{36}/, "probe")} ` +
+      `${headers.get("x-amz-content-sha256")?.slice(0, 8)}`
+    );
+  const probe = "PUT /bucket/.tmp/probe e3b0c442";
+  await t.step("an engine that checks", () =>
+    inWorld(async ({ store, proxy, double }) => {
+      await store.put("a", bodyOf(bytes), { sizeBytes, sha256Hex });
+      assert.deepEqual(sent(proxy), [probe, `PUT /bucket/a ${sha256Hex.slice(0, 8)}`]);
+      const refused = store.put("b", bodyOf(bytes), { sizeBytes, sha256Hex: wrong });
+      await assert.rejects(refused, { name: "DigestError" });
+      assert.deepEqual(sent(proxy), [`PUT /bucket/b ${wrong.slice(0, 8)}`]);
+      assert.deepEqual([...double.objects.keys()], ["/bucket/a"]);
+    }));
+  await t.step("an engine that does not", () =>
+    inWorld(async ({ store, proxy, double }) => {
+      double.checksDigests = false;
+      await store.put("a", bodyOf(bytes), { sizeBytes, sha256Hex });
+      const unsigned = "UNSIGNED";
+      assert.deepEqual(sent(proxy), [
+        probe,
+        `DELETE /bucket/.tmp/probe ${unsigned}`,
+        `PUT /bucket/a ${unsigned}`,
+      ]);
+      const refused = store.put("b", bodyOf(bytes), { sizeBytes, sha256Hex: wrong });
+      await assert.rejects(refused, { name: "DigestError" });
+      assert.deepEqual(sent(proxy), []);
+      assert.deepEqual([...double.objects.keys()], ["/bucket/a"]);
+    }));
+  await t.step(
+    "one that lets nobody ask, and one that is asked again",
+    () =>
+      inWorld(async ({ store, proxy }) => {
+        proxy.faults.push(...Array.from({ length: 3 }, () => ({ status: 503 })), { status: 403 });
+        const put = () => store.put("a", bodyOf(bytes), { sizeBytes, sha256Hex });
+        await assert.rejects(put(), { code: "store-unavailable" });
+        assert.deepEqual(sent(proxy), [probe, probe, probe]);
+        await put();
+        assert.deepEqual(sent(proxy), [probe, "PUT /bucket/a UNSIGNED"]);
+      }),
+  );
+  await t.step(
+    "a body that was spoilt on its way is sent again",
+    () =>
+      inWorld(async ({ store, proxy, double }) => {
+        const spoilt = "<Error><Code>BadDigest</Code></Error>";
+        proxy.faults.push({}, { status: 400, body: spoilt });
+        await store.put("a", bodyOf(bytes), { sizeBytes, sha256Hex });
+        assert.equal(proxy.requests.length, 3);
+        assertSameBytes(double.objects.get("/bucket/a")!.bytes, bytes);
       }),
   );
 });

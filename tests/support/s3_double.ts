@@ -20,6 +20,8 @@ export interface S3Double extends AsyncDisposable {
   readonly maxPartsAtOnce: number;
   /** Objects per page of a listing. */
   pageSize: number;
+  /** Whether it compares a body with the digest in its header. */
+  checksDigests: boolean;
 }
 
 /** Starts a double on loopback. */
@@ -40,6 +42,7 @@ class Double {
   readonly uploads: S3Double["uploads"] = new Map();
   maxPartsAtOnce = 0;
   pageSize = 1000;
+  checksDigests = true;
   #partsAtOnce = 0;
 
   set(path: string, bytes: Uint8Array<ArrayBuffer>): void {
@@ -57,8 +60,18 @@ class Double {
     }
     const uploadId = searchParams.get("uploadId");
     if (uploadId !== null) return await this.#upload(request, path, uploadId, searchParams);
+    if (request.method === "DELETE") {
+      this.objects.delete(path);
+      return new Response(null, { status: 204 });
+    }
     if (request.method === "PUT") {
-      this.set(path, await request.bytes());
+      const bytes = await request.bytes();
+      const digest = request.headers.get("x-amz-content-sha256");
+      const isBound = this.checksDigests && /^[0-9a-f]{64}$/.test(digest ?? "");
+      if (isBound && createHash("sha256").update(bytes).digest("hex") !== digest) {
+        return refuse(400, "XAmzContentSHA256Mismatch");
+      }
+      this.set(path, bytes);
       return new Response(null, { headers: { etag: this.objects.get(path)?.etag ?? "" } });
     }
     return this.#read(request, path);
