@@ -7,6 +7,7 @@
 
 import type { ObjectEntry } from "../reads/read_objects.ts";
 import type { ExportSink } from "./export_sink.ts";
+import { WriteBehind } from "./write_behind.ts";
 
 const BLOCK_BYTES = 512;
 const ENCODER = new TextEncoder();
@@ -20,14 +21,11 @@ export async function openTarSink(path: string): Promise<ExportSink> {
   const file = path === "-"
     ? undefined
     : await Deno.open(part, { write: true, create: true, truncate: true });
-  const out = file ?? Deno.stdout;
-  let sizeBytes = 0, written = Promise.resolve();
-  /** The bytes are on their way, and those before them are there: the next are read meanwhile. */
+  const out = new WriteBehind(file ?? Deno.stdout);
+  let sizeBytes = 0;
   const put = async (bytes: Uint8Array) => {
-    await written;
+    await out.put(bytes);
     sizeBytes += bytes.length;
-    written = writeAll(out, bytes);
-    written.catch(() => {});
   };
   return {
     canSkip: file !== undefined,
@@ -38,7 +36,7 @@ export async function openTarSink(path: string): Promise<ExportSink> {
         for await (const chunk of entry.chunks()) await put(chunk);
         await put(new Uint8Array(paddingOf(entry)));
       } catch (error) {
-        await written;
+        await out.flush();
         await file?.truncate(startBytes);
         await file?.seek(startBytes, Deno.SeekMode.Start);
         sizeBytes = startBytes;
@@ -47,20 +45,16 @@ export async function openTarSink(path: string): Promise<ExportSink> {
     },
     async finish() {
       await put(new Uint8Array(2 * BLOCK_BYTES));
-      await written;
+      await out.flush();
       file?.close();
       if (file) await Deno.rename(part, path);
     },
     async abandon() {
-      await written.catch(() => {});
+      await out.abandon();
       file?.close();
       if (file) await Deno.remove(part);
     },
   };
-}
-
-async function writeAll(out: Pick<Deno.FsFile, "write">, bytes: Uint8Array): Promise<void> {
-  for (let at = 0; at < bytes.length;) at += await out.write(bytes.subarray(at));
 }
 
 function paddingOf({ sizeBytes }: ObjectEntry): number {
