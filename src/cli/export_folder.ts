@@ -9,7 +9,7 @@ import type { ObjectEntry } from "../reads/read_objects.ts";
 import type { ExportSink } from "./export_sink.ts";
 
 /** Files written at once: while one waits for the disk, the store sends on. */
-const MAX_PENDING = 4;
+const MAX_PENDING = 8;
 
 /** A folder to export to; it is made if need be. A file is there whole or not at all. */
 export async function openFolderSink(folder: string): Promise<ExportSink> {
