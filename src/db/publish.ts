@@ -1,3 +1,4 @@
+import { DatabaseError } from "../errors.ts";
 import type { Database } from "./database.ts";
 import { execute } from "./execute.ts";
 import { type Lease, leaseLost } from "./lease.ts";
@@ -34,11 +35,11 @@ export interface PublishPack {
   /** How many batches were staged, by this attempt and those it continues. */
   readonly batches: number;
   /**
-   * True if every staged row was known when it was staged, of a pack that was published before, with
-   * `sortedUnique`: then those are not inserted again. Whoever takes such rows away dooms the repo
-   * first, and that is looked at.
+   * True if this attempt has staged all batches, with `sortedUnique`: what they note of known ids is
+   * fresh then. Rows that were new are inserted without a look for conflicts; if one has appeared
+   * since, the statement fails as a whole and another one looks.
    */
-  readonly isStagedKnown?: boolean;
+  readonly isStageFresh?: boolean;
   /** Rows that were not staged: a whole small pack, or the last batch of a large one. */
   readonly inline?: ObjectColumns;
   /**
@@ -103,9 +104,14 @@ export async function publish(
   pack: PublishPack,
   { deadlineMs = PUBLISH_DEADLINE_MS }: { readonly deadlineMs?: number } = {},
 ): Promise<PublishOutcome> {
-  const [row] = await execute(database, publishStatement(database, lease, pack), {
-    action: "publish a pack",
-    deadlineMs,
+  const send = (pack: PublishPack) =>
+    execute(database, publishStatement(database, lease, pack), {
+      action: "publish a pack",
+      deadlineMs,
+    });
+  const [row] = await send(pack).catch((error) => {
+    if (!pack.isStageFresh || !isUniqueViolation(error)) throw error;
+    return send({ ...pack, isStageFresh: false });
   });
   if (row === undefined) throw leaseLost("publish a pack", lease);
   if (row.found !== pack.objects) {
@@ -130,6 +136,13 @@ export async function publish(
     result: row.result!,
   };
 }
+
+/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
+function isUniqueViolation(error: unknown): boolean {
+  return error instanceof DatabaseError &&
+    (error.cause as { readonly code?: unknown } | undefined)?.code === "23505";
+}
+
 /**
  * The result of a job that was published under this very lease; undefined if it was not.
  *

@@ -45,24 +45,29 @@ export function publishStatement(
 ): postgres.PendingQuery<PublishRow[]> {
   const { sql } = database;
   const { repoId, mpackKey, blobKey, etag, batches, inline } = pack;
+  const isFresh = pack.sortedUnique && pack.isStageFresh === true && batches > 0;
 
   const inlineRows = sql`
-    select u.object_id, u.content_offset, u.size_bytes
+    select u.object_id, u.content_offset, u.size_bytes,
+      false as is_known_object, false as is_known_ref
     from lease, unnest(${`{${inline?.idsText ?? ""}}`}::text[],
       ${arrayLiteral(inline?.contentOffsets ?? [])}::bigint[],
       ${arrayLiteral(inline?.sizesBytes ?? [])}::bigint[])
       as u(object_id, content_offset, size_bytes)`;
   const stagedRows = sql`
-    select u.object_id, u.content_offset, u.size_bytes
+    select u.object_id, u.content_offset, u.size_bytes, ${isFresh}::boolean and u.is_known_object
+        as is_known_object, ${isFresh}::boolean and u.is_known_ref as is_known_ref
     from (
       select s.* from lease
       join mpack_staged_objects s on s.job_id = lease.job_id and s.batch < ${batches}::integer
       order by s.batch
-    ) as s, unnest(s.object_ids, s.content_offsets, s.sizes_bytes)
-      as u(object_id, content_offset, size_bytes)`;
-  const rows = batches === 0 || pack.isStagedKnown
+    ) as s, unnest(s.object_ids, s.content_offsets, s.sizes_bytes, s.known_objects, s.known_refs)
+      as u(object_id, content_offset, size_bytes, is_known_object, is_known_ref)`;
+  // What is staged and fresh is inserted without a look for conflicts, and first: of sorted packs the
+  // rows in memory have the greater ids.
+  const rows = batches === 0
     ? inlineRows
-    : inline === undefined
+    : inline === undefined || isFresh
     ? stagedRows
     : sql`${stagedRows} union all ${inlineRows}`;
 
@@ -91,6 +96,59 @@ export function publishStatement(
         select count(*) as found, count(*) filter (where is_duplicate) as duplicates,
           count(*) filter (where is_conflict) as conflicts
         from ordered
+      )`;
+
+  const insertObjects = (from: string, onConflict: string) =>
+    sql`
+      insert into musehub_objects (object_id, storage_uri, size_bytes, content_offset)
+      select object_id, ${pack.storageUri}, size_bytes, content_offset from ${sql.unsafe(from)}
+      where (select count(*) from pack) > 0 and not is_duplicate and not is_known_object
+      ${sql.unsafe(onConflict)}
+      returning 1`;
+  const insertRefs = (from: string, onConflict: string) =>
+    sql`
+      insert into musehub_object_refs (repo_id, object_id, mpack_id, content_offset, size_bytes)
+      select ${repoId}, object_id, (select mpack_id from pack), content_offset, size_bytes
+      from ${sql.unsafe(from)}
+      where (select objects from written) >= 0 and (select count(*) from pack) > 0
+        and not is_duplicate and not is_known_ref
+      ${sql.unsafe(onConflict)}
+      returning 1`;
+  const [ifObjectKnown, ifRefKnown] = [
+    "on conflict (object_id) do nothing",
+    "on conflict (repo_id, object_id) do nothing",
+  ];
+  const insertRows = isFresh
+    ? sql`last as not materialized (
+        select *, false as is_duplicate, null::bigint as first_offset, false as is_conflict
+        from (${inlineRows}) as rows
+      ), objects as (${insertObjects("ordered", "")}
+      ), last_objects as (
+        ${
+      insertObjects(
+        "(select last.* from last, (select count(*) from objects) as before) as last",
+        ifObjectKnown,
+      )
+    }
+      ), written as materialized (
+        select (select count(*) from objects) + (select count(*) from last_objects) as objects
+      ), refs as (${insertRefs("ordered", "")}
+      ), last_refs as (
+        ${
+      insertRefs(
+        "(select last.* from last, (select count(*) from refs) as before) as last",
+        ifRefKnown,
+      )
+    }
+      ), linked as materialized (
+        select (select count(*) from refs) + (select count(*) from last_refs) as refs
+      )`
+    : sql`objects as (${insertObjects("ordered", ifObjectKnown)}
+      ), written as materialized (
+        select count(*) as objects from objects
+      ), refs as (${insertRefs("ordered", ifRefKnown)}
+      ), linked as materialized (
+        select count(*) as refs from refs
       )`;
 
   return sql<PublishRow[]>`
@@ -133,32 +191,15 @@ export function publishStatement(
       select mpack_id from known_pack where (select count(*) from moved_pack) >= 0
       union all
       select mpack_id from new_pack
-    ), objects as (
-      insert into musehub_objects (object_id, storage_uri, size_bytes, content_offset)
-      select object_id, ${pack.storageUri}, size_bytes, content_offset
-      from ordered
-      where (select count(*) from pack) > 0 and not is_duplicate
-      on conflict (object_id) do nothing
-      returning 1
-    ), written as materialized (
-      select count(*) as objects from objects
-    ), refs as (
-      insert into musehub_object_refs (repo_id, object_id, mpack_id, content_offset, size_bytes)
-      select ${repoId}, object_id, (select mpack_id from pack), content_offset, size_bytes
-      from ordered
-      where (select objects from written) >= 0 and (select count(*) from pack) > 0
-        and not is_duplicate
-      on conflict (repo_id, object_id) do nothing
-      returning 1
-    ), linked as materialized (
-      select count(*) as refs from refs
-    ), suspects as materialized (
+    ), ${insertRows}, suspects as materialized (
       select object_id from musehub_object_refs
       where repo_id = ${repoId} and damaged_at is not null
         and (select refs from linked) >= 0 and (select count(*) from pack) > 0
     ), broken as materialized (
       -- "is true" keeps the lookup a hash table; as a join it would be planned for ten rows.
-      select object_id, content_offset, size_bytes from ordered
+      select object_id, content_offset, size_bytes from (
+        select * from ordered ${isFresh ? sql`union all select * from last` : sql``}
+      ) as rows
       where (select count(*) from suspects) > 0 and not is_duplicate
         and (object_id in (select object_id from suspects)) is true
     ), damaged as materialized (

@@ -19,8 +19,8 @@ export interface ObjectColumns {
 export interface StageBatch {
   /** The rows. */
   readonly rows: ObjectColumns;
-  /** The job's repo and mpack. */
-  readonly pack: { readonly repoId: string; readonly mpackKey: string };
+  /** The job's repo, where the ids are looked up. */
+  readonly repoId: string;
   /** How long the lease shall last from now, in milliseconds. */
   readonly leaseMs: number;
   /** Its place among the job's batches, from 0; a batch staged twice replaces itself. */
@@ -33,21 +33,11 @@ export interface StageBatch {
   readonly checkpoint?: object | null;
 }
 
-/** What staging a batch brings back. */
-export interface Staged extends Heartbeat {
-  /**
-   * Whether the pack was published before and all rows of the batch, distinct ids given, are known:
-   * in `musehub_objects`, and as sound refs of the repo. False where the pack is new: nothing was
-   * looked up then.
-   */
-  readonly isKnown: boolean;
-}
-
 /**
  * Stages a batch, extends the lease and records progress and checkpoint, all in one statement.
  *
- * Of a pack that was published before it also looks its ids up: that costs the publish a third of
- * what it would to meet each of them as a conflict, and here it is done while the next batch is read.
+ * It also notes which of the ids are known by now: here that is done while the next batch is read,
+ * in the publish somebody would wait for it.
  *
  * @throws {LeaseLostError} If the job is another worker's now; nothing was written.
  */
@@ -55,8 +45,8 @@ export async function stageBatch(
   database: Database,
   lease: Lease,
   options: StageBatch,
-): Promise<Staged> {
-  const { leaseMs, batch, isFirst = false, progress, checkpoint, pack } = options;
+): Promise<Heartbeat> {
+  const { leaseMs, batch, isFirst = false, progress, checkpoint, repoId } = options;
   const { length, idsText, contentOffsets, sizesBytes } = options.rows;
   const { sql } = database;
   const ids = sql`${`{${idsText}}`}::text[]`;
@@ -64,7 +54,7 @@ export async function stageBatch(
     database,
     // The update comes first and takes the row lock: a reclaim under way makes it wait, and then
     // miss. A check without a lock would let a stale batch slip in.
-    sql<Staged[]>`
+    sql<Heartbeat[]>`
       with lease as (
         update musehub_background_jobs set
           lease_expires_at = now() + ${leaseMs}::float8 * interval '1 ms',
@@ -80,22 +70,19 @@ export async function stageBatch(
         returning 1
       ), staged as (
         insert into mpack_staged_objects
-          (job_id, fence, batch, rows, object_ids, content_offsets, sizes_bytes)
+          (job_id, fence, batch, rows, object_ids, content_offsets, sizes_bytes, known_objects,
+            known_refs)
         select job_id, ${lease.fence}::bigint, ${batch}::integer, ${length}::integer,
-          ${ids}, ${arrayLiteral(contentOffsets)}::bigint[], ${arrayLiteral(sizesBytes)}::bigint[]
-        from lease
+          ${ids}, ${arrayLiteral(contentOffsets)}::bigint[], ${arrayLiteral(sizesBytes)}::bigint[],
+          known.known_objects, known.known_refs
+        from lease, mpackd_known_objects(${repoId}, ${ids}) as known
         where (select count(*) from swept) >= 0
         on conflict (job_id, batch) do update set
           fence = excluded.fence, rows = excluded.rows, object_ids = excluded.object_ids,
-          content_offsets = excluded.content_offsets, sizes_bytes = excluded.sizes_bytes
+          content_offsets = excluded.content_offsets, sizes_bytes = excluded.sizes_bytes,
+          known_objects = excluded.known_objects, known_refs = excluded.known_refs
       )
-      select cancel_requested as "cancelRequested",
-        case when exists (
-          select from musehub_mpacks
-          where repo_id = ${pack.repoId} and mpack_key = ${pack.mpackKey}
-        ) then mpackd_known_objects(${pack.repoId}, ${ids}) = ${length}::integer
-          else false end as "isKnown"
-      from lease`,
+      select cancel_requested as "cancelRequested" from lease`,
     { action: "stage a batch" },
   );
   if (row === undefined) throw leaseLost("stage a batch", lease);

@@ -141,6 +141,10 @@ export interface StagedObjectsTable {
   content_offsets: string;
   /** Length of each content. */
   sizes_bytes: string;
+  /** Whether `musehub_objects` had each id when the batch was staged. */
+  known_objects: string | null;
+  /** Whether the repo had a ref for each id then. */
+  known_refs: string | null;
 }
 
 /** One batch of ids that the ghost guard keeps while it reads a pack. */

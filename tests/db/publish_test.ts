@@ -3,8 +3,10 @@ import { publish } from "../../src/db/publish.ts";
 import { stageBatch } from "../../src/db/stage.ts";
 import { LeaseLostError } from "../../src/errors.ts";
 import { getJob } from "../../src/jobs/queue/mod.ts";
+import type { Database } from "../../src/db/database.ts";
+import { dumpContent } from "../support/publish_oracle.ts";
 import { addRepos, dumpTables, openTestDatabase } from "../support/database.ts";
-import { columns, PACK, pack, REPO_ID, startJob, takeOver } from "../support/leases.ts";
+import { columns, pack, REPO_ID, startJob, takeOver } from "../support/leases.ts";
 
 const ROWS = columns(["b", 3], ["a", 0], ["c", 7]);
 
@@ -63,7 +65,13 @@ Deno.test("publish() of a pack that is there already changes no row and no seque
   });
   await t.step("from the staging table", async () => {
     const job = await startJob(db);
-    await stageBatch(db, job, { leaseMs: 60_000, batch: 0, progress: {}, rows: ROWS, pack: PACK });
+    await stageBatch(db, job, {
+      leaseMs: 60_000,
+      batch: 0,
+      progress: {},
+      rows: ROWS,
+      repoId: REPO_ID,
+    });
     await publish(db, job, pack({ batches: 1, objects: 3 }));
     assert.deepEqual(await dumpTables(db), before);
   });
@@ -77,7 +85,7 @@ Deno.test("publish() takes staged batches and the rest from memory, and clears t
   await using test = await open();
   const { db } = test;
   const job = await startJob(db);
-  const stage = { leaseMs: 60_000, progress: {}, pack: PACK };
+  const stage = { leaseMs: 60_000, progress: {}, repoId: REPO_ID };
   await stageBatch(db, job, { ...stage, batch: 0, rows: columns(["d", 1], ["c", 1]) });
   await stageBatch(db, job, { ...stage, batch: 1, rows: columns(["b", 1]) });
   await stageBatch(db, job, { ...stage, batch: 2, rows: columns(["x", 1]) });
@@ -101,7 +109,13 @@ Deno.test("publish() under a lost lease writes nothing", async () => {
   await using test = await open();
   const { db } = test;
   const job = await startJob(db);
-  await stageBatch(db, job, { leaseMs: 60_000, batch: 0, progress: {}, rows: ROWS, pack: PACK });
+  await stageBatch(db, job, {
+    leaseMs: 60_000,
+    batch: 0,
+    progress: {},
+    rows: ROWS,
+    repoId: REPO_ID,
+  });
   const before = await dumpTables(db);
   const successor = await takeOver(db, job.jobId);
   await assert.rejects(publish(db, job, pack({ batches: 1, objects: 3 })), LeaseLostError);
@@ -119,7 +133,13 @@ Deno.test("publish() changes nothing when rows are missing or contradict each ot
   const before = await dumpTables(db);
   await t.step("staged rows lost", async () => {
     const job = await startJob(db);
-    await stageBatch(db, job, { leaseMs: 60_000, batch: 0, progress: {}, rows: ROWS, pack: PACK });
+    await stageBatch(db, job, {
+      leaseMs: 60_000,
+      batch: 0,
+      progress: {},
+      rows: ROWS,
+      repoId: REPO_ID,
+    });
     await db.sql`truncate mpack_staged_objects`;
     assert.deepEqual(await publish(db, job, pack({ batches: 1, objects: 3 })), {
       outcome: "rows-missing",
@@ -196,7 +216,7 @@ Deno.test("publish() inserts in the order of ids, as every writer does, however 
       const [one, two, inline] = (batches as typeof first[]).map((rows) => columns(...rows));
       // The second batch lies before the first.
       for (const [batch, rows] of [[1, two], [0, one]] as const) {
-        await stageBatch(db, job, { leaseMs: 60_000, progress: {}, pack: PACK, rows, batch });
+        await stageBatch(db, job, { leaseMs: 60_000, progress: {}, repoId: REPO_ID, rows, batch });
       }
       const done = await publish(
         db,
@@ -215,28 +235,55 @@ Deno.test("publish() inserts in the order of ids, as every writer does, however 
   }
 });
 
-Deno.test("publish() told that all staged rows are known inserts the others, and counts all", async () => {
-  await using test = await open();
-  const { db } = test;
-  const rows = columns(["a", 1], ["b", 2]), inline = columns(["c", 3]);
-  const all = { batches: 1, objects: 3, inline, sortedUnique: true };
-  const first = await startJob(db);
-  const stage = { leaseMs: 60_000, batch: 0, progress: {}, pack: PACK, rows };
-  assert.equal((await stageBatch(db, first, stage)).isKnown, false);
-  await publish(db, first, pack(all));
-  await db.sql`delete from musehub_object_refs where object_id = 'c'`;
-  const again = await startJob(db);
-  const { isKnown } = await stageBatch(db, again, stage);
-  assert.equal(isKnown, true);
-  const done = await publish(db, again, pack({ ...all, isStagedKnown: isKnown }));
-  assert(done.outcome === "published");
-  assert.deepEqual([done.objectsWritten, done.objectRefsWritten], [0, 1]);
-  assert.deepEqual([...await db.sql`select from mpack_staged_objects`], []);
-  const lost = await startJob(db);
-  assert.equal(
-    (await publish(db, lost, pack({ ...all, isStagedKnown: true }))).outcome,
-    "rows-missing",
-  );
+Deno.test("publish() of freshly staged batches inserts what was new, and leaves the same rows", async (t) => {
+  const dump = async (isStageFresh: boolean, meanwhile?: (db: Database) => Promise<unknown>) => {
+    await using test = await open();
+    const sent: string[] = [];
+    const db: Database = { ...test.db, intercept: (query, action) => (sent.push(action), query) };
+    await publish(db, await startJob(db), pack({ mpackKey: "old", inline: columns(["b", 1]) }));
+    const theirs = pack({ mpackKey: "2", repoId: "repo-2", inline: columns(["d", 1], ["f", 1]) });
+    await publish(db, await startJob(db, "repo-2"), theirs);
+    await db.sql`update musehub_object_refs set damaged_at = now() where object_id = 'b'`;
+    const job = await startJob(db);
+    const [one, two] = [columns(["a", 1], ["b", 1]), columns(["c", 1], ["d", 1])];
+    for (const [batch, rows] of [one, two].entries()) {
+      await stageBatch(db, job, { leaseMs: 60_000, progress: {}, repoId: REPO_ID, rows, batch });
+    }
+    await meanwhile?.(db);
+    sent.length = 0;
+    const inline = columns(["e", 1], ["f", 1]);
+    const done = await publish(
+      db,
+      job,
+      pack({ batches: 2, objects: 6, inline, sortedUnique: true, isStageFresh }),
+    );
+    assert(done.outcome === "published");
+    const { objectsWritten, objectRefsWritten, healedRefs } = done;
+    return {
+      counts: [objectsWritten, objectRefsWritten, healedRefs],
+      content: await dumpContent(db),
+      statements: sent.length,
+    };
+  };
+  const careful = await dump(false);
+  assert.deepEqual(careful.counts, [3, 5, 1]);
+  await t.step("nothing has changed since", async () => {
+    assert.deepEqual(await dump(true), careful);
+  });
+  for (const table of ["musehub_objects", "musehub_object_refs"]) {
+    await t.step(`a row has come since: ${table}`, async () => {
+      const add = async (db: Database) => {
+        if (table === "musehub_objects") {
+          await db.sql`insert into musehub_objects (object_id) values ('c')`;
+        } else {
+          await db.sql`insert into musehub_object_refs (repo_id, object_id)
+            values (${REPO_ID}, 'c')`;
+        }
+      };
+      const expected = await dump(false, add), found = await dump(true, add);
+      assert.deepEqual(found, { ...expected, statements: 2 });
+    });
+  }
 });
 
 Deno.test("publish() of packs that share ids, by four writers at once, never deadlocks", async () => {

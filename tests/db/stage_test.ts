@@ -13,18 +13,10 @@ import {
   release,
 } from "../../src/jobs/queue/mod.ts";
 import { addRepos, openTestDatabase } from "../support/database.ts";
-import {
-  columns,
-  expireLease,
-  PACK,
-  pack,
-  REPO_ID,
-  startJob,
-  takeOver,
-} from "../support/leases.ts";
+import { columns, expireLease, pack, REPO_ID, startJob, takeOver } from "../support/leases.ts";
 
 const ROWS = columns(["a", 1], ["b", 2]);
-const BATCH = { leaseMs: 60_000, batch: 0, progress: { rows: 2 }, pack: PACK, rows: ROWS };
+const BATCH = { leaseMs: 60_000, batch: 0, progress: { rows: 2 }, repoId: REPO_ID, rows: ROWS };
 
 Deno.test("stageBatch() writes rows, progress, checkpoint and lease together", async () => {
   await using test = await openTestDatabase();
@@ -34,7 +26,7 @@ Deno.test("stageBatch() writes rows, progress, checkpoint and lease together", a
   const before = await getJob(db, job.jobId);
   assert.deepEqual(
     await stageBatch(db, job, { ...BATCH, leaseMs: 120_000, checkpoint: { at: 1 } }),
-    { cancelRequested: false, isKnown: false },
+    { cancelRequested: false },
   );
   const after = await getJob(db, job.jobId);
   assert.deepEqual(after!.progress, { rows: 2 });
@@ -46,34 +38,25 @@ Deno.test("stageBatch() writes rows, progress, checkpoint and lease together", a
   assert.deepEqual((await takeOver(db, job.jobId)).checkpoint, { at: 1 });
 });
 
-Deno.test("stageBatch() says whether all rows of a pack that was published are known", async (t) => {
+Deno.test("stageBatch() notes which ids are known: to anybody, and to the repo", async () => {
   await using test = await openTestDatabase();
   const { db } = test;
   await addRepos(db, REPO_ID, "repo-2");
-  const ask = async (pack = PACK) =>
-    (await stageBatch(db, await startJob(db), { ...BATCH, pack })).isKnown;
-  const published = await startJob(db);
-  await stageBatch(db, published, BATCH);
-  await publish(db, published, pack({ batches: 1, objects: 2 }));
-  await t.step("they are", async () => assert.equal(await ask(), true));
-  await t.step("another repo's", async () => {
-    assert.equal(await ask({ ...PACK, repoId: "repo-2" }), false);
-  });
-  await t.step("of a pack that is new", async () => {
-    assert.equal(await ask({ ...PACK, mpackKey: "sha256:bb" }), false);
-  });
-  await t.step("a damaged one", async () => {
-    await db.sql`update musehub_object_refs set damaged_at = now() where object_id = 'b'`;
-    assert.equal(await ask(), false);
-    await db.sql`update musehub_object_refs set damaged_at = null`;
-  });
-  for (const table of ["musehub_objects", "musehub_object_refs"]) {
-    await t.step(`one that is gone from ${table}`, async () => {
-      await db.sql`delete from ${db.sql(table)} where object_id = 'b'`;
-      assert.equal(await ask(), false);
-    });
-    await publish(db, await startJob(db), pack({ inline: ROWS }));
-  }
+  await publish(db, await startJob(db), pack({ inline: columns(["b", 2]) }));
+  await publish(
+    db,
+    await startJob(db, "repo-2"),
+    pack({ repoId: "repo-2", inline: columns(["c", 2]) }),
+  );
+  const rows = columns(["a", 1], ["b", 2], ["c", 3]);
+  await stageBatch(db, await startJob(db), { ...BATCH, rows });
+  const noted = await db
+    .sql`select object_ids, known_objects, known_refs from mpack_staged_objects`;
+  assert.deepEqual([...noted], [{
+    object_ids: "{a,b,c}",
+    known_objects: "{f,t,t}",
+    known_refs: "{f,t,f}",
+  }]);
 });
 
 Deno.test("stageBatch() of a worker that lost its lease writes nothing", async () => {

@@ -6,9 +6,6 @@ import { claim, enqueue, type Job } from "../../src/jobs/queue/mod.ts";
 /** The repo of these jobs; make it with `addRepos`. */
 export const REPO_ID = "repo-1";
 
-/** Repo and key of {@link pack}. */
-export const PACK = { repoId: REPO_ID, mpackKey: "sha256:aa" };
-
 let jobs = 0;
 
 /** Enqueues a job for a pack of its own and claims it. */

@@ -8,7 +8,7 @@ import { openFileStore } from "../../src/stream/file_store.ts";
 import { blobNames } from "../../src/upkeep/blob_names.ts";
 import { collectGarbage, type GcOptions } from "../../src/upkeep/gc.ts";
 import { sampleBytes } from "../support/blobs.ts";
-import { columns, PACK, startJob } from "../support/leases.ts";
+import { columns, REPO_ID, startJob } from "../support/leases.ts";
 import { buildMpack, mpackKey, object } from "../support/mpacks.ts";
 import { makeBucket, s3Engine } from "../support/swift.ts";
 import { createWorld, type TestWorld } from "../support/worlds.ts";
@@ -86,7 +86,7 @@ Deno.test("collectGarbage() collects staged rows of jobs that are not open", asy
   ];
   for (const job of [dead, alive]) {
     for (let batch = 0; batch < 3; batch++) {
-      await stageBatch(db, job, { leaseMs: 60_000, batch, progress: {}, rows, pack: PACK });
+      await stageBatch(db, job, { leaseMs: 60_000, batch, progress: {}, rows, repoId: REPO_ID });
     }
   }
   await db.sql`update musehub_background_jobs set status = 'failed' where job_id = ${dead.jobId}`;

@@ -1,23 +1,43 @@
 /**
- * How many of these distinct ids are known: in `musehub_objects`, and as sound refs of the repo.
+ * Which of a staged batch's ids were known when it was staged, so that the publish can insert the
+ * others without looking for conflicts, which is half of an insert's work.
  *
  * A function, so that the planner's settings can be its own. The statement that asks is planned once
  * and asked for each batch; planned while the tables are empty it would read them from end to end
- * for every batch, until somebody analyzes them: 300,000 known objects took minutes.
+ * each time, until somebody analyzes them.
  *
  * @see {@link https://www.postgresql.org/docs/current/sql-createfunction.html | SET in CREATE FUNCTION}
  */
 export const sql = `
-create or replace function mpackd_known_objects(of_repo text, ids text[]) returns bigint
+alter table mpack_staged_objects add column if not exists known_objects boolean[];
+alter table mpack_staged_objects add column if not exists known_refs boolean[];
+
+create or replace function mpackd_mark_known(ids text[], known text[]) returns boolean[]
+  language plpgsql immutable
+  set enable_nestloop = off
+  as $mark$
+begin
+  if cardinality(known) in (0, cardinality(ids)) then
+    return array_fill(cardinality(known) > 0, array[cardinality(ids)]);
+  end if;
+  return (
+    select array_agg(k.id is not null order by u.place)
+    from unnest(ids) with ordinality as u(id, place) left join unnest(known) as k(id) on k.id = u.id);
+end
+$mark$;
+
+create or replace function mpackd_known_objects(
+  of_repo text, ids text[], out known_objects boolean[], out known_refs boolean[]
+)
   language plpgsql stable
   set enable_seqscan = off
   set enable_bitmapscan = off
   as $known$
 begin
-  return least(
-    (select count(*) from musehub_object_refs
-      where repo_id = of_repo and object_id = any(ids) and damaged_at is null),
-    (select count(*) from musehub_objects where object_id = any(ids)));
+  known_objects := mpackd_mark_known(ids, array(
+    select object_id from musehub_objects where object_id = any(ids)));
+  known_refs := mpackd_mark_known(ids, array(
+    select object_id from musehub_object_refs where repo_id = of_repo and object_id = any(ids)));
 end
 $known$;
 `;
