@@ -15,6 +15,7 @@ import { largeObjects } from "./bench/large_objects.ts";
 import { memory } from "./bench/memory.ts";
 import { aimText, type Part, passes, table } from "./bench/row.ts";
 import { amongOthers, smallObjects } from "./bench/small_objects.ts";
+import { smallPacks } from "./bench/small_packs.ts";
 import { start } from "./bench/start.ts";
 import { gitIndexPack, usualWay } from "./bench/whole_job.ts";
 import { type BenchWorld, openBenchWorld } from "./bench/world.ts";
@@ -28,6 +29,7 @@ const PARTS: Record<string, Measure> = {
   decoder: (_, share) => decoder(share),
   large: largeObjects,
   small: smallObjects,
+  packs: smallPacks,
   concurrent: concurrentJobs,
   usual: usualWay,
   git: gitIndexPack,

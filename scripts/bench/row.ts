@@ -18,7 +18,7 @@ export interface Row {
   /** The figure that the aim is about: a ratio unless `unit` says otherwise. */
   readonly value: number;
   /** Unit of `value`; none for a ratio. */
-  readonly unit?: "ms more" | "MB" | "MB/s" | "bytes";
+  readonly unit?: "ms more" | "MB" | "MB/s" | "bytes" | "a job";
   /** What it has to reach. */
   readonly aim?: Aim;
 }
@@ -50,7 +50,8 @@ export function aimText({ aim, unit }: Row): string {
 
 /** `1.23`, `152 ms more`. */
 export function valueText({ value, unit }: Row): string {
-  return unit === undefined ? value.toFixed(2) : `${value.toFixed(0)} ${unit}`;
+  const digits = unit === undefined || unit === "a job" ? 2 : 0;
+  return `${value.toFixed(digits)} ${unit ?? ""}`.trimEnd();
 }
 
 /** The rows as a Markdown table. */
