@@ -119,10 +119,40 @@ export const MUTANTS: readonly Mutant[] = [
     name: "a ref may lead into another repo's pack",
     file: "src/db/refs.ts",
     from: `      join musehub_mpacks m on m.mpack_id = r.mpack_id and m.repo_id = r.repo_id
-      where r.repo_id = \${repoId} and r.object_id`,
+      where r.repo_id = \${repoId} and r.object_id = any`,
     to: `      join musehub_mpacks m on m.mpack_id = r.mpack_id
-      where r.repo_id = \${repoId} and r.object_id`,
+      where r.repo_id = \${repoId} and r.object_id = any`,
     tests: ["tests/tenants_test.ts"],
+  },
+  {
+    name: "a ref may lead into another repo's pack, read one by one",
+    file: "src/db/refs.ts",
+    from: `      join musehub_mpacks m on m.mpack_id = r.mpack_id and m.repo_id = r.repo_id
+      where r.repo_id = \${repoId} and r.object_id = \${objectId}`,
+    to: `      join musehub_mpacks m on m.mpack_id = r.mpack_id
+      where r.repo_id = \${repoId} and r.object_id = \${objectId}`,
+    tests: ["tests/tenants_test.ts"],
+  },
+  {
+    name: "a group of packs is published without their fences",
+    file: "src/db/publish_together.ts",
+    from: "        where j.fence = given.fence and (j.status = 'running') is not false\n",
+    to: "        where (j.status = 'running') is not false\n",
+    tests: ["tests/db/publisher_test.ts"],
+  },
+  {
+    name: "a group's refs are inserted before its objects",
+    file: "src/db/publish_together.ts",
+    from: "        where (select count(*) from written) >= 0\n",
+    to: "",
+    tests: ["tests/db/publisher_test.ts"],
+  },
+  {
+    name: "rows that have come since a batch was staged are not looked for",
+    file: "src/db/publish.ts",
+    from: "if (!pack.isStageFresh || !isUniqueViolation(error)) throw error;",
+    to: "throw error;",
+    tests: ["tests/db/publish_test.ts"],
   },
   {
     name: "the ghost guard, when it keeps ids, looks at the refs of every repo",
