@@ -55,8 +55,9 @@ export function publishStatement(
       ${arrayLiteral(inline?.sizesBytes ?? [])}::bigint[])
       as u(object_id, content_offset, size_bytes)`;
   const stagedRows = sql`
-    select u.object_id, u.content_offset, u.size_bytes, ${isFresh}::boolean and u.is_known_object
-        as is_known_object, ${isFresh}::boolean and u.is_known_ref as is_known_ref
+    select u.object_id, u.content_offset, u.size_bytes,
+      (${isFresh}::boolean and u.is_known_object) is true as is_known_object,
+      (${isFresh}::boolean and u.is_known_ref) is true as is_known_ref
     from (
       select s.* from lease
       join mpack_staged_objects s on s.job_id = lease.job_id and s.batch < ${batches}::integer
