@@ -125,35 +125,34 @@ export interface PackWitness {
 export async function streamMpack(job: IndexJob, context: IndexContext): Promise<IndexResult> {
   const noted = (job.progress as { read_bytes?: unknown } | null | undefined)?.read_bytes;
   const readBefore = typeof noted === "number" ? noted : 0;
-  const attempt = new Attempt(job, context, readBefore);
-  let rejection: Error;
-  try {
-    return await attempt.run();
-  } catch (error) {
-    if (!attempt.mayBeMisread(error)) throw error;
-    rejection = error;
-    context.onStartOver?.(`${error.message}; the store is asked once more`);
-  } finally {
-    await attempt.settle();
+  let attempt = new Attempt(job, context, readBefore), before: Error | undefined;
+  for (;;) {
+    try {
+      return await attempt.run();
+    } catch (error) {
+      if (!attempt.mayBeMisread(error)) throw error;
+      // What is rejected was never proved to be the pack: a disk, a cache or a wire may have garbled
+      // it. It takes two verdicts, and a blob that was replaced while it was read has got none. A
+      // bad pack costs this second reading, a sound one never does.
+      if (before instanceof PackError) throw agreed(before, error);
+      if (before !== undefined && !(error instanceof PackError)) throw error;
+      before = error;
+      context.onStartOver?.(`${error.message}; the store is asked once more`);
+    } finally {
+      await attempt.settle();
+    }
+    attempt = new Attempt({ ...job, checkpoint: null }, context, attempt.readBytes);
   }
-  // What was rejected was never proved to be the pack: a disk, a cache or a wire may have garbled
-  // it. A bad pack costs this second reading, a sound one never does.
-  const again = new Attempt({ ...job, checkpoint: null }, context, attempt.readBytes);
-  try {
-    return await again.run();
-  } catch (error) {
-    // Two verdicts that differ are no verdict. (A blob that was replaced meanwhile got none.) The
-    // message has the offset, and the digest that was found.
-    const isSecond = again.mayBeMisread(error) && rejection instanceof PackError;
-    if (!isSecond || error.message === rejection.message) throw error;
-    throw new StoreError(
-      "store-unavailable",
-      `Cannot judge the pack: two readings of it differ (${rejection.message}; ${error.message})`,
-      { cause: error },
-    );
-  } finally {
-    await again.settle();
-  }
+}
+
+/** Two verdicts as one: they differ, or the message has the same offset, or digest found. */
+function agreed(before: PackError, error: Error): Error {
+  if (error.message === before.message) return error;
+  return new StoreError(
+    "store-unavailable",
+    `Cannot judge the pack: two readings of it differ (${before.message}; ${error.message})`,
+    { cause: error },
+  );
 }
 
 class Attempt {

@@ -7,7 +7,7 @@ import type { BlobStore } from "../src/stream/blob_store.ts";
 import { openS3Store } from "../src/stream/s3_store.ts";
 import { makeMpack } from "../scripts/make_mpack.ts";
 import { parseSize } from "../scripts/mpack/shape.ts";
-import { assertSameBytes, drain, sampleBytes } from "./support/blobs.ts";
+import { assertSameBytes, drain, methodsOf, sampleBytes } from "./support/blobs.ts";
 import { buildMpack, map, mpackKey, object } from "./support/mpacks.ts";
 import { startS3Double } from "./support/s3_double.ts";
 import { makeBucket, s3Engine } from "./support/swift.ts";
@@ -293,15 +293,3 @@ Deno.test("index --materialize gives the job back when the store takes no more b
   assert.equal(result.objects_total, 50);
   await checkBlobs(world, world.store, bytes);
 });
-
-function methodsOf(store: BlobStore): BlobStore {
-  return {
-    url: store.url,
-    stat: (...args) => store.stat(...args),
-    open: (...args) => store.open(...args),
-    put: (...args) => store.put(...args),
-    delete: (...args) => store.delete(...args),
-    list: (...args) => store.list(...args),
-    presignPut: (...args) => store.presignPut(...args),
-  };
-}

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { makeMpack } from "../scripts/make_mpack.ts";
 import { parseSize } from "../scripts/mpack/shape.ts";
+import { StoreError } from "../src/errors.ts";
 import { indexMpack } from "../src/jobs/index_job.ts";
-import { collect } from "./support/blobs.ts";
+import type { BlobStore } from "../src/stream/blob_store.ts";
+import { collect, methodsOf } from "./support/blobs.ts";
 import { faultyStore } from "./support/faults.ts";
 import { createWorld } from "./support/worlds.ts";
 
@@ -74,6 +76,37 @@ Deno.test("indexMpack() asks the store once more before it rejects a pack, and o
       assert.equal(job.status, "pending");
     },
   );
+  await t.step("a blob that was replaced while it was read has got no verdict yet", async () => {
+    await using world = await createWorld();
+    let opened = 0;
+    const store: BlobStore = {
+      ...methodsOf(world.store),
+      async open(key, options) {
+        const reader = await world.store.open(key, options);
+        opened++;
+        if (opened === 1) {
+          reader.read = () => {
+            throw new StoreError("blob-missing", "it was replaced", { status: 412 });
+          };
+        }
+        const sizeBytes = opened === 2 ? 100 : reader.stat.sizeBytes;
+        let left = sizeBytes;
+        return {
+          stat: { ...reader.stat, sizeBytes },
+          async read(into) {
+            const read = await reader.read(into.subarray(0, left));
+            left -= read;
+            return read;
+          },
+          close: () => reader.close(),
+          [Symbol.asyncDispose]: () => reader.close(),
+        };
+      },
+    };
+    const result = await indexMpack({ ...world.options(await world.put(bytes)), store });
+    assert.equal(result.objects_written, 300);
+    assert.equal(opened, 3);
+  });
   await t.step("what the proved pack itself is guilty of is final at once", async () => {
     await using world = await createWorld();
     const counted = faultyStore(world.store, { at: Infinity, fault: "wrong" });

@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { BlobStore } from "../../src/stream/blob_store.ts";
 import type { BlobReader } from "../../src/stream/blob_store.ts";
 
 /** Bytes that differ at every distance a store might shift them by; the same for the same seed. */
@@ -63,4 +64,17 @@ export function assertSameBytes(actual: Uint8Array, expected: Uint8Array): void 
   }
   const at = actual.findIndex((byte, index) => byte !== expected[index]);
   if (at !== -1) throw new Error(`byte ${at} is ${actual[at]}, expected ${expected[at]}`);
+}
+
+/** The store's methods without what it says of itself, to be replaced one by one. */
+export function methodsOf(store: BlobStore): BlobStore {
+  return {
+    url: store.url,
+    stat: (...args) => store.stat(...args),
+    open: (...args) => store.open(...args),
+    put: (...args) => store.put(...args),
+    delete: (...args) => store.delete(...args),
+    list: (...args) => store.list(...args),
+    presignPut: (...args) => store.presignPut(...args),
+  };
 }
