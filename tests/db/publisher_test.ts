@@ -106,6 +106,29 @@ Deno.test("publishTogether() leaves out whatever is not plain, and it as it was"
   });
 });
 
+Deno.test("publishTogether() inserts objects before refs, each in the order of their keys", async () => {
+  await using test = await open();
+  const { db } = test;
+  await db.sql`create table inserted (place serial, key text)`;
+  await db.sql.unsafe(`
+    create function note_insert() returns trigger language plpgsql as $$
+    begin
+      insert into inserted (key) values (tg_table_name || ' ' || new.object_id);
+      return new;
+    end $$`);
+  for (const table of ["musehub_objects", "musehub_object_refs"]) {
+    await db.sql`create trigger note_insert before insert on ${db.sql(table)}
+      for each row execute function note_insert()`;
+  }
+  const packs = [small("a", "bd", { repoId: "repo-2" }), small("b", "ce"), small("c", "a")];
+  await publishTogether(db, await start(db, packs), DEADLINE);
+  const rows = await db.sql<{ key: string }[]>`select key from inserted order by place`;
+  assert.deepEqual(rows.map(({ key }) => key.replace("musehub_", "")), [
+    ...[..."abcde"].map((id) => `objects ${id}`),
+    ...[..."acebd"].map((id) => `object_refs ${id}`),
+  ]);
+});
+
 Deno.test("Publisher sends the first pack at once, and the others together", async () => {
   await using test = await open();
   const sent: string[] = [];
