@@ -1,6 +1,7 @@
 import type postgres from "postgres";
 import { arrayLiteral } from "./array_literal.ts";
 import type { Database } from "./database.ts";
+import { finishedJob } from "./finished_job.ts";
 import type { Lease } from "./lease.ts";
 import type { PublishPack } from "./publish.ts";
 
@@ -228,16 +229,9 @@ export function publishStatement(
         round(1000 * extract(epoch from clock_timestamp() - statement_timestamp()))::int as publish_ms
       from written, linked
     ), done as (
-      update musehub_background_jobs j set
-        status = 'done', finished_at = now(), lease_expires_at = null, checkpoint = null,
-        last_error = null, cancel_requested = null,
-        result = (given.result || jsonb_build_object(
-          'job_id', j.job_id, 'repo_id', j.repo_id,
-          'objects_written', counts.objects, 'object_refs_written', counts.refs,
-          'duplicate_objects', seen.duplicates,
-          'elapsed_ms', coalesce((given.result->>'elapsed_ms')::int, 0) + counts.publish_ms,
-          'phases_ms', coalesce(given.result->'phases_ms', '{}')
-            || jsonb_build_object('publish', counts.publish_ms)))::json
+      update musehub_background_jobs j set ${
+    finishedJob(sql, { given: "given.result", duplicates: "seen.duplicates" })
+  }
       from go, counts, seen, (select ${JSON.stringify(pack.result)}::text::jsonb as result) as given
       where j.job_id = ${lease.jobId}
       returning j.result

@@ -1,5 +1,6 @@
 import { arrayLiteral } from "./array_literal.ts";
 import type { Database } from "./database.ts";
+import { finishedJob } from "./finished_job.ts";
 import { execute } from "./execute.ts";
 import type { Lease } from "./lease.ts";
 import type { PublishOutcome, PublishPack } from "./publish.ts";
@@ -139,16 +140,9 @@ export async function publishTogether(
             as publish_ms
         from pack left join written using (storage_uri) left join linked using (mpack_id)
       )
-      update musehub_background_jobs j set
-        status = 'done', finished_at = now(), lease_expires_at = null, checkpoint = null,
-        last_error = null, cancel_requested = null,
-        result = (counts.result || jsonb_build_object(
-          'job_id', j.job_id, 'repo_id', j.repo_id,
-          'objects_written', counts.objects, 'object_refs_written', counts.refs,
-          'duplicate_objects', 0,
-          'elapsed_ms', coalesce((counts.result->>'elapsed_ms')::int, 0) + counts.publish_ms,
-          'phases_ms', coalesce(counts.result->'phases_ms', '{}')
-            || jsonb_build_object('publish', counts.publish_ms)))::json
+      update musehub_background_jobs j set ${
+      finishedJob(sql, { given: "counts.result", duplicates: "0" })
+    }
       from counts
       where j.job_id = counts.job_id
       returning j.job_id as "jobId", counts.mpack_id as "mpackId",
