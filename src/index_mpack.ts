@@ -28,10 +28,9 @@ import { Materializer } from "./materialize.ts";
 import type { Sha256 } from "./hash/sha256.ts";
 import { removeUnwanted } from "./remove_unwanted.ts";
 import { type IndexResult, resultOf } from "./result.ts";
-import { openStart, type Start, storeDeadlineMs } from "./resume.ts";
+import { openStart, type Start } from "./resume.ts";
 import type { BlobReader, BlobStore } from "./stream/blob_store.ts";
 import type { MpackDecoder, MpackHandler, ObjectRows } from "./stream/mpack_decoder.ts";
-import { patiently } from "./stream/deadline.ts";
 
 /**
  * So many rows leave garbage worth a pause of 25 ms. The buffers of large objects leave none: there
@@ -330,15 +329,10 @@ class Attempt {
 
   /** The one pass: each buffer is filled, decoded, and handed on to be hashed. */
   async #stream(reader: BlobReader, decoder: MpackDecoder, hasher: Sha256): Promise<void> {
-    const deadlineMs = storeDeadlineMs(this.#config);
     for (;;) {
       this.#signal.throwIfAborted();
       const buffer = await hasher.borrow();
-      const sizeBytes = await patiently(reader.read(buffer), {
-        deadlineMs,
-        action: "read the pack",
-        signal: this.#signal,
-      });
+      const sizeBytes = await reader.read(buffer);
       if (sizeBytes === 0) return decoder.end();
       this.#readBytes += sizeBytes;
       decoder.write(buffer.subarray(0, sizeBytes));

@@ -81,13 +81,9 @@ const ORDER: readonly string[] = [
 
 /** A result as the job's row has it, in that order; what a later version added comes last. */
 export function resultOf(stored: unknown): IndexResult {
-  const placeOf = (key: string) => {
-    const place = ORDER.indexOf(key);
-    return place < 0 ? ORDER.length : place;
-  };
-  const entries = Object.entries(stored as IndexResult);
-  entries.sort(([a], [b]) => placeOf(a) - placeOf(b));
-  return Object.fromEntries(entries) as unknown as IndexResult;
+  const given = stored as Readonly<Record<string, unknown>>, result: Record<string, unknown> = {};
+  for (const key of ORDER) if (key in given) result[key] = given[key];
+  return Object.assign(result, given) as unknown as IndexResult;
 }
 
 /**

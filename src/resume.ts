@@ -12,7 +12,7 @@ import { BUFFER_BYTES, openSha256, type Sha256 } from "./hash/sha256.ts";
 import type { IndexContext, IndexJob } from "./index_mpack.ts";
 import type { BlobReader, BlobStore } from "./stream/blob_store.ts";
 import { MpackDecoder, type MpackHandler } from "./stream/mpack_decoder.ts";
-import { patiently } from "./stream/deadline.ts";
+import { patientStore } from "./stream/patient_store.ts";
 
 /** Packs up to this size are hashed on the spot: a Worker takes about 40 ms to start. */
 const INLINE_BYTES = 8 * 1024 * 1024;
@@ -62,26 +62,20 @@ export async function openStart(
   options: StartOptions,
 ): Promise<Start> {
   const { blobKey, signal } = options;
-  const { store, config, onStartOver } = parts;
-  const deadlineMs = storeDeadlineMs(config);
-  const onLate = (reader: BlobReader) => reader.close();
-  const open: Open = (work) =>
-    patiently(work, { deadlineMs, action: "open the pack", signal, onLate });
+  const { config, onStartOver } = parts;
+  const store = patientStore(parts.store, storeDeadlineMs(config));
   if (job.checkpoint !== null && job.checkpoint !== undefined) {
-    const resumed = await resume(job, parts, open, options);
+    const resumed = await resume(job, { ...parts, store }, options);
     if (typeof resumed !== "string") return resumed;
     onStartOver?.(resumed);
   }
-  return await startAt(await open(store.open(blobKey, { signal })), config, options);
+  return await startAt(await store.open(blobKey, { signal }), config, options);
 }
-
-type Open = (work: Promise<BlobReader>) => Promise<BlobReader>;
 
 /** Takes up an earlier attempt's checkpoint, or says why that cannot be. */
 async function resume(
   job: IndexJob,
   { db, store, config }: Parts,
-  open: Open,
   options: StartOptions,
 ): Promise<Start | string> {
   const { blobKey, signal } = options;
@@ -95,7 +89,7 @@ async function resume(
   }
   let reader: BlobReader;
   try {
-    reader = await open(openRest(store, blobKey, checkpoint, signal));
+    reader = await openRest(store, blobKey, checkpoint, signal);
   } catch (error) {
     if (!(error instanceof StoreError) || error.code !== "blob-missing") throw error;
     return "the blob was replaced or is gone";

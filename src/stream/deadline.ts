@@ -1,5 +1,4 @@
 import { StoreError } from "../errors.ts";
-import { orAborted } from "./abortable.ts";
 
 /** How long to wait for a store, and what else ends the wait. */
 export interface PatienceOptions<T> {
@@ -21,26 +20,71 @@ export interface PatienceOptions<T> {
  *
  * @throws {StoreError} `store-unavailable` if there was no answer in time.
  */
-export async function patiently<T>(
+export function patiently<T>(
   answer: Promise<T>,
   { deadlineMs, action, signal, onLate }: PatienceOptions<T>,
 ): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () =>
-        reject(
+  return new Promise((resolve, reject) => {
+    const settle = () => {
+      forget(wait);
+      signal?.removeEventListener("abort", onAbort);
+    };
+    const giveUp = (error: unknown) => {
+      settle();
+      answer.then(onLate).catch(() => {});
+      reject(error);
+    };
+    const onAbort = () => giveUp(signal!.reason);
+    const wait = {
+      dueAt: performance.now() + deadlineMs,
+      end: () =>
+        giveUp(
           new StoreError("store-unavailable", `Cannot ${action}: no answer in ${deadlineMs} ms`),
         ),
-      deadlineMs,
-    );
+    };
+    if (signal?.aborted) return onAbort();
+    signal?.addEventListener("abort", onAbort);
+    watch(wait);
+    answer.then(resolve, reject).finally(settle);
   });
-  try {
-    return await orAborted(Promise.race([answer, late]), signal);
-  } catch (error) {
-    answer.then(onLate).catch(() => {});
-    throw error;
-  } finally {
-    clearTimeout(timer);
-  }
+}
+
+interface Wait {
+  /** When its time is up, on the clock of `performance.now()`. */
+  readonly dueAt: number;
+  /** Is called then. */
+  readonly end: () => void;
+}
+
+/**
+ * The waits under way, and one timer for all of them: small packs wait four times each, and a timer
+ * for every wait was an eighth of what they cost this process.
+ */
+const waits = new Set<Wait>();
+let timer: ReturnType<typeof setTimeout> | undefined;
+let timerDueAt = Infinity;
+
+function watch(wait: Wait): void {
+  waits.add(wait);
+  if (wait.dueAt < timerDueAt) setTimer(wait.dueAt);
+}
+
+function forget(wait: Wait): void {
+  waits.delete(wait);
+  // A timer that has nobody to look after would keep the process.
+  if (waits.size === 0) setTimer(Infinity);
+}
+
+function setTimer(dueAt: number): void {
+  clearTimeout(timer);
+  timerDueAt = dueAt;
+  timer = dueAt === Infinity ? undefined : setTimeout(endOverdue, dueAt - performance.now());
+}
+
+function endOverdue(): void {
+  const now = performance.now();
+  for (const { dueAt, end } of waits) if (dueAt <= now) end();
+  let nextAt = Infinity;
+  for (const { dueAt } of waits) nextAt = Math.min(nextAt, dueAt);
+  setTimer(nextAt);
 }

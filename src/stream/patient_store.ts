@@ -10,8 +10,18 @@ import { patiently } from "./deadline.ts";
 /** Syncing a file of many gigabytes takes minutes on a slow disk; so does looking through a folder. */
 const LONG_MS = 10 * 60 * 1000;
 
+/** Those that have been made here: no wait needs two deadlines. */
+const PATIENT = new WeakSet<BlobStore>();
+
 /** The store, whose every wait ends in `store-unavailable` after `idleTimeoutMs` without an answer. */
 export function patientStore(store: BlobStore, idleTimeoutMs: number): BlobStore {
+  if (PATIENT.has(store)) return store;
+  const patient = makePatient(store, idleTimeoutMs);
+  PATIENT.add(patient);
+  return patient;
+}
+
+function makePatient(store: BlobStore, idleTimeoutMs: number): BlobStore {
   const { url } = store, longMs = Math.max(LONG_MS, idleTimeoutMs);
   const within = <T>(
     answer: Promise<T>,
@@ -36,7 +46,10 @@ export function patientStore(store: BlobStore, idleTimeoutMs: number): BlobStore
       const reader = await within(store.open(key, options), "read", key, { signal, onLate });
       const close = () => within(reader.close(), "close", key);
       return {
-        stat: reader.stat,
+        // Not copied: where nobody has said how long a blob is, it changes.
+        get stat() {
+          return reader.stat;
+        },
         read: (into) => within(reader.read(into), "read", key, { signal }),
         close,
         [Symbol.asyncDispose]: close,

@@ -26,3 +26,15 @@ Deno.test("patiently() ends with the signal's reason, and passes on what comes i
   stop.abort(new TypeError("stopped"));
   await assert.rejects(waiting, TypeError);
 });
+
+Deno.test("patiently() ends each wait in its own time, whichever began first", async () => {
+  const ended: string[] = [], never = new Promise<string>(() => {});
+  const wait = (action: string, deadlineMs: number, answer = never) =>
+    patiently(answer, { deadlineMs, action }).catch(() => {}).then(() => ended.push(action));
+  const answer = Promise.withResolvers<string>();
+  const last = wait("answered", 60_000, answer.promise);
+  await Promise.all([wait("long", 40), wait("short", 1), wait("middle", 20)]);
+  answer.resolve("");
+  await last;
+  assert.deepEqual(ended, ["short", "middle", "long", "answered"]);
+});
