@@ -72,15 +72,17 @@ export async function publishTogether(
           n integer, job_id text, fence bigint, repo_id text, mpack_key text, blob_key text,
           etag text, storage_uri text, size_bytes bigint, objects bigint, commits bigint,
           snapshots bigint, tags bigint, result jsonb)
-        -- No more are given; but of a function the planner expects a hundred rows, and for so many
-        -- it read all jobs.
-        limit ${sql.unsafe(`${packs.length > 16 ? 64 : 16}`)}
       ), lease as materialized (
         select given.n
-        from given join musehub_background_jobs j on j.job_id = given.job_id
-        where j.fence = given.fence and (j.status = 'running') is not false
-        order by j.job_id
-        for update of j
+        from (select n, job_id, fence from given order by job_id) as given
+        -- One look at the index for each: in a join the planner, which believes in a hundred rows
+        -- of a function, read all jobs instead.
+        cross join lateral (
+          select from musehub_background_jobs j
+          where j.job_id = given.job_id and j.fence = given.fence
+            and (j.status = 'running') is not false
+          for update of j
+        ) as j
       ), go as materialized (
         select given.* from lease join given using (n)
         where not exists (
@@ -92,9 +94,14 @@ export async function publishTogether(
             select from musehub_object_refs r
             where r.repo_id = given.repo_id and r.damaged_at is not null)
       ), known_pack as materialized (
-        select go.n, p.mpack_id, p.blob_key is distinct from go.blob_key
-            or p.etag is distinct from go.etag as is_moved
-        from go join musehub_mpacks p on p.repo_id = go.repo_id and p.mpack_key = go.mpack_key
+        select go.n, p.mpack_id, p.is_moved
+        from go cross join lateral (
+          select mpack_id,
+            blob_key is distinct from go.blob_key or etag is distinct from go.etag as is_moved
+          from musehub_mpacks
+          where repo_id = go.repo_id and mpack_key = go.mpack_key
+          limit 1
+        ) as p
       ), new_pack as (
         insert into musehub_mpacks (repo_id, mpack_key, blob_key, etag, size_bytes, objects,
           commits, snapshots, tags)

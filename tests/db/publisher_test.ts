@@ -146,6 +146,44 @@ Deno.test("Publisher sends the first pack at once, and the others together", asy
   assert.deepEqual(events, jobs.map(({ pack }) => pack.mpackKey));
 });
 
+Deno.test("Publisher sends a second statement beside the first when many packs wait", async () => {
+  await using test = await open();
+  const sent: string[] = [];
+  const db: Database = { ...test.db, intercept: (query, action) => (sent.push(action), query) };
+  const publisher = new Publisher(db);
+  const jobs = await start(test.db, [..."abcdefghijklmn"].map((letter) => small(letter, letter)));
+  const events: string[] = [];
+  const outcomes = jobs.map(({ lease, pack }) =>
+    publisher.publish(lease, pack, { onSend: () => events.push(pack.mpackKey) })
+  );
+  // The first, and the twelve after it; the last waits for either.
+  assert.deepEqual(events, jobs.slice(0, -1).map(({ pack }) => pack.mpackKey));
+  assert.deepEqual((await Promise.all(outcomes)).map(written), jobs.map(() => [1, 1]));
+  assert.deepEqual(sent, ["publish a pack", "publish packs", "publish a pack"]);
+});
+
+Deno.test("publishTogether() looks its jobs up one by one, however many there are", async () => {
+  await using test = await openTestDatabase({ maxConnections: 1 });
+  const { db } = test;
+  await addRepos(db, REPO_ID);
+  await db.sql`insert into musehub_background_jobs (job_id, repo_id, job_type, payload, status)
+    select 'old ' || n, ${REPO_ID}, 'mpack.index', '{}', 'done' from generate_series(1, 5000) as n`;
+  await db.sql`insert into musehub_mpacks (repo_id, mpack_key)
+    select ${REPO_ID}, 'old ' || n from generate_series(1, 5000) as n`;
+  await db.sql`vacuum analyze musehub_background_jobs, musehub_mpacks`;
+  const jobs = await start(db, [..."abcdefghijklmnopqrst"].map((letter) => small(letter, letter)));
+  const rowsRead = async () => {
+    await db.sql`select pg_stat_force_next_flush()`;
+    const [{ rows }] = await db.sql<{ rows: number }[]>`
+      select sum(seq_tup_read)::int as rows from pg_stat_user_tables
+      where relname in ('musehub_background_jobs', 'musehub_mpacks')`;
+    return rows;
+  };
+  const before = await rowsRead();
+  assert.equal((await publishTogether(db, jobs, DEADLINE)).size, jobs.length);
+  assert.equal(await rowsRead(), before);
+});
+
 Deno.test("Publisher judges on its own what the group left out", async () => {
   await using test = await open();
   const { db } = test, publisher = new Publisher(db);
