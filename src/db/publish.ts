@@ -137,8 +137,12 @@ export async function publish(
   };
 }
 
-/** https://www.postgresql.org/docs/current/errcodes-appendix.html */
-function isUniqueViolation(error: unknown): boolean {
+/**
+ * Whether a row had a key that was there already.
+ *
+ * @see {@link https://www.postgresql.org/docs/current/errcodes-appendix.html | 23505}
+ */
+export function isUniqueViolation(error: unknown): error is DatabaseError {
   return error instanceof DatabaseError &&
     (error.cause as { readonly code?: unknown } | undefined)?.code === "23505";
 }

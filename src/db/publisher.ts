@@ -8,6 +8,7 @@ import type { Database } from "./database.ts";
 import type { Lease } from "./lease.ts";
 import { publish, PUBLISH_DEADLINE_MS, type PublishOutcome, type PublishPack } from "./publish.ts";
 import { isSmallPack, publishTogether, type SmallPack } from "./publish_together.ts";
+import { Suspects } from "./suspects.ts";
 
 /** Few enough for the statement to be short, whatever waits. */
 const MAX_PACKS = 64;
@@ -44,6 +45,7 @@ interface Waiting extends SmallPack {
  */
 export class Publisher {
   readonly #db: Database;
+  readonly #suspects = new Suspects();
   #waiting: Waiting[] = [];
   /** Statements that others wait for. */
   #running = 0;
@@ -107,7 +109,10 @@ export class Publisher {
     for (const { options } of group) options.onSend?.();
     const { deadlineMs = PUBLISH_DEADLINE_MS } = first.options;
     try {
-      const published = await publishTogether(this.#db, group, { deadlineMs });
+      const published = await publishTogether(this.#db, group, {
+        deadlineMs,
+        suspects: this.#suspects,
+      });
       for (const waiting of group) {
         const outcome = published.get(waiting.lease.jobId);
         // What was left out is judged on its own, and holds up nobody.

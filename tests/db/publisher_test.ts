@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
 import type { Database } from "../../src/db/database.ts";
 import { publish, type PublishOutcome, type PublishPack } from "../../src/db/publish.ts";
-import { isSmallPack, publishTogether } from "../../src/db/publish_together.ts";
+import {
+  isSmallPack,
+  publishTogether,
+  type TogetherOptions,
+} from "../../src/db/publish_together.ts";
 import { Publisher } from "../../src/db/publisher.ts";
+import { Suspects } from "../../src/db/suspects.ts";
 import { DatabaseError, LeaseLostError } from "../../src/errors.ts";
 import { getJob, type Job } from "../../src/jobs/queue/mod.ts";
 import { addRepos, openTestDatabase } from "../support/database.ts";
@@ -40,7 +45,15 @@ function written(outcome: PublishOutcome | undefined): number[] | undefined {
   return [outcome.objectsWritten, outcome.objectRefsWritten];
 }
 
-Deno.test("publishTogether() leaves what publishing one by one leaves, and counts for each", async () => {
+for (const suspects of [undefined, new Suspects()]) {
+  const name = suspects ? "publishTogether(), hopeful," : "publishTogether()";
+  Deno.test(`${name} leaves what publishing one by one leaves, and counts for each`, () =>
+    leavesTheSame({ ...DEADLINE, suspects }));
+  Deno.test(`${name} inserts objects before refs, each in the order of their keys`, () =>
+    insertsInOrder({ ...DEADLINE, suspects }));
+}
+
+async function leavesTheSame(options: TogetherOptions) {
   const packs = () => [
     small("a", "abx"),
     small("b", "bcx"),
@@ -51,7 +64,7 @@ Deno.test("publishTogether() leaves what publishing one by one leaves, and count
   await using single = await open();
   const group = await start(together.db, packs());
   assert(group.every(isSmallPack));
-  const outcomes = await publishTogether(together.db, group, DEADLINE);
+  const outcomes = await publishTogether(together.db, group, options);
   const expected: (number[] | undefined)[] = [];
   for (const { lease, pack } of await start(single.db, packs())) {
     expected.push(written(await publish(single.db, lease, pack)));
@@ -67,7 +80,7 @@ Deno.test("publishTogether() leaves what publishing one by one leaves, and count
     assert.equal(done.result.job_id, lease.jobId);
     assert.equal(done.result.object_refs_written, done.objectRefsWritten);
   }
-});
+}
 
 Deno.test("publishTogether() leaves out whatever is not plain, and it as it was", async (t) => {
   await using test = await open();
@@ -106,7 +119,7 @@ Deno.test("publishTogether() leaves out whatever is not plain, and it as it was"
   });
 });
 
-Deno.test("publishTogether() inserts objects before refs, each in the order of their keys", async () => {
+async function insertsInOrder(options: TogetherOptions) {
   await using test = await open();
   const { db } = test;
   await db.sql`create table inserted (place serial, key text)`;
@@ -121,13 +134,13 @@ Deno.test("publishTogether() inserts objects before refs, each in the order of t
       for each row execute function note_insert()`;
   }
   const packs = [small("a", "bd", { repoId: "repo-2" }), small("b", "ce"), small("c", "a")];
-  await publishTogether(db, await start(db, packs), DEADLINE);
+  await publishTogether(db, await start(db, packs), options);
   const rows = await db.sql<{ key: string }[]>`select key from inserted order by place`;
   assert.deepEqual(rows.map(({ key }) => key.replace("musehub_", "")), [
     ...[..."abcde"].map((id) => `objects ${id}`),
     ...[..."acebd"].map((id) => `object_refs ${id}`),
   ]);
-});
+}
 
 Deno.test("Publisher sends the first pack at once, and the others together", async () => {
   await using test = await open();
@@ -162,26 +175,91 @@ Deno.test("Publisher sends a second statement beside the first when many packs w
   assert.deepEqual(sent, ["publish a pack", "publish packs", "publish a pack"]);
 });
 
-Deno.test("publishTogether() looks its jobs up one by one, however many there are", async () => {
-  await using test = await openTestDatabase({ maxConnections: 1 });
-  const { db } = test;
-  await addRepos(db, REPO_ID);
-  await db.sql`insert into musehub_background_jobs (job_id, repo_id, job_type, payload, status)
-    select 'old ' || n, ${REPO_ID}, 'mpack.index', '{}', 'done' from generate_series(1, 5000) as n`;
-  await db.sql`insert into musehub_mpacks (repo_id, mpack_key)
-    select ${REPO_ID}, 'old ' || n from generate_series(1, 5000) as n`;
-  await db.sql`vacuum analyze musehub_background_jobs, musehub_mpacks`;
-  const jobs = await start(db, [..."abcdefghijklmnopqrst"].map((letter) => small(letter, letter)));
-  const rowsRead = async () => {
-    await db.sql`select pg_stat_force_next_flush()`;
-    const [{ rows }] = await db.sql<{ rows: number }[]>`
-      select sum(seq_tup_read)::int as rows from pg_stat_user_tables
-      where relname in ('musehub_background_jobs', 'musehub_mpacks')`;
-    return rows;
+Deno.test("publishTogether() reads no table from end to end, small or large when it was planned", async (t) => {
+  const tables = ["background_jobs", "mpacks", "objects", "object_refs"].map((t) => `musehub_${t}`);
+  const groupsReadNothing = async (db: Database, groups: number) => {
+    const rowsRead = async () => {
+      await db.sql`select pg_stat_force_next_flush()`;
+      const [{ rows }] = await db.sql<{ rows: number }[]>`
+        select sum(seq_tup_read)::int as rows from pg_stat_user_tables
+        where relname in ${db.sql(tables)}`;
+      return rows;
+    };
+    for (let group = 0; group < groups; group++) {
+      const names = [..."abcdefghijklmnopqrst"].map((letter) => `${group}${letter}`);
+      const jobs = await start(
+        db,
+        names.map((name) => small(name, "", { inline: columns([name, 1]), objects: 1 })),
+      );
+      const before = await rowsRead();
+      assert.equal((await publishTogether(db, jobs, DEADLINE)).size, jobs.length);
+      assert.equal(await rowsRead(), before, `group ${group}`);
+    }
   };
-  const before = await rowsRead();
-  assert.equal((await publishTogether(db, jobs, DEADLINE)).size, jobs.length);
-  assert.equal(await rowsRead(), before);
+  await t.step("small", async () => {
+    await using test = await openTestDatabase({ maxConnections: 1 });
+    await addRepos(test.db, REPO_ID);
+    // Planned anew five times, then once for good; nobody analyzes.
+    await groupsReadNothing(test.db, 8);
+  });
+  await t.step("large", async () => {
+    await using test = await openTestDatabase({ maxConnections: 1 });
+    const { db } = test;
+    await addRepos(db, REPO_ID);
+    await db.sql`insert into musehub_background_jobs (job_id, repo_id, job_type, payload, status)
+      select 'old ' || n, ${REPO_ID}, 'mpack.index', '{}', 'done' from generate_series(1, 5000) n`;
+    await db.sql`insert into musehub_mpacks (repo_id, mpack_key)
+      select ${REPO_ID}, 'old ' || n from generate_series(1, 5000) n`;
+    await db.sql`vacuum analyze musehub_background_jobs, musehub_mpacks`;
+    await groupsReadNothing(db, 1);
+  });
+});
+
+Deno.test("publishTogether() takes an id that turned out known for a suspect, and looks it up", async () => {
+  await using test = await open();
+  const { db } = test, suspects = new Suspects();
+  const known = `sha256:${"0".repeat(64)}`;
+  const sent: string[] = [];
+  const watched: Database = { ...db, intercept: (query, action) => (sent.push(action), query) };
+  const round = async (letter: string, repoId: string) => {
+    const inline = columns([known, 1], [letter, 1]);
+    const [with_, without] = await start(db, [
+      small(letter, "", { inline, objects: 2, repoId }),
+      small(`${letter}${letter}`, letter.toUpperCase()),
+    ]);
+    sent.length = 0;
+    const outcomes = await publishTogether(watched, [with_, without], { ...DEADLINE, suspects });
+    assert.deepEqual(written(outcomes.get(without.lease.jobId)), [1, 1]);
+    return { written: written(outcomes.get(with_.lease.jobId)), statements: sent.length };
+  };
+  assert.deepEqual(await round("a", REPO_ID), { written: [2, 2], statements: 1 });
+  assert.deepEqual(await round("b", REPO_ID), { written: [1, 1], statements: 2 });
+  assert.deepEqual(await round("c", REPO_ID), { written: [1, 1], statements: 1 });
+  // Known is not known to everybody.
+  assert.deepEqual(await round("d", "repo-2"), { written: [1, 2], statements: 1 });
+  await db.sql`delete from musehub_objects where object_id = ${known}`;
+  assert.deepEqual(await round("e", "repo-2"), { written: [2, 1], statements: 1 });
+});
+
+Deno.test("publishTogether() hopes less and less often where hope is in vain", async () => {
+  await using test = await open();
+  const { db } = test, suspects = new Suspects();
+  const id = (n: number) => `sha256:${n.toString(16).padStart(64, "0")}`;
+  const inline = columns(...Array.from({ length: 20 }, (_, n): [string, number] => [id(n), 1]));
+  const [all] = await start(db, [small("all", "", { inline, objects: 20 })]);
+  await publish(db, all.lease, all.pack);
+  const statements: number[] = [];
+  for (let n = 0; n < 13; n++) {
+    let sent = 0;
+    const watched: Database = { ...db, intercept: (query) => (sent++, query) };
+    const [job] = await start(db, [
+      small(`known ${n}`, "", { inline: columns([id(n), 1]), objects: 1 }),
+    ]);
+    const outcomes = await publishTogether(watched, [job], { ...DEADLINE, suspects });
+    assert.deepEqual(written(outcomes.get(job.lease.jobId)), [0, 0]);
+    statements.push(sent);
+  }
+  assert.deepEqual(statements, [2, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1]);
 });
 
 Deno.test("Publisher judges on its own what the group left out", async () => {
