@@ -316,10 +316,13 @@ export function loadConfig(env: Readonly<Record<string, string | undefined>>): C
   return Object.freeze(Object.fromEntries(entries));
 }
 
+const LIMIT_NAMES = Object.keys(DEFAULT_LIMITS) as (keyof MpackLimits)[];
+
 /** The decoder's share of the settings. */
 export function limitsOf(config: Config): MpackLimits {
-  const names = Object.keys(DEFAULT_LIMITS) as (keyof MpackLimits)[];
-  return Object.fromEntries(names.map((name) => [name, config[name]])) as unknown as MpackLimits;
+  const limits: Record<string, number> = {};
+  for (const name of LIMIT_NAMES) limits[name] = config[name];
+  return limits as unknown as MpackLimits;
 }
 
 /** Where in the store a repo's mpack lies. */

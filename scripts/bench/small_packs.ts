@@ -13,7 +13,7 @@ import type { BenchWorld } from "./world.ts";
 
 const PACKS = 10_000, NO_OPS = 10_000;
 /** Jobs at once, of both kinds. */
-const CONCURRENCY = 24;
+const CONCURRENCY = 64;
 
 /** Packs between two runs of the no-op jobs that they are compared with, on the same server. */
 export async function smallPacks(world: BenchWorld, share: number): Promise<Part> {

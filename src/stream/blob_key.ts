@@ -36,17 +36,26 @@ function faultOf(key: string): string | undefined {
   if (/[\x00-\x1f\x7f]/.test(key)) return "it holds a control character";
   if (key.includes("\\")) return "it holds a backslash";
   if (key.startsWith("/")) return "it begins with a slash";
-  const keyBytes = encoder.encode(key).length;
-  if (keyBytes > MAX_KEY_BYTES) return `it is ${keyBytes} bytes long, ${MAX_KEY_BYTES} are allowed`;
+  if (isLonger(key, MAX_KEY_BYTES)) {
+    return `it is ${bytesOf(key)} bytes long, ${MAX_KEY_BYTES} are allowed`;
+  }
   const segments = key.split("/");
   if (segments[0] === TEMP_FOLDER) return `${TEMP_FOLDER} is kept for half-written blobs`;
   for (const segment of segments) {
     if (segment === "") return "it has an empty segment";
     if (segment === "." || segment === "..") return `it has the segment ${segment}`;
-    const segmentBytes = encoder.encode(segment).length;
-    if (segmentBytes > MAX_SEGMENT_BYTES) {
-      return `it has a segment of ${segmentBytes} bytes, ${MAX_SEGMENT_BYTES} are allowed`;
+    if (isLonger(segment, MAX_SEGMENT_BYTES)) {
+      return `it has a segment of ${bytesOf(segment)} bytes, ${MAX_SEGMENT_BYTES} are allowed`;
     }
   }
   return undefined;
+}
+
+/** Whether `text` has more bytes; a unit of UTF-16 makes three at most, so most need no encoding. */
+function isLonger(text: string, maxBytes: number): boolean {
+  return 3 * text.length > maxBytes && bytesOf(text) > maxBytes;
+}
+
+function bytesOf(text: string): number {
+  return encoder.encode(text).length;
 }
