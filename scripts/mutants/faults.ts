@@ -136,15 +136,29 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a group of packs is published without their fences",
     file: "src/db/publish_together.ts",
-    from: "        where j.fence = given.fence and (j.status = 'running') is not false\n",
-    to: "        where (j.status = 'running') is not false\n",
+    from: "where j.job_id = given.job_id and j.fence = given.fence\n",
+    to: "where j.job_id = given.job_id\n",
     tests: ["tests/db/publisher_test.ts"],
   },
   {
     name: "a group's refs are not inserted in the order of their keys",
     file: "src/db/publish_together.ts",
-    from: '        order by repo_id collate "C", object_id collate "C"\n',
-    to: "",
+    from: 'order by repo_id collate "C", object_id collate "C", n\n',
+    to: 'order by object_id collate "C", repo_id collate "C", n\n',
+    tests: ["tests/db/publisher_test.ts"],
+  },
+  {
+    name: "a group takes another repo's ref for its own",
+    file: "src/db/publish_together.ts",
+    from: "where r.repo_id = suspect.repo_id and r.object_id = suspect.object_id limit 1",
+    to: "where r.object_id = suspect.object_id limit 1",
+    tests: ["tests/db/publisher_test.ts"],
+  },
+  {
+    name: "a group whose hope was in vain is given up",
+    file: "src/db/publish_together.ts",
+    from: "if (!isUniqueViolation(error)) throw error;",
+    to: "throw error;",
     tests: ["tests/db/publisher_test.ts"],
   },
   {
