@@ -36,7 +36,7 @@ export interface Start {
 type Parts = Pick<IndexContext, "db" | "store" | "config" | "onStartOver">;
 
 /** When a store that answers nothing counts as hung: long after its own retries have ended. */
-export function storeDeadlineMs({ storeIdleMs, storeRetries }: Config): number {
+function storeDeadlineMs({ storeIdleMs, storeRetries }: Config): number {
   return 2 * storeIdleMs * (storeRetries + 1);
 }
 

@@ -33,7 +33,7 @@ export function isSmallPack({ lease, pack }: SmallPack): boolean {
 export interface TogetherOptions {
   /** Milliseconds each statement may take. */
   readonly deadlineMs: number;
-  /** What taught earlier groups which ids may be known. Default: any may be. */
+  /** Which ids earlier groups found known; learns from this one. Default: every id is looked at. */
   readonly suspects?: Suspects;
 }
 

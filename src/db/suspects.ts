@@ -3,7 +3,7 @@ import type { DatabaseError } from "../errors.ts";
 const MOST_IDS = 1_000;
 /** After so many groups in a row that hoped in vain, one in 63 still hopes. */
 const MOST_FAILURES = 6;
-const ID = /(?:sha256:)?[0-9a-f]{64}/;
+const IDS = /(?:sha256:)?[0-9a-f]{64}/g;
 
 /**
  * Ids that are likely to be known already (the empty file, a licence), as far as groups of packs
@@ -39,7 +39,10 @@ export class Suspects {
   wasWrong({ cause }: DatabaseError): void {
     this.#failures = Math.min(this.#failures + 1, MOST_FAILURES);
     this.#restGroups = 2 ** this.#failures - 2;
-    const [id] = ID.exec(String((cause as { readonly detail?: unknown }).detail)) ?? [];
+    // "Key (repo_id, object_id)=(…, …) already exists.": the object's comes last.
+    const id = String((cause as { readonly detail?: unknown } | undefined)?.detail).match(IDS)?.at(
+      -1,
+    );
     if (id === undefined) return;
     const [oldest] = this.#ids;
     if (this.#ids.size === MOST_IDS) this.#ids.delete(oldest);

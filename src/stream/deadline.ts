@@ -57,8 +57,8 @@ interface Wait {
 }
 
 /**
- * The waits under way, and one timer for all of them: small packs wait four times each, and a timer
- * for every wait was an eighth of what they cost this process.
+ * The waits under way, and one timer for all of them: small packs wait four times each, and timers of
+ * their own were an eighth of the garbage they leave.
  */
 const waits = new Set<Wait>();
 let timer: ReturnType<typeof setTimeout> | undefined;

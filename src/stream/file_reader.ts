@@ -40,7 +40,7 @@ export async function openFileReader(
     throw asError(error);
   }
   try {
-    const info = file.statSync();
+    const info = await file.stat();
     const what = `Cannot read ${JSON.stringify(about.key)} in ${about.folder}`;
     if (!info.isFile) throw new StoreError("blob-missing", `${what}: there is no such blob`);
     const stat = statOf(info);

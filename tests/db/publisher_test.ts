@@ -241,6 +241,34 @@ Deno.test("publishTogether() takes an id that turned out known for a suspect, an
   assert.deepEqual(await round("e", "repo-2"), { written: [2, 1], statements: 1 });
 });
 
+Deno.test("Suspects: a group that was right makes the failures before it forgotten", () => {
+  const suspects = new Suspects(), error = new DatabaseError("known");
+  suspects.wasWrong(error);
+  suspects.wasRight();
+  suspects.wasWrong(error);
+  assert(suspects.isHopeful());
+  suspects.wasWrong(error);
+  assert(!suspects.isHopeful());
+});
+
+Deno.test("publishTogether() tells a known ref's id from its repo's", async () => {
+  await using test = await open();
+  const { db } = test, suspects = new Suspects();
+  const repoId = `sha256:${"a".repeat(64)}`, objectId = `sha256:${"b".repeat(64)}`;
+  await addRepos(db, repoId);
+  const round = async (letter: string) => {
+    const inline = columns([objectId, 1]);
+    const [job] = await start(db, [small(letter, "", { inline, objects: 1, repoId })]);
+    const outcomes = await publishTogether(db, [job], { ...DEADLINE, suspects });
+    return written(outcomes.get(job.lease.jobId));
+  };
+  assert.deepEqual(await round("a"), [1, 1]);
+  // Some other program's doing: only the ref is known.
+  await db.sql`delete from musehub_objects`;
+  assert.deepEqual(await round("b"), [1, 0]);
+  assert.deepEqual([suspects.has(objectId), suspects.has(repoId)], [true, false]);
+});
+
 Deno.test("publishTogether() hopes less and less often where hope is in vain", async () => {
   await using test = await open();
   const { db } = test, suspects = new Suspects();
