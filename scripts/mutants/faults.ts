@@ -211,4 +211,11 @@ export const MUTANTS: readonly Mutant[] = [
     to: "fence = coalesce(j.fence, 0),",
     tests: ["tests/jobs/queue_test.ts"],
   },
+  {
+    name: "a wait for the store relies on fetch to hear its abort",
+    file: "src/stream/s3_answer.ts",
+    from: "return await orAborted(promise(), signal);",
+    to: "return await promise();",
+    tests: ["tests/stream/s3_faults_test.ts"],
+  },
 ];

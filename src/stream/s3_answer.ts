@@ -3,6 +3,7 @@
  *
  * @module
  */
+import { orAborted } from "./abortable.ts";
 import { faultOfNetwork, S3Fault } from "./s3_fault.ts";
 
 /** The longest document (an error, a page of a listing) that is taken in whole. */
@@ -29,7 +30,12 @@ export class RequestEnd {
     return this.#controller.signal;
   }
 
-  /** Waits for `promise`; ends the request with a passing fault after `waitMs`. */
+  /**
+   * Waits for `promise`; ends the request with a passing fault after `waitMs`.
+   *
+   * Nothing relies on `promise` hearing of that: once the answer's head is there, Deno 2.9.6 holds a
+   * fetch's signal weakly, and after the next garbage collection no abort reaches its body.
+   */
   async within<T>(waitMs: number, what: string, promise: () => Promise<T>): Promise<T> {
     const { signal } = this.#controller;
     const timer = setTimeout(() => {
@@ -37,7 +43,7 @@ export class RequestEnd {
       this.#controller.abort(new S3Fault(message, { isPassing: true }));
     }, waitMs);
     try {
-      return await promise();
+      return await orAborted(promise(), signal);
     } catch (error) {
       throw signal.aborted ? signal.reason : faultOfNetwork(error);
     } finally {
@@ -80,18 +86,23 @@ export class S3Answer {
     const reader = this.#reader;
     if (reader === undefined) return undefined;
     const buffer = this.#buffer ?? new Uint8Array(this.#chunkBytes());
-    const { done, value } = await this.#end.within(
-      this.#idleTimeoutMs,
-      "no byte of the body came",
-      () => reader.read(buffer),
-    );
-    if (done || value === undefined) {
-      this.#end.release();
-      return undefined;
+    try {
+      const { done, value } = await this.#end.within(
+        this.#idleTimeoutMs,
+        "no byte of the body came",
+        () => reader.read(buffer),
+      );
+      if (done || value === undefined) {
+        this.#end.release();
+        return undefined;
+      }
+      // The stream took the buffer and hands it back under another view.
+      this.#buffer = new Uint8Array(value.buffer);
+      return value;
+    } catch (error) {
+      await this.discard();
+      throw error;
     }
-    // The stream took the buffer and hands it back under another view.
-    this.#buffer = new Uint8Array(value.buffer);
-    return value;
   }
 
   /** Most objects are shorter than a chunk: 64 KiB for each of them would be mostly garbage. */

@@ -93,13 +93,24 @@ export class S3Client {
     const end = new RequestEnd(signal);
     const uploadMs = Math.ceil((body?.length ?? 0) / SLOWEST_UPLOAD_BYTES_PER_MS);
     const send = this.#options.fetch ?? fetch;
-    let response: Response;
+    let sent: Promise<Response> | undefined, response: Response;
     try {
-      response = await end.within(answerWithinMs + uploadMs, "the store did not answer", () =>
+      response = await end.within(
+        answerWithinMs + uploadMs,
+        "the store did not answer",
         // A redirect would have to be signed anew, for another host.
-        send(signed.url, { method, headers, body, redirect: "manual", signal: end.signal }));
+        () =>
+          sent = send(signed.url, {
+            method,
+            headers,
+            body,
+            redirect: "manual",
+            signal: end.signal,
+          }),
+      );
     } catch (error) {
       end.release();
+      sent?.then((late) => late.body?.cancel()).catch(() => {});
       throw error;
     }
     const answer = new S3Answer(response, end, this.idleTimeoutMs);

@@ -151,7 +151,7 @@ class S3Reader implements BlobReader {
     let filledBytes = 0;
     while (filledBytes < wantedBytes) {
       this.#source.signal?.throwIfAborted();
-      if (this.#isClosed) throw new TypeError(`${this.#source.what}: the reader is closed`);
+      this.#throwIfClosed();
       if (this.#rest.length === 0) await this.#refill();
       const part = this.#rest.subarray(0, wantedBytes - filledBytes);
       into.set(part, filledBytes);
@@ -176,7 +176,10 @@ class S3Reader implements BlobReader {
   async #refill(): Promise<void> {
     await this.#backoff.run(async () => {
       try {
+        this.#throwIfClosed();
         this.#connection ??= await this.#reconnect();
+        // Closed in the meantime, it would never be closed again.
+        this.#throwIfClosed();
         this.#rest = await this.#nextChunk(this.#connection);
       } catch (error) {
         await this.#disconnect();
@@ -218,6 +221,10 @@ class S3Reader implements BlobReader {
       // Who opens it again gets the new version, unless the old one was asked for.
       { status: 412, retryable: !this.#isPinned },
     );
+  }
+
+  #throwIfClosed(): void {
+    if (this.#isClosed) throw new TypeError(`${this.#source.what}: the reader is closed`);
   }
 
   async #disconnect(): Promise<void> {

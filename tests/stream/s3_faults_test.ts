@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
 import type { BlobStore } from "../../src/stream/blob_store.ts";
+import { patiently } from "../../src/stream/deadline.ts";
 import { openS3Store, type S3StoreOptions } from "../../src/stream/s3_store.ts";
 import { assertSameBytes, drain, sampleBytes } from "../support/blobs.ts";
 import { type Fault, type FaultProxy, startFaultProxy } from "../support/fault_proxy.ts";
 import { type S3Double, startS3Double } from "../support/s3_double.ts";
 
 const BYTES = sampleBytes(300_000);
+/** A test that waits for so long hangs. */
+const HUNG_MS = 30_000;
 const UNAVAILABLE = { name: "StoreError", code: "store-unavailable" };
 
 interface World {
@@ -38,7 +41,8 @@ async function inWorld(
     },
     ...options,
   });
-  await use({ store, proxy, double, sleepsMs });
+  const world = use({ store, proxy, double, sleepsMs });
+  await patiently(world, { deadlineMs: HUNG_MS, action: "end the test" });
 }
 
 function rangesOf(proxy: FaultProxy): (string | null)[] {
@@ -307,6 +311,93 @@ Deno.test("read() ends at once when its signal fires, though the store is silent
     proxy.faults.push({ isSilent: true });
     const opening = store.open("a", { signal: AbortSignal.timeout(20) });
     await assert.rejects(opening, { name: "TimeoutError" });
+  });
+});
+
+/**
+ * A `fetch` that is deaf to its signal, as Deno's is for the body once garbage was collected; each
+ * of its answers brings the first ten bytes, and nothing more.
+ */
+function deafFetch(init: { status?: number; until?: Promise<void> } = {}) {
+  const { status = 200, until } = init;
+  const seen = { answers: 0, cancelled: 0 };
+  const send: typeof fetch = async () => {
+    await until;
+    seen.answers++;
+    const body = new ReadableStream({
+      type: "bytes",
+      start: (controller) => controller.enqueue(BYTES.slice(0, 10)),
+      cancel: () => void seen.cancelled++,
+    });
+    return new Response(body, { status, headers: { etag: '"x"', "content-length": "300000" } });
+  };
+  return { seen, send };
+}
+
+Deno.test("a wait ends, and so does the connection, though fetch hears no abort", async (t) => {
+  await t.step("when no byte comes", async () => {
+    const { seen, send } = deafFetch();
+    await inWorld(async ({ store }) => {
+      await using reader = await store.open("a");
+      await assert.rejects(reader.read(new Uint8Array(20)), {
+        ...UNAVAILABLE,
+        retryable: true,
+        message: /no byte of the body came for 20 ms, after 2 tries/,
+      });
+      assert.deepEqual(seen, { answers: 2, cancelled: 2 });
+    }, { fetch: send, retries: 1, idleTimeoutMs: 20 });
+  });
+  await t.step("when the caller has enough", async () => {
+    const { seen, send } = deafFetch(), stop = new AbortController();
+    await inWorld(async ({ store }) => {
+      await using reader = await store.open("a", { signal: stop.signal });
+      const reading = reader.read(new Uint8Array(20));
+      setTimeout(() => stop.abort(new Error("enough")), 10);
+      await assert.rejects(reading, /enough/);
+      assert.deepEqual(seen, { answers: 1, cancelled: 1 });
+    }, { fetch: send });
+  });
+  await t.step("when an error's text does not end", async () => {
+    const { seen, send } = deafFetch({ status: 403 });
+    await inWorld(async ({ store }) => {
+      await assert.rejects(store.open("a"), {
+        ...UNAVAILABLE,
+        message: /no byte of the body came/,
+      });
+      assert.deepEqual(seen, { answers: 1, cancelled: 1 });
+    }, { fetch: send, retries: 0, idleTimeoutMs: 20 });
+  });
+  await t.step("when the answer comes after all", async () => {
+    const gate = Promise.withResolvers<void>();
+    const { seen, send } = deafFetch({ until: gate.promise });
+    await inWorld(async ({ store }) => {
+      await assert.rejects(store.open("a"), {
+        ...UNAVAILABLE,
+        message: /did not answer for 20 ms/,
+      });
+      gate.resolve();
+      while (seen.cancelled === 0) await new Promise((resolve) => setTimeout(resolve));
+      assert.deepEqual(seen, { answers: 1, cancelled: 1 });
+    }, { fetch: send, retries: 0, idleTimeoutMs: 20 });
+  });
+});
+
+Deno.test("a reader that is closed while it connects again leaves no connection", async () => {
+  const reconnected = Promise.withResolvers<void>(), gate = Promise.withResolvers<void>();
+  await inWorld(async ({ store, proxy }) => {
+    const before = async () => {
+      reconnected.resolve();
+      await gate.promise;
+    };
+    proxy.faults.push({ afterBytes: 1000, then: "cut" }, { before });
+    const reader = await store.open("a");
+    const reading = assert.rejects(reader.read(new Uint8Array(5000)), /the reader is closed/);
+    await reconnected.promise;
+    await reader.close();
+    gate.resolve();
+    await reading;
+    while (proxy.openSockets > 0) await new Promise((resolve) => setTimeout(resolve));
+    assert.equal(proxy.requests.length, 2);
   });
 });
 
