@@ -9,6 +9,8 @@ import { makeMpack } from "../scripts/make_mpack.ts";
 import { parseSize } from "../scripts/mpack/shape.ts";
 import { connectDatabase } from "../src/db/connect.ts";
 import { indexMpack } from "../src/jobs/index_job.ts";
+import type { BlobStore } from "../src/stream/blob_store.ts";
+import { patiently } from "../src/stream/deadline.ts";
 import { collect } from "./support/blobs.ts";
 import { runMain } from "./support/main.ts";
 import { startTcpProxy } from "./support/tcp_proxy.ts";
@@ -57,4 +59,33 @@ Deno.test("main.ts push gives up on a server that takes the pack and never answe
   await accepting;
   for (const connection of held) connection.close();
   await Deno.remove(path);
+});
+
+Deno.test("indexMpack() ends with store-unavailable when somebody else's store hangs", async (t) => {
+  await using world = await createWorld();
+  const never = () => new Promise<never>(() => {});
+  const { store } = world;
+  const hanging: Record<string, BlobStore> = {
+    "open()": { ...store, open: never },
+    "read()": {
+      ...store,
+      async open(...wanted) {
+        const { stat, close } = await store.open(...wanted);
+        return { stat, read: never, close, [Symbol.asyncDispose]: close };
+      },
+    },
+  };
+  const key = await world.put(PACK);
+  const options = world.options(key, { MPACK_STORE_IDLE_MS: "100", MPACK_STORE_RETRIES: "0" });
+  for (const [name, store] of Object.entries(hanging)) {
+    await t.step(name, async () => {
+      const indexing = indexMpack({ ...options, store });
+      await assert.rejects(patiently(indexing, { deadlineMs: 30_000, action: "end the test" }), {
+        code: "store-unavailable",
+        retryable: true,
+        message: /no answer in 200 ms/,
+      });
+    });
+  }
+  assert.equal((await indexMpack(options)).objects_written, OBJECTS);
 });
