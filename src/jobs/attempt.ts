@@ -91,8 +91,8 @@ async function settle(
     return { status: "cancelled", error };
   }
   if (signal.aborted) {
-    await release(db, job);
-    return { status: "released", error };
+    const status = await release(db, job);
+    return { status: status === "cancelled" ? status : "released", error };
   }
   const { status, runAt } = await fail(db, job, {
     error: describe(error),

@@ -147,7 +147,7 @@ export class Worker {
   #release(jobs: readonly HeldJob[]): void {
     for (const { job } of jobs) {
       // What fails here is claimed by somebody when its lease has lapsed.
-      const released = release(this.#options.db, job).catch(() => {})
+      const released = release(this.#options.db, job).then(() => {}, () => {})
         .finally(() => this.#releasing.delete(released));
       this.#releasing.add(released);
     }

@@ -337,12 +337,24 @@ Deno.test("release() gives the attempt back and keeps the fence", async () => {
   const { db } = test;
   const job = await startJob(db);
   await renew(db, job, { leaseMs: 60_000, progress: { rows: 9 } });
-  await release(db, job);
+  assert.equal(await release(db, job), "pending");
   const row = await getJob(db, job.jobId);
   assert.deepEqual([row!.status, row!.attempt, row!.fence], ["pending", 0, job.fence]);
   assert.deepEqual(row!.progress, { rows: 9 });
   const [next] = await take(db);
   assert.deepEqual([next.attempt, next.fence], [1, job.fence + 1]);
+});
+
+Deno.test("release() ends a job that was to be cancelled", async () => {
+  await using test = await open();
+  const { db } = test;
+  const job = await startJob(db);
+  assert.equal(await cancel(db, job.jobId), "running");
+  assert.equal(await release(db, job), "cancelled");
+  const row = await getJob(db, job.jobId);
+  assert.equal(row!.status, "cancelled");
+  assert(row!.finishedAt instanceof Date);
+  assert.deepEqual(await take(db), []);
 });
 
 Deno.test("cancel() ends a waiting job at once and asks a running one to stop", async () => {

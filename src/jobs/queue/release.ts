@@ -4,24 +4,37 @@ import { type Lease, leaseLost } from "../../db/lease.ts";
 
 /**
  * Puts a running job back as if it had not been claimed, for a worker that has to go: the attempt
- * is given back, checkpoint and staged rows stay, and any worker may take it at once.
+ * is given back, checkpoint and staged rows stay, and any worker may take it at once. A job that was
+ * to be cancelled ends so instead, staged rows and all: nobody may come to claim it.
  *
  * @throws {LeaseLostError} If the job is another worker's now.
  */
-export async function release(database: Database, lease: Lease): Promise<void> {
-  const rows = await execute(
+export async function release(
+  database: Database,
+  lease: Lease,
+): Promise<"pending" | "cancelled"> {
+  const [row] = await execute(
     database,
-    database.sql`
-      with released as (
-        update musehub_background_jobs set
-          status = 'pending', attempt = greatest(attempt - 1, 0), run_at = null,
-          lease_expires_at = null
+    database.sql<{ status: "pending" | "cancelled" }[]>`
+      with job as materialized (
+        select job_id, coalesce(cancel_requested, false) as is_cancelled
+        from musehub_background_jobs
         where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint and status = 'running'
-        returning job_id
+        for update
+      ), released as (
+        update musehub_background_jobs j set
+          status = case when is_cancelled then 'cancelled' else 'pending' end,
+          attempt = greatest(attempt - 1, 0), run_at = null, lease_expires_at = null,
+          finished_at = case when is_cancelled then now() end,
+          checkpoint = case when not is_cancelled then j.checkpoint end
+        from job where j.job_id = job.job_id
+        returning j.status,
+          case when is_cancelled then mpackd_drop_staged(j.job_id) end as dropped
       )
       -- The trigger wakes workers for new rows only.
-      select pg_notify('mpackd_jobs', '') from released`,
+      select status, pg_notify('mpackd_jobs', '') from released`,
     { action: "release a job" },
   );
-  if (rows.length === 0) throw leaseLost("release a job", lease);
+  if (row === undefined) throw leaseLost("release a job", lease);
+  return row.status;
 }
