@@ -108,19 +108,24 @@ Deno.test("Worker runs at most `concurrency` jobs at once and `perRepo` of one r
   for (let i = 0; i < 8; i++) await add(db, `k${i}`, "repo-2");
   let now = 0, most = 0;
   const perRepo = new Map<string, number>(), mostOf = new Map<string, number>();
+  // The first ones wait for company, so that there is some.
+  const full = Promise.withResolvers<void>(), timer = setTimeout(full.resolve, 10_000);
   const handler: Handler<object> = async (job, scope) => {
     const count = (perRepo.get(job.repoId) ?? 0) + 1;
     perRepo.set(job.repoId, count);
     mostOf.set(job.repoId, Math.max(count, mostOf.get(job.repoId) ?? 0));
     most = Math.max(most, ++now);
+    if (now === 3) full.resolve();
+    await full.promise;
     await db.sql`select pg_sleep(0.01)`;
     now--;
     perRepo.set(job.repoId, perRepo.get(job.repoId)! - 1);
     return await finish(db)(job, scope);
   };
   await workerOf(db, handler, { untilEmpty: true, concurrency: 3, perRepo: 2 }).worker.run();
+  clearTimeout(timer);
   assert.equal(most, 3);
-  assert.deepEqual([...mostOf.values()], [2, 2]);
+  assert.equal(Math.max(...mostOf.values()), 2);
 });
 
 Deno.test("Worker wakes when it is called, long before its poll", async () => {
