@@ -29,6 +29,7 @@ import type { Sha256 } from "./hash/sha256.ts";
 import { removeUnwanted } from "./remove_unwanted.ts";
 import { type IndexResult, resultOf } from "./result.ts";
 import { openStart, type Start } from "./resume.ts";
+import { LinkedAbort } from "./stream/abortable.ts";
 import type { BlobReader, BlobStore } from "./stream/blob_store.ts";
 import type { MpackDecoder, MpackHandler, ObjectRows } from "./stream/mpack_decoder.ts";
 
@@ -160,7 +161,7 @@ class Attempt {
   readonly #config: Config;
   readonly #blobKey: string;
   /** Fires when the caller's signal does, and when a batch could not be staged. */
-  readonly #stop = new AbortController();
+  readonly #stop: LinkedAbort;
   readonly #signal: AbortSignal;
   readonly #materializer: Materializer | undefined;
   #staging: Promise<void> = Promise.resolve();
@@ -187,7 +188,8 @@ class Attempt {
     this.#context = context;
     this.#config = context.config;
     this.#blobKey = blobKeyOf(context.config.blobKey, job.repoId, job.mpackKey);
-    this.#signal = AbortSignal.any([context.signal, this.#stop.signal]);
+    this.#stop = new LinkedAbort(context.signal);
+    this.#signal = this.#stop.signal;
     if (job.materialize ?? context.config.materialize === "on") {
       const { repoId } = job, blobKey = this.#blobKey, signal = this.#signal;
       this.#materializer = new Materializer({ ...context, repoId, blobKey, signal });
@@ -210,6 +212,7 @@ class Attempt {
   async settle(): Promise<void> {
     await this.#materializer?.close();
     await this.#staging.catch(() => {});
+    this.#stop[Symbol.dispose]();
   }
 
   async run(): Promise<IndexResult> {

@@ -258,3 +258,22 @@ Deno.test("indexMpack() interrupted gives the job back uncounted, and the next c
   assert.ok(result.resumed_from_byte > 0);
   assert.equal(result.hashed_bytes, bytes.length - result.resumed_from_byte);
 });
+
+Deno.test("indexMpack() leaves nothing behind at a signal that outlives it", async () => {
+  await using world = await createWorld();
+  const { signal } = new AbortController(), listeners = new Set<unknown>();
+  const { addEventListener, removeEventListener } = signal;
+  signal.addEventListener = (...[type, listener, options]: Parameters<typeof addEventListener>) => {
+    listeners.add(listener);
+    addEventListener.call(signal, type, listener, options);
+  };
+  signal.removeEventListener = (...[type, listener]: Parameters<typeof removeEventListener>) => {
+    listeners.delete(listener);
+    removeEventListener.call(signal, type, listener);
+  };
+  const pack = await collect(makeMpack({ objects: 3, size: parseSize("10"), seed: 3 }));
+  await indexMpack({ ...world.options(await world.put(pack)), signal });
+  const bad = world.options(await world.put(pack.subarray(0, pack.length - 1)));
+  await assert.rejects(indexMpack({ ...bad, signal }), { code: "truncated" });
+  assert.equal(listeners.size, 0);
+});

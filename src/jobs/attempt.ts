@@ -61,7 +61,7 @@ export async function runAttempt<Result>(
   handler: Handler<Result>,
   options: AttemptOptions,
 ): Promise<Outcome<Result>> {
-  const keeper = new LeaseKeeper(db, job, options);
+  using keeper = new LeaseKeeper(db, job, options);
   try {
     return { status: "done", result: await handler(job, keeper) };
   } catch (thrown) {
@@ -73,8 +73,6 @@ export async function runAttempt<Result>(
       // Whoever claims the job when the lease has lapsed finds it as it was.
       return { status: "lost", error: trouble instanceof LeaseLostError ? trouble : error };
     }
-  } finally {
-    keeper.stop();
   }
 }
 

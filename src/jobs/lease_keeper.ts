@@ -6,6 +6,7 @@
 
 import type { Database } from "../db/database.ts";
 import { CancelledError, LeaseLostError } from "../errors.ts";
+import { LinkedAbort } from "../stream/abortable.ts";
 import type { AttemptScope } from "./attempt.ts";
 import type { Job } from "./queue/job.ts";
 import { renew } from "./queue/renew.ts";
@@ -26,25 +27,26 @@ export interface LeaseKeeperOptions {
 }
 
 /** The heartbeat of one attempt; also what its handler is given. */
-export class LeaseKeeper implements AttemptScope {
+export class LeaseKeeper implements AttemptScope, Disposable {
   /** Fires with the reason why the work has to stop. */
   readonly signal: AbortSignal;
   readonly #db: Database;
   readonly #job: Job;
   readonly #leaseMs: number;
-  readonly #stop = new AbortController();
+  readonly #stop: LinkedAbort;
   #renewedAt: number;
   #timer: ReturnType<typeof setInterval> | undefined;
   #isRenewing = false;
   #isCancelled = false;
 
-  /** Starts the heartbeat; `stop()` ends it. */
+  /** Starts the heartbeat; dispose of it. */
   constructor(db: Database, job: Job, options: LeaseKeeperOptions) {
     this.#renewedAt = options.claimedAt ?? performance.now();
     this.#db = db;
     this.#job = job;
     this.#leaseMs = options.leaseMs;
-    this.signal = AbortSignal.any([options.signal, this.#stop.signal]);
+    this.#stop = new LinkedAbort(options.signal);
+    this.signal = this.#stop.signal;
     this.#timer = setInterval(() => this.#beat(), options.leaseMs / BEATS_PER_LEASE / 2);
   }
 
@@ -67,6 +69,12 @@ export class LeaseKeeper implements AttemptScope {
   stop(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
+  }
+
+  /** Ends the heartbeat, and follows the worker's signal no more. */
+  [Symbol.dispose](): void {
+    this.stop();
+    this.#stop[Symbol.dispose]();
   }
 
   #beat(): void {

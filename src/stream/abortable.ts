@@ -50,6 +50,41 @@ export async function* untilAborted<T>(
   }
 }
 
+/**
+ * A signal that fires when it is told to, or when the caller's does. To be disposed of: until then
+ * the caller's signal holds it.
+ *
+ * `AbortSignal.any` needs no disposing, but weak references: two of them and their listeners are
+ * 15 µs, where these are one.
+ */
+export class LinkedAbort implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #caller: AbortSignal | undefined;
+  readonly #onAbort = () => this.#controller.abort(this.#caller?.reason);
+
+  /** Follows `caller` until it is disposed of. */
+  constructor(caller?: AbortSignal) {
+    this.#caller = caller;
+    if (caller?.aborted) this.#onAbort();
+    else caller?.addEventListener("abort", this.#onAbort);
+  }
+
+  /** The signal. */
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  /** Fires it. */
+  abort(reason: unknown): void {
+    this.#controller.abort(reason);
+  }
+
+  /** Stops following the caller. */
+  [Symbol.dispose](): void {
+    this.#caller?.removeEventListener("abort", this.#onAbort);
+  }
+}
+
 /** A wait of `ms` milliseconds that ends early, with the signal's reason, when it fires. */
 export function sleepMs(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve, reject) => {

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { orAborted } from "./abortable.ts";
+import { LinkedAbort, orAborted } from "./abortable.ts";
 import { faultOfNetwork, S3Fault } from "./s3_fault.ts";
 
 /** The longest document (an error, a page of a listing) that is taken in whole. */
@@ -14,20 +14,16 @@ const CHUNK_BYTES = 64 * 1024;
 
 /** Ends one request: by the caller's signal, or by its own clock. */
 export class RequestEnd {
-  readonly #controller = new AbortController();
-  readonly #caller?: AbortSignal;
-  readonly #onAbort = () => this.#controller.abort(this.#caller?.reason);
+  readonly #abort: LinkedAbort;
 
   /** Follows `caller` until {@link RequestEnd.release}. */
   constructor(caller?: AbortSignal) {
-    this.#caller = caller;
-    if (caller?.aborted) this.#onAbort();
-    else caller?.addEventListener("abort", this.#onAbort, { once: true });
+    this.#abort = new LinkedAbort(caller);
   }
 
   /** What fetch listens to. */
   get signal(): AbortSignal {
-    return this.#controller.signal;
+    return this.#abort.signal;
   }
 
   /**
@@ -37,10 +33,10 @@ export class RequestEnd {
    * fetch's signal weakly, and after the next garbage collection no abort reaches its body.
    */
   async within<T>(waitMs: number, what: string, promise: () => Promise<T>): Promise<T> {
-    const { signal } = this.#controller;
+    const { signal } = this.#abort;
     const timer = setTimeout(() => {
       const message = `${what} for ${waitMs} ms`;
-      this.#controller.abort(new S3Fault(message, { isPassing: true }));
+      this.#abort.abort(new S3Fault(message, { isPassing: true }));
     }, waitMs);
     try {
       return await orAborted(promise(), signal);
@@ -53,7 +49,7 @@ export class RequestEnd {
 
   /** Stops following the caller. */
   release(): void {
-    this.#caller?.removeEventListener("abort", this.#onAbort);
+    this.#abort[Symbol.dispose]();
   }
 }
 
