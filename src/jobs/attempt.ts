@@ -90,7 +90,7 @@ async function settle(
   }
   if (signal.aborted) {
     const status = await release(db, job);
-    return { status: status === "cancelled" ? status : "released", error };
+    return status === "cancelled" ? cancelled(error) : { status: "released", error };
   }
   const { status, runAt } = await fail(db, job, {
     error: describe(error),
@@ -99,8 +99,12 @@ async function settle(
   });
   if (status === "pending") return { status: "retrying", error, runAt };
   if (status === "failed") return { status, error };
-  const cancelled = new CancelledError("Cannot try again: the job was cancelled", { cause: error });
-  return { status, error: cancelled };
+  return cancelled(error);
+}
+
+function cancelled(cause: Error): Outcome<never> & { readonly status: "cancelled" } {
+  const error = new CancelledError("Cannot try again: the job was cancelled", { cause });
+  return { status: "cancelled", error };
 }
 
 /** What a job row, `--json` and the API say of an error. */

@@ -58,7 +58,7 @@ export class Worker {
   readonly #observe: Observer;
   readonly #running = new Map<Job, Promise<void>>();
   readonly #held = new HeldJobs((jobs) => this.#release(jobs));
-  readonly #releasing = new Set<Promise<void>>();
+  readonly #releasing = new Set<Promise<unknown>>();
   readonly #giveBack = new AbortController();
   #isWoken = false;
   #endRest: (() => void) | undefined;
@@ -147,7 +147,7 @@ export class Worker {
   #release(jobs: readonly HeldJob[]): void {
     for (const { job } of jobs) {
       // What fails here is claimed by somebody when its lease has lapsed.
-      const released = release(this.#options.db, job).then(() => {}, () => {})
+      const released = release(this.#options.db, job).catch(() => {})
         .finally(() => this.#releasing.delete(released));
       this.#releasing.add(released);
     }

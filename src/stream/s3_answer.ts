@@ -13,19 +13,7 @@ const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 const CHUNK_BYTES = 64 * 1024;
 
 /** Ends one request: by the caller's signal, or by its own clock. */
-export class RequestEnd {
-  readonly #abort: LinkedAbort;
-
-  /** Follows `caller` until {@link RequestEnd.release}. */
-  constructor(caller?: AbortSignal) {
-    this.#abort = new LinkedAbort(caller);
-  }
-
-  /** What fetch listens to. */
-  get signal(): AbortSignal {
-    return this.#abort.signal;
-  }
-
+export class RequestEnd extends LinkedAbort {
   /**
    * Waits for `promise`; ends the request with a passing fault after `waitMs`.
    *
@@ -33,10 +21,10 @@ export class RequestEnd {
    * fetch's signal weakly, and after the next garbage collection no abort reaches its body.
    */
   async within<T>(waitMs: number, what: string, promise: () => Promise<T>): Promise<T> {
-    const { signal } = this.#abort;
+    const { signal } = this;
     const timer = setTimeout(() => {
       const message = `${what} for ${waitMs} ms`;
-      this.#abort.abort(new S3Fault(message, { isPassing: true }));
+      this.abort(new S3Fault(message, { isPassing: true }));
     }, waitMs);
     try {
       return await orAborted(promise(), signal);
@@ -45,11 +33,6 @@ export class RequestEnd {
     } finally {
       clearTimeout(timer);
     }
-  }
-
-  /** Stops following the caller. */
-  release(): void {
-    this.#abort[Symbol.dispose]();
   }
 }
 
@@ -71,7 +54,7 @@ export class S3Answer {
     this.#reader = response.body?.getReader({ mode: "byob" });
     this.#end = end;
     this.#idleTimeoutMs = idleTimeoutMs;
-    if (this.#reader === undefined) end.release();
+    if (this.#reader === undefined) end[Symbol.dispose]();
   }
 
   /**
@@ -89,7 +72,7 @@ export class S3Answer {
         () => reader.read(buffer),
       );
       if (done || value === undefined) {
-        this.#end.release();
+        this.#end[Symbol.dispose]();
         return undefined;
       }
       // The stream took the buffer and hands it back under another view.
@@ -127,7 +110,7 @@ export class S3Answer {
 
   /** Lets go of the connection. */
   async discard(): Promise<void> {
-    this.#end.release();
+    this.#end[Symbol.dispose]();
     // A broken body rejects its own cancelling.
     await this.#reader?.cancel().catch(() => {});
   }

@@ -87,29 +87,20 @@ export class S3Client {
     const { method, signal, body, answerWithinMs = this.idleTimeoutMs } = request;
     signal?.throwIfAborted();
     const { objectKey = "", query, bodySha256Hex } = request;
-    const signed = this.#signer.sign({ method, objectKey, query, bodySha256Hex });
+    const { url, headers: signed } = this.#signer.sign({ method, objectKey, query, bodySha256Hex });
     // fetch would ask for gzip otherwise, and offsets would be wrong.
-    const headers = { ...signed.headers, ...request.headers, "accept-encoding": "identity" };
+    const headers = { ...signed, ...request.headers, "accept-encoding": "identity" };
     const end = new RequestEnd(signal);
     const uploadMs = Math.ceil((body?.length ?? 0) / SLOWEST_UPLOAD_BYTES_PER_MS);
     const send = this.#options.fetch ?? fetch;
+    // A redirect would have to be signed anew, for another host.
+    const init = { method, headers, body, redirect: "manual", signal: end.signal } as const;
     let sent: Promise<Response> | undefined, response: Response;
     try {
-      response = await end.within(
-        answerWithinMs + uploadMs,
-        "the store did not answer",
-        // A redirect would have to be signed anew, for another host.
-        () =>
-          sent = send(signed.url, {
-            method,
-            headers,
-            body,
-            redirect: "manual",
-            signal: end.signal,
-          }),
-      );
+      const waitMs = answerWithinMs + uploadMs;
+      response = await end.within(waitMs, "the store did not answer", () => sent = send(url, init));
     } catch (error) {
-      end.release();
+      end[Symbol.dispose]();
       sent?.then((late) => late.body?.cancel()).catch(() => {});
       throw error;
     }

@@ -211,6 +211,23 @@ Deno.test("Worker stops a job that somebody cancels while it runs", async () => 
   assert.equal((await getJob(db, id))!.status, "cancelled");
 });
 
+Deno.test("Worker that has to go ends a job that was to be cancelled, and says so", async () => {
+  await using test = await open();
+  const { db } = test;
+  const id = await add(db, "k1");
+  const { handler, entered } = gate(db);
+  const { worker, stop, events } = workerOf(db, handler, { drainMs: 0 });
+  const over = worker.run();
+  await entered;
+  assert.equal(await cancel(db, id), "running");
+  // Long before a heartbeat would hear of it.
+  stop.abort();
+  await over;
+  assert.equal((await getJob(db, id))!.status, "cancelled");
+  const ends = events.flatMap((event) => event.type === "ended" ? [event.outcome.status] : []);
+  assert.deepEqual(ends, ["cancelled"]);
+});
+
 Deno.test("Worker whose job another one took records nothing", async () => {
   await using test = await open();
   const { db } = test;

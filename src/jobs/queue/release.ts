@@ -7,6 +7,7 @@ import { type Lease, leaseLost } from "../../db/lease.ts";
  * is given back, checkpoint and staged rows stay, and any worker may take it at once. A job that was
  * to be cancelled ends so instead, staged rows and all: nobody may come to claim it.
  *
+ * @returns The job's status afterwards.
  * @throws {LeaseLostError} If the job is another worker's now.
  */
 export async function release(
