@@ -149,7 +149,7 @@ function footprintRows(pack: Pack, where: string, { wal, tables }: Footprint): R
 
 function walRow(pack: Pack, where: string, wal: number): Row {
   const value = wal / pack.objects;
-  const ours = `${count(wal / 1e6)} MB`;
+  const ours = `${count(wal / 1e6)} MB in all`;
   return { what: `WAL per object, ${where}`, ours, against: "nothing", value, unit: "bytes" };
 }
 

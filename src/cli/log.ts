@@ -51,6 +51,12 @@ function jsonLine({ timestamp, level, category, message, properties }: LogRecord
   }\n`;
 }
 
+/** Says once what the native hash engine cannot do. */
+export function logNativeHash(worker: string): void {
+  getLogger(["mpackd", "worker"]).with({ worker })
+    .info("Hashing natively (MPACK_HASH): faster, but an interrupted job starts over");
+}
+
 /** Writes what a worker says of itself; each record about a job has its id and its repo's. */
 export function logEvents(worker: string): (event: WorkerEvent) => void {
   const log = getLogger(["mpackd", "worker"]).with({ worker });

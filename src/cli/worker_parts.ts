@@ -15,7 +15,7 @@ import { traced } from "../jobs/tracing.ts";
 import { Worker } from "../jobs/worker.ts";
 import type { WorkerEvent } from "../jobs/worker_event.ts";
 import type { Check } from "../api/health.ts";
-import { logEvents } from "./log.ts";
+import { logEvents, logNativeHash } from "./log.ts";
 import { jobPermissions, requirePermissions } from "./permissions.ts";
 import { openBlobStore, type OpenedDatabase, workerName } from "./world.ts";
 
@@ -52,6 +52,7 @@ export async function openWorker(
   const store = await openBlobStore(config, { isWriting: true });
   const name = workerName();
   const log = logEvents(name);
+  if (config.hash === "native") logNativeHash(name);
   const instruments = new Instruments({
     countJobs: () => countJobs(db),
     running: () => worker.running,

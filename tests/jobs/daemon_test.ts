@@ -86,6 +86,21 @@ Deno.test("worker --drain ends with the queue; a rejected pack fails once, with 
   assert.deepEqual([status, attempt, lastError!.code], ["failed", 1, "trailing-bytes"]);
 });
 
+Deno.test("worker says once that natively hashed jobs start over, and nothing of the sort else", async () => {
+  await using world = await createWorld();
+  for (const [hash, times] of [["native", 1], ["wasm", 0]] as const) {
+    const jobs = [await add(world, await packOf({ ...SMALL, seed: 2 + times }))];
+    jobs.push(await add(world, await packOf({ ...SMALL, seed: 4 + times })));
+    const env = { MPACK_HASH: hash };
+    await using worker = startWorkerProcess({ ...world, args: ["--drain"], env });
+    assert.equal((await worker.status).code, 0);
+    for (const id of jobs) assert.equal((await getJob(world.db, id))!.status, "done");
+    await worker.line(({ outcome }) => outcome === "done");
+    const said = worker.lines.filter(({ message }) => /interrupted job starts over/.test(message));
+    assert.equal(said.length, times);
+  }
+});
+
 Deno.test("worker stopped past its lease and continued writes nothing and says lease-lost", async () => {
   await using world = await createWorld();
   await installOracle(world.db);
