@@ -31,28 +31,32 @@
  * @module
  */
 
-export { type Config, limitsOf, loadConfig, SETTINGS } from "./src/config.ts";
-export type { Setting } from "./src/settings.ts";
-export { connectDatabase, type ConnectOptions } from "./src/db/connect.ts";
-export type { Database } from "./src/db/database.ts";
-export { type EmbeddedOptions, type EmbeddedPostgres, openEmbedded } from "./src/db/embedded.ts";
-export { migrate, type MigrateResult } from "./src/db/migrate.ts";
+export { type Config, limitsOf, loadConfig, SETTINGS } from "./src/config/config.ts";
+export type { Setting } from "./src/config/settings.ts";
+export { connectDatabase, type ConnectOptions } from "./src/db/client/connect.ts";
+export type { Database } from "./src/db/client/database.ts";
+export {
+  type EmbeddedOptions,
+  type EmbeddedPostgres,
+  openEmbedded,
+} from "./src/db/embedded/open_embedded.ts";
+export { migrate, type MigrateResult } from "./src/db/schema/migrate.ts";
 export { createRepo, findRepo, type NewRepo, type Repo, type RepoName } from "./src/db/repos.ts";
 export * from "./src/errors.ts";
-export type { IndexProgress } from "./src/index_mpack.ts";
-export type { IndexPayload } from "./src/jobs/index_handler.ts";
-export { indexMpack, type IndexMpackOptions } from "./src/jobs/index_job.ts";
+export type { IndexProgress } from "./src/jobs/index/stream_mpack.ts";
+export type { IndexPayload } from "./src/jobs/index/index_handler.ts";
+export { indexMpack, type IndexMpackOptions } from "./src/jobs/index/index_mpack.ts";
 export {
   type ObjectEntry,
   readObjects,
   type ReadObjectsOptions,
-} from "./src/reads/read_objects.ts";
-export { pushMpack, type PushOptions } from "./src/jobs/push_mpack.ts";
-export type { IndexResult, MaterializeCounts } from "./src/result.ts";
+} from "./src/objects/read_objects.ts";
+export { pushMpack, type PushOptions } from "./src/jobs/index/push_mpack.ts";
+export type { IndexResult, MaterializeCounts } from "./src/jobs/index/result.ts";
 export type { ObjectLocation } from "./src/db/refs.ts";
-export { filterMissing, findGhosts, type GhostOptions } from "./src/reads/ghosts.ts";
-export { guardMpack, type GuardMpackOptions, type GuardResult } from "./src/reads/guard_mpack.ts";
-export { locateObject } from "./src/reads/locate.ts";
+export { filterMissing, findGhosts, type GhostOptions } from "./src/objects/ghosts.ts";
+export { guardMpack, type GuardMpackOptions, type GuardResult } from "./src/objects/guard_mpack.ts";
+export { locateObject } from "./src/objects/locate.ts";
 export {
   type ByteRange,
   type ObjectContent,
@@ -60,9 +64,9 @@ export {
   type ReadLocatedOptions,
   readObject,
   type ReadObjectOptions,
-} from "./src/reads/read_object.ts";
-export type * from "./src/stream/blob_store.ts";
-export { DEFAULT_LIMITS, type MpackLimits } from "./src/stream/limits.ts";
+} from "./src/objects/read_object.ts";
+export type * from "./src/stream/store/blob_store.ts";
+export { DEFAULT_LIMITS, type MpackLimits } from "./src/stream/mpack/limits.ts";
 export {
   type DecoderState,
   type MpackCounts,
@@ -70,10 +74,10 @@ export {
   type MpackHandler,
   type ObjectRows,
   type SectionSpan,
-} from "./src/stream/mpack_decoder.ts";
-export { openStore, type OpenStoreOptions } from "./src/stream/open_store.ts";
-export type { RetryOptions } from "./src/stream/s3_backoff.ts";
-export type { ServerSettings } from "./src/db/postgres_server.ts";
+} from "./src/stream/mpack/mpack_decoder.ts";
+export { openStore, type OpenStoreOptions } from "./src/stream/store/open_store.ts";
+export type { RetryOptions } from "./src/stream/store/s3/backoff.ts";
+export type { ServerSettings } from "./src/db/embedded/server.ts";
 export {
   audit,
   type AuditFinding,
@@ -83,8 +87,8 @@ export {
   type AuditScope,
   type AuditSummary,
   type LocatedPack,
-} from "./src/upkeep/audit.ts";
-export { collectGarbage, type GcOptions, type GcSummary } from "./src/upkeep/gc.ts";
+} from "./src/maintenance/audit/audit.ts";
+export { collectGarbage, type GcOptions, type GcSummary } from "./src/maintenance/gc/gc.ts";
 export {
   type InspectOptions,
   inspectPack,
@@ -92,4 +96,4 @@ export {
   type PackProblem,
   type PackReport,
   type SizeClass,
-} from "./src/upkeep/inspect.ts";
+} from "./src/maintenance/inspect.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { configFromEnv, openDatabase } from "../src/cli/world.ts";
+import { configFromEnv, openDatabase } from "../src/cli/resources.ts";
 import { runProgram } from "../src/cli/program.ts";
 import { makeMpack } from "./make_mpack.ts";
 import { parseSize } from "./mpack/shape.ts";

@@ -7,7 +7,7 @@
 
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { startTestServer } from "../tests/support/test_server.ts";
+import { startTestServer } from "../tests/support/postgres/test_server.ts";
 import { type Mutant, MUTANTS } from "./mutants/faults.ts";
 
 const ROOT = fileURLToPath(new URL("..", import.meta.url));

@@ -8,8 +8,8 @@ import { Command, InvalidArgumentError, Option } from "commander";
 import { type EpisodeReport, runEpisode } from "./simulate/episode.ts";
 import type { StoreKind } from "./simulate/stores.ts";
 import { addUp } from "./simulate/tally.ts";
-import type { ServerSettings } from "../src/db/postgres_server.ts";
-import { startTestServer } from "../tests/support/test_server.ts";
+import type { ServerSettings } from "../src/db/embedded/server.ts";
+import { startTestServer } from "../tests/support/postgres/test_server.ts";
 
 interface Flags {
   readonly seed?: number;

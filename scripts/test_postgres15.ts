@@ -4,9 +4,9 @@
  * @module
  */
 
-import { POSTGRES_15_BIN, startTestServer } from "../tests/support/test_server.ts";
+import { POSTGRES_15_BIN, startTestServer } from "../tests/support/postgres/test_server.ts";
 
-const SUITES = ["tests/db", "tests/jobs", "tests/index_mpack_test.ts"];
+const SUITES = ["tests/db", "tests/jobs", "tests/jobs/index/index_mpack_test.ts"];
 
 await using server = await startTestServer({ binDir: POSTGRES_15_BIN });
 console.log(`On PostgreSQL ${server.version}`);

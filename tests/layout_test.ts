@@ -1,19 +1,30 @@
 import assert from "node:assert/strict";
 
-/** What each layer of src/ may import from; the folder itself is understood. */
+/** What each layer of src/ may import from, besides itself. */
 const ALLOWED: Record<string, readonly string[]> = {
-  stream: ["."],
-  hash: ["."],
-  db: ["."],
-  reads: ["db", "hash", "stream", "."],
-  upkeep: ["reads", "db", "hash", "stream", "."],
-  jobs: ["upkeep", "reads", "db", "hash", "stream", "."],
-  api: ["jobs", "upkeep", "reads", "db", "hash", "stream", "."],
-  cli: ["api", "jobs", "upkeep", "reads", "db", "hash", "stream", "."],
-  ".": ["stream", "hash", "db", "."],
+  "errors.ts": [],
+  lib: ["errors.ts"],
+  stream: ["lib", "errors.ts"],
+  hash: ["lib", "errors.ts"],
+  config: ["hash", "stream", "lib", "errors.ts"],
+  db: ["lib", "errors.ts"],
+  objects: ["db", "hash", "stream", "config", "lib", "errors.ts"],
+  maintenance: ["objects", "db", "hash", "stream", "config", "lib", "errors.ts"],
+  jobs: ["maintenance", "objects", "db", "hash", "stream", "config", "lib", "errors.ts"],
+  http: ["jobs", "maintenance", "objects", "db", "hash", "stream", "config", "lib", "errors.ts"],
+  cli: [
+    "http",
+    "jobs",
+    "maintenance",
+    "objects",
+    "db",
+    "hash",
+    "stream",
+    "config",
+    "lib",
+    "errors.ts",
+  ],
 };
-/** Leaves at the top of src/ that every layer may import. */
-const LEAVES = ["errors.ts"];
 
 async function* sources(folder: string): AsyncGenerator<string> {
   for await (const { name, isDirectory } of Deno.readDir(folder)) {
@@ -24,45 +35,57 @@ async function* sources(folder: string): AsyncGenerator<string> {
 
 const SRC = new URL("../src", import.meta.url).pathname;
 
-/** The layer of a path below src/: its first folder, or "." for the files at the top. */
+/** The layer of a path below src/: its first folder, or the file itself at the top. */
 function layerOf(path: string): string {
-  const [first, ...rest] = path.slice(SRC.length + 1).split("/");
-  return rest.length === 0 ? "." : first;
+  return path.slice(SRC.length + 1).split("/")[0];
+}
+
+/** Each file under src/ with the files it imports, types included. */
+async function importsOf(): Promise<Map<string, string[]>> {
+  const imports = new Map<string, string[]>();
+  for await (const path of sources(SRC)) {
+    const text = await Deno.readTextFile(path);
+    const targets = text.matchAll(/^(?:import|export)\b[^;]*?from "(\.[^"]+)"/gm);
+    imports.set(
+      path,
+      [...targets].map(([, target]) => new URL(target, `file://${path}`).pathname),
+    );
+  }
+  return imports;
 }
 
 Deno.test("src/ imports run one way only", async () => {
   const wrong: string[] = [];
-  for await (const path of sources(SRC)) {
-    const layer = layerOf(path), text = await Deno.readTextFile(path);
-    for (
-      const [, kind, target] of text.matchAll(
-        /^(import type|import|export)\b[^;]*?from "(\.[^"]+)"/gm,
-      )
-    ) {
-      const to = new URL(target, `file://${path}`).pathname;
-      const isLeaf = layerOf(to) === "." && LEAVES.includes(to.slice(SRC.length + 1));
-      const isTypeOfConfig = kind === "import type" && to.endsWith("/src/config.ts");
-      if (layerOf(to) === layer || isLeaf || isTypeOfConfig) continue;
-      const isInnerOfStream = layer === "stream" || layer === "hash" || layer === "db";
-      if (isInnerOfStream || !ALLOWED[layer]?.includes(layerOf(to))) {
-        wrong.push(`${path.slice(SRC.length + 1)} imports ${target}`);
-      }
+  for (const [path, targets] of await importsOf()) {
+    for (const to of targets) {
+      const from = layerOf(path);
+      if (layerOf(to) === from || ALLOWED[from]?.includes(layerOf(to))) continue;
+      wrong.push(`${path.slice(SRC.length + 1)} imports ${to.slice(SRC.length + 1)}`);
     }
   }
   assert.deepEqual(wrong, []);
 });
 
+Deno.test("no folder of src/ has more than 20 files", async () => {
+  const counts = new Map<string, number>();
+  for (const path of (await importsOf()).keys()) {
+    const folder = path.slice(SRC.length + 1, path.lastIndexOf("/"));
+    counts.set(folder, (counts.get(folder) ?? 0) + 1);
+  }
+  assert.deepEqual([...counts].filter(([, count]) => count > 20), []);
+});
+
 Deno.test("only src/hash touches a hash function, so that nothing in a job hashes objects", async () => {
   // The other digests are names of jobs and repos, and signatures of requests.
-  const named = ["db/repos.ts", "jobs/queue/enqueue.ts", "stream/s3_sign.ts"];
+  const named = ["db/repos.ts", "jobs/queue/enqueue.ts", "stream/store/s3/sign.ts"];
   // A store that proves what it is given: see the next test.
-  named.push("stream/body_digest.ts");
+  named.push("stream/store/body_digest.ts");
   const found: string[] = [];
   for await (const path of sources(SRC)) {
     const text = await Deno.readTextFile(path), file = path.slice(SRC.length + 1);
     if (/createHash|subtle\.digest|hash-wasm"/.test(text)) found.push(file);
   }
-  assert.deepEqual(found.sort(), [...named, "hash/digest.ts", "hash/engine.ts"].sort());
+  assert.deepEqual(found.sort(), [...named, "lib/digest.ts", "hash/engine.ts"].sort());
 });
 
 Deno.test("only readers and audits hash objects, and stores what they are to prove: no job does", async () => {
@@ -73,11 +96,15 @@ Deno.test("only readers and audits hash objects, and stores what they are to pro
     if (/from "[^"]*\/body_digest\.ts"/.test(text)) provers.push(file);
   }
   // The materializer only where a store says that it proves nothing.
-  assert.deepEqual(provers.sort(), ["materialize.ts", "stream/file_write.ts", "stream/s3_put.ts"]);
+  assert.deepEqual(provers.sort(), [
+    "jobs/index/materialize.ts",
+    "stream/store/folder/write_file.ts",
+    "stream/store/s3/put.ts",
+  ]);
   assert.deepEqual(readers.sort(), [
-    "reads/verify.ts",
-    "upkeep/audit_pack.ts",
-    "upkeep/inspect.ts",
-    "upkeep/scan_pack.ts",
+    "maintenance/audit/audit_pack.ts",
+    "maintenance/audit/scan_pack.ts",
+    "maintenance/inspect.ts",
+    "objects/verify.ts",
   ]);
 });

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { createTestDatabase } from "./support/postgres.ts";
+import { createTestDatabase } from "./support/postgres/postgres.ts";
 
 const ROOT = new URL("../", import.meta.url).pathname;
 

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { settingsTable } from "../src/cli/config_command.ts";
+import { settingsTable } from "../src/cli/commands/config.ts";
 
 const README = new URL("../README.md", import.meta.url);
 const SECTION = /(<!-- settings:[^\n]*-->\n)[^]*?(<!-- \/settings -->)/;

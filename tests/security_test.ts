@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { SETTINGS } from "../src/config.ts";
+import { SETTINGS } from "../src/config/config.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const TEXT = await Deno.readTextFile(new URL("SECURITY.md", ROOT));

@@ -5,10 +5,10 @@
  */
 
 import { isDeepStrictEqual } from "node:util";
-import { decodeMpack } from "../../tests/support/decode.ts";
-import { readWhole, type WholeLimits } from "../../tests/support/whole_document.ts";
+import { decodeMpack } from "../../tests/support/mpack/decode.ts";
+import { readWhole, type WholeLimits } from "../../tests/support/mpack/whole_document.ts";
 import { PackError } from "../../src/errors.ts";
-import type { DecoderState, MpackDecoder } from "../../src/stream/mpack_decoder.ts";
+import type { DecoderState, MpackDecoder } from "../../src/stream/mpack/mpack_decoder.ts";
 
 /** What is tried: a pack, how it is cut, how often the decoder is replaced, and the limits. */
 export interface FuzzCase {

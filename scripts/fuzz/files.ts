@@ -5,7 +5,7 @@
  */
 
 import { join } from "node:path";
-import { mpackKey } from "../../tests/support/mpacks.ts";
+import { mpackKey } from "../../tests/support/mpack/mpacks.ts";
 import type { FuzzCase } from "./check.ts";
 import { nodesOf, parseTree, writeTree } from "./tree.ts";
 

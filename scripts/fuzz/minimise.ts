@@ -4,7 +4,7 @@
  * @module
  */
 
-import { concat } from "../../tests/support/mpacks.ts";
+import { concat } from "../../tests/support/mpack/mpacks.ts";
 import { nodesOf, parseTree, writeTree } from "./tree.ts";
 
 /** So that a large pack is given up on before anybody does. */

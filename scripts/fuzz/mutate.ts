@@ -4,7 +4,7 @@
  * @module
  */
 
-import { concat } from "../../tests/support/mpacks.ts";
+import { concat } from "../../tests/support/mpack/mpacks.ts";
 import type { Random } from "./random.ts";
 import { type Node, nodesOf, parseTree, writeTree } from "./tree.ts";
 

@@ -12,7 +12,7 @@ import { check, type Decode, type FuzzCase } from "./check.ts";
 import { minimise } from "./minimise.ts";
 import { mutate } from "./mutate.ts";
 import { Random } from "./random.ts";
-import type { WholeLimits } from "../../tests/support/whole_document.ts";
+import type { WholeLimits } from "../../tests/support/mpack/whole_document.ts";
 
 /** How to search. */
 export interface FuzzOptions {

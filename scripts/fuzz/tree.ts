@@ -4,8 +4,8 @@
  * @module
  */
 
-import { type Header, readHeader } from "../../tests/support/msgpack_header.ts";
-import { concat, header, type Width } from "../../tests/support/mpacks.ts";
+import { type Header, readHeader } from "../../tests/support/mpack/msgpack_header.ts";
+import { concat, header, type Width } from "../../tests/support/mpack/mpacks.ts";
 
 /** A value: its header in parts, and its body or children. */
 export interface Node {

@@ -13,8 +13,8 @@ import {
   object,
   raw,
   type Value,
-} from "../../tests/support/mpacks.ts";
-import { HELLO, mark } from "../../tests/support/rules.ts";
+} from "../../tests/support/mpack/mpacks.ts";
+import { HELLO, mark } from "../../tests/support/mpack/rules.ts";
 import { type MaliciousCase, refused, sound, truncated } from "./case.ts";
 
 const MOST = 2 ** 32 - 1;

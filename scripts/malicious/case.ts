@@ -5,8 +5,8 @@
  */
 
 import type { PackErrorCode } from "../../src/errors.ts";
-import { marked } from "../../tests/support/rules.ts";
-import type { WholeLimits } from "../../tests/support/whole_document.ts";
+import { marked } from "../../tests/support/mpack/rules.ts";
+import type { WholeLimits } from "../../tests/support/mpack/whole_document.ts";
 
 /** One pack of the corpus. */
 export interface MaliciousCase {

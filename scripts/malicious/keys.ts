@@ -12,8 +12,8 @@ import {
   raw,
   str,
   type Value,
-} from "../../tests/support/mpacks.ts";
-import { HELLO, mark } from "../../tests/support/rules.ts";
+} from "../../tests/support/mpack/mpacks.ts";
+import { HELLO, mark } from "../../tests/support/mpack/rules.ts";
 import { type MaliciousCase, refused, sound } from "./case.ts";
 
 const ID = mpackKey(HELLO);

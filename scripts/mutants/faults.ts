@@ -22,71 +22,71 @@ export interface Mutant {
 export const MUTANTS: readonly Mutant[] = [
   {
     name: "the fence is dropped from the publish",
-    file: "src/db/publish_statement.ts",
+    file: "src/db/publish/publish_statement.ts",
     from: "where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint\n",
     to: "where job_id = ${lease.jobId}\n",
-    tests: ["tests/db/publish_test.ts"],
+    tests: ["tests/db/publish/publish_test.ts"],
   },
   {
     name: "the digest is compared before the last chunk",
-    file: "src/index_mpack.ts",
+    file: "src/jobs/index/stream_mpack.ts",
     from: "      hasher.update(buffer, sizeBytes);\n",
     to:
       "      if (decoder.offsetBytes < reader.stat.sizeBytes) hasher.update(buffer, sizeBytes);\n",
-    tests: ["tests/index_mpack_test.ts"],
+    tests: ["tests/jobs/index/index_mpack_test.ts"],
   },
   {
     name: "a digest that differs is accepted",
-    file: "src/index_mpack.ts",
+    file: "src/jobs/index/stream_mpack.ts",
     from: "if (key !== this.#job.mpackKey) {",
     to: "if (key.length !== this.#job.mpackKey.length) {",
-    tests: ["tests/index_mpack_test.ts"],
+    tests: ["tests/jobs/index/index_mpack_test.ts"],
   },
   {
     name: "the sort is removed from the publish",
-    file: "src/db/publish_statement.ts",
+    file: "src/db/publish/publish_statement.ts",
     from: "      order by s.batch\n",
     to: "",
-    tests: ["tests/db/publish_test.ts"],
+    tests: ["tests/db/publish/publish_test.ts"],
   },
   {
     name: "the offset of a content is off by one",
     file: "src/stream/mpack/object_reader.ts",
     from: "pushIfId(view, idAt, idBytes, contentOffset, contentBytes)",
     to: "pushIfId(view, idAt, idBytes, contentOffset + 1, contentBytes)",
-    tests: ["tests/stream/mpack_decoder_test.ts"],
+    tests: ["tests/stream/mpack/mpack_decoder_test.ts"],
   },
   {
     name: "staged rows of the attempt before are kept",
-    file: "src/db/stage.ts",
+    file: "src/db/publish/stage.ts",
     from: "where ${isFirst}::boolean and s.job_id",
     to: "where ${isFirst}::boolean and false and s.job_id",
-    tests: ["tests/db/stage_test.ts"],
+    tests: ["tests/db/publish/stage_test.ts"],
   },
   {
     name: "an empty object is skipped",
     file: "src/stream/mpack/object_reader.ts",
     from: "if (!this.#rows.pushIfId(",
     to: "if (contentBytes > 0 && !this.#rows.pushIfId(",
-    tests: ["tests/stream/mpack_decoder_test.ts"],
+    tests: ["tests/stream/mpack/mpack_decoder_test.ts"],
   },
   {
     name: "the lease is not checked when a batch is staged",
-    file: "src/db/stage.ts",
+    file: "src/db/publish/stage.ts",
     from: "and fence = ${lease.fence}::bigint and status = 'running'",
     to: "",
-    tests: ["tests/db/stage_test.ts"],
+    tests: ["tests/db/publish/stage_test.ts"],
   },
   {
     name: "the ETag is not pinned on resume",
-    file: "src/resume.ts",
+    file: "src/jobs/index/open_pack.ts",
     from: "{ offsetBytes: offset_bytes, etag, signal }",
     to: "{ offsetBytes: offset_bytes, signal }",
-    tests: ["tests/resume_test.ts"],
+    tests: ["tests/jobs/index/resume_test.ts"],
   },
   {
     name: "the midstate of a checkpoint is one buffer late",
-    file: "src/index_mpack.ts",
+    file: "src/jobs/index/stream_mpack.ts",
     from: `      hasher.update(buffer, sizeBytes);
       this.#report("stream", decoder, reader);
       await this.#materializer?.drain();
@@ -99,7 +99,7 @@ export const MUTANTS: readonly Mutant[] = [
       if (this.#isDue(decoder, reader)) await this.#stage(decoder, hasher, reader);
       hasher.update(buffer, sizeBytes);
 `,
-    tests: ["tests/resume_test.ts"],
+    tests: ["tests/jobs/index/resume_test.ts"],
   },
   {
     name: "a key may come twice",
@@ -113,7 +113,7 @@ export const MUTANTS: readonly Mutant[] = [
     file: "src/db/refs.ts",
     from: "      where r.repo_id = ${repoId} and r.object_id = any(",
     to: "      where r.object_id = any(",
-    tests: ["tests/tenants_test.ts"],
+    tests: ["tests/http/tenants_test.ts"],
   },
   {
     name: "a ref may lead into another repo's pack",
@@ -122,7 +122,7 @@ export const MUTANTS: readonly Mutant[] = [
       where r.repo_id = \${repoId} and r.object_id = any`,
     to: `      join musehub_mpacks m on m.mpack_id = r.mpack_id
       where r.repo_id = \${repoId} and r.object_id = any`,
-    tests: ["tests/tenants_test.ts"],
+    tests: ["tests/http/tenants_test.ts"],
   },
   {
     name: "a ref may lead into another repo's pack, read one by one",
@@ -131,78 +131,78 @@ export const MUTANTS: readonly Mutant[] = [
       where r.repo_id = \${repoId} and r.object_id = \${objectId}`,
     to: `      join musehub_mpacks m on m.mpack_id = r.mpack_id
       where r.repo_id = \${repoId} and r.object_id = \${objectId}`,
-    tests: ["tests/tenants_test.ts"],
+    tests: ["tests/http/tenants_test.ts"],
   },
   {
     name: "a group of packs is published without their fences",
-    file: "src/db/publish_together.ts",
+    file: "src/db/publish/publish_together.ts",
     from: "where j.job_id = given.job_id and j.fence = given.fence\n",
     to: "where j.job_id = given.job_id\n",
-    tests: ["tests/db/publisher_test.ts"],
+    tests: ["tests/db/publish/publisher_test.ts"],
   },
   {
     name: "a group's refs are not inserted in the order of their keys",
-    file: "src/db/publish_together.ts",
+    file: "src/db/publish/publish_together.ts",
     from: 'order by repo_id collate "C", object_id collate "C", n\n',
     to: 'order by object_id collate "C", repo_id collate "C", n\n',
-    tests: ["tests/db/publisher_test.ts"],
+    tests: ["tests/db/publish/publisher_test.ts"],
   },
   {
     name: "a group takes another repo's ref for its own",
-    file: "src/db/publish_together.ts",
+    file: "src/db/publish/publish_together.ts",
     from: "where r.repo_id = suspect.repo_id and r.object_id = suspect.object_id limit 1",
     to: "where r.object_id = suspect.object_id limit 1",
-    tests: ["tests/db/publisher_test.ts"],
+    tests: ["tests/db/publish/publisher_test.ts"],
   },
   {
     name: "a group whose hope was in vain is given up",
-    file: "src/db/publish_together.ts",
+    file: "src/db/publish/publish_together.ts",
     from: "if (!isUniqueViolation(error)) throw error;",
     to: "throw error;",
-    tests: ["tests/db/publisher_test.ts"],
+    tests: ["tests/db/publish/publisher_test.ts"],
   },
   {
     name: "rows that have come since a batch was staged are not looked for",
-    file: "src/db/publish.ts",
+    file: "src/db/publish/publish.ts",
     from: "if (!pack.isStageFresh || !isUniqueViolation(error)) throw error;",
     to: "throw error;",
-    tests: ["tests/db/publish_test.ts"],
+    tests: ["tests/db/publish/publish_test.ts"],
   },
   {
     name: "the ghost guard, when it keeps ids, looks at the refs of every repo",
-    file: "src/db/guard_rows.ts",
+    file: "src/db/publish/guard_rows.ts",
     from: `id from unnest(\${arrayLiteral(ids)}::text[]) id
         where not exists (
           select from musehub_object_refs r where r.repo_id = \${repoId} and`,
     to: `id from unnest(\${arrayLiteral(ids)}::text[]) id
         where not exists (
           select from musehub_object_refs r where`,
-    tests: ["tests/reads/guard_test.ts"],
+    tests: ["tests/objects/guard_test.ts"],
   },
   {
     name: "the ghost guard, when it settles, looks at the refs of every repo",
-    file: "src/db/guard_rows.ts",
+    file: "src/db/publish/guard_rows.ts",
     from: `from absent
         where not exists (
           select from musehub_object_refs r where r.repo_id = \${repoId} and`,
     to: `from absent
         where not exists (
           select from musehub_object_refs r where`,
-    tests: ["tests/reads/guard_test.ts"],
+    tests: ["tests/objects/guard_test.ts"],
   },
   {
     name: "readers do not compare the digest",
-    file: "src/reads/verify.ts",
+    file: "src/objects/verify.ts",
     from: "if (isSameId(found, this.#location.objectId)) return;",
     to: "if (found.length > 0) return;",
-    tests: ["tests/tenants_test.ts"],
+    tests: ["tests/http/tenants_test.ts"],
   },
   {
     name: "a publish does not count the staged rows",
-    file: "src/db/publish_statement.ts",
+    file: "src/db/publish/publish_statement.ts",
     from: "where conflicts = 0 and found = ${pack.objects}::bigint and names = 0",
     to: "where conflicts = 0 and names = 0",
-    tests: ["tests/db/publish_test.ts"],
+    tests: ["tests/db/publish/publish_test.ts"],
   },
   {
     name: "a claim does not raise the fence",
@@ -213,9 +213,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a wait for the store relies on fetch to hear its abort",
-    file: "src/stream/s3_answer.ts",
+    file: "src/stream/store/s3/answer.ts",
     from: "return await orAborted(promise(), signal);",
     to: "return await promise();",
-    tests: ["tests/stream/s3_faults_test.ts"],
+    tests: ["tests/stream/store/s3_faults_test.ts"],
   },
 ];

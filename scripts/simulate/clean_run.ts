@@ -4,14 +4,14 @@
  * @module
  */
 
-import { connectDatabase } from "../../src/db/connect.ts";
-import type { Database } from "../../src/db/database.ts";
-import { migrate } from "../../src/db/migrate.ts";
-import { indexMpack } from "../../src/jobs/index_job.ts";
-import type { BlobStore } from "../../src/stream/blob_store.ts";
-import { addRepos } from "../../tests/support/database.ts";
-import { createTestDatabase } from "../../tests/support/postgres.ts";
-import type { TestServer } from "../../tests/support/test_server.ts";
+import { connectDatabase } from "../../src/db/client/connect.ts";
+import type { Database } from "../../src/db/client/database.ts";
+import { migrate } from "../../src/db/schema/migrate.ts";
+import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
+import type { BlobStore } from "../../src/stream/store/blob_store.ts";
+import { addRepos } from "../../tests/support/postgres/database.ts";
+import { createTestDatabase } from "../../tests/support/postgres/postgres.ts";
+import type { TestServer } from "../../tests/support/postgres/test_server.ts";
 import { nameOf, type Pushed } from "./oracles.ts";
 import { REPO_IDS } from "./settings.ts";
 

@@ -9,14 +9,14 @@
  * @module
  */
 
-import { connectDatabase } from "../../src/db/connect.ts";
-import type { Database } from "../../src/db/database.ts";
-import { migrate } from "../../src/db/migrate.ts";
-import { addRepos } from "../../tests/support/database.ts";
-import { startFaultProxy } from "../../tests/support/fault_proxy.ts";
-import { createTestDatabase } from "../../tests/support/postgres.ts";
-import { installOracle } from "../../tests/support/publish_oracle.ts";
-import type { TestServer } from "../../tests/support/test_server.ts";
+import { connectDatabase } from "../../src/db/client/connect.ts";
+import type { Database } from "../../src/db/client/database.ts";
+import { migrate } from "../../src/db/schema/migrate.ts";
+import { addRepos } from "../../tests/support/postgres/database.ts";
+import { startFaultProxy } from "../../tests/support/store/fault_proxy.ts";
+import { createTestDatabase } from "../../tests/support/postgres/postgres.ts";
+import { installOracle } from "../../tests/support/postgres/publish_oracle.ts";
+import type { TestServer } from "../../tests/support/postgres/test_server.ts";
 import { Random } from "../fuzz/random.ts";
 import { differencesToCleanRun } from "./clean_run.ts";
 import { hurry, leaks, settled } from "./endings.ts";

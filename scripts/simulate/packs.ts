@@ -4,9 +4,16 @@
  * @module
  */
 
-import { array, buildMpack, concat, map, mpackKey, object } from "../../tests/support/mpacks.ts";
-import { raw, type Value } from "../../tests/support/mpacks.ts";
-import { readWhole, type WholeRow } from "../../tests/support/whole_document.ts";
+import {
+  array,
+  buildMpack,
+  concat,
+  map,
+  mpackKey,
+  object,
+} from "../../tests/support/mpack/mpacks.ts";
+import { raw, type Value } from "../../tests/support/mpack/mpacks.ts";
+import { readWhole, type WholeRow } from "../../tests/support/mpack/whole_document.ts";
 import type { Random } from "../fuzz/random.ts";
 
 /** A pack of one repo. */

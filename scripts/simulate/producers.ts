@@ -4,13 +4,13 @@
  * @module
  */
 
-import { connectDatabase } from "../../src/db/connect.ts";
-import type { Database } from "../../src/db/database.ts";
-import { execute } from "../../src/db/execute.ts";
-import { MPACK_INDEX } from "../../src/jobs/index_handler.ts";
+import { connectDatabase } from "../../src/db/client/connect.ts";
+import type { Database } from "../../src/db/client/database.ts";
+import { execute } from "../../src/db/client/execute.ts";
+import { MPACK_INDEX } from "../../src/jobs/index/index_handler.ts";
 import { cancel } from "../../src/jobs/queue/cancel.ts";
 import { enqueue } from "../../src/jobs/queue/enqueue.ts";
-import type { BlobStore } from "../../src/stream/blob_store.ts";
+import type { BlobStore } from "../../src/stream/store/blob_store.ts";
 import type { Random } from "../fuzz/random.ts";
 import { nameOf, type Pushed } from "./oracles.ts";
 import { PackMaker, type SimPack } from "./packs.ts";

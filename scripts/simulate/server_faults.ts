@@ -4,9 +4,9 @@
  * @module
  */
 
-import type { Database } from "../../src/db/database.ts";
-import { execute } from "../../src/db/execute.ts";
-import type { TestServer } from "../../tests/support/test_server.ts";
+import type { Database } from "../../src/db/client/database.ts";
+import { execute } from "../../src/db/client/execute.ts";
+import type { TestServer } from "../../tests/support/postgres/test_server.ts";
 import type { Random } from "../fuzz/random.ts";
 import type { Tally } from "./tally.ts";
 import { insist } from "./waits.ts";

@@ -5,8 +5,8 @@
  * @module
  */
 
-import type { Database } from "../../src/db/database.ts";
-import { execute } from "../../src/db/execute.ts";
+import type { Database } from "../../src/db/client/database.ts";
+import { execute } from "../../src/db/client/execute.ts";
 
 /** What there is. */
 export interface Snapshot {

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Database } from "../../src/db/database.ts";
+import type { Database } from "../../src/db/client/database.ts";
 import type { Random } from "../fuzz/random.ts";
 import type { Tally } from "./tally.ts";
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Fault, SeenRequest } from "../../tests/support/fault_proxy.ts";
+import type { Fault, SeenRequest } from "../../tests/support/store/fault_proxy.ts";
 import type { Random } from "../fuzz/random.ts";
 import type { Tally } from "./tally.ts";
 

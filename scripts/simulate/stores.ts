@@ -5,10 +5,10 @@
  * @module
  */
 
-import type { Config } from "../../src/config.ts";
-import type { BlobStore } from "../../src/stream/blob_store.ts";
-import { openS3Store, type S3StoreOptions } from "../../src/stream/s3_store.ts";
-import { startS3Double } from "../../tests/support/s3_double.ts";
+import type { Config } from "../../src/config/config.ts";
+import type { BlobStore } from "../../src/stream/store/blob_store.ts";
+import { openS3Store, type S3StoreOptions } from "../../src/stream/store/s3/s3_store.ts";
+import { startS3Double } from "../../tests/support/store/s3_double.ts";
 
 /** Which server. */
 export type StoreKind = "double" | "swift";
@@ -25,7 +25,7 @@ export interface Bucket extends AsyncDisposable {
 export async function makeBucket(kind: StoreKind): Promise<Bucket> {
   if (kind === "swift") {
     // The import starts the engine.
-    const swift = await import("../../tests/support/swift.ts");
+    const swift = await import("../../tests/support/store/swift.ts");
     return await swift.makeBucket();
   }
   const double = startS3Double();

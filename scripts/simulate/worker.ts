@@ -9,15 +9,15 @@
  * @module
  */
 
-import { type Config, loadConfig } from "../../src/config.ts";
-import { connectDatabase, type ConnectOptions } from "../../src/db/connect.ts";
-import type { Database } from "../../src/db/database.ts";
+import { type Config, loadConfig } from "../../src/config/config.ts";
+import { connectDatabase, type ConnectOptions } from "../../src/db/client/connect.ts";
+import type { Database } from "../../src/db/client/database.ts";
 import { MpackdError } from "../../src/errors.ts";
 import { mpackdHandlers } from "../../src/jobs/handlers.ts";
-import { Listener } from "../../src/jobs/listener.ts";
-import { Worker } from "../../src/jobs/worker.ts";
-import type { WorkerEvent } from "../../src/jobs/worker_event.ts";
-import type { BlobReader, BlobStore } from "../../src/stream/blob_store.ts";
+import { Listener } from "../../src/jobs/worker/listener.ts";
+import { Worker } from "../../src/jobs/worker/worker.ts";
+import type { WorkerEvent } from "../../src/jobs/worker/worker_event.ts";
+import type { BlobReader, BlobStore } from "../../src/stream/store/blob_store.ts";
 import { CONCURRENCY, MOST_CONNECTIONS } from "./settings.ts";
 import { overhear, reset, type StatementFaults } from "./statement_faults.ts";
 import type { Tally } from "./tally.ts";

@@ -5,7 +5,7 @@
  */
 
 import { fileURLToPath } from "node:url";
-import { startWorkerProcess } from "../../tests/support/worker_process.ts";
+import { startWorkerProcess } from "../../tests/support/process/worker_process.ts";
 import type { Bucket } from "./stores.ts";
 import type { Tally } from "./tally.ts";
 import type { SimWorker } from "./worker.ts";

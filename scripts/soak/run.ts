@@ -6,10 +6,10 @@
 
 import { enqueue } from "../../src/jobs/queue/enqueue.ts";
 import { createRepo } from "../../src/db/repos.ts";
-import { sampleBytes } from "../../tests/support/blobs.ts";
-import { buildMpack, mpackKey, object } from "../../tests/support/mpacks.ts";
-import { startWorkerProcess } from "../../tests/support/worker_process.ts";
-import { createWorld, type TestWorld } from "../../tests/support/worlds.ts";
+import { sampleBytes } from "../../tests/support/store/blobs.ts";
+import { buildMpack, mpackKey, object } from "../../tests/support/mpack/mpacks.ts";
+import { startWorkerProcess } from "../../tests/support/process/worker_process.ts";
+import { createWorld, type TestWorld } from "../../tests/support/process/worlds.ts";
 import { makeMpack } from "../make_mpack.ts";
 import { parseSize } from "../mpack/shape.ts";
 

@@ -13,8 +13,8 @@ import {
   MpackdError,
   StoreError,
 } from "../errors.ts";
-import { describe } from "../jobs/attempt.ts";
-import { codeOf } from "../stream/file_error.ts";
+import { describe } from "../jobs/attempt/run_attempt.ts";
+import { codeOf } from "../stream/store/folder/file_error.ts";
 
 /** The exit codes, as `--help` lists them. */
 export const EXIT = {

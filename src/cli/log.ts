@@ -13,7 +13,7 @@ import {
   type LogRecord,
 } from "@logtape/logtape";
 import type { Job } from "../jobs/queue/job.ts";
-import type { WorkerEvent } from "../jobs/worker_event.ts";
+import type { WorkerEvent } from "../jobs/worker/worker_event.ts";
 
 const ENCODER = new TextEncoder();
 

@@ -8,9 +8,9 @@
  */
 
 import { fileURLToPath } from "node:url";
-import type { Database } from "../db/database.ts";
+import type { Database } from "../db/client/database.ts";
 import { ConfigError } from "../errors.ts";
-import type { BlobStore } from "../stream/blob_store.ts";
+import type { BlobStore } from "../stream/store/blob_store.ts";
 
 type Permission =
   | Deno.NetPermissionDescriptor & { readonly host: string }

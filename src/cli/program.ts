@@ -5,11 +5,11 @@
  */
 
 import { Command, CommanderError } from "commander";
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import { CancelledError, ConfigError, MpackdError } from "../errors.ts";
 import { EXIT, EXIT_HELP, exitCodeOf, printError, typedError } from "./exit.ts";
 import { requirePermissions, sourcePermissions } from "./permissions.ts";
-import { configFromEnv } from "./world.ts";
+import { configFromEnv } from "./resources.ts";
 
 /** The version printed and logged. */
 export const VERSION = "0.1.0";
@@ -19,24 +19,24 @@ export const VERSION = "0.1.0";
  * what they import, take three times as long to load as `index` alone.
  */
 const COMMANDS: Record<string, () => Promise<AddCommand>> = {
-  index: async () => (await import("./index_command.ts")).addIndexCommand,
-  inspect: async () => (await import("./inspect_command.ts")).addInspectCommand,
-  enqueue: async () => (await import("./enqueue_command.ts")).addEnqueueCommand,
-  worker: async () => (await import("./worker_command.ts")).addWorkerCommand,
-  jobs: async () => (await import("./jobs_command.ts")).addJobsCommand,
-  cat: async () => (await import("./cat_command.ts")).addCatCommand,
-  export: async () => (await import("./export_command.ts")).addExportCommand,
-  guard: async () => (await import("./guard_command.ts")).addGuardCommand,
-  audit: async () => (await import("./audit_command.ts")).addAuditCommand,
-  gc: async () => (await import("./gc_command.ts")).addGcCommand,
-  serve: async () => (await import("./serve_command.ts")).addServeCommand,
-  push: async () => (await import("./push_command.ts")).addPushCommand,
-  identity: async () => (await import("./identity_command.ts")).addIdentityCommand,
-  token: async () => (await import("./token_command.ts")).addTokenCommand,
-  repo: async () => (await import("./repo_command.ts")).addRepoCommand,
-  stats: async () => (await import("./stats_command.ts")).addStatsCommand,
-  migrate: async () => (await import("./migrate_command.ts")).addMigrateCommand,
-  config: async () => (await import("./config_command.ts")).addConfigCommand,
+  index: async () => (await import("./commands/index.ts")).addIndexCommand,
+  inspect: async () => (await import("./commands/inspect.ts")).addInspectCommand,
+  enqueue: async () => (await import("./commands/enqueue.ts")).addEnqueueCommand,
+  worker: async () => (await import("./commands/worker.ts")).addWorkerCommand,
+  jobs: async () => (await import("./commands/jobs.ts")).addJobsCommand,
+  cat: async () => (await import("./commands/cat.ts")).addCatCommand,
+  export: async () => (await import("./commands/export.ts")).addExportCommand,
+  guard: async () => (await import("./commands/guard.ts")).addGuardCommand,
+  audit: async () => (await import("./commands/audit.ts")).addAuditCommand,
+  gc: async () => (await import("./commands/gc.ts")).addGcCommand,
+  serve: async () => (await import("./commands/serve.ts")).addServeCommand,
+  push: async () => (await import("./commands/push.ts")).addPushCommand,
+  identity: async () => (await import("./commands/identity.ts")).addIdentityCommand,
+  token: async () => (await import("./commands/token.ts")).addTokenCommand,
+  repo: async () => (await import("./commands/repo.ts")).addRepoCommand,
+  stats: async () => (await import("./commands/stats.ts")).addStatsCommand,
+  migrate: async () => (await import("./commands/migrate.ts")).addMigrateCommand,
+  config: async () => (await import("./commands/config.ts")).addConfigCommand,
 };
 
 type AddCommand = (program: Command, context: CommandContext) => void;

@@ -4,15 +4,15 @@
  * @module
  */
 
-import type { Config } from "../config.ts";
+import type { Config } from "../config/config.ts";
 import { ConfigError, StoreError } from "../errors.ts";
-import { collectGarbage } from "../garbage.ts";
-import { isMpackKey, mpackKeyOf } from "../hash/ids.ts";
+import { collectGarbage } from "../lib/heap.ts";
+import { isMpackKey, mpackKeyOf } from "../lib/ids.ts";
 import { BUFFER_BYTES, openSha256 } from "../hash/sha256.ts";
-import type { BlobReader, BlobStat, BlobStore } from "../stream/blob_store.ts";
-import { openFileStore } from "../stream/file_store.ts";
+import type { BlobReader, BlobStat, BlobStore } from "../stream/store/blob_store.ts";
+import { openFileStore } from "../stream/store/folder/folder_store.ts";
 import type { LiveLine } from "./terminal.ts";
-import { openUrl } from "./world.ts";
+import { openUrl } from "./resources.ts";
 
 /** A pack to be indexed. */
 export interface Source extends AsyncDisposable {

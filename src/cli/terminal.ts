@@ -4,7 +4,7 @@
  * @module
  */
 
-import { grouped } from "../grouped.ts";
+import { grouped } from "../lib/numbers.ts";
 
 const ENCODER = new TextEncoder();
 const LINE_INTERVAL_MS = 100;

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { arrayLiteral } from "./array_literal.ts";
-import type { LocatedPack } from "./damage.ts";
-import type { Database } from "./database.ts";
-import { execute } from "./execute.ts";
+import { arrayLiteral } from "./client/array_literal.ts";
+import type { LocatedPack } from "./damaged_refs.ts";
+import type { Database } from "./client/database.ts";
+import { execute } from "./client/execute.ts";
 
 /** Counting the refs of a large repo takes a while. */
 const COUNT_DEADLINE_MS = 10 * 60_000;

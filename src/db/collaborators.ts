@@ -1,5 +1,5 @@
-import type { Database } from "./database.ts";
-import { execute } from "./execute.ts";
+import type { Database } from "./client/database.ts";
+import { execute } from "./client/execute.ts";
 import type { Repo } from "./repos.ts";
 
 /** A repo as one identity meets it. */

@@ -1,6 +1,6 @@
 import { ConfigError } from "../errors.ts";
-import type { Database } from "./database.ts";
-import { execute } from "./execute.ts";
+import type { Database } from "./client/database.ts";
+import { execute } from "./client/execute.ts";
 
 /** Somebody who may talk to the HTTP API. */
 export interface Identity {

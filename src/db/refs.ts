@@ -7,9 +7,9 @@
  * @module
  */
 
-import { arrayLiteral } from "./array_literal.ts";
-import type { Database } from "./database.ts";
-import { execute } from "./execute.ts";
+import { arrayLiteral } from "./client/array_literal.ts";
+import type { Database } from "./client/database.ts";
+import { execute } from "./client/execute.ts";
 
 /** Where one object of one repo lies. */
 export interface ObjectLocation {

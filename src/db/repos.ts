@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { ConfigError } from "../errors.ts";
-import type { Database } from "./database.ts";
-import { execute } from "./execute.ts";
+import type { Database } from "./client/database.ts";
+import { execute } from "./client/execute.ts";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 

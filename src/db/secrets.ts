@@ -1,5 +1,5 @@
-import type { Database } from "./database.ts";
-import { execute } from "./execute.ts";
+import type { Database } from "./client/database.ts";
+import { execute } from "./client/execute.ts";
 
 const SECRET_BYTES = 32;
 

@@ -4,8 +4,8 @@
  * @module
  */
 
-import type { Database } from "./database.ts";
-import { execute } from "./execute.ts";
+import type { Database } from "./client/database.ts";
+import { execute } from "./client/execute.ts";
 
 /** Hundreds of millions of rows are counted one by one. */
 const DEADLINE_MS = 10 * 60_000;

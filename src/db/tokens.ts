@@ -1,6 +1,6 @@
-import { arrayLiteral } from "./array_literal.ts";
-import type { Database } from "./database.ts";
-import { execute } from "./execute.ts";
+import { arrayLiteral } from "./client/array_literal.ts";
+import type { Database } from "./client/database.ts";
+import { execute } from "./client/execute.ts";
 import type { Identity } from "./identities.ts";
 
 /** A bearer token as it is kept; the secret itself is not. */

@@ -4,13 +4,13 @@
  * @module
  */
 
-import { type Config, limitsOf } from "../config.ts";
-import type { Database } from "../db/database.ts";
+import { type Config, limitsOf } from "../config/config.ts";
+import type { Database } from "../db/client/database.ts";
 import { PackError } from "../errors.ts";
-import { isMpackKey } from "../hash/ids.ts";
-import type { BlobStore } from "../stream/blob_store.ts";
-import { audit, type AuditFinding, type AuditSummary } from "../upkeep/audit.ts";
-import type { Handler } from "./attempt.ts";
+import { isMpackKey } from "../lib/ids.ts";
+import type { BlobStore } from "../stream/store/blob_store.ts";
+import { audit, type AuditFinding, type AuditSummary } from "../maintenance/audit/audit.ts";
+import type { Handler } from "./attempt/run_attempt.ts";
 import { complete } from "./queue/complete.ts";
 
 /** The job type. */

@@ -4,10 +4,10 @@
  * @module
  */
 
-import { Publisher } from "../db/publisher.ts";
-import type { Handler } from "./attempt.ts";
+import { Publisher } from "../db/publish/publisher.ts";
+import type { Handler } from "./attempt/run_attempt.ts";
 import { auditHandler, MPACK_AUDIT } from "./audit_handler.ts";
-import { indexHandler, type IndexParts, MPACK_INDEX } from "./index_handler.ts";
+import { indexHandler, type IndexParts, MPACK_INDEX } from "./index/index_handler.ts";
 
 /** A handler for each job type. Jobs of other types are left alone. */
 export type Handlers = Readonly<Record<string, Handler<object>>>;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { indexMpack } from "../../src/jobs/index_job.ts";
-import { sampleBytes } from "../support/blobs.ts";
-import { runMain } from "../support/main.ts";
-import { buildMpack, mpackKey, object } from "../support/mpacks.ts";
-import { createWorld } from "../support/worlds.ts";
+import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
+import { sampleBytes } from "../support/store/blobs.ts";
+import { runMain } from "../support/process/main.ts";
+import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
+import { createWorld } from "../support/process/worlds.ts";
 
 Deno.test("cat writes one object to stdout, or a part of it, or says where it lies", async (t) => {
   await using world = await createWorld();

@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
-import { indexMpack } from "../../src/jobs/index_job.ts";
-import { assertSameBytes, sampleBytes } from "../support/blobs.ts";
-import { runMain } from "../support/main.ts";
-import { buildMpack, mpackKey, object } from "../support/mpacks.ts";
+import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
+import { assertSameBytes, sampleBytes } from "../support/store/blobs.ts";
+import { runMain } from "../support/process/main.ts";
+import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { patchByte } from "../support/patch.ts";
-import { createWorld, type TestWorld } from "../support/worlds.ts";
+import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 
 const CONTENTS = [0, 10, 70_000, 9_000_000, 600].map((size) => sampleBytes(size, size));
 const IDS = CONTENTS.map(mpackKey);

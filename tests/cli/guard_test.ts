@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
-import { runMain } from "../support/main.ts";
-import { createWorld } from "../support/worlds.ts";
+import { runMain } from "../support/process/main.ts";
+import { createWorld } from "../support/process/worlds.ts";
 
 const SAMPLES = fileURLToPath(import.meta.resolve("../corpus/samples/"));
 

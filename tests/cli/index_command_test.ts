@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
-import { buildMpack, mpackKey } from "../support/mpacks.ts";
-import { runMain, startMain } from "../support/main.ts";
-import { createWorld, type TestWorld } from "../support/worlds.ts";
+import { buildMpack, mpackKey } from "../support/mpack/mpacks.ts";
+import { runMain, startMain } from "../support/process/main.ts";
+import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 
 const SAMPLE = new URL("../corpus/samples/prefixed.mpack", import.meta.url).pathname;
 

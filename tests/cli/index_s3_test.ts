@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
-import { bodyOf, concat } from "../support/blobs.ts";
-import { type FaultProxy, startFaultProxy } from "../support/fault_proxy.ts";
-import { runMain } from "../support/main.ts";
-import { mpackKey } from "../support/mpacks.ts";
-import { makeBucket, s3Engine, type TempBucket } from "../support/swift.ts";
-import { createWorld, type TestWorld } from "../support/worlds.ts";
+import { bodyOf, concat } from "../support/store/blobs.ts";
+import { type FaultProxy, startFaultProxy } from "../support/store/fault_proxy.ts";
+import { runMain } from "../support/process/main.ts";
+import { mpackKey } from "../support/mpack/mpacks.ts";
+import { makeBucket, s3Engine, type TempBucket } from "../support/store/swift.ts";
+import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 
 const PACK = concat(
   await Array.fromAsync(makeMpack({ objects: 60, size: parseSize("2000"), seed: 12 })),

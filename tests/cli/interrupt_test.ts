@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
-import { startMain } from "../support/main.ts";
-import { createWorld } from "../support/worlds.ts";
+import { startMain } from "../support/process/main.ts";
+import { createWorld } from "../support/process/worlds.ts";
 
 const DECODER = new TextDecoder();
 

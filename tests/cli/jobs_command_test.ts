@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { MPACK_INDEX } from "../../src/jobs/index_handler.ts";
+import { MPACK_INDEX } from "../../src/jobs/index/index_handler.ts";
 import { enqueue } from "../../src/jobs/queue/mod.ts";
-import { runMain } from "../support/main.ts";
-import { createWorld, type TestWorld } from "../support/worlds.ts";
+import { runMain } from "../support/process/main.ts";
+import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 
 const SAMPLE = new URL("../corpus/samples/prefixed.mpack", import.meta.url).pathname;
 

@@ -3,9 +3,9 @@ import { fileURLToPath } from "node:url";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
 import { enqueue, getJob } from "../../src/jobs/queue/mod.ts";
-import { concat } from "../support/blobs.ts";
-import { makeBucket, s3Engine, type TempBucket } from "../support/swift.ts";
-import { createWorld, type TestWorld } from "../support/worlds.ts";
+import { concat } from "../support/store/blobs.ts";
+import { makeBucket, s3Engine, type TempBucket } from "../support/store/swift.ts";
+import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 
 const ROOT = fileURLToPath(import.meta.resolve("../../"));
 /** Long enough for the hashing thread to be started. */

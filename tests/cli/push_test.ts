@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { findHandle } from "../../src/db/identities.ts";
-import { startApi, type TestApi } from "../support/api.ts";
-import { sampleBytes } from "../support/blobs.ts";
-import { runMain } from "../support/main.ts";
-import { buildMpack, mpackKey, object } from "../support/mpacks.ts";
+import { startApi, type TestApi } from "../support/http/api.ts";
+import { sampleBytes } from "../support/store/blobs.ts";
+import { runMain } from "../support/process/main.ts";
+import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 
 /** Longer than what sockets hold: a refusal has to be heard while the pack is being sent. */
 const CONTENT = sampleBytes(20_000_000, 1);

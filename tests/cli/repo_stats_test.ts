@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { createRepo } from "../../src/db/repos.ts";
 import { readStats } from "../../src/db/stats.ts";
-import { indexMpack } from "../../src/jobs/index_job.ts";
-import { sampleBytes } from "../support/blobs.ts";
-import { runMain } from "../support/main.ts";
-import { buildMpack, mpackKey, object } from "../support/mpacks.ts";
-import { createWorld } from "../support/worlds.ts";
+import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
+import { sampleBytes } from "../support/store/blobs.ts";
+import { runMain } from "../support/process/main.ts";
+import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
+import { createWorld } from "../support/process/worlds.ts";
 
 Deno.test("repo lists, creates and deletes repos", async () => {
   await using world = await createWorld();

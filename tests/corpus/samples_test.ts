@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { makeSample, type SampleFacts, SAMPLES } from "../../scripts/make_samples.ts";
-import { mpackKey } from "../support/mpacks.ts";
-import { readWhole } from "../support/whole_document.ts";
+import { mpackKey } from "../support/mpack/mpacks.ts";
+import { readWhole } from "../support/mpack/whole_document.ts";
 
 const FOLDER = new URL("./samples/", import.meta.url);
 

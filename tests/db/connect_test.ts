@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
 import { connect, createServer, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
-import { connectDatabase } from "../../src/db/connect.ts";
-import { execute } from "../../src/db/execute.ts";
-import { queryBuilder } from "../../src/db/query_builder.ts";
+import { connectDatabase } from "../../src/db/client/connect.ts";
+import { execute } from "../../src/db/client/execute.ts";
+import { queryBuilder } from "../../src/db/client/query_builder.ts";
 import { ConfigError, DatabaseError } from "../../src/errors.ts";
-import { openTestDatabase } from "../support/database.ts";
+import { openTestDatabase } from "../support/postgres/database.ts";
 
 const action = "test";
 

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { connectDatabase } from "../../src/db/connect.ts";
-import { migrate, pendingMigrations } from "../../src/db/migrate.ts";
-import { migrations } from "../../src/db/migrations/mod.ts";
+import { connectDatabase } from "../../src/db/client/connect.ts";
+import { migrate, pendingMigrations } from "../../src/db/schema/migrate.ts";
+import { migrations } from "../../src/db/schema/migrations/mod.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { createTestDatabase } from "../support/postgres.ts";
+import { createTestDatabase } from "../support/postgres/postgres.ts";
 
 const NAMES = migrations.map(({ name }) => name);
 

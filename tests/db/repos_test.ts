@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { createRepo, findRepo, parseRepoName, resolveRepo } from "../../src/db/repos.ts";
 import { ConfigError } from "../../src/errors.ts";
-import { openTestDatabase } from "../support/database.ts";
+import { openTestDatabase } from "../support/postgres/database.ts";
 
 Deno.test("parseRepoName() takes OWNER/SLUG and nothing else", () => {
   assert.deepEqual(parseRepoName("ann/my.song-1"), { owner: "ann", slug: "my.song-1" });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
-import { connectDatabase } from "../../src/db/connect.ts";
-import type { Database } from "../../src/db/database.ts";
+import { connectDatabase } from "../../src/db/client/connect.ts";
+import type { Database } from "../../src/db/client/database.ts";
 import { ConfigError, LeaseLostError } from "../../src/errors.ts";
 import {
   cancel,
@@ -19,8 +19,8 @@ import {
   renew,
   retry,
 } from "../../src/jobs/queue/mod.ts";
-import { addRepos, openTestDatabase } from "../support/database.ts";
-import { expireLease, REPO_ID, startJob, takeOver } from "../support/leases.ts";
+import { addRepos, openTestDatabase } from "../support/postgres/database.ts";
+import { expireLease, REPO_ID, startJob, takeOver } from "../support/process/leases.ts";
 
 const TYPE = "mpack.index";
 const ERROR = { code: "truncated", message: "cut", retryable: false, offset_bytes: 7 };

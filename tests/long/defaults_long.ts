@@ -8,11 +8,11 @@ import assert from "node:assert/strict";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
 import { enqueue, getJob } from "../../src/jobs/queue/mod.ts";
-import { concat } from "../support/mpacks.ts";
-import { endedTwice, installOracle } from "../support/publish_oracle.ts";
+import { concat } from "../support/mpack/mpacks.ts";
+import { endedTwice, installOracle } from "../support/postgres/publish_oracle.ts";
 import { startTcpProxy } from "../support/tcp_proxy.ts";
-import { startWorkerProcess } from "../support/worker_process.ts";
-import { createWorld, type TestWorld } from "../support/worlds.ts";
+import { startWorkerProcess } from "../support/process/worker_process.ts";
+import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 
 async function add(world: TestWorld, shape: Parameters<typeof makeMpack>[0]): Promise<string> {
   const chunks = makeMpack({ commits: 1, snapshots: 1, ...shape });

@@ -7,10 +7,10 @@
 import assert from "node:assert/strict";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
-import { comparable, isVisible, settled, visibleRows } from "../support/aftermath.ts";
-import { runMain } from "../support/main.ts";
-import { startVictim, type Victim } from "../support/victim.ts";
-import { createWorld, type TestWorld } from "../support/worlds.ts";
+import { comparable, isVisible, settled, visibleRows } from "../support/process/aftermath.ts";
+import { runMain } from "../support/process/main.ts";
+import { startVictim, type Victim } from "../support/process/victim.ts";
+import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 
 const OBJECTS = Number(Deno.env.get("MPACKD_TEST_KILL_OBJECTS") ?? 100_000);
 const KILLS = Number(Deno.env.get("MPACKD_TEST_KILLS") ?? 10);

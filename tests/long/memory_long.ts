@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { makeMpack, type MpackShape } from "../../scripts/make_mpack.ts";
 import { parseBytes, parseSize } from "../../scripts/mpack/shape.ts";
-import { startMain } from "../support/main.ts";
-import { createWorld, type TestWorld } from "../support/worlds.ts";
+import { startMain } from "../support/process/main.ts";
+import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 
 /** 1 runs the sizes of the promise (4 GiB, 3 million objects, 2 million ids); CI an eighth. */
 const SHARE = Number(Deno.env.get("MPACKD_TEST_SHARE") ?? 1 / 8);

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import { makeMpack, type MpackShape } from "../../scripts/make_mpack.ts";
 import { parseBytes, parseSize } from "../../scripts/mpack/shape.ts";
 import { keyOfPack } from "../../scripts/pack_key.ts";
-import type { IndexResult } from "../../src/result.ts";
+import type { IndexResult } from "../../src/jobs/index/result.ts";
 import { post } from "../../src/cli/send_file.ts";
-import { collectGarbage } from "../../src/upkeep/gc.ts";
-import { makeBucket, s3Engine } from "../support/swift.ts";
-import { startWorkerProcess, type WorkerProcess } from "../support/worker_process.ts";
-import { createWorld, type TestWorld } from "../support/worlds.ts";
+import { collectGarbage } from "../../src/maintenance/gc/gc.ts";
+import { makeBucket, s3Engine } from "../support/store/swift.ts";
+import { startWorkerProcess, type WorkerProcess } from "../support/process/worker_process.ts";
+import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 
 /** 1 runs the size of the promise, 2 GiB; CI runs an eighth. */
 const SHARE = Number(Deno.env.get("MPACKD_TEST_SHARE") ?? 1 / 8);

@@ -8,11 +8,11 @@ import assert from "node:assert/strict";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
 import { BUFFER_BYTES, BUFFERS } from "../../src/hash/sha256.ts";
-import type { IndexResult } from "../../src/result.ts";
-import { comparable, settled, visibleRows } from "../support/aftermath.ts";
-import { runMain } from "../support/main.ts";
-import { startVictim } from "../support/victim.ts";
-import { createWorld, type TestWorld } from "../support/worlds.ts";
+import type { IndexResult } from "../../src/jobs/index/result.ts";
+import { comparable, settled, visibleRows } from "../support/process/aftermath.ts";
+import { runMain } from "../support/process/main.ts";
+import { startVictim } from "../support/process/victim.ts";
+import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 
 /** 1 runs the size of the promise (4 GiB); CI runs an eighth, with checkpoints as much closer. */
 const SHARE = Number(Deno.env.get("MPACKD_TEST_SHARE") ?? 1 / 8);

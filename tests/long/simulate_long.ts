@@ -7,8 +7,8 @@
 import assert from "node:assert/strict";
 import { runEpisode } from "../../scripts/simulate/episode.ts";
 import { lineOf, SERVER_SETTINGS } from "../../scripts/simulate.ts";
-import { s3Engine } from "../support/swift.ts";
-import { startTestServer } from "../support/test_server.ts";
+import { s3Engine } from "../support/store/swift.ts";
+import { startTestServer } from "../support/postgres/test_server.ts";
 
 const SEEDS = [1, 2, 3, 4, 5, 6];
 

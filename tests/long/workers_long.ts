@@ -8,10 +8,10 @@ import assert from "node:assert/strict";
 import postgres from "postgres";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { enqueue, getJob } from "../../src/jobs/queue/mod.ts";
-import { runChaos } from "../support/chaos.ts";
-import { startTestServer } from "../support/test_server.ts";
-import { startWorkerProcess } from "../support/worker_process.ts";
-import { createWorld } from "../support/worlds.ts";
+import { runChaos } from "../support/process/chaos.ts";
+import { startTestServer } from "../support/postgres/test_server.ts";
+import { startWorkerProcess } from "../support/process/worker_process.ts";
+import { createWorld } from "../support/process/worlds.ts";
 
 const GIB = 1024 ** 3;
 

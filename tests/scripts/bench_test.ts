@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { svgChart } from "../../scripts/bench/chart.ts";
-import { startLoopbackS3 } from "../../scripts/bench/loopback_s3.ts";
-import { median } from "../../scripts/bench/measure.ts";
-import { passes, type Row, table } from "../../scripts/bench/row.ts";
+import { svgChart } from "../../bench/index/chart.ts";
+import { startLoopbackS3 } from "../../bench/index/loopback_s3.ts";
+import { median } from "../../bench/index/measure.ts";
+import { passes, type Row, table } from "../../bench/index/row.ts";
 
 const ROW: Row = { what: "jobs & packs", ours: "2", against: "git: 10 MB/s", value: 0.8 };
 const MISS: Row = { ...ROW, aim: { atLeast: 0.95 } };

@@ -4,7 +4,7 @@ import { check } from "../../scripts/fuzz/check.ts";
 import { readCase, writeCase } from "../../scripts/fuzz/files.ts";
 import { fuzz } from "../../scripts/fuzz/run.ts";
 import { FINDS, ownCorpus } from "../../scripts/fuzz.ts";
-import { decodeMpack } from "../support/decode.ts";
+import { decodeMpack } from "../support/mpack/decode.ts";
 
 Deno.test("fuzz() finds nothing in a short run", () => {
   const report = fuzz({ seed: 20_260, corpus: ownCorpus(), isOver: (runs) => runs >= 4000 });

@@ -1,6 +1,6 @@
-import { arrayLiteral } from "../../db/array_literal.ts";
-import type { Database } from "../../db/database.ts";
-import { execute } from "../../db/execute.ts";
+import { arrayLiteral } from "../../db/client/array_literal.ts";
+import type { Database } from "../../db/client/database.ts";
+import { execute } from "../../db/client/execute.ts";
 import { DEFAULT_MAX_ATTEMPTS, type Job } from "./job.ts";
 import { claimedColumns } from "./job_columns.ts";
 

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
-import type { Database } from "../../db/database.ts";
-import { execute } from "../../db/execute.ts";
+import type { Database } from "../../db/client/database.ts";
+import { execute } from "../../db/client/execute.ts";
 import { ConfigError } from "../../errors.ts";
 import type { Job, JobRow } from "./job.ts";
 import { claimedColumns, jobColumns } from "./job_columns.ts";

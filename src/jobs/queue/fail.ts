@@ -1,5 +1,5 @@
-import type { Database } from "../../db/database.ts";
-import { execute } from "../../db/execute.ts";
+import type { Database } from "../../db/client/database.ts";
+import { execute } from "../../db/client/execute.ts";
 import { type Lease, leaseLost } from "../../db/lease.ts";
 import { DEFAULT_MAX_ATTEMPTS, type JobFailure } from "./job.ts";
 

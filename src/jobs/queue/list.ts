@@ -1,5 +1,5 @@
-import type { Database } from "../../db/database.ts";
-import { execute } from "../../db/execute.ts";
+import type { Database } from "../../db/client/database.ts";
+import { execute } from "../../db/client/execute.ts";
 import type { JobRow, JobStatus } from "./job.ts";
 import { jobColumns } from "./job_columns.ts";
 

@@ -1,5 +1,5 @@
-import type { Database } from "../../db/database.ts";
-import { execute } from "../../db/execute.ts";
+import type { Database } from "../../db/client/database.ts";
+import { execute } from "../../db/client/execute.ts";
 
 /** Which jobs to try again. */
 export type RetryFilter =

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { MpackLimits } from "../limits.ts";
+import type { MpackLimits } from "./limits.ts";
 import type { Contents } from "./contents.ts";
 import { In } from "./grammar.ts";
 import type { KeyHash } from "./key_hash.ts";

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { MpackLimits } from "../limits.ts";
+import type { MpackLimits } from "./limits.ts";
 import { Containers } from "./containers.ts";
 import type { Contents } from "./contents.ts";
 import { Body, Field, In } from "./grammar.ts";

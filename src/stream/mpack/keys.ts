@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { MpackLimits } from "../limits.ts";
+import type { MpackLimits } from "./limits.ts";
 import type { Containers } from "./containers.ts";
 import type { Body } from "./grammar.ts";
 import { KeyHash } from "./key_hash.ts";

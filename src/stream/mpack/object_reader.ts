@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { MpackLimits } from "../limits.ts";
+import type { MpackLimits } from "./limits.ts";
 import { CommonObject } from "./common_object.ts";
 import { Body } from "./grammar.ts";
 import { KeptBytes } from "./kept_bytes.ts";

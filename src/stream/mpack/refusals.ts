@@ -5,7 +5,7 @@
  */
 
 import { PackError } from "../../errors.ts";
-import type { MpackLimits } from "../limits.ts";
+import type { MpackLimits } from "./limits.ts";
 
 /** A limit is broken. */
 export function exceeded(

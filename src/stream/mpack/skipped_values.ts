@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { MpackLimits } from "../limits.ts";
+import type { MpackLimits } from "./limits.ts";
 import type { Containers } from "./containers.ts";
 import { Body, In } from "./grammar.ts";
 import type { Keys } from "./keys.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { headerBytes, TokenReader, Type, wholeBytes } from "../../../src/stream/mpack/token.ts";
-import { type Family, readHeader } from "../../support/msgpack_header.ts";
+import { type Family, readHeader } from "../../support/mpack/msgpack_header.ts";
 
 const FAMILIES: Record<Family, Type> = {
   nil: Type.Nil,

@@ -1,0 +1,47 @@
+/**
+ * Packs of 20 objects through one worker: the statements themselves are the limit.
+ *
+ * @module
+ */
+
+import { CONTENDERS } from "../jobs/contenders.ts";
+import { Bench } from "../jobs/measure.ts";
+import { runPacks } from "../jobs/packs.ts";
+import { count } from "./measure.ts";
+import type { Part } from "./row.ts";
+import type { BenchWorld } from "./resources.ts";
+
+const PACKS = 10_000, NO_OPS = 10_000;
+/** Jobs at once, of both kinds. */
+const CONCURRENCY = 64;
+
+/** Packs between two runs of the no-op jobs that they are compared with, on the same server. */
+export async function smallPacks(world: BenchWorld, share: number): Promise<Part> {
+  const bench = new Bench(world.env.DATABASE_URL), packs = Math.round(share * PACKS);
+  const noOps = () => bench.throughput(CONTENDERS[0], NO_OPS, CONCURRENCY);
+  const before = await noOps();
+  const run = await runPacks(await bench.database(), { packs, concurrency: CONCURRENCY });
+  const noOp = (before + await noOps()) / 2;
+  await bench.close();
+  const what = `${count(packs)} packs of 20 objects, ${CONCURRENCY} at once`;
+  return {
+    name: "packs",
+    rows: [
+      {
+        what: `${what}, each one job`,
+        ours: `${count(run.perSecond)} packs/s`,
+        against: `no-op jobs: ${count(noOp)}/s`,
+        value: run.perSecond / noOp,
+        aim: { atLeast: 0.5 },
+      },
+      {
+        what: `statements a job, ${what}`,
+        ours: `${run.statementsPerJob.toFixed(2)}, claims and publishes included`,
+        against: "nothing",
+        value: run.statementsPerJob,
+        unit: "a job",
+        aim: { atMost: 3 },
+      },
+    ],
+  };
+}

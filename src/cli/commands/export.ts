@@ -1,0 +1,151 @@
+/**
+ * `main.ts export --repo OWNER/SLUG --to DIR|FILE.tar|-`: many objects, as files.
+ *
+ * @module
+ */
+
+import type { Command } from "commander";
+import { parseRepoName, resolveRepo } from "../../db/repos.ts";
+import { ConfigError, type MpackdError, ObjectError } from "../../errors.ts";
+import { readObjects } from "../../objects/read_objects.ts";
+import { isObjectId } from "../../stream/mpack/mpack_decoder.ts";
+import { EXIT } from "../exit.ts";
+import { openFolderSink } from "../export/folder.ts";
+import type { ExportSink } from "../export/sink.ts";
+import { openTarSink } from "../export/tar.ts";
+import { readLines } from "../lines.ts";
+import type { CommandContext } from "../program.ts";
+import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
+import { openBlobStore, openDatabase } from "../resources.ts";
+
+/** So many refusals are printed by id; the others are counted. */
+const MAX_REFUSALS = 1_000;
+
+interface ExportFlags {
+  readonly repo: string;
+  readonly to: string;
+  readonly ids?: string;
+  readonly json?: boolean;
+}
+
+/** What an export did; printed by `--json`. */
+interface ExportResult {
+  objects: number;
+  bytes: number;
+  refused: number;
+  refusals: { object_id: string; code: string; message: string }[];
+  elapsed_ms: number;
+}
+
+/** Adds the command. */
+export function addExportCommand(program: Command, context: CommandContext): void {
+  program.command("export")
+    .summary("write many objects to a folder or a tar archive")
+    .description(
+      "Write a repo's objects as files named by their ids, each one checked against its id. What\n" +
+        "cannot be handed out is listed, and the others follow; exit code 3 if there is any. Only an\n" +
+        "archive on stdout breaks off at an object of more than 1 MiB that turns out to be damaged.",
+    )
+    .requiredOption("--repo <owner/slug>", "the repo that has the objects")
+    .requiredOption("--to <place>", "a folder, a file that ends in .tar, or - for a tar on stdout")
+    .option("--ids <file>", "only these ids, one a line; - reads them from stdin. Default: all")
+    .option("--json", "print the result as one JSON document")
+    .action((flags: ExportFlags) =>
+      context.run(flags, (signal) => runExport(flags, context, signal))
+    );
+}
+
+async function runExport(
+  flags: ExportFlags,
+  context: CommandContext,
+  signal: AbortSignal,
+): Promise<number> {
+  if (flags.to === "-" && flags.json) {
+    throw new ConfigError("Cannot use --json with --to -: both would write to stdout");
+  }
+  const config = context.config();
+  const store = await openBlobStore(config);
+  await using opened = await openDatabase(config, { maxConnections: 1 });
+  const { db } = opened;
+  const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
+  const objectIds = flags.ids === undefined ? undefined : await readLines(flags.ids);
+  const isTar = flags.to === "-" || flags.to.endsWith(".tar");
+  const sink = await (isTar ? openTarSink : openFolderSink)(flags.to);
+  const result = newResult();
+  const onRefused = (error: MpackdError, objectId: string) => note(result, error, objectId);
+  try {
+    const entries = readObjects({
+      db,
+      store,
+      repoId,
+      objectIds,
+      order: "stored",
+      onRefused,
+      signal,
+    });
+    await writeAll(entries, sink, result);
+    await sink.finish();
+  } catch (error) {
+    await sink.abandon();
+    throw error;
+  }
+  if (flags.json) console.log(JSON.stringify(result));
+  else console.error(summary(result, flags.to));
+  return result.refused > 0 ? EXIT.rejected : EXIT.ok;
+}
+
+async function writeAll(
+  entries: ReturnType<typeof readObjects>,
+  sink: ExportSink,
+  result: ExportResult,
+): Promise<void> {
+  const line = new LiveLine(), startedAt = performance.now();
+  try {
+    for await (const entry of entries) {
+      const { objectId, sizeBytes } = entry;
+      // The database is not ours alone, and a file's name is a path.
+      if (!isObjectId(objectId)) {
+        const message = `Cannot export ${JSON.stringify(objectId)}: it is no object id`;
+        note(result, new ObjectError("object-not-found", message), objectId);
+        continue;
+      }
+      try {
+        await sink.write(entry);
+      } catch (error) {
+        if (!(error instanceof ObjectError && sink.canSkip)) throw error;
+        note(result, error, objectId);
+        continue;
+      }
+      result.objects++;
+      result.bytes += sizeBytes;
+      line.show({
+        label: "export",
+        bytes: result.bytes,
+        sizeBytes: 0,
+        note: `${formatCount(result.objects)} objects`,
+      });
+    }
+  } finally {
+    line.clear();
+    result.elapsed_ms = Math.round(performance.now() - startedAt);
+  }
+}
+
+function newResult(): ExportResult {
+  return { objects: 0, bytes: 0, refused: 0, refusals: [], elapsed_ms: 0 };
+}
+
+function note(result: ExportResult, { code, message }: MpackdError, objectId: string): void {
+  result.refused++;
+  console.error(`${message} (${code})`);
+  if (result.refusals.length < MAX_REFUSALS) {
+    result.refusals.push({ object_id: objectId, code, message });
+  }
+}
+
+function summary({ objects, bytes, refused, elapsed_ms }: ExportResult, to: string): string {
+  const speed = elapsed_ms > 0 ? ` (${(bytes / elapsed_ms / 1000).toFixed(1)} MB/s)` : "";
+  const rest = refused > 0 ? `; ${formatCount(refused)} could not be handed out` : "";
+  return `Exported ${formatCount(objects)} objects, ${formatBytes(bytes)}, to ${to} in ` +
+    `${formatMs(elapsed_ms)}${speed}${rest}`;
+}

@@ -1,0 +1,145 @@
+/**
+ * `main.ts identity`: who may talk to the HTTP API, and to whose repos.
+ *
+ * @module
+ */
+
+import type { Command } from "commander";
+import { identityIdOf, readPublicKey, writeNewKey } from "../../http/auth/keys.ts";
+import { grantAccess, withdrawAccess } from "../../db/collaborators.ts";
+import type { Database } from "../../db/client/database.ts";
+import {
+  createIdentity,
+  findHandle,
+  type Identity,
+  listIdentities,
+  revokeIdentity,
+} from "../../db/identities.ts";
+import { parseRepoName, resolveRepo } from "../../db/repos.ts";
+import { ConfigError } from "../../errors.ts";
+import type { CommandContext } from "../program.ts";
+import { openDatabase } from "../resources.ts";
+
+const HANDLE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
+
+interface CreateFlags {
+  readonly key?: string;
+  readonly publicKey?: string;
+  readonly agent?: boolean;
+  readonly admin?: boolean;
+  readonly json?: boolean;
+}
+
+/** Adds the commands. */
+export function addIdentityCommand(program: Command, context: CommandContext): void {
+  const identity = program.command("identity").summary("who may talk to the HTTP API");
+  const withDatabase = (flags: { json?: boolean }, work: (db: Database) => Promise<void>) =>
+    context.run(flags, async () => {
+      await using opened = await openDatabase(context.config());
+      await work(opened.db);
+    });
+  identity.command("create")
+    .summary("give somebody an identity")
+    .description(
+      "Give somebody an identity. Requests are signed with an Ed25519 key; --key names a file\n" +
+        "with the private one, which is made if it is not there, or --public-key one in PEM.",
+    )
+    .argument("<handle>", "its name; the owner part of its repos' names")
+    .option("--key <file>", "a file with the private key; made if it is not there")
+    .option("--public-key <file>", "a file with the public key")
+    .option("--agent", "it is a program")
+    .option("--admin", "every repo is open to it")
+    .option("--json", "print it as one JSON document")
+    .action((handle: string, flags: CreateFlags) =>
+      withDatabase(flags, async (db) => {
+        const made = await create(db, handle, flags);
+        if (flags.json) console.log(JSON.stringify(shown(made)));
+        else console.log(`${made.handle} is ${made.identityId}`);
+      })
+    );
+  identity.command("list")
+    .summary("list identities")
+    .option("--json", "print them as one JSON document")
+    .action((flags: { json?: boolean }) =>
+      withDatabase(flags, async (db) => {
+        const all = await listIdentities(db);
+        if (flags.json) return console.log(JSON.stringify(all.map(shown)));
+        for (const { handle, identityId, isAgent, isAdmin, revokedAt } of all) {
+          const marks = [isAgent && "agent", isAdmin && "admin", revokedAt && "revoked"];
+          console.log([handle, identityId, ...marks.filter(Boolean)].join("  "));
+        }
+      })
+    );
+  identity.command("revoke")
+    .summary("take an identity's rights, and those of its tokens")
+    .argument("<handle>", "its handle, or its id")
+    .action((handle: string) =>
+      withDatabase({}, async (db) => {
+        if (!await revokeIdentity(db, handle)) throw unknown(handle);
+        console.log(`${handle} is revoked`);
+      })
+    );
+  identity.command("grant")
+    .summary("let an identity push to a repo of somebody else")
+    .argument("<handle>", "its handle")
+    .requiredOption("--repo <owner/slug>", "the repo")
+    .option("--withdraw", "take that back")
+    .action((handle: string, flags: { repo: string; withdraw?: boolean }) =>
+      withDatabase({}, async (db) => {
+        const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
+        const found = await findHandle(db, handle);
+        if (found === undefined) throw unknown(handle);
+        const { identityId } = found;
+        if (flags.withdraw) await withdrawAccess(db, { repoId, identityId });
+        else await grantAccess(db, { repoId, identityId });
+        console.log(`${handle} may ${flags.withdraw ? "no longer " : ""}push to ${flags.repo}`);
+      })
+    );
+}
+
+async function create(db: Database, handle: string, flags: CreateFlags): Promise<Identity> {
+  const { key, publicKey: publicPath, agent = false, admin = false } = flags;
+  if (!HANDLE.test(handle)) {
+    throw new ConfigError(
+      `Cannot use ${JSON.stringify(handle)} as a handle: it is not of letters, digits, dots, ` +
+        "dashes and underscores, at most 100",
+    );
+  }
+  const path = publicPath ?? key;
+  if (path === undefined || (publicPath !== undefined && key !== undefined)) {
+    throw new ConfigError("Cannot create the identity: give either --key or --public-key");
+  }
+  if (publicPath === undefined) await makeKey(path);
+  const raw = await readPublicKey(path);
+  return await createIdentity(db, {
+    identityId: identityIdOf(raw),
+    handle,
+    publicKey: raw.toBase64(),
+    isAgent: agent,
+    isAdmin: admin,
+  });
+}
+
+async function makeKey(path: string): Promise<void> {
+  try {
+    await writeNewKey(path);
+  } catch (cause) {
+    if (cause instanceof Deno.errors.AlreadyExists) return;
+    throw new ConfigError(`Cannot write the key "${path}": ${(cause as Error).message}`, { cause });
+  }
+}
+
+function shown({ identityId, handle, isAgent, isAdmin, createdAt, revokedAt }: Identity) {
+  return {
+    identity_id: identityId,
+    handle,
+    is_agent: isAgent,
+    is_admin: isAdmin,
+    created_at: createdAt,
+    revoked_at: revokedAt,
+  };
+}
+
+function unknown(handle: string): ConfigError {
+  return new ConfigError(`Cannot find an identity ${JSON.stringify(handle)} that is good`);
+}

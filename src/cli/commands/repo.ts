@@ -1,0 +1,97 @@
+/**
+ * `main.ts repo list|create|delete`.
+ *
+ * @module
+ */
+
+import type { Command } from "commander";
+import {
+  createRepo,
+  deleteRepo,
+  listRepos,
+  parseRepoName,
+  type Repo,
+  resolveRepo,
+} from "../../db/repos.ts";
+import { ConfigError } from "../../errors.ts";
+import type { CommandContext } from "../program.ts";
+import { openDatabase } from "../resources.ts";
+
+interface CreateFlags {
+  readonly name?: string;
+  readonly visibility?: string;
+  readonly json?: boolean;
+}
+
+/** Adds the commands. */
+export function addRepoCommand(program: Command, context: CommandContext): void {
+  const repo = program.command("repo").summary("list, create and delete repos");
+  repo.command("list")
+    .summary("list the repos")
+    .description("List the repos that were not deleted, by owner and slug.")
+    .option("--json", "print them as one JSON document")
+    .action((flags: { json?: boolean }) =>
+      context.run(flags, async () => {
+        await using opened = await openDatabase(context.config(), { maxConnections: 1 });
+        const shown: unknown[] = [];
+        for await (const page of listRepos(opened.db)) {
+          for (const found of page) {
+            if (flags.json) shown.push(jsonOf(found));
+            else console.log(textOf(found));
+          }
+        }
+        if (flags.json) console.log(JSON.stringify(shown));
+      })
+    );
+  repo.command("create")
+    .summary("create a repo")
+    .description("Create a repo, or find the one of that name.")
+    .argument("<owner/slug>", "who owns it, and its name in URLs")
+    .option("--name <name>", "its name for people. Default: the slug")
+    .option("--visibility <word>", "who may read it: public or private. Default: private")
+    .option("--json", "print it as one JSON document")
+    .action((text: string, flags: CreateFlags) =>
+      context.run(flags, async () => {
+        const visibility = visibilityOf(flags.visibility ?? "private"), name = flags.name;
+        await using opened = await openDatabase(context.config(), { maxConnections: 1 });
+        const wanted = { ...parseRepoName(text), name, visibility };
+        const { repo: found, created } = await createRepo(opened.db, wanted);
+        if (flags.visibility !== undefined && found.visibility !== visibility) {
+          throw new ConfigError(
+            `Cannot create repo ${text} as ${visibility}: it is there and ${found.visibility}`,
+          );
+        }
+        if (flags.json) console.log(JSON.stringify({ ...jsonOf(found), created }));
+        else console.log(`${created ? "Created" : "Found"} ${textOf(found)}`);
+      })
+    );
+  repo.command("delete")
+    .summary("delete a repo")
+    .description(
+      "Delete a repo: nobody finds it any more, and its name stays taken. `gc` frees the space.",
+    )
+    .argument("<owner/slug>", "the repo")
+    .option("--json", "print it as one JSON document")
+    .action((text: string, flags: { json?: boolean }) =>
+      context.run(flags, async () => {
+        await using opened = await openDatabase(context.config(), { maxConnections: 1 });
+        const found = await resolveRepo(opened.db, parseRepoName(text), { create: false });
+        const deleted = await deleteRepo(opened.db, found);
+        if (flags.json) console.log(JSON.stringify({ ...jsonOf(found), deleted }));
+        else console.log(`Deleted ${textOf(found)}`);
+      })
+    );
+}
+
+function visibilityOf(word: string): "public" | "private" {
+  if (word === "public" || word === "private") return word;
+  throw new ConfigError(`Cannot use --visibility ${word}: it is not public or private`);
+}
+
+function textOf({ owner, slug, visibility, repoId }: Repo): string {
+  return `${owner}/${slug}  ${visibility}  ${repoId}`;
+}
+
+function jsonOf({ repoId, owner, slug, name, visibility, createdAt }: Repo) {
+  return { repo_id: repoId, owner, slug, name, visibility, created_at: createdAt.toISOString() };
+}

@@ -1,0 +1,137 @@
+/**
+ * `main.ts serve`: the HTTP API, and a worker in the same process if asked for.
+ *
+ * @module
+ */
+
+import type { Command } from "commander";
+import { getLogger } from "@logtape/logtape";
+import { createApi } from "../../http/app.ts";
+import { healthRoutes } from "../../http/probes.ts";
+import { openApi } from "../../http/open_http.ts";
+import type { RequestRecord } from "../../http/context.ts";
+import { checkExposure, listen } from "../../http/server.ts";
+import type { Config } from "../../config/config.ts";
+import { hasIdentities } from "../../db/identities.ts";
+import { Meter } from "../../jobs/worker/metrics.ts";
+import { parseCount } from "../flags.ts";
+import { openLog } from "../log.ts";
+import { type CommandContext, VERSION } from "../program.ts";
+import { openWorker, ping } from "../open_worker.ts";
+import { openBlobStore, openDatabase, workerName } from "../resources.ts";
+
+/** Room for the statements of requests beside those of the worker's jobs. */
+const API_CONNECTIONS = 8;
+const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
+
+interface ServeFlags {
+  readonly port: string;
+  readonly host: string;
+  readonly worker?: boolean;
+}
+
+/** Adds the command. */
+export function addServeCommand(program: Command, context: CommandContext): void {
+  program.command("serve")
+    .summary("answer the HTTP API")
+    .description(
+      "Answer the HTTP API: repos, uploads, pushes, reads, jobs; /openapi.json describes it.\n\n" +
+        "While nobody has an identity (see identity), everybody is an admin, and only 127.0.0.1\n" +
+        "is served.",
+    )
+    .option("--port <port>", "the port; 0 for any that is free", "8080")
+    .option("--host <address>", "the address to listen on", "127.0.0.1")
+    .option("--worker", "also claim jobs and run them, as the worker command does")
+    .action((flags: ServeFlags) => {
+      const force = new AbortController();
+      return context.run(
+        {},
+        (signal) => serve(flags, context.config(), signal, force.signal),
+        { isQuiet: true, onSecond: () => force.abort() },
+      );
+    });
+}
+
+async function serve(
+  flags: ServeFlags,
+  config: Config,
+  signal: AbortSignal,
+  force: AbortSignal,
+): Promise<void> {
+  const port = parseCount("--port", flags.port, { max: 65_535 });
+  openLog({ level: config.logLevel });
+  const log = getLogger(["mpackd", "http"]);
+  const maxConnections = Math.max(
+    config.databaseConnections,
+    API_CONNECTIONS + (flags.worker ? config.concurrency : 0),
+  );
+  await using opened = await openDatabase(config, { maxConnections });
+  const { db } = opened;
+  await checkExposure(db, flags.host);
+  await using working = flags.worker
+    ? await openWorker(opened, config, { signal, force })
+    : undefined;
+  const meter = working?.instruments.meter ?? new Meter();
+  const checks = working?.checks ?? {
+    database: () => ping(db),
+    not_draining: () => !signal.aborted,
+  };
+  const parts = await openApi({
+    db,
+    store: await openBlobStore(config, { isWriting: true }),
+    config,
+    worker: workerName(),
+    signal,
+    force: timeUp(signal, force, config.drainMs),
+    health: healthRoutes({ checks, meter }),
+    onRequest: observer(meter),
+  });
+  await using server = listen(createApi(parts, VERSION), {
+    hostname: flags.host,
+    port,
+    closeMs: config.drainMs,
+  });
+  const isOpen = !await hasIdentities(db);
+  log.info(`Listening on ${server.url}${isOpen ? "; nobody has an identity: all are admins" : ""}`);
+  if (working) await working.worker.run();
+  else if (!signal.aborted) {
+    await new Promise((resolve) => signal.addEventListener("abort", resolve));
+  }
+}
+
+/** Fires so many milliseconds after `signal`, or with `force`. */
+function timeUp(signal: AbortSignal, force: AbortSignal, drainMs: number): AbortSignal {
+  const over = new AbortController();
+  signal.addEventListener("abort", () => Deno.unrefTimer(setTimeout(() => over.abort(), drainMs)));
+  return AbortSignal.any([over.signal, force]);
+}
+
+/** Logs and counts requests. */
+function observer(meter: Meter): (record: RequestRecord) => void {
+  const log = getLogger(["mpackd", "http"]);
+  const requests = meter.counter({
+    name: "http_requests",
+    help: "Requests answered, by route and status.",
+    labels: ["method", "route", "status"],
+  });
+  const durations = meter.duration({
+    name: "http_request",
+    help: "Time from a request to the head of its answer.",
+    labels: ["route"],
+  }, { buckets: BUCKETS });
+  return ({ requestId, method, route, status, elapsedMs, handle, error }) => {
+    requests(1, { method, route, status: String(status) });
+    durations(elapsedMs, { route });
+    const record = log.with({
+      request_id: requestId,
+      method,
+      route,
+      status,
+      elapsed_ms: Math.round(elapsedMs),
+      ...(handle === undefined ? {} : { handle }),
+      ...(error === undefined ? {} : { error: error.stack ?? error.message }),
+    });
+    if (status >= 500) record.error("{method} {route} {status}");
+    else record.debug("{method} {route} {status}");
+  };
+}

@@ -1,0 +1,96 @@
+/**
+ * `main.ts token`: bearer tokens, for clients that cannot sign.
+ *
+ * @module
+ */
+
+import type { Command } from "commander";
+import { mintToken, type Scope, SCOPES } from "../../http/auth/token.ts";
+import { findHandle } from "../../db/identities.ts";
+import { createToken, listTokens, revokeToken, type TokenRow } from "../../db/tokens.ts";
+import { ConfigError } from "../../errors.ts";
+import { parseDuration } from "../flags.ts";
+import type { CommandContext } from "../program.ts";
+import { openDatabase } from "../resources.ts";
+
+interface CreateFlags {
+  readonly scopes: string;
+  readonly expires: string;
+  readonly json?: boolean;
+}
+
+/** Adds the commands. */
+export function addTokenCommand(program: Command, context: CommandContext): void {
+  const token = program.command("token").summary("bearer tokens for the HTTP API");
+  token.command("create")
+    .summary("make a token; it is shown once")
+    .argument("<handle>", "whose it is")
+    .option("--scopes <scopes>", "what it is good for: read, push, admin", "read,push")
+    .option("--expires <duration>", "how long it works, like 12h or 30d", "30d")
+    .option("--json", "print it as one JSON document")
+    .action((handle: string, flags: CreateFlags) =>
+      context.run(flags, async () => {
+        const lifetimeMs = parseDuration("--expires", flags.expires);
+        const scopes = parseScopes(flags.scopes);
+        await using opened = await openDatabase(context.config());
+        const identity = await findHandle(opened.db, handle);
+        if (identity === undefined) {
+          throw new ConfigError(`Cannot find an identity ${JSON.stringify(handle)} that is good`);
+        }
+        const { text, tokenId, secretHash } = mintToken();
+        const { identityId } = identity;
+        const row = { tokenId, identityId, secretHash, scopes, lifetimeMs };
+        const expiresAt = await createToken(opened.db, row);
+        if (!flags.json) return console.log(text);
+        console.log(
+          JSON.stringify({ token: text, token_id: tokenId, scopes, expires_at: expiresAt }),
+        );
+      })
+    );
+  token.command("list")
+    .summary("list tokens, newest first")
+    .option("--json", "print them as one JSON document")
+    .action((flags: { json?: boolean }) =>
+      context.run(flags, async () => {
+        await using opened = await openDatabase(context.config());
+        const all = await listTokens(opened.db);
+        if (flags.json) return console.log(JSON.stringify(all.map(shown)));
+        for (const row of all) {
+          const { tokenId, handle, scopes, expiresAt, revokedAt } = row;
+          const end = revokedAt ? "revoked" : `until ${expiresAt.toISOString()}`;
+          console.log([tokenId, handle, scopes.join(","), end].join("  "));
+        }
+      })
+    );
+  token.command("revoke")
+    .summary("make a token useless")
+    .argument("<id>", "the token's id, as token list shows it")
+    .action((id: string) =>
+      context.run({}, async () => {
+        await using opened = await openDatabase(context.config());
+        if (!await revokeToken(opened.db, id)) {
+          throw new ConfigError(`Cannot find a token ${JSON.stringify(id)} that is good`);
+        }
+        console.log(`${id} is revoked`);
+      })
+    );
+}
+
+function parseScopes(text: string): Scope[] {
+  return text.split(",").map((word) => {
+    const scope = SCOPES.find((known) => known === word.trim());
+    if (scope !== undefined) return scope;
+    throw new ConfigError(`Cannot use --scopes ${text}: "${word}" is not ${SCOPES.join(", ")}`);
+  });
+}
+
+function shown({ tokenId, handle, scopes, createdAt, expiresAt, revokedAt }: TokenRow) {
+  return {
+    token_id: tokenId,
+    handle,
+    scopes,
+    created_at: createdAt,
+    expires_at: expiresAt,
+    revoked_at: revokedAt,
+  };
+}

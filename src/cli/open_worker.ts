@@ -1,0 +1,106 @@
+/**
+ * A worker with everything around it: handlers, listener, instruments, log.
+ *
+ * @module
+ */
+
+import type { Config } from "../config/config.ts";
+import type { Database } from "../db/client/database.ts";
+import { execute } from "../db/client/execute.ts";
+import { mpackdHandlers } from "../jobs/handlers.ts";
+import { Instruments } from "../jobs/worker/worker_metrics.ts";
+import { Listener } from "../jobs/worker/listener.ts";
+import { countJobs } from "../jobs/queue/counts.ts";
+import { traced } from "../jobs/worker/tracing.ts";
+import { Worker } from "../jobs/worker/worker.ts";
+import type { WorkerEvent } from "../jobs/worker/worker_event.ts";
+import type { Check } from "../http/probes.ts";
+import { logEvents, logNativeHash } from "./log.ts";
+import { jobPermissions, requirePermissions } from "./permissions.ts";
+import { openBlobStore, type OpenedDatabase, workerName } from "./resources.ts";
+
+const PING_DEADLINE_MS = 2_000;
+
+/** When and how the worker ends. */
+export interface WorkerEnd {
+  /** Ends the claiming. */
+  readonly signal: AbortSignal;
+  /** Gives running jobs back at once. */
+  readonly force: AbortSignal;
+  /** End when no job is due. */
+  readonly untilEmpty?: boolean;
+}
+
+/** A worker that is ready to run; dispose of it afterwards. */
+export interface OpenedWorker extends AsyncDisposable {
+  /** The worker. */
+  readonly worker: Worker;
+  /** What it measures. */
+  readonly instruments: Instruments;
+  /** Conditions of readiness. */
+  readonly checks: Readonly<Record<string, Check>>;
+}
+
+/** Wires a worker; it already listens for new jobs, but runs none until told to. */
+export async function openWorker(
+  { db, connect }: Pick<OpenedDatabase, "db" | "connect">,
+  config: Config,
+  { signal, force, untilEmpty }: WorkerEnd,
+): Promise<OpenedWorker> {
+  const { concurrency, perRepo, pollMs, drainMs, leaseMs } = config;
+  requirePermissions(jobPermissions());
+  const store = await openBlobStore(config, { isWriting: true });
+  const name = workerName();
+  const log = logEvents(name);
+  if (config.hash === "native") logNativeHash(name);
+  const instruments = new Instruments({
+    countJobs: () => countJobs(db),
+    running: () => worker.running,
+  });
+  const observe = (event: WorkerEvent) => {
+    instruments.observe(event);
+    log(event);
+  };
+  const handlers = mpackdHandlers({
+    db,
+    store,
+    config,
+    onProgress: (progress, job) => observe({ type: "progress", job, progress }),
+    onStartOver: (reason, job) => observe({ type: "start-over", job, reason }),
+  });
+  const worker = new Worker({
+    db,
+    handlers: traced(handlers),
+    worker: name,
+    leaseMs,
+    concurrency,
+    perRepo,
+    pollMs,
+    drainMs,
+    signal,
+    force,
+    observe,
+    untilEmpty,
+  });
+  const listener = new Listener({
+    connect,
+    onWake: () => worker.wake(),
+    onChange: (error) => observe({ type: "listener", error }),
+  });
+  return {
+    worker,
+    instruments,
+    checks: {
+      database: () => ping(db),
+      not_draining: () => !signal.aborted,
+      polled_lately: () => worker.silentMs < 3 * pollMs + config.databaseTimeoutMs,
+    },
+    [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose](),
+  };
+}
+
+/** Whether the database answers. */
+export async function ping(db: Database): Promise<boolean> {
+  const options = { action: "ping", deadlineMs: PING_DEADLINE_MS };
+  return (await execute(db, db.sql`select 1`, options)).length === 1;
+}

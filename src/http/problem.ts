@@ -1,0 +1,134 @@
+/**
+ * Errors as HTTP answers: problem details with mpackd's codes.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc9457 | RFC 9457}
+ * @module
+ */
+
+import { GhostError, MpackdError } from "../errors.ts";
+import { describe } from "../jobs/attempt/run_attempt.ts";
+
+/** Seconds after which to try again, where nothing better is known. */
+const RETRY_AFTER_SECONDS = 5;
+
+/** The codes that only the HTTP layer has. */
+export type HttpCode =
+  | "bad-request"
+  | "unauthenticated"
+  | "forbidden"
+  | "not-found"
+  | "timeout"
+  | "conflict"
+  | "length-required"
+  | "too-large"
+  | "unsupported-media-type"
+  | "range-not-satisfiable"
+  | "invalid-body"
+  | "rate-limited"
+  | "blob-missing"
+  | "repo-not-found"
+  | "object-not-found"
+  | "job-not-found"
+  | "digest-mismatch"
+  | "internal";
+
+const TITLES: Record<number, string> = {
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  408: "Request Timeout",
+  409: "Conflict",
+  411: "Length Required",
+  413: "Content Too Large",
+  415: "Unsupported Media Type",
+  416: "Range Not Satisfiable",
+  422: "Unprocessable Content",
+  429: "Too Many Requests",
+  500: "Internal Server Error",
+  503: "Service Unavailable",
+};
+
+/** What an error answer may hold besides the usual. */
+export interface ProblemExtras {
+  /** Headers to send along. */
+  readonly headers?: Readonly<Record<string, string>>;
+  /** Members to add to the document, JSON all the way down. */
+  readonly members?: Readonly<Record<string, unknown>>;
+}
+
+/** An answer that is not the one asked for. */
+export class HttpProblem extends Error {
+  /** Builds the problem; `detail` is for people. */
+  constructor(
+    readonly status: number,
+    readonly code: HttpCode,
+    detail: string,
+    readonly extras: ProblemExtras = {},
+  ) {
+    super(detail);
+    this.name = "HttpProblem";
+  }
+}
+
+/** The status for an error of the layers below. */
+function statusOf(error: MpackdError): number {
+  switch (error.code) {
+    case "repo-not-found":
+    case "object-not-found":
+    case "blob-missing":
+      return 404;
+    case "config":
+      return 400;
+    case "limit-exceeded":
+      return 413;
+    case "cancelled":
+    case "ghost-objects":
+      return 409;
+    case "object-mismatch":
+      return 500;
+    case "store-unavailable":
+    case "database-unavailable":
+    case "lease-lost":
+      return 503;
+    default:
+      return 422;
+  }
+}
+
+/** Any error as an answer. What nobody foresaw says nothing of its inside. */
+export function problemResponse(thrown: unknown, requestId: string): Response {
+  const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  if (error instanceof HttpProblem) {
+    const { status, code, message, extras } = error;
+    const retryable = status === 429 || status === 503 || status === 408;
+    const body = { code, detail: message, retryable, ...extras.members };
+    return answer(status, body, requestId, extras.headers);
+  }
+  if (error instanceof MpackdError) {
+    const { message, ...record } = describe(error);
+    const ghosts = error instanceof GhostError
+      ? { missing: error.missing, missing_count: error.missingCount }
+      : {};
+    return answer(statusOf(error), { ...record, detail: message, ...ghosts }, requestId);
+  }
+  const detail = `mpackd has a defect; its log says more under request ${requestId}`;
+  return answer(500, { code: "internal", detail, retryable: false }, requestId);
+}
+
+function answer(
+  status: number,
+  members: { readonly code: string; readonly [name: string]: unknown },
+  requestId: string,
+  given: Readonly<Record<string, string>> = {},
+): Response {
+  const headers = new Headers({ "content-type": "application/problem+json", ...given });
+  if (status === 503 && !headers.has("retry-after")) {
+    headers.set("retry-after", String(RETRY_AFTER_SECONDS));
+  }
+  if (status === 401) headers.set("www-authenticate", 'Signature, Bearer realm="mpackd"');
+  const title = TITLES[status] ?? "Error";
+  const type = `urn:mpackd:error:${members.code}`;
+  const body = { type, title, status, instance: `urn:mpackd:request:${requestId}`, ...members };
+  return new Response(JSON.stringify(body), { status, headers });
+}

@@ -1,0 +1,146 @@
+/**
+ * Jobs: listed, looked at, tried again, cancelled. Who may push to a repo may see its jobs.
+ *
+ * @module
+ */
+
+import { cancel } from "../../jobs/queue/cancel.ts";
+import { getJob, listJobs } from "../../jobs/queue/list.ts";
+import type { JobRow } from "../../jobs/queue/job.ts";
+import { retry } from "../../jobs/queue/retry.ts";
+import { resultForTenant } from "../../jobs/index/result.ts";
+import { openRepo } from "../auth/access.ts";
+import { HttpProblem } from "../problem.ts";
+import { camelKeys, reply } from "../reply.ts";
+import { type Call, type Route, route } from "../route.ts";
+import { JobAnswer, JobPath, JobsAnswer, JobsQuery, NoParams, NoQuery } from "../schemas.ts";
+import { jobEvents } from "../sse.ts";
+
+/** Ids of jobs that other programs made may look like anything within reason. */
+const JOB_ID = /^[A-Za-z0-9:._-]{1,200}$/;
+
+const job = { access: "identity", params: JobPath, query: NoQuery, problems: [403, 404] } as const;
+
+const list = route({
+  method: "GET",
+  path: "/api/jobs",
+  id: "listJobs",
+  summary: "List the jobs of the repos you may push to, newest first.",
+  access: "identity",
+  params: NoParams,
+  query: JobsQuery,
+  answers: { 200: { description: "The jobs", schema: JobsAnswer } },
+  problems: [403, 404],
+  async handle({ request, query, caller, parts }) {
+    const { status, repoId, limit } = query, { db } = parts;
+    if (repoId !== undefined) await openRepo(db, { repoId }, caller, "push");
+    const { identity, isAdmin } = caller;
+    const visibleTo = isAdmin ? undefined : identity;
+    const after = cursorOf(query.after);
+    const rows = await listJobs(db, { status, repoId, limit, after, visibleTo });
+    const last = rows.at(-1);
+    const next = last === undefined || rows.length < limit
+      ? null
+      : `${last.createdAt.toISOString()}~${last.jobId}`;
+    return reply(request, 200, { jobs: rows.map(shownJob), next });
+  },
+});
+
+const get = route({
+  ...job,
+  method: "GET",
+  path: "/api/jobs/{jobId}",
+  id: "getJob",
+  summary: "Look at a job.",
+  answers: { 200: { description: "The job", schema: JobAnswer } },
+  handle: async (call) => reply(call.request, 200, shownJob(await jobOf(call))),
+});
+
+const tryAgain = route({
+  ...job,
+  method: "POST",
+  path: "/api/jobs/{jobId}/retry",
+  id: "retryJob",
+  summary: "Put a failed or cancelled job back into the queue.",
+  scope: "push",
+  answers: { 200: { description: "The job, pending again", schema: JobAnswer } },
+  problems: [403, 404, 409],
+  async handle(call) {
+    const { jobId, status } = await jobOf(call);
+    const [found] = await retry(call.parts.db, { jobId });
+    if (found === undefined) {
+      throw new HttpProblem(409, "conflict", `Cannot try the job again: it is ${status}`);
+    }
+    return reply(call.request, 200, shownJob(await jobOf(call)));
+  },
+});
+
+const stop = route({
+  ...job,
+  method: "POST",
+  path: "/api/jobs/{jobId}/cancel",
+  id: "cancelJob",
+  summary: "Cancel a job; a running one stops at its next batch.",
+  scope: "push",
+  answers: { 200: { description: "The job, as it is now", schema: JobAnswer } },
+  async handle(call) {
+    const { jobId } = await jobOf(call);
+    await cancel(call.parts.db, jobId);
+    return reply(call.request, 200, shownJob(await jobOf(call)));
+  },
+});
+
+const events = route({
+  ...job,
+  method: "GET",
+  path: "/api/jobs/{jobId}/events",
+  id: "watchJob",
+  summary: "Watch a job: `progress` events, then one of `done`, `failed`, `cancelled`.",
+  answers: { 200: { description: "Server-sent events", mediaType: "text/event-stream" } },
+  async handle(call) {
+    const { jobId } = await jobOf(call);
+    return jobEvents(jobId, call.parts, call.request.signal);
+  },
+});
+
+/** The routes. */
+export const jobRoutes: readonly Route[] = [list, get, tryAgain, stop, events];
+
+/** The job of the path, if the caller may push to its repo; else it is not there. */
+async function jobOf(
+  { params, caller, parts }: Pick<Call<{ jobId: string }>, "params" | "caller" | "parts">,
+): Promise<JobRow> {
+  const isId = JOB_ID.test(params.jobId);
+  const found = isId ? await getJob(parts.db, params.jobId) : undefined;
+  try {
+    if (found !== undefined) {
+      await openRepo(parts.db, { repoId: found.repoId }, caller, "push");
+      return found;
+    }
+  } catch (error) {
+    if (!(error instanceof HttpProblem)) throw error;
+  }
+  throw new HttpProblem(404, "job-not-found", "Cannot find such a job");
+}
+
+/** A job as clients see it. */
+export function shownJob(row: JobRow): unknown {
+  const { leaseExpiresAt: _, lockedBy: __, fence: ___, ...job } = row;
+  const time = (date: Date | null) => date?.toISOString() ?? null;
+  return camelKeys({
+    ...job,
+    result: row.result === null ? null : resultForTenant(row.result as object),
+    createdAt: time(row.createdAt),
+    runAt: time(row.runAt),
+    startedAt: time(row.startedAt),
+    finishedAt: time(row.finishedAt),
+  }, ["payload"]);
+}
+
+function cursorOf(text: string | undefined) {
+  if (text === undefined) return undefined;
+  const [time, jobId] = text.split("~");
+  const createdAt = new Date(time);
+  if (!Number.isNaN(createdAt.getTime()) && jobId !== undefined) return { createdAt, jobId };
+  throw new HttpProblem(400, "bad-request", "Cannot use the query: after is no `next` of a page");
+}

@@ -1,0 +1,145 @@
+/**
+ * Objects: which ones a repo lacks, one of them, many of them.
+ *
+ * @module
+ */
+
+import { findLocations } from "../../db/refs.ts";
+import { filterMissing } from "../../objects/ghosts.ts";
+import { locateObject, notFound } from "../../objects/locate.ts";
+import { readLocated } from "../../objects/read_object.ts";
+import { refuseDamaged } from "../../objects/verify.ts";
+import { isObjectId } from "../../stream/mpack/mpack_decoder.ts";
+import { packOf } from "../object_pack.ts";
+import type { ApiParts } from "../context.ts";
+import { HttpProblem } from "../problem.ts";
+import { parseRange } from "../range_header.ts";
+import { reply } from "../reply.ts";
+import { type Route, route } from "../route.ts";
+import { MissingAnswer, NoQuery, ObjectIdsBody, ObjectPath, RepoPath } from "../schemas.ts";
+import { patientBody } from "../slow_reader.ts";
+import { X_MSGPACK } from "../body.ts";
+
+/** Ids in one statement. */
+const IDS_PER_STATEMENT = 5_000;
+/** Problems name that many ids at most. */
+const MAX_NAMED = 1_000;
+
+const filter = route({
+  method: "POST",
+  path: "/{owner}/{slug}/filter-objects",
+  id: "filterObjects",
+  summary: "Which of these objects the repo lacks, so that a push has to bring them.",
+  access: "read",
+  params: RepoPath,
+  query: NoQuery,
+  body: ObjectIdsBody,
+  answers: { 200: { description: "The ids it lacks, each once", schema: MissingAnswer } },
+  async handle({ request, body, repo, parts }) {
+    const objectIds = checkCount(body.object_ids, parts);
+    const missing = await filterMissing({ db: parts.db, repoId: repo.repoId, objectIds });
+    return reply(request, 200, { missing });
+  },
+});
+
+const one = route({
+  method: "GET",
+  path: "/{owner}/{slug}/objects/{objectId}",
+  id: "readObject",
+  summary: "One object, checked against its id. HEAD gives the headers alone.",
+  access: "read",
+  params: ObjectPath,
+  query: NoQuery,
+  headers: {
+    range: { description: "One range of bytes, `bytes=FIRST-LAST`" },
+    "if-none-match": { description: "An ETag; 304 if it is this object's" },
+  },
+  answers: {
+    200: { description: "The object", mediaType: "application/octet-stream" },
+    206: { description: "The range", mediaType: "application/octet-stream" },
+    304: { description: "You have it" },
+  },
+  problems: [416],
+  async handle({ request, params, repo, parts }) {
+    const { db, store, config } = parts, { objectId } = params;
+    const location = await locateObject({ db, repoId: repo.repoId, objectId });
+    const etag = `"${objectId}"`;
+    const headers = new Headers({
+      etag,
+      // What an id names never changes; who may read it does, so only browsers keep private ones.
+      "cache-control": `${repo.visibility === "public" ? "public" : "private"}, ` +
+        "max-age=31536000, immutable, no-transform",
+      "content-type": "application/octet-stream",
+      "content-disposition": `attachment; filename="${objectId.replace(":", "-")}"`,
+      "accept-ranges": "bytes",
+    });
+    const known = request.headers.get("if-none-match");
+    if (known?.split(",").some((tag) => [etag, `W/${etag}`, "*"].includes(tag.trim()))) {
+      return new Response(null, { status: 304, headers });
+    }
+    const condition = request.headers.get("if-range");
+    const range = condition === null || condition === etag
+      ? parseRange(request.headers.get("range"), location.sizeBytes)
+      : undefined;
+    const lengthBytes = range?.lengthBytes ?? location.sizeBytes;
+    headers.set("content-length", String(lengthBytes));
+    if (range !== undefined) {
+      const last = range.offsetBytes + lengthBytes - 1;
+      headers.set("content-range", `bytes ${range.offsetBytes}-${last}/${location.sizeBytes}`);
+    }
+    const status = range === undefined ? 200 : 206;
+    if (request.method === "HEAD") return new Response(null, { status, headers });
+    const { stream } = await readLocated(store, location, { ...range, signal: parts.force });
+    return new Response(patientBody(stream, config), { status, headers });
+  },
+});
+
+const many = route({
+  method: "POST",
+  path: "/{owner}/{slug}/objects",
+  id: "readObjects",
+  summary: "Many objects as one pack, `{objects: [{object_id, content}, …]}`, each once, in order.",
+  access: "read",
+  params: RepoPath,
+  query: NoQuery,
+  body: ObjectIdsBody,
+  answers: {
+    200: { description: "The objects; cut short if one cannot be read", mediaType: X_MSGPACK },
+  },
+  async handle({ body, repo, parts }) {
+    const { db, store, config, force: signal } = parts, { repoId } = repo;
+    const objectIds = [...new Set(checkCount(body.object_ids, parts))];
+    const locations = await locateAll(objectIds, repoId, parts);
+    const missing = objectIds.filter((id) => !locations.has(id));
+    if (missing.length > 0) {
+      throw new HttpProblem(404, "object-not-found", notFound(missing[0]).message, {
+        members: { missing: missing.slice(0, MAX_NAMED), missing_count: missing.length },
+      });
+    }
+    for (const location of locations.values()) refuseDamaged(location);
+    const pack = packOf({ db, store, repoId, objectIds, signal });
+    return new Response(patientBody(pack, config), { headers: { "content-type": X_MSGPACK } });
+  },
+});
+
+/** The routes. */
+export const objectRoutes: readonly Route[] = [filter, one, many];
+
+function checkCount(ids: readonly string[], { config }: ApiParts): readonly string[] {
+  if (ids.length <= config.httpIds) return ids;
+  throw new HttpProblem(
+    413,
+    "too-large",
+    `Cannot look for ${ids.length} ids at once: ${config.httpIds} are allowed`,
+  );
+}
+
+async function locateAll(ids: readonly string[], repoId: string, { db }: ApiParts) {
+  const found = new Map<string, Awaited<ReturnType<typeof findLocations>>[number]>();
+  const wellFormed = ids.filter(isObjectId);
+  for (let at = 0; at < wellFormed.length; at += IDS_PER_STATEMENT) {
+    const page = wellFormed.slice(at, at + IDS_PER_STATEMENT);
+    for (const row of await findLocations(db, repoId, page)) found.set(row.objectId, row);
+  }
+  return found;
+}

@@ -1,0 +1,100 @@
+/**
+ * Having an uploaded pack indexed: by a job, which goes on whether the client waits or not.
+ *
+ * @module
+ */
+
+import { blobKeyOf } from "../../config/config.ts";
+import type { Database } from "../../db/client/database.ts";
+import { followJob } from "../../jobs/index/follow_job.ts";
+import { MPACK_INDEX } from "../../jobs/index/index_handler.ts";
+import { enqueue } from "../../jobs/queue/enqueue.ts";
+import { type IndexResult, resultForTenant } from "../../jobs/index/result.ts";
+import { HttpProblem } from "../problem.ts";
+import { reply } from "../reply.ts";
+import { type Route, route } from "../route.ts";
+import { AcceptedAnswer, IndexAnswer, NoQuery, RepoPath, UnpackBody } from "../schemas.ts";
+import { isStored } from "../store_upload.ts";
+
+const unpack = route({
+  method: "POST",
+  path: "/{owner}/{slug}/push/unpack-mpack",
+  id: "unpackMpack",
+  summary: "Index an uploaded pack, and wait for the result. Hanging up does not stop the job.",
+  access: "push",
+  params: RepoPath,
+  query: NoQuery,
+  body: UnpackBody,
+  headers: {
+    prefer: { description: "`respond-async`: do not wait. `wait=N`: wait N seconds at most" },
+  },
+  answers: {
+    200: { description: "The pack is indexed", schema: IndexAnswer },
+    202: { description: "The job goes on; Location says where to ask", schema: AcceptedAnswer },
+  },
+  problems: [409],
+  async handle({ request, body, repo, caller, parts }) {
+    const { db, store, config } = parts, { repoId } = repo;
+    const { mpack_key: mpackKey } = body;
+    if (!await isStored(store, blobKeyOf(config.blobKey, repoId, mpackKey))) {
+      throw new HttpProblem(
+        404,
+        "blob-missing",
+        `Cannot index ${mpackKey}: no such blob; upload it first`,
+      );
+    }
+    const payload = { ...body, pusher_id: caller.identity?.identityId };
+    const { maxAttempts } = config;
+    const { row } = await enqueue(db, { repoId, jobType: MPACK_INDEX, payload, maxAttempts });
+    const { jobId } = row;
+    const prefer = preferenceOf(request.headers.get("prefer"));
+    const waitMs = Math.min(prefer.waitMs ?? config.httpWaitMs, config.httpTotalMs);
+    const result = waitMs === 0 ? undefined : await waitFor(db, jobId, waitMs, [
+      request.signal,
+      parts.signal,
+    ]);
+    if (result !== undefined) return reply(request, 200, resultForTenant(result));
+    return reply(request, 202, { job_id: jobId, status: "pending" }, {
+      location: `/api/jobs/${encodeURIComponent(jobId)}`,
+      ...(prefer.text === undefined ? {} : { "preference-applied": prefer.text }),
+    });
+  },
+});
+
+/** The routes. */
+export const unpackRoutes: readonly Route[] = [unpack];
+
+/**
+ * What the client prefers.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc7240 | RFC 7240}
+ */
+function preferenceOf(field: string | null): { waitMs?: number; text?: string } {
+  for (const part of field?.toLowerCase().split(",") ?? []) {
+    const text = part.trim();
+    if (text === "respond-async") return { waitMs: 0, text };
+    const [, seconds] = /^wait=(\d{1,9})$/.exec(text) ?? [];
+    if (seconds !== undefined) return { waitMs: Number(seconds) * 1000, text };
+  }
+  return {};
+}
+
+/** The job's result; undefined if it is still open when the wait is over. */
+async function waitFor(
+  db: Database,
+  jobId: string,
+  waitMs: number,
+  signals: readonly AbortSignal[],
+): Promise<IndexResult | undefined> {
+  const over = new AbortController();
+  const timer = setTimeout(() => over.abort(), waitMs);
+  const signal = AbortSignal.any([over.signal, ...signals]);
+  try {
+    return await followJob(db, jobId, { signal });
+  } catch (error) {
+    if (signal.aborted) return undefined;
+    throw error;
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,78 @@
+/**
+ * Putting a request's body into the store under the key that its digest has to match.
+ *
+ * @module
+ */
+
+import { blobKeyOf } from "../config/config.ts";
+import { findMpack } from "../db/packs.ts";
+import { PackError, StoreError } from "../errors.ts";
+import { mpackKeyOf } from "../lib/ids.ts";
+import { openSha256 } from "../hash/sha256.ts";
+import type { BlobStore } from "../stream/store/blob_store.ts";
+import { bodyChunks } from "./body.ts";
+import type { ApiParts } from "./context.ts";
+import type { UploadTerms } from "./upload_url.ts";
+
+/**
+ * Streams a body of known length into the store; with another digest nothing is left there.
+ *
+ * @throws {PackError} `digest-mismatch` or `size-mismatch`.
+ */
+export async function storeUpload(
+  request: Request,
+  { repoId, mpackKey, sizeBytes }: Pick<UploadTerms, "repoId" | "mpackKey" | "sizeBytes">,
+  { db, store, config, force }: ApiParts,
+): Promise<void> {
+  const key = blobKeyOf(config.blobKey, repoId, mpackKey);
+  const { httpIdleMs: idleMs, httpTotalMs: totalMs } = config;
+  // An open URL must not replace a blob that readers have pinned.
+  const known = await findMpack(db, { repoId, mpackKey });
+  if (known !== undefined && await isStored(store, key, sizeBytes)) {
+    return await request.body?.cancel();
+  }
+  using hasher = await openSha256({ engine: "native", worker: false });
+  const body = async function* () {
+    let bytes = 0;
+    for await (const chunk of bodyChunks(request, { maxBytes: sizeBytes, idleMs, totalMs })) {
+      bytes += chunk.length;
+      for (let at = 0; at < chunk.length;) {
+        const buffer = await hasher.borrow();
+        const part = chunk.subarray(at, at + buffer.length);
+        buffer.set(part);
+        hasher.update(buffer, part.length);
+        at += part.length;
+      }
+      yield chunk;
+    }
+    if (bytes !== sizeBytes) {
+      throw new PackError(
+        "size-mismatch",
+        `Cannot accept the pack: ${sizeBytes} bytes were declared, ${bytes} came`,
+      );
+    }
+    // Thrown before the body has ended, so the store keeps nothing.
+    const found = mpackKeyOf(await hasher.digest());
+    if (found === mpackKey) return;
+    throw new PackError(
+      "digest-mismatch",
+      `Cannot accept the pack: its bytes have the key ${found}, not ${mpackKey}`,
+    );
+  };
+  await store.put(key, body(), { sizeBytes, signal: force });
+}
+
+/** Whether a blob of that length lies under the key. */
+export async function isStored(
+  store: BlobStore,
+  key: string,
+  sizeBytes?: number,
+): Promise<boolean> {
+  try {
+    const stat = await store.stat(key);
+    return sizeBytes === undefined || stat.sizeBytes === sizeBytes;
+  } catch (error) {
+    if (error instanceof StoreError && error.code === "blob-missing") return false;
+    throw error;
+  }
+}

@@ -1,0 +1,54 @@
+/**
+ * Upload URLs of our own, for a store that has no server: bound to one blob, its length and time.
+ *
+ * @module
+ */
+
+import { createHmac, timingSafeEqual } from "node:crypto";
+import type { Presigned } from "../stream/store/blob_store.ts";
+
+/** What an upload URL is bound to; the mpack key is the SHA-256 of the body, too. */
+export interface UploadTerms {
+  /** The repo the pack is for. */
+  readonly repoId: string;
+  /** The pack. */
+  readonly mpackKey: string;
+  /** Its length in bytes. */
+  readonly sizeBytes: number;
+  /** When the URL stops working. */
+  readonly expiresAt: Date;
+}
+
+/** A URL to PUT one pack to. */
+export function signUpload(
+  secret: Uint8Array,
+  { base, ...terms }: UploadTerms & { readonly base: string },
+): Presigned {
+  const { repoId, mpackKey, sizeBytes, expiresAt } = terms;
+  const expires = Math.floor(expiresAt.getTime() / 1000);
+  const path = [repoId, mpackKey].map(encodeURIComponent).join("/");
+  const query = new URLSearchParams({
+    size: String(sizeBytes),
+    expires: String(expires),
+    signature: signatureOf(secret, terms).toHex(),
+  });
+  return {
+    url: `${base.replace(/\/$/, "")}/api/uploads/${path}?${query}`,
+    headers: { "content-length": String(sizeBytes) },
+    expiresAt: new Date(expires * 1000),
+  };
+}
+
+/** Whether a URL with these terms is one of ours, and in time. */
+export function checkUpload(secret: Uint8Array, terms: UploadTerms, signature: string): boolean {
+  if (!/^[0-9a-f]{64}$/.test(signature)) return false;
+  const isOurs = timingSafeEqual(signatureOf(secret, terms), Uint8Array.fromHex(signature));
+  return isOurs && terms.expiresAt.getTime() > Date.now();
+}
+
+function signatureOf(secret: Uint8Array, terms: UploadTerms): Uint8Array {
+  const { repoId, mpackKey, sizeBytes, expiresAt } = terms;
+  const expires = Math.floor(expiresAt.getTime() / 1000);
+  const text = ["PUT", repoId, mpackKey, sizeBytes, expires].join("\n");
+  return new Uint8Array(createHmac("sha256", secret).update(text).digest());
+}

@@ -1,0 +1,118 @@
+/**
+ * Keeps one job's lease alive by a timer, and gives the job up before the lease can have lapsed.
+ *
+ * @module
+ */
+
+import type { Database } from "../../db/client/database.ts";
+import { CancelledError, LeaseLostError } from "../../errors.ts";
+import { LinkedAbort } from "../../lib/abort.ts";
+import type { AttemptScope } from "./run_attempt.ts";
+import type { Job } from "../queue/job.ts";
+import { renew } from "../queue/renew.ts";
+
+/** Three heartbeats may be missed before the lease lapses. */
+const BEATS_PER_LEASE = 4;
+/** The worker stops by its own clock this part of the lease before the database would. */
+const MARGIN = 0.1;
+
+/** What a lease is kept by. */
+export interface LeaseKeeperOptions {
+  /** Length of the lease in milliseconds, 1,000 or more. */
+  readonly leaseMs: number;
+  /** Fires when the worker wants to stop. */
+  readonly signal: AbortSignal;
+  /** `performance.now()` before the claim was sent. Default: now. */
+  readonly claimedAt?: number;
+}
+
+/** The heartbeat of one attempt; also what its handler is given. */
+export class LeaseKeeper implements AttemptScope, Disposable {
+  /** Fires with the reason why the work has to stop. */
+  readonly signal: AbortSignal;
+  readonly #db: Database;
+  readonly #job: Job;
+  readonly #leaseMs: number;
+  readonly #stop: LinkedAbort;
+  #renewedAt: number;
+  #timer: ReturnType<typeof setInterval> | undefined;
+  #isRenewing = false;
+  #isCancelled = false;
+
+  /** Starts the heartbeat; dispose of it. */
+  constructor(db: Database, job: Job, options: LeaseKeeperOptions) {
+    this.#renewedAt = options.claimedAt ?? performance.now();
+    this.#db = db;
+    this.#job = job;
+    this.#leaseMs = options.leaseMs;
+    this.#stop = new LinkedAbort(options.signal);
+    this.signal = this.#stop.signal;
+    this.#timer = setInterval(() => this.#beat(), options.leaseMs / BEATS_PER_LEASE / 2);
+  }
+
+  /** Whether somebody asked for the job to be cancelled. */
+  get isCancelled(): boolean {
+    return this.#isCancelled;
+  }
+
+  /** Notes that a statement sent at `sentAt` has renewed the lease. */
+  renewed(sentAt: number): void {
+    this.#renewedAt = Math.max(this.#renewedAt, sentAt);
+  }
+
+  /** Ends the heartbeat without a word to the database. */
+  finishing(): void {
+    this.stop();
+  }
+
+  /** Ends the heartbeat. */
+  stop(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  /** Ends the heartbeat, and follows the worker's signal no more. */
+  [Symbol.dispose](): void {
+    this.stop();
+    this.#stop[Symbol.dispose]();
+  }
+
+  #beat(): void {
+    // The monotonic clock: a stopped process that is continued finds its lease gone at once.
+    const ageMs = performance.now() - this.#renewedAt;
+    if (ageMs >= this.#leaseMs * (1 - MARGIN)) {
+      return this.#giveUp(
+        new LeaseLostError(
+          `Cannot go on with job ${this.#job.jobId}: its lease of ${this.#leaseMs} ms was not renewed in time`,
+        ),
+      );
+    }
+    if (ageMs >= this.#leaseMs / BEATS_PER_LEASE && !this.#isRenewing) this.#renew();
+  }
+
+  async #renew(): Promise<void> {
+    this.#isRenewing = true;
+    const sentAt = performance.now();
+    try {
+      const { cancelRequested } = await renew(this.#db, this.#job, { leaseMs: this.#leaseMs });
+      this.renewed(sentAt);
+      if (cancelRequested) {
+        this.#isCancelled = true;
+        this.#giveUp(
+          new CancelledError(`Cannot go on with job ${this.#job.jobId}: it was cancelled`),
+        );
+      }
+    } catch (error) {
+      // Anything but a lost lease may pass; the clock above decides when to stop hoping.
+      if (error instanceof LeaseLostError) this.#giveUp(error);
+    } finally {
+      this.#isRenewing = false;
+    }
+  }
+
+  #giveUp(reason: Error): void {
+    if (this.#timer === undefined) return;
+    this.stop();
+    this.#stop.abort(reason);
+  }
+}

@@ -1,0 +1,122 @@
+/**
+ * Watching a job that another worker runs, until it has ended.
+ *
+ * @module
+ */
+
+import type { Database } from "../../db/client/database.ts";
+import {
+  CancelledError,
+  ConfigError,
+  DatabaseError,
+  LeaseLostError,
+  type MpackdError,
+  ObjectError,
+  PackError,
+  type PackErrorCode,
+  StoreError,
+} from "../../errors.ts";
+import type { IndexProgress } from "./stream_mpack.ts";
+import { type IndexResult, resultOf } from "./result.ts";
+import type { JobRow } from "../queue/job.ts";
+import { getJob } from "../queue/list.ts";
+
+/** How often a followed job is looked at, in milliseconds. */
+export const POLL_MS = 250;
+
+/** How to follow a job. */
+export interface FollowOptions {
+  /** Ends the watching, not the job. */
+  readonly signal?: AbortSignal;
+  /** Called whenever the job's row was read. */
+  readonly onProgress?: (progress: IndexProgress) => void;
+}
+
+/**
+ * Waits until an `mpack.index` job has ended.
+ *
+ * @returns Its result.
+ * @throws {MpackdError} What the job failed with; `cancelled` if it was, or the signal fired.
+ */
+export async function followJob(
+  db: Database,
+  jobId: string,
+  { signal, onProgress }: FollowOptions = {},
+): Promise<IndexResult> {
+  for (;;) {
+    const result = await resultSoFar(db, jobId, { signal, onProgress });
+    if (result !== undefined) return result;
+    await pause(POLL_MS, signal);
+  }
+}
+
+/**
+ * Looks at an `mpack.index` job once.
+ *
+ * @returns Its result; undefined while it is open.
+ * @throws {MpackdError} As {@link followJob}.
+ */
+export async function resultSoFar(
+  db: Database,
+  jobId: string,
+  { signal, onProgress }: FollowOptions = {},
+): Promise<IndexResult | undefined> {
+  if (signal?.aborted) {
+    throw new CancelledError(`Cannot wait any longer: job ${jobId} goes on without us`);
+  }
+  const job = await getJob(db, jobId);
+  if (job === undefined) throw new ConfigError(`Cannot follow job ${jobId}: it is gone`);
+  if (job.status === "done") return resultOf(job.result);
+  if (job.status === "cancelled") throw new CancelledError(`Job ${jobId} was cancelled`);
+  if (job.status === "failed") throw errorOf(job.lastError);
+  onProgress?.(progressOf(job));
+  return undefined;
+}
+
+function progressOf({ status, progress }: JobRow): IndexProgress {
+  const found = (progress ?? {}) as { bytes?: number; size_bytes?: number; objects?: number };
+  return {
+    phase: status === "running" ? "stream" : "open",
+    bytes: found.bytes ?? 0,
+    sizeBytes: found.size_bytes ?? 0,
+    objects: found.objects ?? 0,
+  };
+}
+
+/** Waits so long, or until the signal fires. */
+export function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  if (signal?.aborted) return Promise.resolve();
+  return new Promise((resolve) => {
+    const timer = setTimeout(end, ms);
+    function end() {
+      clearTimeout(timer);
+      signal?.removeEventListener("abort", end);
+      resolve();
+    }
+    signal?.addEventListener("abort", end);
+  });
+}
+
+/** An error again, from what a job row says of it. */
+export function errorOf(record: JobRow["lastError"]): MpackdError {
+  const code = record?.code, message = record?.message ?? "The job failed and did not say why";
+  switch (code) {
+    case "blob-missing":
+    case "store-unavailable":
+      return new StoreError(code, message, { retryable: record?.retryable });
+    case "config":
+    case "repo-not-found":
+      return new ConfigError(message, { code });
+    case "object-not-found":
+    case "object-mismatch":
+      return new ObjectError(code, message);
+    case "cancelled":
+      return new CancelledError(message);
+    case "lease-lost":
+      return new LeaseLostError(message);
+    default:
+      return record?.retryable === false && code !== "attempts-exhausted"
+        ? PackError.recorded(code as PackErrorCode, message, record.offset_bytes)
+        : new DatabaseError(message, { retryable: record?.retryable });
+  }
+}

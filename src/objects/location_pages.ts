@@ -1,0 +1,87 @@
+/**
+ * Where many objects lie, a page at a time.
+ *
+ * @module
+ */
+
+import type { Database } from "../db/client/database.ts";
+import { findLocations, FIRST_STORED, listStored, type ObjectLocation } from "../db/refs.ts";
+import { MpackdError } from "../errors.ts";
+import { isObjectId } from "../stream/mpack/mpack_decoder.ts";
+import { notFound } from "./locate.ts";
+import { refuseDamaged } from "./verify.ts";
+
+/** Ids looked up by one statement where the first bytes should come soon. */
+const ASKED_PAGE = 2_000;
+/** Objects planned together where the fewest requests count; about 20 MB of memory. */
+const STORED_PAGE = 50_000;
+
+/** Which objects. */
+export interface LocationOptions {
+  /** The database. */
+  readonly db: Database;
+  /** The repo. */
+  readonly repoId: string;
+  /** The ids; without them, all that the repo can read. */
+  readonly objectIds?: Iterable<string> | AsyncIterable<string>;
+  /** Whether pages may be long. */
+  readonly order?: "asked" | "stored";
+}
+
+/** Some of the objects. */
+export interface LocationPage {
+  /** Those that can be read, in the order asked. */
+  readonly found: readonly ObjectLocation[];
+  /** Those that cannot. */
+  readonly refused: readonly { readonly error: MpackdError; readonly objectId: string }[];
+}
+
+/** Looks the objects up, page by page, as they are asked for. */
+export async function* locationPages(
+  options: LocationOptions,
+): AsyncGenerator<LocationPage, void, undefined> {
+  const { db, repoId, objectIds, order } = options;
+  if (objectIds === undefined) return yield* allPages(db, repoId);
+  const pageIds = order === "stored" ? STORED_PAGE : ASKED_PAGE;
+  let ids: string[] = [];
+  for await (const id of objectIds) {
+    ids.push(id);
+    if (ids.length < pageIds) continue;
+    yield await pageOf(db, repoId, ids);
+    ids = [];
+  }
+  if (ids.length > 0) yield await pageOf(db, repoId, ids);
+}
+
+async function* allPages(db: Database, repoId: string) {
+  let after = FIRST_STORED;
+  for (;;) {
+    const rows = await listStored(db, repoId, { after, limit: STORED_PAGE });
+    yield sift(rows.map((location) => ({ objectId: location.objectId, location })));
+    if (rows.length < STORED_PAGE) return;
+    after = rows[rows.length - 1];
+  }
+}
+
+async function pageOf(db: Database, repoId: string, ids: readonly string[]): Promise<LocationPage> {
+  const locations = await findLocations(db, repoId, ids.filter(isObjectId));
+  const byId = new Map(locations.map((location) => [location.objectId, location]));
+  return sift(ids.map((objectId) => ({ objectId, location: byId.get(objectId) })));
+}
+
+function sift(
+  asked: readonly { objectId: string; location: ObjectLocation | undefined }[],
+): LocationPage {
+  const found: ObjectLocation[] = [], refused: { error: MpackdError; objectId: string }[] = [];
+  for (const { objectId, location } of asked) {
+    try {
+      if (location === undefined) throw notFound(objectId);
+      refuseDamaged(location);
+      found.push(location);
+    } catch (error) {
+      if (!(error instanceof MpackdError)) throw error;
+      refused.push({ error, objectId });
+    }
+  }
+  return { found, refused };
+}

@@ -1,0 +1,162 @@
+/**
+ * Reading many objects: neighbours by one request, small batches ahead of their turn.
+ *
+ * @module
+ */
+
+import type { Database } from "../db/client/database.ts";
+import type { ObjectLocation } from "../db/refs.ts";
+import type { MpackdError } from "../errors.ts";
+import type { BlobStore } from "../stream/store/blob_store.ts";
+import { ahead } from "./prefetch.ts";
+import { checked, gather, type Gathered } from "./read_batch.ts";
+import { locationPages } from "./location_pages.ts";
+import { planReads, type ReadBatch } from "./plan.ts";
+import { refusalOf, RunReader } from "./run_reader.ts";
+import { checkedChunks } from "./verify.ts";
+
+const MIB = 1024 * 1024;
+/** Contents up to this length are checked before they are handed out. */
+const CHECKED_FIRST_BYTES = MIB;
+
+/** Which objects to read, and how. */
+export interface ReadObjectsOptions {
+  /** A database whose tables are there. */
+  readonly db: Database;
+  /** The store that holds the repo's mpacks. */
+  readonly store: BlobStore;
+  /** The repo that wants to read. */
+  readonly repoId: string;
+  /** The ids as they were pushed. Default: every object the repo can read, in stored order. */
+  readonly objectIds?: Iterable<string> | AsyncIterable<string>;
+  /**
+   * `asked` (default) hands out in the order of `objectIds`; `stored` in the order of the bytes,
+   * some ten thousand ids at a time, which needs the fewest requests.
+   */
+  readonly order?: "asked" | "stored";
+  /** Neighbours so far apart, in bytes, are still read by one request. Default 262,144. */
+  readonly maxGapBytes?: number;
+  /** Contents gathered in memory by one piece of work, in bytes. Default 8 MiB. */
+  readonly maxBatchBytes?: number;
+  /** Pieces of work ahead of the one being handed out, so many times `maxBatchBytes`. Default 3. */
+  readonly concurrency?: number;
+  /**
+   * Called for each object that cannot be handed out; the others follow. Default: throw the error.
+   */
+  readonly onRefused?: (error: MpackdError, objectId: string) => void;
+  /** Ends the reading with the signal's reason. */
+  readonly signal?: AbortSignal;
+}
+
+/** One object of many. */
+export interface ObjectEntry {
+  /** The id. */
+  readonly objectId: string;
+  /** Length in bytes. */
+  readonly sizeBytes: number;
+  /** The whole content, checked; undefined for a large object that is streamed. */
+  readonly content?: Uint8Array<ArrayBuffer>;
+  /**
+   * The content in chunks, to be read before the next entry is asked for; what is left then is
+   * skipped. The last chunk of a large object comes after its check.
+   *
+   * @throws {ObjectError} `object-mismatch`, of a large object.
+   */
+  chunks(): AsyncIterable<Uint8Array<ArrayBuffer>>;
+}
+
+/**
+ * Reads many objects of a repo. Neighbouring contents of one mpack are read by one request, and
+ * requests for small batches run ahead. Every content is checked against its id.
+ *
+ * Without `onRefused` the first object that cannot be handed out ends it: see `readObject()`.
+ *
+ * @throws {StoreError | DatabaseError} If a service is unavailable.
+ */
+export async function* readObjects(
+  options: ReadObjectsOptions,
+): AsyncGenerator<ObjectEntry, void, undefined> {
+  const { store, signal, concurrency = 3 } = options;
+  const refuse = options.onRefused ?? ((error: MpackdError) => {
+    throw error;
+  });
+  const start = (batch: ReadBatch) => ({
+    batch,
+    gathered: batch.isGathered ? gather(store, batch, signal) : undefined,
+  });
+  for await (const { batch, gathered } of ahead(batchesOf(options, refuse), start, concurrency)) {
+    signal?.throwIfAborted();
+    if (gathered !== undefined) yield* handOut(batch, await gathered, refuse);
+    else yield* streamRun(store, batch.objects, refuse, signal);
+  }
+}
+
+type Refuse = (error: MpackdError, objectId: string) => void;
+
+async function* batchesOf(options: ReadObjectsOptions, refuse: Refuse) {
+  const { objectIds, maxGapBytes = 256 * 1024, maxBatchBytes = 8 * MIB } = options;
+  const order = objectIds === undefined ? "stored" : options.order ?? "asked";
+  for await (const { found, refused } of locationPages(options)) {
+    for (const { error, objectId } of refused) refuse(error, objectId);
+    yield* planReads(found, { order, maxGapBytes, maxBatchBytes });
+  }
+}
+
+function* handOut(batch: ReadBatch, gathered: Gathered, refuse: Refuse) {
+  for (const { objectId, sizeBytes } of batch.objects) {
+    const found = gathered.get(objectId)!;
+    if (found instanceof Uint8Array) yield entryOf(objectId, sizeBytes, found);
+    else refuse(found, objectId);
+  }
+}
+
+function entryOf(
+  objectId: string,
+  sizeBytes: number,
+  content: Uint8Array<ArrayBuffer>,
+): ObjectEntry {
+  return {
+    objectId,
+    sizeBytes,
+    content,
+    async *chunks() {
+      yield await Promise.resolve(content);
+    },
+  };
+}
+
+/** Hands the objects of a run out as its bytes go by. */
+async function* streamRun(
+  store: BlobStore,
+  run: readonly ObjectLocation[],
+  refuse: Refuse,
+  signal?: AbortSignal,
+): AsyncGenerator<ObjectEntry, void, undefined> {
+  let opened: RunReader;
+  try {
+    opened = await RunReader.open(store, run, signal);
+  } catch (error) {
+    for (const location of run) refuse(refusalOf(location, error), location.objectId);
+    return;
+  }
+  await using reader = opened;
+  for (const [i, location] of run.entries()) {
+    const { objectId, sizeBytes } = location;
+    const isLarge = sizeBytes > CHECKED_FIRST_BYTES;
+    let content: Uint8Array<ArrayBuffer> | undefined;
+    try {
+      if (isLarge) await reader.seek(location);
+      else content = await reader.content(location);
+    } catch (error) {
+      for (const rest of run.slice(i)) refuse(refusalOf(rest, error), rest.objectId);
+      return;
+    }
+    if (content === undefined) {
+      yield { objectId, sizeBytes, chunks: () => checkedChunks(reader, location) };
+      continue;
+    }
+    const found = checked(location, content);
+    if (found instanceof Uint8Array) yield entryOf(objectId, sizeBytes, found);
+    else refuse(found, objectId);
+  }
+}

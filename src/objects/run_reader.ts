@@ -1,0 +1,88 @@
+/**
+ * One request over many contents: the gaps between them are read over and dropped.
+ *
+ * @module
+ */
+
+import type { ObjectLocation } from "../db/refs.ts";
+import { type MpackdError, ObjectError, StoreError } from "../errors.ts";
+import type { BlobReader, BlobStore } from "../stream/store/blob_store.ts";
+import type { Run } from "./plan.ts";
+import { asMismatch } from "./verify.ts";
+
+const SCRATCH_BYTES = 64 * 1024;
+
+/** An open run. Contents are read in order; any of them may be left out or read in part. */
+export class RunReader implements AsyncDisposable {
+  readonly #reader: BlobReader;
+  #positionBytes: number;
+  #scratch: Uint8Array<ArrayBuffer> | undefined;
+
+  private constructor(reader: BlobReader, positionBytes: number) {
+    this.#reader = reader;
+    this.#positionBytes = positionBytes;
+  }
+
+  /** Opens the run's blob in its pinned version. Throws what the store throws. */
+  static async open(store: BlobStore, run: Run, signal?: AbortSignal): Promise<RunReader> {
+    const first = run[0], last = run[run.length - 1];
+    const reader = await store.open(first.blobKey, {
+      offsetBytes: first.contentOffset,
+      lengthBytes: last.contentOffset + last.sizeBytes - first.contentOffset,
+      etag: first.etag,
+      signal,
+    });
+    return new RunReader(reader, first.contentOffset);
+  }
+
+  /**
+   * Goes to the first byte of a content that is still to come. Throws what the store throws.
+   *
+   * @throws {RangeError} If the blob ends before it.
+   */
+  async seek({ contentOffset }: ObjectLocation): Promise<void> {
+    while (this.#positionBytes < contentOffset) {
+      this.#scratch ??= new Uint8Array(SCRATCH_BYTES);
+      await this.#fill(this.#scratch.subarray(0, contentOffset - this.#positionBytes));
+    }
+  }
+
+  /** Reads a whole content; otherwise as {@link seek}. */
+  async content(location: ObjectLocation): Promise<Uint8Array<ArrayBuffer>> {
+    await this.seek(location);
+    const content = new Uint8Array(location.sizeBytes);
+    await this.#fill(content);
+    return content;
+  }
+
+  /** Reads on from where the last read ended. */
+  async read(into: Uint8Array): Promise<number> {
+    const readBytes = await this.#reader.read(into);
+    this.#positionBytes += readBytes;
+    return readBytes;
+  }
+
+  async #fill(into: Uint8Array): Promise<void> {
+    if (await this.read(into) < into.length) {
+      throw new RangeError(`Cannot read on: the blob ended at byte ${this.#positionBytes}`);
+    }
+  }
+
+  /** Lets go of the blob. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#reader.close();
+  }
+}
+
+/**
+ * The error as the refusal of this one object, where it is one; others are worth a retry.
+ *
+ * @throws The error, if it says nothing of the object.
+ */
+export function refusalOf(location: ObjectLocation, error: unknown): MpackdError {
+  const verdict = asMismatch(location, error);
+  const isRefusal = verdict instanceof ObjectError ||
+    (verdict instanceof StoreError && verdict.code === "blob-missing");
+  if (isRefusal) return verdict;
+  throw error;
+}

@@ -1,0 +1,120 @@
+/**
+ * Reads one file of a folder store.
+ *
+ * @module
+ */
+import { StoreError } from "../../../errors.ts";
+import type { BlobReader, BlobStat, OpenOptions } from "../blob_store.ts";
+import { fileStoreError } from "./file_error.ts";
+import { checkRange } from "../byte_range.ts";
+
+/**
+ * The file's version: when it was last written, in milliseconds, and its length.
+ *
+ * Not the inode: then a folder copied to a new disk (`cp -a`, `rsync -a`, a restored backup) would
+ * no longer be the one that was indexed. The store's own `put` never gives two versions one time.
+ */
+export function statOf(info: Deno.FileInfo): BlobStat {
+  const writtenAtMs = info.mtime?.getTime() ?? 0;
+  return { sizeBytes: info.size, etag: `"${writtenAtMs.toString(16)}-${info.size.toString(16)}"` };
+}
+
+/**
+ * Opens `path`. The version is read from the open file, so a blob that is replaced afterwards is
+ * still read as it was.
+ *
+ * @param about How errors name the blob.
+ */
+export async function openFileReader(
+  path: string,
+  about: { key: string; folder: string },
+  options: OpenOptions,
+): Promise<BlobReader> {
+  const { etag, signal } = options;
+  signal?.throwIfAborted();
+  const asError = (error: unknown) => fileStoreError(error, { action: "read", ...about });
+  let file: Deno.FsFile;
+  try {
+    file = await Deno.open(path);
+  } catch (error) {
+    throw asError(error);
+  }
+  try {
+    const info = await file.stat();
+    const what = `Cannot read ${JSON.stringify(about.key)} in ${about.folder}`;
+    if (!info.isFile) throw new StoreError("blob-missing", `${what}: there is no such blob`);
+    const stat = statOf(info);
+    if (etag !== undefined && etag !== stat.etag) {
+      throw new StoreError(
+        "blob-missing",
+        `${what}: it is another version (${stat.etag}) than the one asked for (${etag})`,
+        { status: 412, retryable: false },
+      );
+    }
+    const { startBytes, endBytes } = checkRange(about.key, stat.sizeBytes, options);
+    if (startBytes > 0) await file.seek(startBytes, Deno.SeekMode.Start);
+    return new FileReader({ file, stat, startBytes, endBytes, what, asError, signal });
+  } catch (error) {
+    file.close();
+    throw asError(error);
+  }
+}
+
+interface FileReaderParts {
+  file: Deno.FsFile;
+  stat: BlobStat;
+  startBytes: number;
+  endBytes: number;
+  what: string;
+  asError: (error: unknown) => unknown;
+  signal?: AbortSignal;
+}
+
+class FileReader implements BlobReader {
+  readonly stat: BlobStat;
+  readonly #parts: FileReaderParts;
+  #positionBytes: number;
+  #isClosed = false;
+
+  constructor(parts: FileReaderParts) {
+    this.stat = parts.stat;
+    this.#parts = parts;
+    this.#positionBytes = parts.startBytes;
+  }
+
+  async read(into: Uint8Array): Promise<number> {
+    const { file, endBytes, what, asError, signal } = this.#parts;
+    const wantedBytes = Math.min(into.length, endBytes - this.#positionBytes);
+    let filledBytes = 0;
+    while (filledBytes < wantedBytes) {
+      signal?.throwIfAborted();
+      if (this.#isClosed) throw new TypeError(`${what}: the reader is closed`);
+      let gotBytes: number | null;
+      try {
+        gotBytes = await file.read(into.subarray(filledBytes, wantedBytes));
+      } catch (error) {
+        throw asError(error);
+      }
+      if (gotBytes === null) {
+        throw new StoreError(
+          "store-unavailable",
+          `${what}: it was cut to ${this.#positionBytes} bytes while being read, ` +
+            `it had ${this.stat.sizeBytes}`,
+        );
+      }
+      filledBytes += gotBytes;
+      this.#positionBytes += gotBytes;
+    }
+    return filledBytes;
+  }
+
+  close(): Promise<void> {
+    if (!this.#isClosed) this.#parts.file.close();
+    this.#isClosed = true;
+    return Promise.resolve();
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close();
+  }
+}

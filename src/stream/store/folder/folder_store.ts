@@ -1,0 +1,110 @@
+/**
+ * Blobs as files of one folder: the store that needs nothing installed.
+ *
+ * @module
+ */
+import { isAbsolute, join, resolve } from "node:path";
+import { pathToFileURL } from "node:url";
+import { StoreError } from "../../../errors.ts";
+import { checkKey, TEMP_FOLDER } from "../blob_key.ts";
+import type { BlobEntry, BlobReader, BlobStat, BlobStore } from "../blob_store.ts";
+import type { OpenOptions, PutOptions } from "../blob_store.ts";
+import { fileStoreError } from "./file_error.ts";
+import { listFiles } from "./list_files.ts";
+import { openFileReader, statOf } from "./file_reader.ts";
+import { DEFAULT_PATIENCE } from "../timeouts.ts";
+import { patientStore } from "../store_timeouts.ts";
+import { removeTempFiles, sweepTempFiles, writeFile } from "./write_file.ts";
+
+/** How patiently to wait for a disk. */
+export interface FileStoreOptions {
+  /** The longest silence of the disk, in milliseconds. Default 30,000. */
+  readonly idleTimeoutMs?: number;
+}
+
+/**
+ * A store whose blob `a/b` is the file `a/b` under `folder`. The folder is made by the first `put`.
+ *
+ * @param folder A path; a relative one is resolved against the current folder now, not later.
+ */
+export function openFileStore(
+  folder: string,
+  { idleTimeoutMs = DEFAULT_PATIENCE.idleTimeoutMs }: FileStoreOptions = {},
+): BlobStore {
+  const store = new FileStore(isAbsolute(folder) ? folder : resolve(folder));
+  return patientStore(store, idleTimeoutMs);
+}
+
+class FileStore implements BlobStore {
+  readonly url: string;
+  readonly provesDigests = true;
+  readonly #folder: string;
+  #swept?: Promise<void>;
+
+  constructor(folder: string) {
+    this.#folder = folder;
+    this.url = pathToFileURL(folder).href;
+  }
+
+  async stat(key: string, options: { signal?: AbortSignal } = {}): Promise<BlobStat> {
+    const path = this.#pathOf(key);
+    options.signal?.throwIfAborted();
+    try {
+      const info = await Deno.stat(path);
+      if (info.isFile) return statOf(info);
+    } catch (error) {
+      throw fileStoreError(error, { action: "look up", key, folder: this.#folder });
+    }
+    throw new StoreError(
+      "blob-missing",
+      `Cannot look up ${JSON.stringify(key)} in ${this.#folder}: there is no such blob`,
+    );
+  }
+
+  async open(key: string, options: OpenOptions = {}): Promise<BlobReader> {
+    return await openFileReader(this.#pathOf(key), { key, folder: this.#folder }, options);
+  }
+
+  async put(
+    key: string,
+    body: AsyncIterable<Uint8Array>,
+    options: PutOptions = {},
+  ): Promise<BlobStat> {
+    this.#pathOf(key);
+    await (this.#swept ??= sweepTempFiles(this.#folder));
+    return await writeFile(this.#folder, key, body, options);
+  }
+
+  async delete(key: string, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const path = this.#pathOf(key);
+    options.signal?.throwIfAborted();
+    try {
+      // `remove` takes an empty folder too, and a folder is no blob.
+      if ((await Deno.lstat(path)).isDirectory) return;
+      await Deno.remove(path);
+    } catch (error) {
+      const reason = fileStoreError(error, { action: "delete", key, folder: this.#folder });
+      if (!(reason instanceof StoreError && reason.code === "blob-missing")) throw reason;
+    }
+  }
+
+  list(prefix: string, options: { signal?: AbortSignal } = {}): AsyncIterable<BlobEntry> {
+    return listFiles(this.#folder, prefix, options.signal);
+  }
+
+  async sweep(options: { before: Date; isDryRun?: boolean }): Promise<number> {
+    try {
+      return await removeTempFiles(this.#folder, options);
+    } catch (error) {
+      throw fileStoreError(error, { action: "sweep", key: TEMP_FOLDER, folder: this.#folder });
+    }
+  }
+
+  presignPut(): Promise<undefined> {
+    return Promise.resolve(undefined);
+  }
+
+  #pathOf(key: string): string {
+    return join(this.#folder, checkKey(key));
+  }
+}

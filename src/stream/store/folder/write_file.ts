@@ -1,0 +1,142 @@
+/**
+ * Writes one file of a folder store: whole, or not at all.
+ *
+ * @module
+ */
+import { dirname, join } from "node:path";
+import { untilAborted } from "../../../lib/abort.ts";
+import { TEMP_FOLDER } from "../blob_key.ts";
+import { checkedBody } from "../body_digest.ts";
+import type { BlobStat, PutOptions } from "../blob_store.ts";
+import { checkSize, checkSizeSoFar } from "../body_size.ts";
+import { fileStoreError } from "./file_error.ts";
+import { statOf } from "./file_reader.ts";
+
+/** Half-written files older than this belong to no writer that still lives. */
+const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000;
+
+/**
+ * Streams `body` into a temporary file on the same file system, syncs it, and renames it to `key`.
+ * The temporary file goes away if anything fails; see {@link sweepTempFiles} for killed processes.
+ */
+export async function writeFile(
+  folder: string,
+  key: string,
+  body: AsyncIterable<Uint8Array>,
+  options: PutOptions,
+): Promise<BlobStat> {
+  const { signal } = options;
+  signal?.throwIfAborted();
+  const asError = (error: unknown) => fileStoreError(error, { action: "write", key, folder });
+  const path = join(folder, key);
+  const tempFolder = join(folder, TEMP_FOLDER);
+  const tempPath = join(tempFolder, crypto.randomUUID());
+  try {
+    await Deno.mkdir(tempFolder, { recursive: true });
+  } catch (error) {
+    throw asError(error);
+  }
+  try {
+    await fill(tempPath, key, body, options, asError);
+    try {
+      await Deno.mkdir(dirname(path), { recursive: true });
+      await stampNewer(tempPath, path);
+      await Deno.rename(tempPath, path);
+      await syncFolder(dirname(path));
+      return statOf(await Deno.stat(path));
+    } catch (error) {
+      throw asError(error);
+    }
+  } catch (error) {
+    await Deno.remove(tempPath).catch(() => {});
+    throw error;
+  }
+}
+
+async function fill(
+  tempPath: string,
+  key: string,
+  body: AsyncIterable<Uint8Array>,
+  options: PutOptions,
+  asError: (error: unknown) => unknown,
+): Promise<void> {
+  const { sizeBytes, sha256Hex, signal } = options;
+  const proved = sha256Hex === undefined ? body : checkedBody(key, body, sha256Hex);
+  let file: Deno.FsFile;
+  try {
+    file = await Deno.open(tempPath, { write: true, createNew: true });
+  } catch (error) {
+    throw asError(error);
+  }
+  try {
+    let writtenBytes = 0;
+    for await (const chunk of untilAborted(proved, signal)) {
+      checkSizeSoFar(key, writtenBytes + chunk.length, sizeBytes);
+      // Caught here and not around the loop: what the body throws is not the store's failure.
+      try {
+        for (let at = 0; at < chunk.length;) at += await file.write(chunk.subarray(at));
+      } catch (error) {
+        throw asError(error);
+      }
+      writtenBytes += chunk.length;
+    }
+    checkSize(key, writtenBytes, sizeBytes);
+    signal?.throwIfAborted();
+    await file.sync().catch((error) => {
+      throw asError(error);
+    });
+  } finally {
+    file.close();
+  }
+}
+
+/**
+ * Moves the new file's time past the old one's: the kernel's clock ticks every few milliseconds, and
+ * two versions of one length in one tick would share an ETag.
+ */
+async function stampNewer(tempPath: string, path: string): Promise<void> {
+  const oldMs = (await Deno.stat(path).catch(() => undefined))?.mtime?.getTime();
+  const newMs = (await Deno.stat(tempPath)).mtime?.getTime();
+  if (oldMs === undefined || newMs === undefined || newMs > oldMs) return;
+  const bumped = new Date(oldMs + 1);
+  await Deno.utime(tempPath, bumped, bumped);
+}
+
+/** Makes the rename outlast a power cut. Not every file system can sync a folder. */
+async function syncFolder(folder: string): Promise<void> {
+  const handle = await Deno.open(folder);
+  try {
+    await handle.sync().catch(() => {});
+  } finally {
+    handle.close();
+  }
+}
+
+/** Removes what killed processes left half-written a day ago or longer. */
+export async function sweepTempFiles(folder: string): Promise<void> {
+  const before = new Date(Date.now() - ABANDONED_AFTER_MS);
+  // No write needs the sweep.
+  await removeTempFiles(folder, { before }).catch(() => {});
+}
+
+/** Removes half-written files last touched before a time; says how many there were. */
+export async function removeTempFiles(
+  folder: string,
+  { before, isDryRun = false }: { readonly before: Date; readonly isDryRun?: boolean },
+): Promise<number> {
+  const tempFolder = join(folder, TEMP_FOLDER);
+  let removed = 0;
+  try {
+    for await (const entry of Deno.readDir(tempFolder)) {
+      const path = join(tempFolder, entry.name);
+      const writtenAt = (await Deno.stat(path)).mtime ?? new Date(0);
+      if (writtenAt >= before) continue;
+      if (!isDryRun) await Deno.remove(path);
+      removed++;
+    }
+  } catch (error) {
+    // Nothing was ever written here, or another process sweeps too.
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return removed;
+}

@@ -1,0 +1,112 @@
+/**
+ * Opens the store that a URL names.
+ *
+ * @module
+ */
+import { ConfigError } from "../../errors.ts";
+import type { BlobStore } from "./blob_store.ts";
+import { openFolder } from "./open_folder.ts";
+import type { RetryOptions } from "./s3/backoff.ts";
+import { openS3Store } from "./s3/s3_store.ts";
+
+/** What a URL should not hold: who asks, and how patiently. */
+export interface OpenStoreOptions extends RetryOptions {
+  /** Who asks. Needed for s3. */
+  readonly accessKeyId?: string;
+  /** The key that signs. Needed for s3. */
+  readonly secretAccessKey?: string;
+  /** Belongs to temporary credentials. */
+  readonly sessionToken?: string;
+  /** The longest silence of the store, in milliseconds. Default 30,000. */
+  readonly idleTimeoutMs?: number;
+}
+
+const S3_PARAMETERS = new Set(["endpoint", "region", "style"]);
+const DEFAULT_REGION = "us-east-1";
+
+/**
+ * Opens `file:///folder`, a plain path of a folder, or
+ * `s3://bucket[/prefix][?endpoint=http://host:port&region=…&style=path|virtual]`.
+ *
+ * Without `endpoint` the bucket is Amazon's, with the bucket in the host name; with one it stands
+ * in the path. `style` says otherwise. Nothing is sent, and nothing looked up, until first used.
+ *
+ * @throws {ConfigError} That names the part of the URL, or the credential, that is wrong.
+ */
+export function openStore(urlText: string, options: OpenStoreOptions = {}): BlobStore {
+  if (urlText === "") throw new ConfigError("Cannot open a store: its URL is empty");
+  if (/^s3:\/\//i.test(urlText)) return openBucket(urlText, options);
+  const folder = openFolder(urlText, options);
+  if (folder !== undefined) return folder;
+  const scheme = /^([a-z][a-z0-9+.-]*):\/\//i.exec(urlText)?.[1];
+  throw new ConfigError(
+    `Cannot open a store: the scheme ${JSON.stringify(scheme ?? "")} is neither s3 nor file`,
+  );
+}
+
+function openBucket(urlText: string, options: OpenStoreOptions): BlobStore {
+  // Not the text: somebody may have written credentials into it.
+  const name = `s3://${urlText.slice("s3://".length).replace(/^[^/?]*@/, "").replace(/\?.*/s, "")}`;
+  const refuse = (reason: string, cause?: unknown): never => {
+    throw new ConfigError(`Cannot open the store ${name}: ${reason}`, { cause });
+  };
+  // The URL class would lower the case of a bucket's name, or refuse it.
+  const match = /^s3:\/\/([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/i.exec(urlText);
+  if (match === null) return refuse("its URL has a fragment");
+  const [, bucket, path = "", search = ""] = match;
+  if (bucket.includes("@")) return refuse("credentials do not belong into its URL");
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]{1,253}[a-zA-Z0-9]$/.test(bucket) || bucket.includes("../..")) {
+    return refuse(`${JSON.stringify(bucket)} is no bucket name`);
+  }
+  const parameters = new URLSearchParams(search);
+  for (const key of parameters.keys()) {
+    if (!S3_PARAMETERS.has(key)) {
+      return refuse(`the parameter ${JSON.stringify(key)} is none of endpoint, region, style`);
+    }
+    if (parameters.getAll(key).length > 1) return refuse(`the parameter ${key} is given twice`);
+  }
+  const region = parameters.get("region") ?? DEFAULT_REGION;
+  if (!/^[a-z0-9-]+$/i.test(region)) return refuse("region is not a word");
+  const style = parameters.get("style");
+  if (style !== null && style !== "path" && style !== "virtual") {
+    return refuse("style is neither path nor virtual");
+  }
+  const given = parameters.get("endpoint");
+  const endpoint = given === null ? `https://s3.${region}.amazonaws.com` : given;
+  const fault = faultOfEndpoint(endpoint);
+  if (fault !== undefined) return refuse(`endpoint ${fault}`);
+  // A certificate for *.s3.amazonaws.com does not fit a bucket with a dot.
+  const pathStyle = style === null ? given !== null || bucket.includes(".") : style === "path";
+  if (!pathStyle && new URL(endpoint).pathname !== "/") {
+    return refuse("endpoint has a path, so the bucket has to stand in the path, too (style=path)");
+  }
+  const { accessKeyId, secretAccessKey, ...rest } = options;
+  if (!accessKeyId) return refuse("the access key is missing (AWS_ACCESS_KEY_ID)");
+  if (!secretAccessKey) return refuse("the secret key is missing (AWS_SECRET_ACCESS_KEY)");
+  let prefix = "";
+  try {
+    prefix = decodeURIComponent(path.replace(/^\/|\/$/g, ""));
+  } catch (error) {
+    return refuse("its prefix is not percent-encoded UTF-8", error);
+  }
+  return openS3Store({
+    ...rest,
+    bucket,
+    prefix,
+    endpoint,
+    region,
+    pathStyle,
+    accessKeyId,
+    secretAccessKey,
+  });
+}
+
+function faultOfEndpoint(endpoint: string): string | undefined {
+  if (!URL.canParse(endpoint)) return "is no URL, such as http://host:port";
+  const { protocol, username, password, pathname, search, hash } = new URL(endpoint);
+  if (protocol !== "http:" && protocol !== "https:") return "is neither http nor https";
+  if (username !== "" || password !== "") return "holds credentials";
+  if (search !== "" || hash !== "") return "has a query or a fragment";
+  if (pathname.includes("%")) return "has a path that needs percent-encoding";
+  return undefined;
+}

@@ -1,0 +1,56 @@
+/**
+ * Lists a bucket, a page of at most 1,000 objects at a time.
+ *
+ * @module
+ */
+import type { BlobEntry } from "../blob_store.ts";
+import type { S3Client } from "./client.ts";
+import { S3Fault } from "./s3_error.ts";
+import { xmlElements, xmlText } from "./xml.ts";
+
+/** The objects whose keys begin with `objectPrefix`; their keys are the bucket's. */
+export async function* listObjects(
+  client: S3Client,
+  objectPrefix: string,
+  options: { key: string; signal?: AbortSignal },
+): AsyncGenerator<BlobEntry, void, undefined> {
+  const { key, signal } = options;
+  let token: string | undefined;
+  do {
+    const query: Record<string, string> = {
+      "list-type": "2",
+      // Else a key that XML cannot hold would break the page.
+      "encoding-type": "url",
+      prefix: objectPrefix,
+    };
+    if (token !== undefined) query["continuation-token"] = token;
+    const backoff = client.backoff({ action: "list", key }, signal);
+    const page = await backoff.run(async () => {
+      const answer = await client.send({ method: "GET", query, signal });
+      return parsePage(await answer.text());
+    });
+    yield* page.entries;
+    token = page.token;
+  } while (token !== undefined);
+}
+
+function parsePage(xml: string): { entries: BlobEntry[]; token?: string } {
+  if (!/<ListBucketResult[\s>]/.test(xml)) {
+    throw new S3Fault("the store sent something else than a listing", { isPassing: false });
+  }
+  const isEncoded = xmlText(xml, "EncodingType") === "url";
+  const entries = xmlElements(xml, "Contents").map((element) => {
+    const key = xmlText(element, "Key") ?? "";
+    return {
+      key: isEncoded ? decodeURIComponent(key.replaceAll("+", " ")) : key,
+      sizeBytes: Number(xmlText(element, "Size")),
+      modifiedAt: new Date(xmlText(element, "LastModified") ?? 0),
+    };
+  });
+  if (xmlText(xml, "IsTruncated") !== "true") return { entries };
+  const token = xmlText(xml, "NextContinuationToken");
+  if (token === undefined || token === "") {
+    throw new S3Fault("the store sent half a listing and no way on", { isPassing: false });
+  }
+  return { entries, token };
+}

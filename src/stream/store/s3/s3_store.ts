@@ -1,0 +1,132 @@
+/**
+ * Blobs as objects of a bucket, on any engine that speaks S3.
+ *
+ * @module
+ */
+import { checkKey } from "../blob_key.ts";
+import type { BlobEntry, BlobReader, BlobStat, BlobStore } from "../blob_store.ts";
+import type { OpenOptions, Presigned, PresignPutOptions, PutOptions } from "../blob_store.ts";
+import { orAborted } from "../../../lib/abort.ts";
+import { S3Client, type S3ClientOptions } from "./client.ts";
+import { checksDigests } from "./digest_support.ts";
+import { listObjects } from "./list.ts";
+import { putObject } from "./put.ts";
+import { openS3Reader, type S3Target } from "./reader.ts";
+import { statObject } from "./stat.ts";
+import { abortOldUploads } from "./old_uploads.ts";
+
+const MAX_EXPIRES_SECONDS = 7 * 24 * 60 * 60;
+
+/** Where the bucket is, who asks, and how patient the store is. */
+export interface S3StoreOptions extends S3ClientOptions {
+  /** The folder of the bucket that is the store, with no slash at its ends. Default: all of it. */
+  readonly prefix?: string;
+}
+
+/** A store whose blob `a/b` is the object `prefix/a/b`. Sends nothing until it is used. */
+export function openS3Store(options: S3StoreOptions): BlobStore {
+  return new S3Store(options);
+}
+
+class S3Store implements BlobStore {
+  readonly url: string;
+  readonly provesDigests = true;
+  readonly #client: S3Client;
+  /** "" or a folder with a slash behind. */
+  readonly #folder: string;
+  #checksDigests: Promise<boolean> | undefined;
+
+  constructor(options: S3StoreOptions) {
+    const { bucket, prefix = "" } = options;
+    this.#folder = prefix === "" ? "" : `${checkKey(prefix)}/`;
+    this.url = prefix === "" ? `s3://${bucket}` : `s3://${bucket}/${prefix}`;
+    this.#client = new S3Client(this.url, options);
+  }
+
+  async stat(key: string, options: { signal?: AbortSignal } = {}): Promise<BlobStat> {
+    const { objectKey } = this.#target(key);
+    const backoff = this.#client.backoff({ action: "look up", key }, options.signal);
+    return await backoff.run(() => statObject(this.#client, objectKey, options.signal));
+  }
+
+  async open(key: string, options: OpenOptions = {}): Promise<BlobReader> {
+    return await openS3Reader(this.#client, this.#target(key), options);
+  }
+
+  async put(
+    key: string,
+    body: AsyncIterable<Uint8Array>,
+    options: PutOptions = {},
+  ): Promise<BlobStat> {
+    const checksDigests = () => orAborted(this.#askOnce(), options.signal);
+    return await putObject(this.#client, this.#target(key), body, { ...options, checksDigests });
+  }
+
+  /** Of an engine that could not be reached, it is asked again. */
+  #askOnce(): Promise<boolean> {
+    this.#checksDigests ??= checksDigests(this.#client, this.#folder).catch((error) => {
+      this.#checksDigests = undefined;
+      throw error;
+    });
+    return this.#checksDigests;
+  }
+
+  async delete(key: string, options: { signal?: AbortSignal } = {}): Promise<void> {
+    const { objectKey } = this.#target(key);
+    const backoff = this.#client.backoff({ action: "delete", key }, options.signal);
+    try {
+      const request = { method: "DELETE", objectKey, signal: options.signal } as const;
+      await backoff.run(async () => (await this.#client.send(request)).discard());
+    } catch (error) {
+      if (!isBlobMissing(error)) throw error;
+    }
+  }
+
+  async *list(
+    prefix: string,
+    options: { signal?: AbortSignal } = {},
+  ): AsyncGenerator<BlobEntry, void, undefined> {
+    const { signal } = options;
+    for await (
+      const entry of listObjects(this.#client, this.#folder + prefix, { key: prefix, signal })
+    ) {
+      yield { ...entry, key: entry.key.slice(this.#folder.length) };
+    }
+  }
+
+  async sweep(
+    options: { before: Date; isDryRun?: boolean; signal?: AbortSignal },
+  ): Promise<number> {
+    return await abortOldUploads(this.#client, this.#folder, options);
+  }
+
+  async presignPut(key: string, options: PresignPutOptions): Promise<Presigned> {
+    const { expiresSeconds, sizeBytes, sha256Hex } = options;
+    const isInRange = expiresSeconds >= 1 && expiresSeconds <= MAX_EXPIRES_SECONDS;
+    if (!Number.isInteger(expiresSeconds) || !isInRange) {
+      throw new RangeError(
+        `Cannot sign a URL for ${expiresSeconds} seconds: 1 to ${MAX_EXPIRES_SECONDS} are allowed`,
+      );
+    }
+    const headers: Record<string, string> = {};
+    if (sizeBytes !== undefined) headers["content-length"] = String(sizeBytes);
+    if (sha256Hex !== undefined) {
+      if (!/^[0-9a-f]{64}$/i.test(sha256Hex)) {
+        throw new RangeError("Cannot sign a URL: the SHA-256 is not 64 hexadecimal digits");
+      }
+      headers["x-amz-checksum-sha256"] = Uint8Array.fromHex(sha256Hex).toBase64();
+    }
+    const { objectKey } = this.#target(key);
+    return await this.#client.presign({ method: "PUT", objectKey, headers, expiresSeconds });
+  }
+
+  #target(key: string): S3Target {
+    const objectKey = this.#folder + checkKey(key);
+    // Together they may be too long.
+    return { key, objectKey: checkKey(objectKey) };
+  }
+}
+
+function isBlobMissing(error: unknown): boolean {
+  return error instanceof Error && "code" in error && error.code === "blob-missing";
+}

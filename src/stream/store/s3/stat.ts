@@ -1,0 +1,69 @@
+/**
+ * What an answer's headers say of the object behind it.
+ *
+ * @module
+ */
+import type { BlobStat } from "../blob_store.ts";
+import type { S3Answer } from "./answer.ts";
+import type { S3Client } from "./client.ts";
+import { S3Fault } from "./s3_error.ts";
+
+/** Asks for an object's length and version without its bytes. */
+export async function statObject(
+  client: S3Client,
+  objectKey: string,
+  signal?: AbortSignal,
+): Promise<BlobStat> {
+  const answer = await client.send({ method: "HEAD", objectKey, signal });
+  await answer.discard();
+  return statOfHeaders(answer.headers, parseLength(answer.headers.get("content-length")));
+}
+
+/**
+ * Which bytes of the object the body holds, and the object's stat; none if the answer does not say
+ * how long the object is.
+ */
+export function answerExtent(answer: S3Answer): { startBytes: number; stat?: BlobStat } {
+  const { status, headers } = answer;
+  if (status !== 206) {
+    const sizeBytes = parseLength(headers.get("content-length"));
+    return {
+      startBytes: 0,
+      stat: sizeBytes === undefined ? undefined : statOfHeaders(headers, sizeBytes),
+    };
+  }
+  const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get("content-range")?.trim() ?? "");
+  if (range === null) {
+    throw new S3Fault("the store sent a part without saying which", { isPassing: false });
+  }
+  const startBytes = Number(range[1]);
+  if (range[2] === "*") return { startBytes };
+  return { startBytes, stat: statOfHeaders(headers, Number(range[2])) };
+}
+
+/** Whether two ETags name one version; a cache on the way may have made one of them weak. */
+export function isSameVersion(left: string, right: string): boolean {
+  return bare(left) === bare(right);
+}
+
+function bare(etag: string): string {
+  return etag.replace(/^W\//, "").replace(/^"(.*)"$/, "$1");
+}
+
+/** The ETag as the store sent it, quotes and all, since If-Match wants it so. */
+export function etagOf(headers: Headers): string {
+  const etag = headers.get("etag");
+  if (etag === null) throw new S3Fault("the store sent no ETag", { isPassing: false });
+  return etag;
+}
+
+function statOfHeaders(headers: Headers, sizeBytes: number | undefined): BlobStat {
+  if (sizeBytes === undefined) {
+    throw new S3Fault("the store sent no Content-Length", { isPassing: false });
+  }
+  return { sizeBytes, etag: etagOf(headers) };
+}
+
+function parseLength(value: string | null): number | undefined {
+  return value !== null && /^\d+$/.test(value) ? Number(value) : undefined;
+}

@@ -1,0 +1,243 @@
+import assert from "node:assert/strict";
+import { checkExposure } from "../../src/http/server.ts";
+import { signRequest } from "../../src/http/auth/signature.ts";
+import { grantAccess } from "../../src/db/collaborators.ts";
+import { createIdentity, forgetSignatures, revokeIdentity } from "../../src/db/identities.ts";
+import { revokeToken } from "../../src/db/tokens.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { type Client, newSigner, prepare, readAnswer, startApi } from "../support/http/api.ts";
+import { createWorld } from "../support/process/worlds.ts";
+
+const OBJECT_ID = `sha256:${"0".repeat(64)}`;
+
+Deno.test("the API tells who asks by a signature, and takes each one once", async (t) => {
+  await using api = await startApi();
+  const { world, url } = api;
+  const ada = await api.identity("ada");
+  const target = `${url}/api/repos`;
+  const json = { owner: "ada", name: "One" };
+
+  await t.step("a signed request counts", async () => {
+    assert.equal((await ada.send("/api/repos", { json })).status, 201);
+  });
+  await t.step("replayed, it does not, on another server neither", async () => {
+    const request = await prepare(target, { json: { owner: "ada", name: "Two" } }, ada.signer);
+    assert.equal((await readAnswer(await fetch(target, request))).status, 201);
+    const again = await readAnswer(await fetch(target, request));
+    assert.equal(again.status, 401);
+    assert.equal(again.value.code, "unauthenticated");
+    assert.match(again.value.detail, /used before/);
+    assert.match(again.headers.get("www-authenticate")!, /Signature/);
+  });
+  await t.step("with another body, path, query, method or host, it does not", async () => {
+    const fresh = () => prepare(target, { json }, ada.signer);
+    const bodied = await fresh();
+    bodied.body = new TextEncoder().encode(JSON.stringify({ ...json, name: "Three" }));
+    assert.equal((await readAnswer(await fetch(target, bodied))).status, 400);
+    for (const other of [`${target}?a=1`, `${url}/me/repo/push/mpack-presign`]) {
+      assert.equal((await readAnswer(await fetch(other, await fresh()))).status, 401, other);
+    }
+    const method = { ...await fresh(), method: "PUT" };
+    assert.notEqual((await readAnswer(await fetch(target, method))).status, 201);
+    const { port } = new URL(url);
+    const host = target.replace("127.0.0.1", "localhost");
+    assert.ok(host.includes(port));
+    assert.equal((await readAnswer(await fetch(host, await fresh()))).status, 401);
+  });
+  await t.step("stripped of its digest, it does not", async () => {
+    const request = await prepare(target, { json }, ada.signer);
+    request.headers.delete("content-digest");
+    assert.equal((await readAnswer(await fetch(target, request))).status, 401);
+    const headers = new Headers({ "content-type": "application/json" });
+    const message = { method: "POST", url: new URL(target), headers };
+    for (const [name, value] of Object.entries(await signRequest(message, ada.signer!))) {
+      headers.set(name, value);
+    }
+    const body = JSON.stringify(json);
+    const answer = await readAnswer(await fetch(target, { method: "POST", headers, body }));
+    assert.equal(answer.status, 401);
+    assert.match(answer.value.detail, /does not cover the body/);
+  });
+  await t.step("expired, or from a clock far ahead, it does not", async () => {
+    for (const awayMs of [-400_000, 400_000]) {
+      const headers = new Headers();
+      const message = { method: "GET", url: new URL(`${url}/api/jobs`), headers };
+      const signed = await signRequest(message, ada.signer!, { nowMs: Date.now() + awayMs });
+      const answer = await readAnswer(await fetch(message.url, { headers: { ...signed } }));
+      assert.equal(answer.status, 401, String(awayMs));
+    }
+  });
+  await t.step("by a key nobody knows, or of another, it does not", async () => {
+    const { signer } = await newSigner();
+    const forged = { ...signer, keyId: ada.signer!.keyId };
+    for (const forger of [signer, forged]) {
+      const request = await prepare(target, { json }, forger);
+      assert.equal((await readAnswer(await fetch(target, request))).status, 401);
+    }
+  });
+  await t.step("after its signer was revoked, it does not", async () => {
+    const bob = await api.identity("bob");
+    assert.equal((await bob.send("/api/jobs")).status, 200);
+    await revokeIdentity(world.db, "bob");
+    assert.equal((await bob.send("/api/jobs")).status, 401);
+    // And the handle is free for a new key.
+    await api.identity("bob");
+  });
+  await t.step("used signatures are forgotten when they have expired, not before", async () => {
+    assert.equal(await forgetSignatures(world.db), 0);
+    await world.db.sql`update mpackd_seen_signatures set expires_at = now() - interval '1 s'`;
+    assert.ok(await forgetSignatures(world.db) >= 3);
+  });
+});
+
+Deno.test("the API takes bearer tokens for what they are good for", async (t) => {
+  await using api = await startApi();
+  const ada = await api.identity("ada", { isAdmin: true });
+  const json = { owner: "ada", name: "one" };
+  const status = async (client: Client, path = "/api/repos", body?: unknown) =>
+    (await client.send(path, body === undefined ? {} : { json: body })).status;
+  const token = await api.token(ada);
+  assert.equal(await status(token, "/api/repos", json), 201);
+  await t.step("without push it makes nothing", async () => {
+    const reader = await api.token(ada, { scopes: ["read"] });
+    assert.equal(await status(reader, "/api/jobs"), 200);
+    assert.equal(await status(reader, "/api/repos", { ...json, name: "two" }), 403);
+  });
+  await t.step("without admin it is no admin's", async () => {
+    const { repo } = api.world;
+    const path = `/api/repos/${repo.repoId}`;
+    assert.equal(await status(token, path), 404);
+    assert.equal(await status(await api.token(ada, { scopes: ["read", "admin"] }), path), 200);
+  });
+  await t.step("expired, revoked, of the right form only, or changed, it is refused", async () => {
+    const old = await api.token(ada, { lifetimeMs: -1 });
+    assert.equal(await status(old, "/api/jobs"), 401);
+    const revoked = await api.token(ada);
+    await revokeToken(api.world.db, revoked.text.split("_")[1]);
+    assert.equal(await status(revoked, "/api/jobs"), 401);
+    const changed = token.text.slice(0, -1) + (token.text.endsWith("A") ? "B" : "A");
+    for (const text of [changed, `mpk_${"0".repeat(16)}_${"A".repeat(43)}`, "x", "mpk_;drop_"]) {
+      const headers = { authorization: `Bearer ${text}` };
+      assert.equal((await api.anonymous.send("/api/jobs", { headers })).status, 401, text);
+    }
+    assert.equal(
+      (await api.anonymous.send("/api/jobs", { headers: { authorization: "Basic eDp5" } })).status,
+      401,
+    );
+  });
+  await t.step("the database holds no secret of it", async () => {
+    const rows = await api.world.db.sql`select t::text as text from mpackd_tokens t`;
+    const secret = token.text.split("_").slice(2).join("_");
+    assert.ok(rows.length > 0 && rows.every(({ text }) => !text.includes(secret)));
+  });
+});
+
+Deno.test("a private repo is not there for others, on any route", async () => {
+  await using api = await startApi();
+  const { world } = api;
+  const [me, ada, bob] = [
+    await api.identity("me"),
+    await api.identity("ada"),
+    await api.identity("bob"),
+  ];
+  const { repo, db } = world;
+  await grantAccess(db, { repoId: repo.repoId, identityId: ada.identity!.identityId });
+  const mpackKey = await world.put(new Uint8Array([0x80]));
+  const asked = await me.send("/me/repo/push/unpack-mpack", { json: { mpack_key: mpackKey } });
+  const jobId = asked.value.job_id;
+  assert.equal(asked.status, 200, JSON.stringify(asked.value));
+  const body = { mpack_key: mpackKey, size_bytes: 1 };
+  const requests: [path: string, json?: unknown, method?: string][] = [
+    [`/api/repos/${repo.repoId}`],
+    [`/api/repos/${repo.repoId}`, undefined, "DELETE"],
+    ["/me/repo/push/mpack-presign", body],
+    ["/me/repo/push/mpack-presign", "no such body"],
+    ["/me/repo/push/unpack-mpack", { mpack_key: mpackKey }],
+    [`/me/repo/objects/${OBJECT_ID}`],
+    ["/me/repo/objects", { object_ids: [] }],
+    ["/me/repo/filter-objects", { object_ids: [OBJECT_ID] }],
+  ];
+  for (const [path, json, method] of requests) {
+    const absent = path.replace("/me/repo/", "/me/none/").replace(repo.repoId, "sha256:none");
+    const request = { ...(json === undefined ? {} : { json }), ...(method ? { method } : {}) };
+    for (const client of [bob, api.anonymous]) {
+      const [real, none] = [await client.send(path, request), await client.send(absent, request)];
+      const shape = ({ status, value }: typeof real) => ({ status, ...value, instance: "" });
+      assert.deepEqual(shape(real), shape(none), path);
+      assert.equal(real.status, 404, path);
+    }
+  }
+  for (const path of [`/api/jobs/${jobId}`, `/api/jobs/${jobId}/events`]) {
+    assert.equal((await bob.send(path)).status, 404);
+    assert.equal((await bob.send(path.replace(jobId, "none"))).status, 404);
+  }
+  assert.deepEqual((await bob.send("/api/jobs")).value.jobs, []);
+  assert.equal((await bob.send(`/api/jobs?repoId=${repo.repoId}`)).status, 404);
+  // Whom the owner let in sees it all.
+  assert.equal((await ada.send(`/api/repos/${repo.repoId}`)).status, 200);
+  assert.equal((await ada.send("/api/jobs")).value.jobs[0].jobId, jobId);
+  assert.equal((await ada.send("/me/repo/push/mpack-presign", { json: body })).status, 200);
+  // But may not delete it.
+  const path = `/api/repos/${repo.repoId}`;
+  assert.equal((await ada.send(path, { method: "DELETE" })).status, 403);
+  assert.equal((await me.send(path, { method: "DELETE" })).status, 204);
+  assert.equal((await me.send(path)).status, 404);
+});
+
+Deno.test("a public repo can be read by anybody and pushed to by few", async () => {
+  await using api = await startApi();
+  const [ada, bob] = [await api.identity("ada"), await api.identity("bob")];
+  const json = { owner: "ada", name: "Open Source!", visibility: "public", initialize: true };
+  const made = await ada.send("/api/repos", { json });
+  assert.equal(made.value.slug, "open-source");
+  assert.equal((await ada.send("/api/repos", { json })).status, 409);
+  assert.equal((await bob.send("/api/repos", { json })).status, 403);
+  assert.equal((await api.anonymous.send("/api/repos", { json })).status, 401);
+  const path = `/api/repos/${encodeURIComponent(made.value.repoId)}`;
+  assert.equal(made.headers.get("location"), path);
+  assert.equal((await api.anonymous.send(path)).value.name, "Open Source!");
+  const push = { json: { mpack_key: OBJECT_ID, size_bytes: 5 } };
+  const presign = "/ada/open-source/push/mpack-presign";
+  assert.equal((await api.anonymous.send(presign, push)).status, 401);
+  assert.equal((await bob.send(presign, push)).status, 403);
+  assert.equal((await ada.send(presign, push)).status, 200);
+});
+
+Deno.test("while nobody has an identity, everybody on this machine is an admin", async () => {
+  await using api = await startApi();
+  const json = { owner: "ada", name: "one" };
+  assert.equal((await api.anonymous.send("/api/repos", { json })).status, 201);
+  assert.equal((await api.anonymous.send("/api/jobs")).status, 200);
+  // A page that gave our address a name of its own would come with that name.
+  const { hostname, port } = new URL(api.url);
+  using socket = await Deno.connect({ hostname, port: Number(port) });
+  await socket.write(
+    new TextEncoder().encode(
+      "GET /api/jobs HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
+    ),
+  );
+  const text = await new Response(socket.readable).text();
+  assert.match(text, /^HTTP\/1.1 401 /);
+});
+
+Deno.test("checkExposure() refuses other addresses than this machine's while all are admins", async () => {
+  await using world = await createWorld();
+  for (const host of ["127.0.0.1", "localhost", "::1", "127.8.8.8"]) {
+    await checkExposure(world.db, host);
+  }
+  for (const host of ["0.0.0.0", "::", "192.168.0.1", "localhost.evil", "1127.0.0.1"]) {
+    await assert.rejects(checkExposure(world.db, host), ConfigError, host);
+  }
+  const { signer, publicKey } = await newSigner();
+  await createIdentity(world.db, {
+    identityId: signer.keyId,
+    handle: "ada",
+    publicKey: publicKey.toBase64(),
+    isAgent: true,
+    isAdmin: false,
+  });
+  await checkExposure(world.db, "0.0.0.0");
+  // Revoking the last one does not open the doors.
+  await revokeIdentity(world.db, "ada");
+  await checkExposure(world.db, "0.0.0.0");
+});

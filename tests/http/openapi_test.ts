@@ -1,0 +1,54 @@
+import assert from "node:assert/strict";
+import { readAnswer, startApi } from "../support/http/api.ts";
+import type { ApiDescription } from "../support/http/openapi.ts";
+
+const ID = `sha256:${"0".repeat(64)}`;
+
+Deno.test("/openapi.json describes every route, and every route answers as described", async () => {
+  await using api = await startApi({ worker: false });
+  const { value } = await readAnswer(await fetch(`${api.url}/openapi.json`));
+  assert.equal(value.openapi, "3.1.0");
+  const { paths } = value as ApiDescription;
+  const operations = Object.entries(paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, operation]) => ({ path, method, operation }))
+  );
+  assert.deepEqual(operations.map(({ path, method }) => `${method} ${path}`).sort(), ROUTES);
+  const names: Record<string, string> = {
+    owner: "me",
+    slug: "repo",
+    repoId: "none",
+    jobId: "none",
+  };
+  for (const { path, method, operation } of operations) {
+    const statuses = Object.keys(operation.responses).map(Number);
+    assert.ok(statuses.some((status) => status < 300), path);
+    assert.ok(statuses.every((status) => operation.responses[status].description), path);
+    // Whatever it says to so little, it is described; and it is not that there is no such route.
+    const target = path.replaceAll(/\{(\w+)\}/g, (_, name) => names[name] ?? ID);
+    const answer = await api.anonymous.send(target, { method: method.toUpperCase() });
+    assert.notEqual(answer.value?.code, "not-found", `${method} ${path}`);
+    assert.notEqual(answer.status, 500, `${method} ${path}`);
+  }
+});
+
+const ROUTES = [
+  "delete /api/repos/{repoId}",
+  "get /api/jobs",
+  "get /api/jobs/{jobId}",
+  "get /api/jobs/{jobId}/events",
+  "get /api/repos/{repoId}",
+  "get /healthz",
+  "get /metrics",
+  "get /openapi.json",
+  "get /readyz",
+  "get /{owner}/{slug}/objects/{objectId}",
+  "post /api/jobs/{jobId}/cancel",
+  "post /api/jobs/{jobId}/retry",
+  "post /api/repos",
+  "post /{owner}/{slug}/filter-objects",
+  "post /{owner}/{slug}/objects",
+  "post /{owner}/{slug}/push/mpack-presign",
+  "post /{owner}/{slug}/push/stream",
+  "post /{owner}/{slug}/push/unpack-mpack",
+  "put /api/uploads/{repoId}/{mpackKey}",
+];

@@ -1,0 +1,196 @@
+import assert from "node:assert/strict";
+import { createApi } from "../../src/http/app.ts";
+import { openApi } from "../../src/http/open_http.ts";
+import type { BlobReader, BlobStore } from "../../src/stream/store/blob_store.ts";
+import { openFileStore } from "../../src/stream/store/folder/folder_store.ts";
+import { prepare, readAnswer, startApi } from "../support/http/api.ts";
+import { sampleBytes } from "../support/store/blobs.ts";
+import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
+
+/** Longer than what sockets hold. */
+const LARGE = sampleBytes(20_000_000, 2);
+const PACK = new Uint8Array(buildMpack({ objects: [object({ content: LARGE })] }));
+const SMALL = new Uint8Array(buildMpack({ objects: [object({ content: new Uint8Array(3) })] }));
+/** What has not come by then never will. */
+const LONG_MS = 60_000;
+const encoder = new TextEncoder();
+
+async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
+  const endsAt = performance.now() + LONG_MS;
+  while (!await holds()) {
+    assert.ok(performance.now() < endsAt, `${what} never came to be`);
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** Sends the head of a request and leaves the connection open. */
+async function begin(url: string, path: string, fields: readonly string[] = [], method = "GET") {
+  const { hostname, port } = new URL(url);
+  const connection = await Deno.connect({ hostname, port: Number(port) });
+  const lines = [`${method} ${path} HTTP/1.1`, `host: ${hostname}:${port}`, ...fields, "", ""];
+  await connection.write(encoder.encode(lines.join("\r\n")));
+  return connection;
+}
+
+/** A store that counts the readers it has lent out. */
+function lending(real: BlobStore): { store: BlobStore; lent: { open: number; ever: number } } {
+  const lent = { open: 0, ever: 0 };
+  const store = new Proxy(real, {
+    get(target, name) {
+      const value = Reflect.get(target, name, target);
+      if (name !== "open") return typeof value === "function" ? value.bind(target) : value;
+      return async (...args: Parameters<BlobStore["open"]>) => {
+        const reader = await real.open(...args);
+        lent.open++;
+        lent.ever++;
+        let isClosed = false;
+        const close = async () => {
+          if (!isClosed) lent.open--;
+          isClosed = true;
+          await reader.close();
+        };
+        const counted: BlobReader = {
+          get stat() {
+            return reader.stat;
+          },
+          read: (into) => reader.read(into),
+          close,
+          [Symbol.asyncDispose]: close,
+        };
+        return counted;
+      };
+    },
+  });
+  return { store, lent };
+}
+
+Deno.test("a client that takes nothing keeps its socket and no reader of the store", async (t) => {
+  const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
+  const { store, lent } = lending(openFileStore(folder));
+  await using api = await startApi({ worker: false, store, env: { MPACK_HTTP_IDLE_MS: "500" } });
+  const headers = { "x-mpack-key": mpackKey(PACK) };
+  const pushed = await api.anonymous.send("/me/repo/push/stream", { body: PACK, headers });
+  assert.equal(pushed.status, 200, JSON.stringify(pushed.value));
+  const id = mpackKey(LARGE);
+  const ids = JSON.stringify({ object_ids: [id] });
+  const fields = ["content-type: application/json", `content-length: ${ids.length}`];
+  for (const path of [`/me/repo/objects/${id}`, "/me/repo/objects"]) {
+    await t.step(path, async () => {
+      const before = lent.ever;
+      const isBulk = path.endsWith("objects");
+      using connection = await begin(api.url, path, isBulk ? fields : [], isBulk ? "POST" : "GET");
+      if (isBulk) await connection.write(encoder.encode(ids));
+      await until(() => lent.ever > before, "a reader");
+      // The socket is open all the while.
+      await until(() => lent.open === 0, "its end");
+    });
+  }
+  await t.step("who reads gets all of it", async () => {
+    const whole = await api.anonymous.send(`/me/repo/objects/${id}`);
+    assert.equal(whole.bytes.length, LARGE.length);
+  });
+  await Deno.remove(folder, { recursive: true });
+});
+
+Deno.test("uploads of one identity do not take another's places", async () => {
+  await using api = await startApi({
+    worker: false,
+    env: { MPACK_HTTP_UPLOADS: "1", MPACK_MATERIALIZE: "off" },
+  });
+  const [ada, bob] = [await api.identity("ada"), await api.identity("bob")];
+  for (const client of [ada, bob]) {
+    const json = { owner: client.identity!.handle, name: "one" };
+    assert.equal((await client.send("/api/repos", { json })).status, 201);
+  }
+  const token = await api.token(ada);
+  const push = (owner: string, client: typeof ada) =>
+    client.send(`/${owner}/one/push/stream`, {
+      body: SMALL,
+      headers: { "x-mpack-key": mpackKey(SMALL) },
+    });
+  const running = async () =>
+    (await api.world.db.sql`select from musehub_background_jobs where status = 'running'`).length;
+  {
+    using _held = await begin(api.url, "/ada/one/push/stream", [
+      `authorization: Bearer ${token.text}`,
+      `x-mpack-key: ${mpackKey(PACK)}`,
+      `content-length: ${PACK.length}`,
+    ], "POST");
+    await until(async () => await running() === 1, "the first upload");
+    // By whichever credentials: it is the same identity.
+    for (const client of [ada, token]) {
+      const { status, value, headers } = await push("ada", client);
+      assert.deepEqual([status, value.code], [429, "rate-limited"]);
+      assert.ok(Number(headers.get("retry-after")) >= 1);
+    }
+    assert.equal((await push("bob", bob)).status, 200);
+  }
+  // The connection is gone, and with it the upload.
+  await until(async () => await running() === 0, "the end of the first upload");
+  await until(async () => (await push("ada", ada)).status === 200, "a place");
+});
+
+Deno.test("a signature used on one server is used on all of the same database", async () => {
+  await using api = await startApi({ worker: false });
+  const ada = await api.identity("ada"), { db, store } = api.world;
+  const stop = new AbortController(), { signal } = stop;
+  const config = api.world.config();
+  const parts = await openApi({ db, store, config, worker: "other", signal, force: signal });
+  const other = createApi(parts, "test");
+  const target = `${api.url}/api/jobs`;
+  for (const first of ["here", "there"] as const) {
+    const request = await prepare(target, {}, ada.signer);
+    const here = () => fetch(target, request);
+    const there = () => other(new Request(target, request), "127.0.0.1");
+    const [one, two] = first === "here" ? [here, there] : [there, here];
+    assert.equal((await readAnswer(await one())).status, 200);
+    const again = await readAnswer(await two());
+    assert.equal(again.status, 401);
+    assert.match(again.value.detail, /used before/);
+  }
+  stop.abort();
+});
+
+Deno.test("behind a proxy the public address is the one that is signed", async () => {
+  await using api = await startApi({ worker: false });
+  const ada = await api.identity("ada"), { db, store } = api.world;
+  const stop = new AbortController(), { signal } = stop;
+  for (const publicUrl of ["https://packs.example", "https://packs.example:8443"]) {
+    const config = api.world.config({ MPACK_HTTP_URL: publicUrl });
+    const parts = await openApi({ db, store, config, worker: "other", signal, force: signal });
+    const server = createApi(parts, "test");
+    const request = await prepare(`${publicUrl}/api/jobs`, {}, ada.signer);
+    // The proxy asks by our own address.
+    const inner = new Request("http://127.0.0.1:8080/api/jobs", request);
+    const answer = await readAnswer(await server(inner, "127.0.0.1"));
+    assert.equal(answer.status, 200, JSON.stringify(answer.value));
+  }
+  stop.abort();
+});
+
+Deno.test("a stream push where objects are blobs, too, has them copied by a job", async () => {
+  await using api = await startApi({ env: { MPACK_MATERIALIZE: "on" } });
+  const { world, anonymous } = api, { repoId } = world.repo;
+  const headers = { "x-mpack-key": mpackKey(SMALL) };
+  const path = "/me/repo/push/stream";
+  {
+    // While another push of the same pack hangs, which will never copy anything.
+    using _held = await begin(api.url, path, [
+      `x-mpack-key: ${mpackKey(SMALL)}`,
+      `content-length: ${SMALL.length}`,
+    ], "POST");
+    await until(
+      async () => (await world.db.sql`select from musehub_background_jobs`).length === 1,
+      "the first push",
+    );
+    const { status, value } = await anonymous.send(path, { body: SMALL, headers });
+    assert.equal(status, 200);
+    // It answers when the pack is indexed; the copies come later.
+    assert.equal(value.materialized, undefined);
+  }
+  const key = `objects/${repoId}/${mpackKey(new Uint8Array(3))}`;
+  const isThere = () => world.store.stat(key).then(() => true, () => false);
+  await until(isThere, "the object's blob");
+  const done = async () => (await anonymous.send("/api/jobs?status=done")).value.jobs.length;
+  await until(async () => await done() === 2, "the end of its job");
+});

@@ -1,0 +1,175 @@
+/**
+ * Each statement and each read of a job fails once, in each way there is.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { makeMpack } from "../../scripts/make_mpack.ts";
+import { parseSize } from "../../scripts/mpack/shape.ts";
+import { MpackdError } from "../../src/errors.ts";
+import { indexMpack, type IndexMpackOptions } from "../../src/jobs/index/index_mpack.ts";
+import { collect } from "../support/store/blobs.ts";
+import {
+  DATABASE_FAULTS,
+  faultyDatabase,
+  faultyStore,
+  STORE_FAULTS,
+} from "../support/postgres/faults.ts";
+import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+
+const ENV = { MPACK_BATCH_ROWS: "40" };
+/**
+ * Where something hangs, it shall not hang for long. Nowhere else: what is sound may well take
+ * longer on a busy machine.
+ */
+const IMPATIENT = {
+  ...ENV,
+  MPACK_PUBLISH_TIMEOUT_MS: "1000",
+  MPACK_STORE_IDLE_MS: "100",
+  MPACK_STORE_RETRIES: "0",
+};
+const IMPATIENT_STATEMENT_MS = 500;
+/** More faults than a job has calls would be a job that never ends. */
+const MOST_CALLS = 60;
+
+interface Case {
+  readonly name: string;
+  readonly objects: number;
+  readonly size: string;
+  /** Whether an attempt was interrupted before, and its checkpoint is there. */
+  readonly isResumed?: boolean;
+}
+
+const CASES: Case[] = [
+  { name: "one batch", objects: 30, size: "100" },
+  { name: "several batches", objects: 300, size: "5000" },
+  { name: "several batches, resumed", objects: 300, size: "5000", isResumed: true },
+];
+
+/** One pack in a world that can be put back to where nothing had been indexed. */
+async function prepare(world: TestWorld, { objects, size, isResumed }: Case) {
+  const bytes = await collect(makeMpack({ objects, size: parseSize(size), seed: objects }));
+  const key = await world.put(bytes);
+  const { sql } = world.db;
+  const begin = async () => {
+    await sql`truncate musehub_objects, musehub_object_refs, musehub_mpacks,
+      musehub_background_jobs, mpack_staged_objects restart identity`;
+    if (!isResumed) return;
+    const stop = new AbortController();
+    await assert.rejects(indexMpack({
+      ...world.options(key, ENV),
+      signal: stop.signal,
+      onProgress: ({ objects: found }) => found > objects / 2 && stop.abort(),
+    }));
+    assert.ok(await world.staged() > 0, "the interrupted attempt staged nothing");
+  };
+  await begin();
+  const empty = await world.dump();
+  const result = await indexMpack(world.options(key, ENV));
+  assert.equal(result.resumed_from_byte > 0, isResumed === true);
+  return { key, bytes, begin, empty, clean: await world.dump() };
+}
+
+type Prepared = Awaited<ReturnType<typeof prepare>>;
+
+/** One call that may fail, then calls that may not: all or nothing, and in the end all. */
+async function run(
+  world: TestWorld,
+  { key, empty, clean }: Prepared,
+  faulty: IndexMpackOptions,
+  what: string,
+): Promise<{ failure?: MpackdError }> {
+  const { sql } = world.db;
+  let failure: MpackdError | undefined;
+  for (let call = 1; call <= 3; call++) {
+    let isDone = false;
+    try {
+      await indexMpack(call === 1 ? faulty : world.options(key, ENV));
+      isDone = true;
+    } catch (error) {
+      assert.ok(error instanceof MpackdError, `${what}: ${(error as Error).stack}`);
+      assert.ok(error.retryable, `${what} ended for good: ${error}`);
+      assert.equal(call, 1, `${what}: did not converge: ${error}`);
+      failure = error;
+    }
+    const jobs = await sql`select status from musehub_background_jobs`;
+    const isPublished = jobs.some(({ status }) => status === "done");
+    assert.equal(
+      await world.dump(),
+      isPublished ? clean : empty,
+      `${what}: half a pack is visible`,
+    );
+    assert.ok(jobs.every(({ status }) => status !== "failed"), `${what}: the job failed for good`);
+    if (isDone) break;
+    // Nobody renews a lease whose owner is gone; do not wait until it has lapsed.
+    await sql`update musehub_background_jobs set lease_expires_at = now() where status = 'running'`;
+  }
+  assert.equal(await world.dump(), clean, `${what}: other rows than a clean run's`);
+  assert.equal(await world.staged(), 0, `${what}: staged rows are left`);
+  const [{ open }] = await sql`
+    select count(*)::int as open from musehub_background_jobs where status <> 'done'`;
+  assert.equal(open, 0, `${what}: a job is left`);
+  return { failure };
+}
+
+for (const shape of CASES) {
+  Deno.test(`indexMpack() is all or nothing and converges whatever statement fails: ${shape.name}`, async (t) => {
+    await using world = await createWorld();
+    const prepared = await prepare(world, shape);
+    const once = DATABASE_FAULTS.map((fault) => ({ fault, times: 1 }));
+    const forGood = { fault: "refused", times: Infinity } as const;
+    for (const { fault, times } of [...once, forGood]) {
+      let at = 1, failed = 0;
+      await t.step(`${fault}, ${times === 1 ? "once" : "from then on"}`, async () => {
+        for (; at < MOST_CALLS; at++) {
+          await prepared.begin();
+          const isHung = fault === "hung";
+          const db = isHung
+            ? { ...world.db, statementTimeoutMs: IMPATIENT_STATEMENT_MS }
+            : world.db;
+          const faulty = faultyDatabase(db, { at, fault, times });
+          const options = world.options(prepared.key, isHung ? IMPATIENT : ENV);
+          const what = `statement ${at} ${fault}`;
+          const { failure } = await run(world, prepared, { ...options, db: faulty.db }, what);
+          // A sound call that a busy machine made late is no end of the sweep.
+          if (faulty.faults === 0 && !failure) break;
+          if (failure) failed++;
+        }
+        assert.ok(at < MOST_CALLS);
+      });
+      console.log(`${at - 1} statements ${fault}, ${failed} of the calls failed`);
+      assert.ok(failed > 0);
+    }
+  });
+
+  Deno.test(`indexMpack() is all or nothing and converges whatever read fails: ${shape.name}`, async (t) => {
+    await using world = await createWorld();
+    const prepared = await prepare(world, shape);
+    for (const fault of STORE_FAULTS) {
+      let at = 1, failed = 0;
+      await t.step(fault, async () => {
+        for (; at < MOST_CALLS; at++) {
+          await prepared.begin();
+          const faulty = faultyStore(world.store, { at, fault });
+          const options = world.options(prepared.key, fault === "hung" ? IMPATIENT : ENV);
+          const { failure } = await run(
+            world,
+            prepared,
+            { ...options, store: faulty.store },
+            `read ${at} ${fault}`,
+          );
+          assert.equal(faulty.openReaders, 0, `read ${at} ${fault}: a reader was left open`);
+          // A sound call that a busy machine made late is no end of the sweep.
+          if (faulty.faults === 0 && !failure) break;
+          if (failure) failed++;
+        }
+        assert.ok(at < MOST_CALLS);
+      });
+      console.log(`${at - 1} reads ${fault}, ${failed} of the calls failed`);
+      // Other bytes than the pack's are asked for once more in the same attempt.
+      const isHealed = ["short", "wrong", "swapped"].includes(fault);
+      assert.equal(failed > 0, !isHealed);
+    }
+  });
+}

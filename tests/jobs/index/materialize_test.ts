@@ -1,0 +1,295 @@
+import assert from "node:assert/strict";
+import { objectKeyOf } from "../../../src/config/config.ts";
+import { PackError, StoreError } from "../../../src/errors.ts";
+import { BUFFER_BYTES } from "../../../src/hash/sha256.ts";
+import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
+import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
+import { openS3Store } from "../../../src/stream/store/s3/s3_store.ts";
+import { makeMpack } from "../../../scripts/make_mpack.ts";
+import { parseSize } from "../../../scripts/mpack/shape.ts";
+import { assertSameBytes, drain, methodsOf, sampleBytes } from "../../support/store/blobs.ts";
+import { buildMpack, map, mpackKey, object } from "../../support/mpack/mpacks.ts";
+import { startS3Double } from "../../support/store/s3_double.ts";
+import { makeBucket, s3Engine } from "../../support/store/swift.ts";
+import { readWhole } from "../../support/mpack/whole_document.ts";
+import { createWorld, type TestWorld } from "../../support/process/worlds.ts";
+
+const MIB = 1024 * 1024;
+const ON = { materialize: true };
+
+async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await new Response(ReadableStream.from(chunks)).arrayBuffer());
+}
+
+async function keysUnder(store: BlobStore, prefix: string): Promise<string[]> {
+  const keys: string[] = [];
+  for await (const { key } of store.list(prefix)) keys.push(key);
+  return keys;
+}
+
+/** Fetches the blob of every object of the pack and compares it with the pack's bytes. */
+async function checkBlobs(world: TestWorld, store: BlobStore, bytes: Uint8Array): Promise<void> {
+  const whole = readWhole(bytes);
+  assert(whole.accepted);
+  const keys = new Set<string>();
+  for (const { objectId, contentOffset, sizeBytes } of whole.rows) {
+    const key = objectKeyOf("objects/{repo_id}/{object_id}", world.repo.repoId, objectId);
+    keys.add(key);
+    const blob = await drain(await store.open(key));
+    assertSameBytes(blob, bytes.subarray(contentOffset, contentOffset + sizeBytes));
+    assert.equal(key.slice(-71), mpackKey(blob));
+  }
+  assert.deepEqual(await keysUnder(store, "objects/"), [...keys].sort());
+}
+
+/** Contents of every kind: empty, small, collected, flowing, and after their own id or before it. */
+function mixedPack(): Uint8Array {
+  const sizes = [0, 1, 70_000, MIB, MIB + 1, 3 * MIB + 7];
+  return buildMpack({
+    objects: sizes.flatMap((sizeBytes, i) => {
+      const [first, second] = [
+        sampleBytes(sizeBytes, 2 * i),
+        sampleBytes(sizeBytes + 1, 2 * i + 1),
+      ];
+      return [
+        object({ content: first, objectId: i % 2 ? mpackKey(first).slice(7) : undefined }),
+        map([["content", second], ["extra", [i]], ["object_id", mpackKey(second)]]),
+      ];
+    }),
+  });
+}
+
+Deno.test("index --materialize writes every object under its own key, and nothing the second time", async () => {
+  await using world = await createWorld();
+  const { store } = world, bytes = mixedPack();
+  const key = await world.put(bytes);
+  const options = { ...world.options(key, { MPACK_MATERIALIZE_PUTS: "2" }), payload: ON };
+  const first = await indexMpack(options);
+  assert.deepEqual(first.materialized, { written: 12, kept: 0, lying: 0 });
+  assert.equal(first.hashed_bytes, bytes.length);
+  await checkBlobs(world, store, bytes);
+  const before = await world.dump();
+  const second = await indexMpack(options);
+  assert.deepEqual(second.materialized, { written: 0, kept: 12, lying: 0 });
+  assert.equal(await world.dump(), before);
+  // The rows are those of a run without: where an object lies does not depend on the option.
+  await using plain = await createWorld();
+  const result = await indexMpack(plain.options(await plain.put(bytes)));
+  assert.equal(result.materialized, undefined);
+  assert.deepEqual(await keysUnder(plain.store, "objects/"), []);
+  const uris = (world: TestWorld) =>
+    world.db.sql`select object_id, storage_uri from musehub_objects order by 1`;
+  assert.deepEqual([...await uris(world)], [...await uris(plain)]);
+});
+
+Deno.test("index with MPACK_MATERIALIZE=on materializes unless the job says no", async () => {
+  await using world = await createWorld();
+  const bytes = buildMpack({ objects: [object({ content: sampleBytes(10) })] });
+  const env = { MPACK_MATERIALIZE: "on", MPACK_OBJECT_KEY: "o/{object_id}" };
+  const options = world.options(await world.put(bytes), env);
+  await indexMpack({ ...options, payload: { materialize: false } });
+  assert.deepEqual(await keysUnder(world.store, "o/"), []);
+  await indexMpack(options);
+  assert.deepEqual(await keysUnder(world.store, "o/"), [`o/${mpackKey(sampleBytes(10))}`]);
+});
+
+Deno.test({
+  name: "index --materialize on a real S3 engine: every blob is what its key says",
+  ignore: s3Engine === undefined,
+  fn: async () => {
+    await using world = await createWorld();
+    await using bucket = await makeBucket();
+    const { store } = bucket, big = sampleBytes(20 * MIB + 11, 99);
+    const small = await collect(
+      makeMpack({ objects: 60, size: parseSize("lognormal:3000"), seed: 3 }),
+    );
+    for (const bytes of [small, buildMpack({ objects: [object({ content: big })] })]) {
+      for await (const { key } of store.list("objects/")) await store.delete(key);
+      const key = mpackKey(bytes);
+      await store.put(`mpacks/${world.repo.repoId}/${key}`, ReadableStream.from([bytes]));
+      const result = await indexMpack({ ...world.options(key), store, payload: ON });
+      assert.equal(result.materialized?.written, result.objects_total);
+      await checkBlobs(world, store, bytes);
+    }
+  },
+});
+
+Deno.test("index --materialize leaves out an object that is not what its id says", async (t) => {
+  const honest = sampleBytes(100), huge = sampleBytes(9 * MIB);
+  const bytes = buildMpack({
+    objects: [
+      object({ content: sampleBytes(50), objectId: mpackKey(sampleBytes(51)) }),
+      object({ content: sampleBytes(2 * MIB), objectId: mpackKey(sampleBytes(52)) }),
+      object({ content: huge, objectId: mpackKey(sampleBytes(53)) }),
+      object({ content: new Uint8Array(), objectId: mpackKey(sampleBytes(54)) }),
+      object({ content: honest }),
+    ],
+  });
+  const check = async (world: TestWorld, store: BlobStore) => {
+    const key = mpackKey(bytes);
+    await store.put(`mpacks/${world.repo.repoId}/${key}`, ReadableStream.from([bytes]));
+    const result = await indexMpack({ ...world.options(key), store, payload: ON });
+    assert.deepEqual(result.materialized, { written: 1, kept: 0, lying: 4 });
+    assert.deepEqual(await keysUnder(store, "objects/"), [
+      `objects/${world.repo.repoId}/${mpackKey(honest)}`,
+    ]);
+    assert.equal(await store.sweep?.({ before: new Date(Date.now() + 60_000) }) ?? 0, 0);
+  };
+  await t.step("found by a folder", async () => {
+    await using world = await createWorld();
+    await check(world, world.store);
+  });
+  await t.step("found by the job, where a store says nothing of proving digests", async () => {
+    await using world = await createWorld();
+    await check(world, {
+      ...methodsOf(world.store),
+      // As a store would that was written before there were digests.
+      put: (key, body, { sizeBytes, signal } = {}) =>
+        world.store.put(key, body, { sizeBytes, signal }),
+    });
+  });
+  for (const checksDigests of [true, false]) {
+    const does = checksDigests ? "checks" : "does not check";
+    await t.step(`found with an engine that ${does} digests`, async () => {
+      await using world = await createWorld();
+      await using double = startS3Double();
+      double.checksDigests = checksDigests;
+      // The bucket itself, which is asked for after a 404.
+      double.set("/b/", new Uint8Array());
+      const options = { bucket: "b", endpoint: double.endpoint, region: "us-east-1" };
+      // Without a sweep: the double lists no uploads.
+      const store = openS3Store({ ...options, accessKeyId: "k", secretAccessKey: "s" });
+      await check(world, { ...methodsOf(store), provesDigests: store.provesDigests });
+      assert.equal(double.uploads.size, 0);
+    });
+  }
+  await t.step({
+    name: "found by a real S3 engine",
+    ignore: s3Engine === undefined,
+    fn: async () => {
+      await using world = await createWorld();
+      await using bucket = await makeBucket();
+      await check(world, bucket.store);
+    },
+  });
+});
+
+Deno.test("index --materialize of a refused pack leaves no blob that nobody had", async (t) => {
+  const contents = Array.from({ length: 40 }, (_, i) => sampleBytes(500 + i, i));
+  const sound = buildMpack({
+    objects: [...contents, sampleBytes(2 * MIB)].map((content) => object({ content })),
+  });
+  const cases: [string, Uint8Array][] = [
+    ["cut short", sound.subarray(0, sound.length - 9)],
+    ["cut in a content that flows", sound.subarray(0, sound.length - MIB)],
+    ["with a wrong digest", sound.map((byte, at) => at === sound.length - 50 ? byte ^ 1 : byte)],
+    [
+      "with one id in two sizes",
+      buildMpack({
+        objects: [
+          ...contents.map((content) => object({ content })),
+          object({ content: sampleBytes(3), objectId: mpackKey(contents[7]) }),
+        ],
+      }),
+    ],
+  ];
+  for (const [name, bytes] of cases) {
+    await t.step(name, async () => {
+      await using world = await createWorld();
+      // Two of the objects are the repo's already, with their blobs.
+      const known = buildMpack({
+        objects: contents.slice(3, 5).map((content) => object({ content })),
+      });
+      await indexMpack({ ...world.options(await world.put(known)), payload: ON });
+      const before = [await world.dump(), await keysUnder(world.store, "objects/")];
+      const conflict = name.includes("two sizes");
+      const key = await world.put(bytes, conflict ? undefined : mpackKey(sound));
+      await assert.rejects(
+        indexMpack({ ...world.options(key, { MPACK_BATCH_ROWS: "7" }), payload: ON }),
+        PackError,
+      );
+      assert.deepEqual([await world.dump(), await keysUnder(world.store, "objects/")], before);
+    });
+  }
+});
+
+Deno.test("index --materialize goes on where it was interrupted, in the middle of an object too", async () => {
+  await using world = await createWorld();
+  const big = (seed: number) => object({ content: sampleBytes(3 * MIB, seed) });
+  const small = Array.from({ length: 30 }, (_, i) => object({ content: sampleBytes(900, 50 + i) }));
+  const bytes = buildMpack({
+    objects: [...small.slice(0, 10), big(1), ...small.slice(10), big(2)],
+  });
+  const key = await world.put(bytes);
+  const env = { MPACK_BATCH_ROWS: "1", MPACK_CHECKPOINT_BYTES: `${MIB}` };
+  let resumes = 0;
+  for (const part of [0.2, 0.4, 0.7, 0.9]) {
+    const stop = new AbortController();
+    const attempt = indexMpack({
+      ...world.options(key, env),
+      payload: ON,
+      signal: stop.signal,
+      onProgress: ({ bytes: read, sizeBytes }) => read > part * sizeBytes && stop.abort(),
+    });
+    await assert.rejects(attempt, { code: "cancelled" });
+    resumes++;
+  }
+  const result = await indexMpack({ ...world.options(key, env), payload: ON });
+  assert.equal(resumes, 4);
+  assert.ok(result.resumed_from_byte > 0);
+  await checkBlobs(world, world.store, bytes);
+});
+
+Deno.test("index --materialize holds no more of a large object than it may, however slow the store", async () => {
+  await using world = await createWorld();
+  const bytes = buildMpack({ objects: [object({ content: sampleBytes(24 * MIB) })] });
+  const key = await world.put(bytes);
+  let read = 0, ahead = 0;
+  const store: BlobStore = {
+    ...methodsOf(world.store),
+    async put(key, body, options) {
+      let taken = 0;
+      const slow = async function* () {
+        for await (const chunk of body) {
+          // Whatever could be read meanwhile was read when some turns have passed.
+          for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setTimeout(resolve));
+          ahead = Math.max(ahead, read - taken);
+          taken += chunk.length;
+          yield chunk;
+        }
+      };
+      return await world.store.put(key, slow(), options);
+    },
+  };
+  const env = { MPACK_MATERIALIZE_BYTES: `${MIB}` };
+  const result = await indexMpack({
+    ...world.options(key, env),
+    store,
+    payload: ON,
+    onProgress: ({ bytes }) => read = bytes,
+  });
+  assert.equal(result.materialized?.written, 1);
+  assert.ok(ahead > MIB / 2 && ahead < 1.25 * MIB + BUFFER_BYTES, `${ahead} bytes ahead`);
+});
+
+Deno.test("index --materialize gives the job back when the store takes no more blobs", async () => {
+  await using world = await createWorld();
+  const bytes = await collect(makeMpack({ objects: 50, size: parseSize("100"), seed: 4 }));
+  const key = await world.put(bytes);
+  let puts = 0;
+  const store: BlobStore = {
+    ...methodsOf(world.store),
+    put(key, body, options) {
+      if (++puts > 20) throw new StoreError("store-unavailable", "Cannot write: full");
+      return world.store.put(key, body, options);
+    },
+  };
+  await assert.rejects(indexMpack({ ...world.options(key), store, payload: ON }), {
+    code: "store-unavailable",
+  });
+  const [{ status }] = await world.db.sql`select status from musehub_background_jobs`;
+  assert.equal(status, "pending");
+  const result = await indexMpack({ ...world.options(key), payload: ON });
+  assert.equal(result.objects_total, 50);
+  await checkBlobs(world, world.store, bytes);
+});

@@ -1,0 +1,210 @@
+import assert from "node:assert/strict";
+import { makeMpack } from "../../../scripts/make_mpack.ts";
+import { parseSize } from "../../../scripts/mpack/shape.ts";
+import type { Checkpoint } from "../../../src/jobs/index/checkpoint.ts";
+import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
+import type { IndexResult } from "../../../src/jobs/index/result.ts";
+import { collect } from "../../support/store/blobs.ts";
+import { faultyDatabase, faultyStore } from "../../support/postgres/faults.ts";
+import { startTestServer } from "../../support/postgres/test_server.ts";
+import { createWorld, type TestWorld } from "../../support/process/worlds.ts";
+
+const OBJECTS = 400;
+const BATCH_ROWS = 20;
+/** One buffer of the hasher is decoded at once, so a batch may be so much longer. */
+const BUFFER_BYTES = 256 * 1024;
+const packOf = (objects: number) =>
+  collect(makeMpack({ objects, size: parseSize("4000..6000"), seed: 11 }));
+const PACK = await packOf(OBJECTS);
+const ENV = { MPACK_BATCH_ROWS: String(BATCH_ROWS) };
+
+/** Runs an attempt whose process dies, for all the database can see, before its k-th statement. */
+async function runAndDie(world: TestWorld, key: string, at: number, env = ENV): Promise<number> {
+  const { db } = faultyDatabase(world.db, { at, fault: "refused", times: Infinity });
+  const counted = faultyStore(world.store, { at: Infinity, fault: "cut" });
+  await assert.rejects(
+    indexMpack({ ...world.options(key, env), db, store: counted.store }),
+    { code: "database-unavailable" },
+  );
+  await world.db.sql`update musehub_background_jobs set lease_expires_at = now()`;
+  return counted.readBytes;
+}
+
+async function checkpointOf(world: TestWorld): Promise<Checkpoint> {
+  const [{ checkpoint }] = await world.db.sql`select checkpoint from musehub_background_jobs`;
+  return checkpoint;
+}
+
+/** What a world looks like after one clean run; ETags are the file's, so it is the same world. */
+async function runClean(world: TestWorld, key: string) {
+  const { batches } = await indexMpack(world.options(key, ENV));
+  const clean = await world.dump();
+  await world.db.sql`truncate musehub_objects, musehub_object_refs, musehub_mpacks,
+    musehub_background_jobs, mpack_staged_objects restart identity`;
+  return { clean, batches };
+}
+
+Deno.test("indexMpack() killed at 90% leaves a tenth and one checkpoint interval to read", async () => {
+  await using world = await createWorld();
+  const pack = await packOf(1_200);
+  const key = await world.put(pack);
+  const { clean, batches } = await runClean(world, key);
+  // One statement enqueues the job, then each stages a batch.
+  await runAndDie(world, key, 1 + Math.ceil(0.9 * batches) + 1);
+  const { offset_bytes } = await checkpointOf(world);
+  assert.ok(offset_bytes > 0.85 * pack.length, `only ${offset_bytes} of ${pack.length}`);
+  const counted = faultyStore(world.store, { at: Infinity, fault: "cut" });
+  const result = await indexMpack({ ...world.options(key, ENV), store: counted.store });
+  assert.equal(result.resumed_from_byte, offset_bytes);
+  assert.equal(counted.readBytes, pack.length - offset_bytes);
+  assert.equal(result.hashed_bytes, counted.readBytes);
+  assert.ok(counted.readBytes <= 0.1 * pack.length + 2 * BUFFER_BYTES);
+  assert.equal(await world.dump(), clean);
+  assert.equal(await world.staged(), 0);
+});
+
+Deno.test("indexMpack() killed twenty times in one pack reads little twice, and writes a clean run's rows", async () => {
+  await using world = await createWorld();
+  const pack = await packOf(1_200);
+  const key = await world.put(pack);
+  const { clean } = await runClean(world, key);
+  const env = { ...ENV, MPACK_MAX_ATTEMPTS: "50" };
+  let readBytes = 0, lastOffset = 0;
+  for (let kill = 1; kill <= 20; kill++) {
+    // The first attempt enqueues; a later one finds the job, claims it, and counts what is staged.
+    readBytes += await runAndDie(world, key, kill === 1 ? 3 : 5, env);
+    const { offset_bytes } = await checkpointOf(world);
+    assert.ok(offset_bytes > lastOffset, `kill ${kill} made no progress from ${lastOffset}`);
+    lastOffset = offset_bytes;
+    assert.equal((await world.db.sql`select from musehub_object_refs`).length, 0);
+  }
+  const result = await indexMpack(world.options(key, env));
+  assert.equal(result.resumed_from_byte, lastOffset);
+  readBytes += result.hashed_bytes;
+  const [{ attempt }] = await world.db.sql`select attempt from musehub_background_jobs`;
+  assert.equal(attempt, 21);
+  // A batch in the air and one that fills are lost with each process.
+  assert.ok(readBytes <= pack.length + 20 * 3 * BUFFER_BYTES, `${readBytes} of ${pack.length}`);
+  assert.equal(await world.dump(), clean);
+  assert.equal(await world.staged(), 0);
+});
+
+Deno.test("indexMpack() drops a checkpoint that does not fit, says why, and starts over", async (t) => {
+  const change = (world: TestWorld, path: string, value: unknown) =>
+    world.db.sql`update musehub_background_jobs set checkpoint =
+      jsonb_set(checkpoint::jsonb, ${`{${path}}`}::text[], ${JSON.stringify(value)}::text::jsonb)`;
+  type Damage = (world: TestWorld, key: string) => Promise<unknown>;
+  const cases: [name: string, reason: RegExp, damage: Damage, env?: Record<string, string>][] = [
+    ["of another version", /none that this version/, (world) => change(world, "version", 99)],
+    ["of nothing known", /none that this version/, (world) => change(world, "midstate", 7)],
+    ["with a midstate that is no hex", /none that/, (world) => change(world, "midstate", "zz")],
+    ["beyond its own end", /none that/, (world) => change(world, "offset_bytes", PACK.length + 1)],
+    [
+      "with the midstate of another build",
+      /the state is of another build/,
+      async (world) => {
+        const { midstate } = await checkpointOf(world);
+        return await change(world, "midstate", `00000000${midstate.slice(8)}`);
+      },
+    ],
+    [
+      "with a midstate too short",
+      /another build|state/,
+      (world) => change(world, "midstate", "00"),
+    ],
+    [
+      "of another version of the decoder",
+      /decoder state of version 99/,
+      (world) => change(world, "decoder,version", 99),
+    ],
+    ["without the decoder's parts", /./, (world) => change(world, "decoder,kept", null)],
+    [
+      "of a blob that was replaced",
+      /the blob was replaced or is gone/,
+      (world, key) => Deno.utime(world.blobPath(key), new Date(), new Date(Date.now() + 9_000)),
+    ],
+    [
+      "whose staged rows are gone",
+      /0 rows in 0 batches are staged, the checkpoint counts \d+ in \d+/,
+      (world) => world.db.sql`truncate mpack_staged_objects`,
+    ],
+    [
+      "one of whose batches is gone",
+      /rows in \d+ batches are staged/,
+      (world) => world.db.sql`delete from mpack_staged_objects where batch = 1`,
+    ],
+    [
+      "for the native engine",
+      /the native hash engine cannot go on/,
+      () => Promise.resolve(),
+      { MPACK_HASH: "native" },
+    ],
+  ];
+  for (const [name, reason, damage, env = {}] of cases) {
+    await t.step(name, async () => {
+      await using world = await createWorld();
+      const key = await world.put(PACK);
+      await runAndDie(world, key, 6);
+      const { offset_bytes } = await checkpointOf(world);
+      await damage(world, key);
+      const { result, reasons } = await finish(world, key, env);
+      assert.match(reasons.join(), reason);
+      assert.equal(reasons.length, 1);
+      assert.equal(result.resumed_from_byte, 0);
+      assert.equal(result.hashed_bytes, PACK.length);
+      assert.equal(result.reread_bytes, offset_bytes);
+    });
+  }
+});
+
+async function finish(world: TestWorld, key: string, env: Record<string, string> = {}) {
+  const reasons: string[] = [];
+  const result: IndexResult = await indexMpack({
+    ...world.options(key, { ...ENV, ...env }),
+    onStartOver: (reason) => reasons.push(reason),
+  });
+  assert.equal(result.objects_written, OBJECTS);
+  assert.equal(result.object_refs_written, OBJECTS);
+  assert.equal(await world.staged(), 0);
+  return { result, reasons };
+}
+
+Deno.test("indexMpack() with a poisoned midstate rejects nothing: the digest decides on a second reading", async () => {
+  await using world = await createWorld();
+  const key = await world.put(PACK);
+  await runAndDie(world, key, 6);
+  const { midstate } = await checkpointOf(world);
+  // Behind the build's mark and the block lies the chaining value.
+  const at = 2 * (4 + 64), digit = midstate[at] === "0" ? "1" : "0";
+  const poisoned = midstate.slice(0, at) + digit + midstate.slice(at + 1);
+  await world.db.sql`update musehub_background_jobs set checkpoint =
+    jsonb_set(checkpoint::jsonb, '{midstate}', ${JSON.stringify(poisoned)}::text::jsonb)`;
+  const { result, reasons } = await finish(world, key);
+  assert.match(reasons.join(), /its bytes have the key .*the store is asked once more/);
+  assert.equal(result.reread_bytes, PACK.length);
+});
+
+Deno.test("indexMpack() starts over after a crash of the database server, whose staged rows are gone", async () => {
+  await using server = await startTestServer();
+  await using world = await createWorld({ server: server.url });
+  const key = await world.put(PACK);
+  await runAndDie(world, key, 6);
+  assert.ok(await world.staged() > 0);
+  await world.db.sql`checkpoint`;
+  await server.restart();
+  const { result, reasons } = await finish(world, key);
+  assert.match(reasons.join(), /^0 rows in 0 batches are staged/);
+  assert.equal(result.resumed_from_byte, 0);
+});
+
+Deno.test("indexMpack() by the native engine saves no checkpoint, and starts over after a kill", async () => {
+  await using world = await createWorld();
+  const key = await world.put(PACK);
+  const env = { ...ENV, MPACK_HASH: "native" };
+  await runAndDie(world, key, 6, env);
+  assert.equal(await checkpointOf(world), null);
+  assert.ok(await world.staged() > 0);
+  const { result, reasons } = await finish(world, key, env);
+  assert.deepEqual(reasons, []);
+  assert.equal(result.resumed_from_byte, 0);
+});

@@ -1,0 +1,306 @@
+import assert from "node:assert/strict";
+import type { Database } from "../../../src/db/client/database.ts";
+import { PackError, StoreError } from "../../../src/errors.ts";
+import type { Handler } from "../../../src/jobs/attempt/run_attempt.ts";
+import {
+  cancel,
+  complete,
+  enqueue,
+  getJob,
+  type Job,
+  listJobs,
+} from "../../../src/jobs/queue/mod.ts";
+import { Worker, type WorkerOptions } from "../../../src/jobs/worker/worker.ts";
+import type { WorkerEvent } from "../../../src/jobs/worker/worker_event.ts";
+import { addRepos, openTestDatabase } from "../../support/postgres/database.ts";
+import { expireLease, REPO_ID, takeOver } from "../../support/process/leases.ts";
+
+const TYPE = "mpack.index";
+
+async function open(...repoIds: string[]) {
+  const test = await openTestDatabase({ maxConnections: 8 });
+  await addRepos(test.db, REPO_ID, ...repoIds);
+  return test;
+}
+
+async function add(db: Database, key: string, repoId = REPO_ID): Promise<string> {
+  return (await enqueue(db, { repoId, jobType: TYPE, payload: { mpack_key: key } })).row.jobId;
+}
+
+/** A worker over one handler; each job it starts is noted. */
+function workerOf(
+  db: Database,
+  handler: Handler<object>,
+  options: Partial<WorkerOptions> = {},
+) {
+  const stop = new AbortController(), force = new AbortController();
+  const started: Job[] = [], events: WorkerEvent[] = [];
+  const worker = new Worker({
+    db,
+    handlers: {
+      [TYPE]: (job, scope) => {
+        started.push(job);
+        return handler(job, scope);
+      },
+    },
+    worker: "w",
+    leaseMs: 60_000,
+    concurrency: 4,
+    perRepo: 100,
+    pollMs: 60_000,
+    drainMs: 60_000,
+    signal: stop.signal,
+    force: force.signal,
+    observe: (event) => events.push(event),
+    ...options,
+  });
+  return { worker, stop, force, started, events };
+}
+
+const finish = (db: Database): Handler<object> => async (job) => {
+  await complete(db, job, { did: job.jobId });
+  return { did: job.jobId };
+};
+
+/** A handler that waits until it is let go, or its signal fires. */
+function gate(db: Database) {
+  const opened = Promise.withResolvers<void>(), entered = Promise.withResolvers<void>();
+  const handler: Handler<object> = async (job, { signal }) => {
+    entered.resolve();
+    const aborted = Promise.withResolvers<never>();
+    signal.addEventListener("abort", () => aborted.reject(signal.reason));
+    await Promise.race([opened.promise, aborted.promise]);
+    return await finish(db)(job, { signal, renewed: () => {}, finishing: () => {} });
+  };
+  return { handler, entered: entered.promise, open: () => opened.resolve() };
+}
+
+Deno.test("Worker runs until no job is due, and leaves later and unknown ones alone", async () => {
+  await using test = await open();
+  const { db } = test;
+  for (let i = 0; i < 20; i++) await add(db, `k${i}`);
+  const later = await enqueue(db, {
+    repoId: REPO_ID,
+    jobType: TYPE,
+    payload: { mpack_key: "later" },
+    delayMs: 3_600_000,
+  });
+  await db.sql`insert into musehub_background_jobs
+    (job_id, repo_id, job_type, payload, status, created_at, attempt)
+    values ('unknown', 'any', 'send.mail', '{}', 'pending', now(), 0)`;
+  const { worker, started, events } = workerOf(db, finish(db), { untilEmpty: true });
+  await worker.run();
+  assert.equal(new Set(started.map(({ jobId }) => jobId)).size, 20);
+  assert.equal(started.length, 20);
+  assert.equal(events.filter(({ type }) => type === "ended").length, 20);
+  const open_ = (await listJobs(db, { status: "pending" })).map(({ jobId }) => jobId);
+  assert.deepEqual(open_.sort(), [later.row.jobId, "unknown"].sort());
+});
+
+Deno.test("Worker picks up a row of plain SQL, runs and finishes it", async () => {
+  await using test = await open();
+  const { db } = test;
+  await db.sql`insert into musehub_background_jobs
+    (job_id, repo_id, job_type, payload, status, created_at, attempt)
+    values ('theirs', ${REPO_ID}, ${TYPE}, '{"mpack_key":"k"}', 'pending', now(), 0)`;
+  await workerOf(db, finish(db), { untilEmpty: true }).worker.run();
+  const row = await getJob(db, "theirs");
+  assert.deepEqual([row!.status, row!.result], ["done", { did: "theirs" }]);
+});
+
+Deno.test("Worker runs at most `concurrency` jobs at once and `perRepo` of one repo", async () => {
+  await using test = await open("repo-2");
+  const { db } = test;
+  for (let i = 0; i < 8; i++) await add(db, `k${i}`);
+  for (let i = 0; i < 8; i++) await add(db, `k${i}`, "repo-2");
+  let now = 0, most = 0;
+  const perRepo = new Map<string, number>(), mostOf = new Map<string, number>();
+  // The first ones wait for company, so that there is some.
+  const full = Promise.withResolvers<void>(), timer = setTimeout(full.resolve, 10_000);
+  const handler: Handler<object> = async (job, scope) => {
+    const count = (perRepo.get(job.repoId) ?? 0) + 1;
+    perRepo.set(job.repoId, count);
+    mostOf.set(job.repoId, Math.max(count, mostOf.get(job.repoId) ?? 0));
+    most = Math.max(most, ++now);
+    if (now === 3) full.resolve();
+    await full.promise;
+    await db.sql`select pg_sleep(0.01)`;
+    now--;
+    perRepo.set(job.repoId, perRepo.get(job.repoId)! - 1);
+    return await finish(db)(job, scope);
+  };
+  await workerOf(db, handler, { untilEmpty: true, concurrency: 3, perRepo: 2 }).worker.run();
+  clearTimeout(timer);
+  assert.equal(most, 3);
+  assert.equal(Math.max(...mostOf.values()), 2);
+});
+
+Deno.test("Worker wakes when it is called, long before its poll", async () => {
+  await using test = await open();
+  const { db } = test;
+  const { worker, stop, started } = workerOf(db, (job, scope) => {
+    stop.abort();
+    return finish(db)(job, scope);
+  }, { pollMs: 3_600_000 });
+  const over = worker.run();
+  const id = await add(db, "k");
+  worker.wake();
+  await over;
+  assert.deepEqual(started.map(({ jobId }) => jobId), [id]);
+});
+
+Deno.test("Worker told to stop claims nothing more and lets the running job end", async () => {
+  await using test = await open();
+  const { db } = test;
+  const first = await add(db, "k1");
+  const { handler, entered, open: letGo } = gate(db);
+  const { worker, stop, started } = workerOf(db, handler, { concurrency: 1 });
+  const over = worker.run();
+  await entered;
+  const second = await add(db, "k2");
+  stop.abort();
+  worker.wake();
+  letGo();
+  await over;
+  assert.equal(started.length, 1);
+  assert.equal((await getJob(db, first))!.status, "done");
+  assert.equal((await getJob(db, second))!.status, "pending");
+});
+
+Deno.test("Worker gives jobs back uncounted when the drain is over, or at a second signal", async (t) => {
+  for (const way of ["drain", "second signal"]) {
+    await t.step(way, async () => {
+      await using test = await open();
+      const { db } = test;
+      const id = await add(db, "k1");
+      const { handler, entered } = gate(db);
+      const { worker, stop, force } = workerOf(db, handler, {
+        drainMs: way === "drain" ? 0 : 3_600_000,
+      });
+      const over = worker.run();
+      await entered;
+      stop.abort();
+      if (way !== "drain") force.abort();
+      await over;
+      const row = await getJob(db, id);
+      assert.deepEqual([row!.status, row!.attempt, row!.fence], ["pending", 0, 1]);
+    });
+  }
+});
+
+Deno.test("Worker fails what is permanent at once and puts the rest back with a wait", async () => {
+  await using test = await open();
+  const { db } = test;
+  const bad = await add(db, "bad"), missing = await add(db, "missing");
+  const { worker } = workerOf(db, (job) => {
+    throw job.jobId === bad
+      ? new PackError("truncated", "Cannot decode", { offsetBytes: 3 })
+      : new StoreError("blob-missing", "Cannot read: no such blob");
+  }, { untilEmpty: true, backoff: () => ({ baseDelayMs: 3.6e9, maxDelayMs: 3.6e9 }) });
+  await worker.run();
+  const failed = (await getJob(db, bad))!, waiting = (await getJob(db, missing))!;
+  assert.deepEqual([failed.status, failed.attempt], ["failed", 1]);
+  assert.deepEqual([failed.lastError!.code, failed.lastError!.offset_bytes], ["truncated", 3]);
+  assert.deepEqual([waiting.status, waiting.lastError!.code], ["pending", "blob-missing"]);
+  assert(waiting.runAt! > new Date());
+});
+
+Deno.test("Worker stops a job that somebody cancels while it runs", async () => {
+  await using test = await open();
+  const { db } = test;
+  const id = await add(db, "k1");
+  const { handler, entered } = gate(db);
+  const { worker } = workerOf(db, handler, { untilEmpty: true, leaseMs: 1_000 });
+  const over = worker.run();
+  await entered;
+  assert.equal(await cancel(db, id), "running");
+  await over;
+  assert.equal((await getJob(db, id))!.status, "cancelled");
+});
+
+Deno.test("Worker that has to go ends a job that was to be cancelled, and says so", async () => {
+  await using test = await open();
+  const { db } = test;
+  const id = await add(db, "k1");
+  const { handler, entered } = gate(db);
+  const { worker, stop, events } = workerOf(db, handler, { drainMs: 0 });
+  const over = worker.run();
+  await entered;
+  assert.equal(await cancel(db, id), "running");
+  // Long before a heartbeat would hear of it.
+  stop.abort();
+  await over;
+  assert.equal((await getJob(db, id))!.status, "cancelled");
+  const ends = events.flatMap((event) => event.type === "ended" ? [event.outcome.status] : []);
+  assert.deepEqual(ends, ["cancelled"]);
+});
+
+Deno.test("Worker whose job another one took records nothing", async () => {
+  await using test = await open();
+  const { db } = test;
+  const id = await add(db, "k1");
+  const { handler, entered } = gate(db);
+  const { worker, events } = workerOf(db, handler, { untilEmpty: true, leaseMs: 1_000 });
+  const over = worker.run();
+  await entered;
+  const successor = await takeOver(db, id);
+  const before = await getJob(db, id);
+  await over;
+  assert.deepEqual(await getJob(db, id), before);
+  const ended = events.find(({ type }) => type === "ended");
+  assert(ended?.type === "ended" && ended.outcome.status === "lost");
+  await complete(db, successor, {});
+});
+
+Deno.test("Worker takes back a job whose worker died", async () => {
+  await using test = await open();
+  const { db } = test;
+  const { claimed } = await enqueue(db, {
+    repoId: REPO_ID,
+    jobType: TYPE,
+    payload: { mpack_key: "k" },
+    claimAs: { worker: "dead", leaseMs: 60_000 },
+  });
+  await expireLease(db, claimed!.jobId);
+  const { worker, started } = workerOf(db, finish(db), { untilEmpty: true });
+  await worker.run();
+  assert.deepEqual([started[0].isRescue, started[0].attempt], [true, 2]);
+  assert.equal((await getJob(db, claimed!.jobId))!.status, "done");
+});
+
+Deno.test("Worker goes on when the queue cannot be asked for a while", async () => {
+  await using test = await open();
+  const { db } = test;
+  await add(db, "k");
+  await db.sql`alter table musehub_background_jobs rename to away`;
+  const { worker, started, events } = workerOf(db, finish(db), {
+    untilEmpty: true,
+    observe: (event) => {
+      events.push(event);
+      if (event.type === "trouble") {
+        db.sql`alter table if exists away rename to musehub_background_jobs`.catch(() => {});
+      }
+    },
+  });
+  await worker.run();
+  assert.equal(started.length, 1);
+  assert.equal(events[0].type, "trouble");
+});
+
+Deno.test("Worker claims short jobs ahead of its hands, and gives back what it holds when told to stop", async () => {
+  await using test = await open();
+  const { db } = test;
+  for (let i = 0; i < 60; i++) await add(db, `k${i}`);
+  const { worker, stop, events, started } = workerOf(db, (job, scope) => {
+    if (started.length === 10) stop.abort();
+    return finish(db)(job, scope);
+  }, { concurrency: 2 });
+  await worker.run();
+  const claimed = events.flatMap((event) => event.type === "claimed" ? event.jobs : []);
+  assert(claimed.length > started.length, `${claimed.length} claimed, ${started.length} begun`);
+  const rows = await listJobs(db, { limit: 100 });
+  assert.equal(rows.filter(({ status }) => status === "done").length, started.length);
+  const waiting = rows.filter(({ status }) => status === "pending");
+  assert.equal(waiting.length, 60 - started.length);
+  assert(waiting.every(({ attempt }) => attempt === 0));
+});

@@ -1,0 +1,218 @@
+import assert from "node:assert/strict";
+import { ObjectError, StoreError } from "../../src/errors.ts";
+import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
+import { readObject } from "../../src/objects/read_object.ts";
+import type { BlobStore } from "../../src/stream/store/blob_store.ts";
+import { assertSameBytes, sampleBytes } from "../support/store/blobs.ts";
+import { corpusPacks } from "../support/mpack/corpus.ts";
+import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
+import { patchByte } from "../support/patch.ts";
+import { makeBucket, s3Engine } from "../support/store/swift.ts";
+import { readWhole } from "../support/mpack/whole_document.ts";
+import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+
+const MIB = 1024 * 1024;
+const EMPTY_ID = mpackKey(new Uint8Array(0));
+
+/** Everything a stream gives, as the web reads it. */
+async function bytesOf(stream: ReadableStream<Uint8Array<ArrayBuffer>>): Promise<Uint8Array> {
+  return new Uint8Array(await new Response(stream).arrayBuffer());
+}
+
+async function read(world: TestWorld, objectId: string, range = {}): Promise<Uint8Array> {
+  const { db, store, repo: { repoId } } = world;
+  return await bytesOf((await readObject({ db, store, repoId, objectId, ...range })).stream);
+}
+
+/** Indexes one pack of these contents, and says where its blob lies. */
+async function indexed(world: TestWorld, contents: Uint8Array[]): Promise<string> {
+  const objects = contents.map((content) => object({ content }));
+  const key = await world.put(buildMpack({ objects }));
+  await indexMpack(world.options(key));
+  return world.blobPath(key);
+}
+
+const stores: [
+  string,
+  boolean,
+  () => Promise<AsyncDisposable & { store: BlobStore } | undefined>,
+][] = [
+  ["a folder", false, () => Promise.resolve(undefined)],
+  ["Swift", s3Engine === undefined, makeBucket],
+];
+for (const [name, ignore, open] of stores) {
+  Deno.test({
+    name: `readObject() gives back every object of every pack as it was, from ${name}`,
+    ignore,
+    fn: async (t) => {
+      for (const { name, bytes } of await corpusPacks()) {
+        await t.step(name, async () => {
+          await using opened = await open();
+          await using world = await createWorld({ store: opened?.store });
+          await indexMpack(world.options(await world.put(bytes)));
+          const whole = readWhole(bytes);
+          assert.ok(whole.accepted);
+          for (const { objectId, contentOffset, sizeBytes } of whole.rows) {
+            const content = await read(world, objectId);
+            assertSameBytes(content, bytes.subarray(contentOffset, contentOffset + sizeBytes));
+            assert.equal(mpackKey(content).slice(-64), objectId.slice(-64));
+          }
+        });
+      }
+    },
+  });
+}
+
+Deno.test("readObject() gives any range of an object, small or large", async (t) => {
+  await using world = await createWorld();
+  for (const sizeBytes of [1_000, 1 * MIB, 1 * MIB + 1, 3 * MIB + 5]) {
+    const content = sampleBytes(sizeBytes, sizeBytes);
+    await indexed(world, [content]);
+    const objectId = mpackKey(content);
+    const ranges = [[0, 1], [0, sizeBytes], [sizeBytes - 1, 1], [sizeBytes, 5], [7, 0]];
+    ranges.push([sizeBytes >> 1, 300], [256 * 1024 - 1, 2], [sizeBytes - 3, 1_000]);
+    for (const [offsetBytes, lengthBytes] of ranges.filter(([offset]) => offset <= sizeBytes)) {
+      await t.step(`${lengthBytes} bytes from ${offsetBytes} of ${sizeBytes}`, async () => {
+        const found = await read(world, objectId, { offsetBytes, lengthBytes });
+        assertSameBytes(found, content.subarray(offsetBytes, offsetBytes + lengthBytes));
+      });
+    }
+    await assert.rejects(read(world, objectId, { offsetBytes: sizeBytes + 1 }), RangeError);
+    await assert.rejects(read(world, objectId, { offsetBytes: -1 }), RangeError);
+  }
+});
+
+Deno.test("readObject() needs no request for the empty object", async () => {
+  await using world = await createWorld();
+  await indexed(world, [new Uint8Array(0)]);
+  const { db, repo: { repoId } } = world;
+  const store = new Proxy(world.store, {
+    get: (_, name) => assert.fail(`the store was asked to ${String(name)}`),
+  });
+  const content = await readObject({ db, store, repoId, objectId: EMPTY_ID });
+  assert.equal(content.sizeBytes, 0);
+  assert.equal((await bytesOf(content.stream)).length, 0);
+});
+
+Deno.test("readObject() knows nothing of an id that the repo has no ref for, nor of what is no id", async () => {
+  await using world = await createWorld();
+  await indexed(world, [new Uint8Array(3)]);
+  const ids = [
+    EMPTY_ID,
+    mpackKey(new Uint8Array(4)),
+    "sha256:AB",
+    "",
+    "\0",
+    "{}",
+    "../../etc/passwd",
+  ];
+  for (const id of ids) {
+    await assert.rejects(
+      read(world, id),
+      (error) => error instanceof ObjectError && error.code === "object-not-found",
+    );
+  }
+});
+
+const MISMATCH = (error: unknown) =>
+  error instanceof ObjectError && error.code === "object-mismatch" && !error.retryable;
+
+Deno.test("readObject() refuses what is not the object's bytes", async (t) => {
+  const small = sampleBytes(5_000, 1), other = sampleBytes(5_000, 2), large = sampleBytes(2 * MIB);
+  const contents = [small, other, large];
+  const [smallId, otherId, largeId] = contents.map(mpackKey);
+
+  await t.step("a flipped byte: only the object it is in", async () => {
+    for (const [id, content] of [[smallId, small], [largeId, large]] as const) {
+      await using world = await createWorld();
+      const path = await indexed(world, contents);
+      const [{ content_offset: at, mpack_key }] = await world.db.sql`
+        select content_offset, mpack_key from musehub_object_refs join musehub_mpacks
+        using (mpack_id) where object_id = ${id}`;
+      await patchByte(path, at + content.length - 1);
+      await assert.rejects(read(world, id), (error) => {
+        assert.ok(MISMATCH(error));
+        const { message } = error as Error;
+        for (const part of [id, mpack_key, ` ${at} to ${at + content.length} `]) {
+          assert.ok(message.includes(part), `${part} is not in: ${message}`);
+        }
+        return true;
+      });
+      for (const sound of contents.filter((bytes) => bytes !== content)) {
+        assertSameBytes(await read(world, mpackKey(sound)), sound);
+      }
+    }
+  });
+  await t.step("of a large object every byte but the last part, then the error", async () => {
+    await using world = await createWorld();
+    const path = await indexed(world, [large]);
+    await patchByte(path, 1_000);
+    const { db, store, repo: { repoId } } = world;
+    const { stream, lengthBytes } = await readObject({ db, store, repoId, objectId: largeId });
+    let got = 0;
+    await assert.rejects(async () => {
+      for await (const chunk of stream) got += chunk.length;
+    }, MISMATCH);
+    assert.ok(got < lengthBytes, `${got} of ${lengthBytes} bytes came`);
+    // A range that is sound itself is of an object that is not.
+    await assert.rejects(read(world, largeId, { offsetBytes: MIB, lengthBytes: 10 }), MISMATCH);
+  });
+  await t.step("a blob that was written again", async () => {
+    await using world = await createWorld();
+    const path = await indexed(world, contents);
+    const bytes = await Deno.readFile(path);
+    await Deno.utime(path, 1, 1);
+    await assert.rejects(read(world, smallId), MISMATCH);
+    await assert.rejects(read(world, largeId), MISMATCH);
+    // Indexed anew, the same bytes are pinned anew.
+    await indexMpack(world.options(mpackKey(bytes)));
+    assertSameBytes(await read(world, otherId), other);
+  });
+  await t.step("a blob that was cut, even where its version looks the same", async () => {
+    await using world = await createWorld();
+    const path = await indexed(world, contents);
+    await Deno.truncate(path, 100);
+    await assert.rejects(read(world, largeId), MISMATCH);
+    const { etag } = await world.store.stat(path.slice(world.folder.length + 1));
+    await world.db.sql`update musehub_mpacks set etag = ${etag}`;
+    await assert.rejects(read(world, smallId), MISMATCH);
+    await assert.rejects(read(world, largeId), MISMATCH);
+  });
+  await t.step("a blob that is gone", async () => {
+    await using world = await createWorld();
+    await Deno.remove(await indexed(world, contents));
+    for (const id of [smallId, largeId]) {
+      await assert.rejects(
+        read(world, id),
+        (error) => error instanceof StoreError && error.code === "blob-missing",
+      );
+    }
+  });
+  await t.step("an object that an audit has marked", async () => {
+    await using world = await createWorld();
+    await indexed(world, contents);
+    await world.db.sql`update musehub_object_refs set damaged_at = now()
+      where object_id = ${smallId}`;
+    await assert.rejects(read(world, smallId), MISMATCH);
+    assertSameBytes(await read(world, otherId), other);
+  });
+  await t.step("an empty object filed under another id", async () => {
+    await using world = await createWorld();
+    const key = await world.put(
+      buildMpack({ objects: [object({ objectId: smallId, content: new Uint8Array(0) })] }),
+    );
+    await indexMpack(world.options(key));
+    await assert.rejects(read(world, smallId), MISMATCH);
+  });
+});
+
+Deno.test("readObject() lets go of the blob when its stream is cancelled, read or unread", async () => {
+  await using world = await createWorld();
+  const large = sampleBytes(2 * MIB);
+  await indexed(world, [large]);
+  const { db, store, repo: { repoId } } = world;
+  const objectId = mpackKey(large);
+  // An open file left behind fails the test by itself.
+  await (await readObject({ db, store, repoId, objectId })).stream.cancel();
+  for await (const _chunk of (await readObject({ db, store, repoId, objectId })).stream) break;
+});

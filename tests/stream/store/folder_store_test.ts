@@ -1,0 +1,163 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { StoreError } from "../../../src/errors.ts";
+import { fileStoreError } from "../../../src/stream/store/folder/file_error.ts";
+import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts";
+import { assertSameBytes, bodyOf, drain, sampleBytes } from "../../support/store/blobs.ts";
+import { keysOf, testBlobStore } from "./blob_store_contract.ts";
+
+async function openTemp() {
+  const folder = await Deno.makeTempDir({ prefix: "mpackd-blobs-" });
+  return {
+    folder,
+    store: openFileStore(join(folder, "made", "later")),
+    [Symbol.asyncDispose]: () => Deno.remove(folder, { recursive: true }),
+  };
+}
+
+testBlobStore("openFileStore()", openTemp);
+
+Deno.test("openFileStore() has a URL, and no uploads by URL", async () => {
+  await using temp = await openTemp();
+  assert.equal(temp.store.url, `file://${temp.folder}/made/later`);
+  assert.equal(await temp.store.presignPut("a", { expiresSeconds: 60 }), undefined);
+});
+
+Deno.test("openFileStore() keeps reading the version it opened", async () => {
+  await using temp = await openTemp();
+  const bytes = sampleBytes(500_000, 1);
+  await temp.store.put("a", bodyOf(bytes));
+  const reader = await temp.store.open("a");
+  const head = new Uint8Array(1000);
+  await reader.read(head);
+  await temp.store.put("a", bodyOf(sampleBytes(500_000, 2)));
+  assertSameBytes(await drain(reader), bytes.subarray(1000));
+});
+
+Deno.test("openFileStore() fails on a file that is cut while being read", async () => {
+  await using temp = await openTemp();
+  await temp.store.put("a", bodyOf(sampleBytes(500_000)));
+  await using reader = await temp.store.open("a");
+  await reader.read(new Uint8Array(100_000));
+  await Deno.truncate(join(temp.folder, "made/later/a"), 300_000);
+  await assert.rejects(reader.read(new Uint8Array(400_000)), {
+    code: "store-unavailable",
+    message: /was cut to 300000 bytes while being read, it had 500000/,
+  });
+});
+
+Deno.test("openFileStore() notices a file overwritten in place", async () => {
+  await using temp = await openTemp();
+  const { etag } = await temp.store.put("a", bodyOf(sampleBytes(100, 1)));
+  const path = join(temp.folder, "made/later/a");
+  await Deno.writeFile(path, sampleBytes(100, 2));
+  const later = new Date(Date.now() + 5);
+  await Deno.utime(path, later, later);
+  await assert.rejects(temp.store.open("a", { etag }), { code: "blob-missing", status: 412 });
+});
+
+Deno.test("openFileStore() keeps a copied folder's ETags", async () => {
+  await using temp = await openTemp();
+  const { etag } = await temp.store.put("a", bodyOf(sampleBytes(100)));
+  const from = join(temp.folder, "made/later/a");
+  const to = join(temp.folder, "a");
+  const { mtime } = await Deno.stat(from);
+  await Deno.copyFile(from, to);
+  await Deno.utime(to, mtime!, mtime!);
+  assert.equal((await openFileStore(temp.folder).stat("a")).etag, etag);
+});
+
+Deno.test("openFileStore() leaves no half-written file, and sweeps those of dead processes", async () => {
+  await using temp = await openTemp();
+  const tempFolder = join(temp.folder, "made/later/.tmp");
+  await Deno.mkdir(tempFolder, { recursive: true });
+  await Deno.writeTextFile(join(tempFolder, "old"), "x");
+  await Deno.writeTextFile(join(tempFolder, "young"), "x");
+  const longAgo = new Date(Date.now() - 25 * 60 * 60 * 1000);
+  await Deno.utime(join(tempFolder, "old"), longAgo, longAgo);
+  await temp.store.put("a", bodyOf(sampleBytes(10)));
+  await assert.rejects(temp.store.put("b", bodyOf(sampleBytes(10)), { sizeBytes: 11 }));
+  assert.deepEqual([...Deno.readDirSync(tempFolder)].map((entry) => entry.name), ["young"]);
+  assert.deepEqual(await keysOf(temp.store, ""), ["a"]);
+  assert.deepEqual(await keysOf(temp.store, ".tmp/"), []);
+});
+
+Deno.test("openFileStore() neither reads, lists nor deletes a folder as a blob", async () => {
+  await using temp = await openTemp();
+  await temp.store.put("a/b", bodyOf(sampleBytes(10)));
+  await temp.store.delete("a/b");
+  await temp.store.delete("a");
+  assert.ok((await Deno.stat(join(temp.folder, "made/later/a"))).isDirectory);
+  await Deno.writeTextFile(join(temp.folder, "made/later/a/c"), "x");
+  await assert.rejects(temp.store.put("a", bodyOf(sampleBytes(1))), {
+    code: "store-unavailable",
+    retryable: false,
+    message: /a folder lies where the blob should go/,
+  });
+  await assert.rejects(temp.store.put("a/c/d", bodyOf(sampleBytes(1))), {
+    code: "store-unavailable",
+    retryable: false,
+  });
+});
+
+Deno.test("openFileStore() puts one whole version when many write at once", async () => {
+  await using temp = await openTemp();
+  const bodies = Array.from({ length: 8 }, (_, seed) => sampleBytes(100_000, seed + 1));
+  await Promise.all(bodies.map((bytes) => temp.store.put("a", bodyOf(bytes, 1000))));
+  const got = await drain(await temp.store.open("a"));
+  assert.ok(bodies.some((bytes) => bytes.every((byte, at) => byte === got[at])));
+});
+
+Deno.test("fileStoreError() says what to do, and whether waiting helps", async (t) => {
+  const cases: [string, boolean, RegExp][] = [
+    ["ENOSPC", true, /no space is left/],
+    ["EDQUOT", true, /quota/],
+    ["EACCES", false, /permission denied; check the folder's owner/],
+    ["EROFS", false, /read-only/],
+    ["EXDEV", false, /EXDEV/],
+  ];
+  for (const [code, retryable, message] of cases) {
+    await t.step(code, () => {
+      const error = fileStoreError(Object.assign(new Error("x"), { code }), {
+        action: "write",
+        key: "a",
+        folder: "/blobs",
+      });
+      assert.ok(error instanceof StoreError);
+      assert.equal(error.code, "store-unavailable");
+      assert.equal(error.retryable, retryable);
+      assert.match(error.message, /^Cannot write "a" in \/blobs: /);
+      assert.match(error.message, message);
+    });
+  }
+  await t.step("other errors stay as they are", () => {
+    const error = new TypeError("a bug");
+    assert.equal(fileStoreError(error, { action: "read", key: "a", folder: "/" }), error);
+  });
+});
+
+Deno.test({
+  name: "openFileStore() names a folder that this process may not touch",
+  permissions: { read: false, write: false },
+  fn: async () => {
+    const store = openFileStore("/nowhere");
+    const refused = { code: "store-unavailable", retryable: false, message: /\/nowhere/ };
+    await assert.rejects(store.stat("a"), refused);
+    await assert.rejects(store.open("a"), refused);
+    await assert.rejects(store.put("a", bodyOf(sampleBytes(1))), refused);
+  },
+});
+
+Deno.test({
+  name: "openFileStore() says that a folder is not writable",
+  ignore: Deno.uid() === 0,
+  fn: async () => {
+    await using temp = await openTemp();
+    await Deno.mkdir(join(temp.folder, "made"), { mode: 0o500 });
+    await assert.rejects(temp.store.put("a", bodyOf(sampleBytes(1))), {
+      code: "store-unavailable",
+      retryable: false,
+      message: /permission denied/,
+    });
+  },
+});

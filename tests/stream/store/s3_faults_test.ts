@@ -1,0 +1,445 @@
+import assert from "node:assert/strict";
+import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
+import { patiently } from "../../../src/lib/deadline.ts";
+import { openS3Store, type S3StoreOptions } from "../../../src/stream/store/s3/s3_store.ts";
+import { assertSameBytes, drain, sampleBytes } from "../../support/store/blobs.ts";
+import { type Fault, type FaultProxy, startFaultProxy } from "../../support/store/fault_proxy.ts";
+import { type S3Double, startS3Double } from "../../support/store/s3_double.ts";
+
+const BYTES = sampleBytes(300_000);
+/** A test that waits for so long hangs. */
+const HUNG_MS = 30_000;
+const UNAVAILABLE = { name: "StoreError", code: "store-unavailable" };
+
+interface World {
+  store: BlobStore;
+  proxy: FaultProxy;
+  double: S3Double;
+  /** How long the store wanted to sleep, each time. */
+  sleepsMs: number[];
+}
+
+async function inWorld(
+  use: (world: World) => Promise<void>,
+  options: Partial<S3StoreOptions> = {},
+): Promise<void> {
+  await using double = startS3Double();
+  await using proxy = await startFaultProxy(double.endpoint);
+  double.set("/bucket/a", BYTES);
+  const sleepsMs: number[] = [];
+  const store = openS3Store({
+    bucket: "bucket",
+    endpoint: proxy.endpoint,
+    region: "us-east-1",
+    accessKeyId: "key",
+    secretAccessKey: "secret",
+    retries: 3,
+    random: () => 1,
+    sleep: (ms) => {
+      sleepsMs.push(ms);
+      return Promise.resolve();
+    },
+    ...options,
+  });
+  const world = use({ store, proxy, double, sleepsMs });
+  await patiently(world, { deadlineMs: HUNG_MS, action: "end the test" });
+}
+
+function rangesOf(proxy: FaultProxy): (string | null)[] {
+  return proxy.requests.map(({ headers }) => headers.get("range"));
+}
+
+Deno.test("open() takes one GET, and no HEAD before it", async () => {
+  await inWorld(async ({ store, proxy }) => {
+    assertSameBytes(await drain(await store.open("a")), BYTES);
+    await (await store.open("a", { offsetBytes: 5, lengthBytes: 10 })).close();
+    assert.deepEqual(proxy.requests.map(({ method }) => method), ["GET", "GET"]);
+    assert.deepEqual(rangesOf(proxy), [null, "bytes=5-14"]);
+    assert.equal(proxy.requests[0].headers.get("accept-encoding"), "identity");
+  });
+});
+
+Deno.test("open() tries again after what passes", async (t) => {
+  const passing: [string, Fault][] = [
+    ...[408, 429, 500, 502, 503, 504].map((status): [string, Fault] => [`${status}`, { status }]),
+    ["400 RequestTimeout", { status: 400, body: "<Error><Code>RequestTimeout</Code></Error>" }],
+    ["a connection closed before the answer", { afterBytes: 0, then: "cut" }],
+  ];
+  for (const [name, fault] of passing) {
+    await t.step(name, () =>
+      inWorld(async ({ store, proxy, sleepsMs }) => {
+        proxy.faults.push(fault, fault);
+        assertSameBytes(await drain(await store.open("a")), BYTES);
+        assert.equal(proxy.requests.length, 3);
+        assert.deepEqual(sleepsMs, [200, 400]);
+      }));
+  }
+  await t.step(
+    "waits at least as long as Retry-After says, and a minute at most",
+    () =>
+      inWorld(async ({ store, proxy, sleepsMs }) => {
+        for (const value of ["7", "9999"]) {
+          proxy.faults.push({ status: 503, headers: { "retry-after": value } });
+        }
+        await store.stat("a");
+        assert.deepEqual(sleepsMs, [7000, 60_000]);
+      }),
+  );
+});
+
+Deno.test("open() gives up with a typed error", async (t) => {
+  await t.step("503 for ever", () =>
+    inWorld(async ({ store, proxy }) => {
+      proxy.otherwise = () => ({ status: 503, body: "<Error><Code>SlowDown</Code></Error>" });
+      await assert.rejects(store.open("a"), {
+        ...UNAVAILABLE,
+        status: 503,
+        retryable: true,
+        message: 'Cannot read "a" in s3://bucket: the store answered 503 SlowDown, after 4 tries',
+      });
+      assert.equal(proxy.requests.length, 4);
+    }));
+  await t.step("nobody listens", async () => {
+    const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const endpoint = `http://127.0.0.1:${listener.addr.port}`;
+    listener.close();
+    await inWorld(async ({ store, sleepsMs }) => {
+      await assert.rejects(store.open("a"), {
+        ...UNAVAILABLE,
+        retryable: true,
+        message: /refused.*after 4 tries/i,
+      });
+      assert.equal(sleepsMs.length, 3);
+    }, { endpoint });
+  });
+  await t.step("a name that is not there", () =>
+    inWorld(async ({ store }) => {
+      await assert.rejects(store.stat("a"), (error: Error) => {
+        assert.ok(!/Signature|AWS4/i.test(Deno.inspect(error)), "the signature shows");
+        assert.match(error.message, /http:\/\/store\.invalid\/bucket\/a\)/);
+        return true;
+      });
+      await assert.rejects(store.stat("a"), { ...UNAVAILABLE, retryable: true });
+    }, { endpoint: "http://store.invalid" }));
+  await t.step("nobody answers", () =>
+    inWorld(async ({ store, proxy }) => {
+      proxy.otherwise = () => ({ isSilent: true });
+      await assert.rejects(store.open("a"), {
+        ...UNAVAILABLE,
+        retryable: true,
+        message: /did not answer for 30 ms/,
+      });
+      assert.equal(proxy.requests.length, 4);
+    }, { idleTimeoutMs: 30 }));
+  await t.step("a redirect, which is not followed", () =>
+    inWorld(async ({ store, proxy }) => {
+      const headers = { location: "http://127.0.0.1:9/", "x-amz-bucket-region": "eu-west-1" };
+      proxy.faults.push({ status: 301, headers });
+      await assert.rejects(store.open("a"), {
+        ...UNAVAILABLE,
+        retryable: false,
+        message: /301; check the endpoint and the region; the bucket is in region eu-west-1/,
+      });
+      assert.equal(proxy.requests.length, 1);
+    }));
+  await t.step("a clock that is off", () =>
+    inWorld(async ({ store, proxy }) => {
+      proxy.faults.push({ status: 403, body: "<Error><Code>RequestTimeTooSkewed</Code></Error>" });
+      await assert.rejects(store.open("a"), { retryable: false, message: /clock/ });
+    }));
+  await t.step("a clock that is slow", () =>
+    inWorld(async ({ store, proxy }) => {
+      const body = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
+      proxy.faults.push({ status: 403, body });
+      await assert.rejects(store.open("a"), { retryable: false, message: /machine's clock/ });
+    }));
+  await t.step("an answer without an ETag", () =>
+    inWorld(async ({ store, proxy }) => {
+      proxy.faults.push({ headers: { etag: undefined } });
+      await assert.rejects(store.open("a"), { ...UNAVAILABLE, message: /no ETag/ });
+    }));
+});
+
+Deno.test("read() goes on at the byte where the connection broke", async (t) => {
+  for (const then of ["cut", "reset", "stall"] as const) {
+    for (const afterBytes of [0, 1, 65_536, 299_999]) {
+      await t.step(
+        `${then} after ${afterBytes} bytes`,
+        () =>
+          inWorld(async ({ store, proxy, double }) => {
+            proxy.faults.push({ afterBytes, then });
+            assertSameBytes(await drain(await store.open("a"), 100_000), BYTES);
+            assert.equal(proxy.requests.length, 2);
+            const { headers } = proxy.requests[1];
+            // After a reset, bytes that had arrived may be lost.
+            if (then !== "reset") assert.match(headers.get("range") ?? "", rangeFrom(afterBytes));
+            // A connection that breaks before the head has come has pinned no version.
+            if (headers.get("range") !== null) {
+              assert.equal(headers.get("if-match"), double.objects.get("/bucket/a")?.etag);
+            }
+          }, { idleTimeoutMs: then === "stall" ? 500 : 30_000 }),
+      );
+    }
+  }
+  await t.step("within a range", () =>
+    inWorld(async ({ store, proxy }) => {
+      proxy.faults.push({ afterBytes: 700, then: "cut" });
+      const reader = await store.open("a", { offsetBytes: 1000, lengthBytes: 5000 });
+      assertSameBytes(await drain(reader), BYTES.subarray(1000, 6000));
+      assert.deepEqual(rangesOf(proxy), ["bytes=1000-5999", "bytes=1700-5999"]);
+    }));
+  await t.step("as often as there is progress", () =>
+    inWorld(async ({ store, proxy }) => {
+      proxy.otherwise = () => ({ afterBytes: 30_000, then: "cut" });
+      assertSameBytes(await drain(await store.open("a")), BYTES);
+      assert.equal(proxy.requests.length, 10);
+    }, { retries: 1 }));
+  await t.step("but not for ever without", () =>
+    inWorld(async ({ store, proxy }) => {
+      proxy.faults.push({ afterBytes: 1000, then: "cut" });
+      proxy.otherwise = () => ({ afterBytes: 0, then: "cut" });
+      await assert.rejects(drain(await store.open("a")), { ...UNAVAILABLE, retryable: true });
+      assert.equal(proxy.requests.length, 4);
+    }));
+});
+
+function rangeFrom(offsetBytes: number): RegExp {
+  return offsetBytes === 0 ? /^$|^bytes=0-299999$/ : new RegExp(`^bytes=${offsetBytes}-299999$`);
+}
+
+Deno.test("read() never mixes two versions", async (t) => {
+  const hidden = [[], ["if-match"], ["if-match", "range"]];
+  for (const [hideHeaders, isPinned] of hidden.flatMap((h) => [[h, false], [h, true]] as const)) {
+    await t.step(
+      `upstream does not see [${hideHeaders}]${isPinned ? ", of a version asked for" : ""}`,
+      () =>
+        inWorld(async ({ store, proxy, double }) => {
+          proxy.faults.push({ afterBytes: 70_000, then: "cut" }, {
+            hideHeaders,
+            before: () => double.set("/bucket/a", sampleBytes(300_000, 2)),
+          });
+          const etag = isPinned ? double.objects.get("/bucket/a")?.etag : undefined;
+          await assert.rejects(drain(await store.open("a", { etag })), {
+            name: "StoreError",
+            code: "blob-missing",
+            status: 412,
+            retryable: !isPinned,
+            message: /was replaced while being read, at byte 70000 of 300000/,
+          });
+        }),
+    );
+  }
+  await t.step(
+    "it has become shorter than what was read",
+    () =>
+      inWorld(async ({ store, proxy, double }) => {
+        proxy.faults.push({ afterBytes: 70_000, then: "cut" }, {
+          hideHeaders: ["if-match"],
+          before: () => double.set("/bucket/a", sampleBytes(10)),
+        });
+        await assert.rejects(drain(await store.open("a")), { code: "blob-missing", status: 412 });
+      }),
+  );
+  await t.step("it is deleted", () =>
+    inWorld(async ({ store, proxy, double }) => {
+      proxy.faults.push({ afterBytes: 70_000, then: "cut" }, {
+        before: () => void double.objects.clear(),
+      });
+      await assert.rejects(drain(await store.open("a")), { code: "blob-missing", status: 404 });
+    }));
+  await t.step(
+    "open() with an ETag, of a store that passes over If-Match",
+    () =>
+      inWorld(async ({ store, proxy }) => {
+        proxy.faults.push({ hideHeaders: ["if-match"] });
+        await assert.rejects(store.open("a", { etag: '"old"' }), { status: 412 });
+      }),
+  );
+});
+
+Deno.test("open() copes with what servers and caches leave out", async (t) => {
+  await t.step("Range passed over, at first and later", () =>
+    inWorld(async ({ store, proxy }) => {
+      const hideHeaders = ["range"];
+      proxy.faults.push({ hideHeaders, afterBytes: 150_000, then: "cut" }, { hideHeaders });
+      const reader = await store.open("a", { offsetBytes: 100_000, lengthBytes: 100_000 });
+      assert.equal(reader.stat.sizeBytes, 300_000);
+      assertSameBytes(await drain(reader, 33_333), BYTES.subarray(100_000, 200_000));
+      assert.deepEqual(rangesOf(proxy), ["bytes=100000-199999", "bytes=150000-199999"]);
+    }));
+  await t.step("no Content-Length", () =>
+    inWorld(async ({ store, proxy }) => {
+      proxy.faults.push({ headers: { "content-length": undefined } });
+      const reader = await store.open("a");
+      assert.equal(reader.stat.sizeBytes, 300_000);
+      assertSameBytes(await drain(reader), BYTES);
+      assert.deepEqual(proxy.requests.map(({ method }) => method), ["GET", "HEAD"]);
+    }));
+  await t.step("a total that is a star", () =>
+    inWorld(async ({ store, proxy }) => {
+      proxy.faults.push({ headers: { "content-range": "bytes 10-299999/*" } });
+      const reader = await store.open("a", { offsetBytes: 10 });
+      assertSameBytes(await drain(reader), BYTES.subarray(10));
+    }));
+  await t.step("an ETag made weak on the way", () =>
+    inWorld(async ({ store, proxy, double }) => {
+      const weak = `W/${double.objects.get("/bucket/a")?.etag}`;
+      proxy.faults.push({ headers: { etag: weak } });
+      const reader = await store.open("a", { etag: double.objects.get("/bucket/a")?.etag });
+      assert.equal(reader.stat.etag, weak);
+      await reader.close();
+    }));
+  await t.step("another range than asked for", () =>
+    inWorld(async ({ store, proxy }) => {
+      proxy.faults.push({ headers: { "content-range": "bytes 20-29/300000" } });
+      await assert.rejects(store.open("a", { offsetBytes: 10 }), {
+        ...UNAVAILABLE,
+        retryable: false,
+        message: /asked from byte 10, the store sent from 20/,
+      });
+    }));
+});
+
+Deno.test("read() ends at once when its signal fires, though the store is silent", async () => {
+  await inWorld(async ({ store, proxy }) => {
+    proxy.faults.push({ afterBytes: 1000, then: "stall" });
+    const abort = new AbortController();
+    await using reader = await store.open("a", { signal: abort.signal });
+    const reading = reader.read(new Uint8Array(5000));
+    queueMicrotask(() => abort.abort(new Error("stop now")));
+    await assert.rejects(reading, /stop now/);
+    proxy.faults.push({ isSilent: true });
+    const opening = store.open("a", { signal: AbortSignal.timeout(20) });
+    await assert.rejects(opening, { name: "TimeoutError" });
+  });
+});
+
+/**
+ * A `fetch` that is deaf to its signal, as Deno's is for the body once garbage was collected; each
+ * of its answers brings the first ten bytes, and nothing more.
+ */
+function deafFetch(init: { status?: number; until?: Promise<void> } = {}) {
+  const { status = 200, until } = init;
+  const seen = { answers: 0, cancelled: 0 };
+  const send: typeof fetch = async () => {
+    await until;
+    seen.answers++;
+    const body = new ReadableStream({
+      type: "bytes",
+      start: (controller) => controller.enqueue(BYTES.slice(0, 10)),
+      cancel: () => void seen.cancelled++,
+    });
+    return new Response(body, { status, headers: { etag: '"x"', "content-length": "300000" } });
+  };
+  return { seen, send };
+}
+
+Deno.test("a wait ends, and so does the connection, though fetch hears no abort", async (t) => {
+  await t.step("when no byte comes", async () => {
+    const { seen, send } = deafFetch();
+    await inWorld(async ({ store }) => {
+      await using reader = await store.open("a");
+      await assert.rejects(reader.read(new Uint8Array(20)), {
+        ...UNAVAILABLE,
+        retryable: true,
+        message: /no byte of the body came for 20 ms, after 2 tries/,
+      });
+      assert.deepEqual(seen, { answers: 2, cancelled: 2 });
+    }, { fetch: send, retries: 1, idleTimeoutMs: 20 });
+  });
+  await t.step("when the caller has enough", async () => {
+    const { seen, send } = deafFetch(), stop = new AbortController();
+    await inWorld(async ({ store }) => {
+      await using reader = await store.open("a", { signal: stop.signal });
+      const reading = reader.read(new Uint8Array(20));
+      setTimeout(() => stop.abort(new Error("enough")), 10);
+      await assert.rejects(reading, /enough/);
+      assert.deepEqual(seen, { answers: 1, cancelled: 1 });
+    }, { fetch: send });
+  });
+  await t.step("when an error's text does not end", async () => {
+    const { seen, send } = deafFetch({ status: 403 });
+    await inWorld(async ({ store }) => {
+      await assert.rejects(store.open("a"), {
+        ...UNAVAILABLE,
+        message: /no byte of the body came/,
+      });
+      assert.deepEqual(seen, { answers: 1, cancelled: 1 });
+    }, { fetch: send, retries: 0, idleTimeoutMs: 20 });
+  });
+  await t.step("when the answer comes after all", async () => {
+    const gate = Promise.withResolvers<void>();
+    const { seen, send } = deafFetch({ until: gate.promise });
+    await inWorld(async ({ store }) => {
+      await assert.rejects(store.open("a"), {
+        ...UNAVAILABLE,
+        message: /did not answer for 20 ms/,
+      });
+      gate.resolve();
+      while (seen.cancelled === 0) await new Promise((resolve) => setTimeout(resolve));
+      assert.deepEqual(seen, { answers: 1, cancelled: 1 });
+    }, { fetch: send, retries: 0, idleTimeoutMs: 20 });
+  });
+});
+
+Deno.test("a reader that is closed while it connects again leaves no connection", async () => {
+  const reconnected = Promise.withResolvers<void>(), gate = Promise.withResolvers<void>();
+  await inWorld(async ({ store, proxy }) => {
+    const before = async () => {
+      reconnected.resolve();
+      await gate.promise;
+    };
+    proxy.faults.push({ afterBytes: 1000, then: "cut" }, { before });
+    const reader = await store.open("a");
+    const reading = assert.rejects(reader.read(new Uint8Array(5000)), /the reader is closed/);
+    await reconnected.promise;
+    await reader.close();
+    gate.resolve();
+    await reading;
+    while (proxy.openSockets > 0) await new Promise((resolve) => setTimeout(resolve));
+    assert.equal(proxy.requests.length, 2);
+  });
+});
+
+Deno.test("openS3Store() signs with a session token, and virtual hosts", async () => {
+  const urls: URL[] = [], tokens: (string | null)[] = [];
+  const answer = (input: RequestInfo | URL, init?: RequestInit) => {
+    urls.push(new URL(String(input)));
+    tokens.push(new Headers(init?.headers).get("x-amz-security-token"));
+    return Promise.resolve(new Response(null, { headers: { etag: '"x"', "content-length": "0" } }));
+  };
+  const store = openS3Store({
+    bucket: "bucket",
+    endpoint: "https://s3.eu-west-1.amazonaws.com",
+    region: "eu-west-1",
+    pathStyle: false,
+    prefix: "tenant",
+    accessKeyId: "ASIA",
+    secretAccessKey: "secret",
+    sessionToken: "the-token",
+    fetch: answer,
+  });
+  await store.stat("mpacks/sha256:ab");
+  assert.deepEqual(urls.map(({ origin, pathname }) => origin + pathname), [
+    "https://bucket.s3.eu-west-1.amazonaws.com/tenant/mpacks/sha256%3Aab",
+  ]);
+  assert.equal(urls[0].search, "");
+  assert.deepEqual(tokens, ["the-token"]);
+  const signed = await store.presignPut("a", { expiresSeconds: 60 });
+  assert.equal(new URL(signed?.url ?? "").searchParams.get("X-Amz-Security-Token"), "the-token");
+  assert.ok(!signed?.url.includes("secret="));
+});
+
+Deno.test("list() follows the pages, and tries a page again", async () => {
+  await inWorld(async ({ store, proxy, double }) => {
+    double.pageSize = 2;
+    for (const key of ["b/1", "b/2", "b/3", "b/4", "b/5"]) {
+      double.set(`/bucket/${key}`, sampleBytes(1));
+    }
+    proxy.faults.push({}, { status: 503 }, { afterBytes: 50, then: "cut" });
+    const keys: string[] = [];
+    for await (const { key } of store.list("b/")) keys.push(key);
+    assert.deepEqual(keys, ["b/1", "b/2", "b/3", "b/4", "b/5"]);
+    assert.equal(proxy.requests.length, 5);
+  });
+});

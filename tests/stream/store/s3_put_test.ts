@@ -1,0 +1,190 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { openS3Store } from "../../../src/stream/store/s3/s3_store.ts";
+import { MAX_PARTS } from "../../../src/stream/store/s3/multipart.ts";
+import { partBytesFor } from "../../../src/stream/store/s3/put.ts";
+import { assertSameBytes, bodyOf, sampleBytes } from "../../support/store/blobs.ts";
+import { type FaultProxy, startFaultProxy } from "../../support/store/fault_proxy.ts";
+import { type S3Double, startS3Double } from "../../support/store/s3_double.ts";
+
+const MIB = 1024 * 1024;
+const BIG = sampleBytes(17 * MIB);
+
+async function inWorld(
+  use: (world: {
+    store: ReturnType<typeof openS3Store>;
+    proxy: FaultProxy;
+    double: S3Double;
+  }) => Promise<void>,
+): Promise<void> {
+  await using double = startS3Double();
+  await using proxy = await startFaultProxy(double.endpoint);
+  const store = openS3Store({
+    bucket: "bucket",
+    endpoint: proxy.endpoint,
+    region: "us-east-1",
+    accessKeyId: "key",
+    secretAccessKey: "secret",
+    retries: 2,
+    sleep: () => Promise.resolve(),
+  });
+  await use({ store, proxy, double });
+}
+
+Deno.test("partBytesFor() needs no more than 10,000 parts, and no buffer larger than that takes", () => {
+  assert.equal(partBytesFor(0), 8 * MIB);
+  assert.equal(partBytesFor(80_000 * MIB), 8 * MIB);
+  assert.equal(partBytesFor(80_000 * MIB + 1), 9 * MIB);
+  for (const sizeBytes of [1, 1e9, 1e11, 5e12]) {
+    assert.ok(sizeBytes / partBytesFor(sizeBytes) <= MAX_PARTS);
+  }
+});
+
+Deno.test("put() sends every request with its length", async () => {
+  await inWorld(async ({ store, proxy, double }) => {
+    await store.put("empty", bodyOf(new Uint8Array(0)));
+    await store.put("small", bodyOf(BIG.subarray(0, 1000)));
+    await store.put("big", bodyOf(BIG, MIB), { sizeBytes: BIG.length });
+    const lengths = proxy.requests.filter(({ method }) => method === "PUT")
+      .map(({ headers }) => Number(headers.get("content-length")));
+    assert.deepEqual(lengths.sort((a, b) => a - b), [0, 1000, MIB, 8 * MIB, 8 * MIB]);
+    assert.ok(proxy.requests.every(({ headers }) => !headers.has("transfer-encoding")));
+    assertSameBytes(double.objects.get("/bucket/big")?.bytes ?? new Uint8Array(0), BIG);
+    assert.ok(double.maxPartsAtOnce <= 2);
+  });
+});
+
+Deno.test("put() tries again what passes, with the same bytes", async (t) => {
+  for (const fault of [{ status: 503 }, { afterBytes: 0, then: "cut" as const }]) {
+    for (let index = 0; index < 5; index++) {
+      await t.step(
+        `${JSON.stringify(fault)} at request ${index + 1}`,
+        () =>
+          inWorld(async ({ store, proxy, double }) => {
+            proxy.faults.push(...Array.from({ length: index }, () => ({})), fault);
+            const { etag } = await store.put("big", bodyOf(BIG, MIB), { sizeBytes: BIG.length });
+            assertSameBytes(double.objects.get("/bucket/big")?.bytes ?? new Uint8Array(0), BIG);
+            assert.equal(etag, double.objects.get("/bucket/big")?.etag);
+          }),
+      );
+    }
+  }
+  await t.step(
+    "an error that follows the status of the joining",
+    () =>
+      inWorld(async ({ store, proxy, double }) => {
+        let isFirst = true;
+        proxy.otherwise = ({ method, target }) => {
+          if (method !== "POST" || target.includes("uploads=") || !isFirst) return {};
+          isFirst = false;
+          return { status: 200, body: "<Error><Code>InternalError</Code></Error>" };
+        };
+        await store.put("big", bodyOf(BIG, MIB));
+        assert.equal(isFirst, false);
+        assertSameBytes(double.objects.get("/bucket/big")?.bytes ?? new Uint8Array(0), BIG);
+      }),
+  );
+});
+
+Deno.test("put() has the engine prove a digest, once it has shown that it does", async (t) => {
+  const bytes = sampleBytes(1000), sizeBytes = bytes.length;
+  const digestOf = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
+  const sha256Hex = digestOf(bytes), wrong = digestOf(sampleBytes(1000, 2));
+  const sent = (proxy: FaultProxy) =>
+    proxy.requests.splice(0).map(({ method, target, headers }) =>
+      `${method} ${target.replace(/[0-9a-f-]{36}/, "probe")} ` +
+      `${headers.get("x-amz-content-sha256")?.slice(0, 8)}`
+    );
+  const probe = "PUT /bucket/.tmp/probe e3b0c442";
+  await t.step("an engine that checks", () =>
+    inWorld(async ({ store, proxy, double }) => {
+      await store.put("a", bodyOf(bytes), { sizeBytes, sha256Hex });
+      assert.deepEqual(sent(proxy), [probe, `PUT /bucket/a ${sha256Hex.slice(0, 8)}`]);
+      const refused = store.put("b", bodyOf(bytes), { sizeBytes, sha256Hex: wrong });
+      await assert.rejects(refused, { name: "DigestError" });
+      assert.deepEqual(sent(proxy), [`PUT /bucket/b ${wrong.slice(0, 8)}`]);
+      assert.deepEqual([...double.objects.keys()], ["/bucket/a"]);
+    }));
+  await t.step("an engine that does not", () =>
+    inWorld(async ({ store, proxy, double }) => {
+      double.checksDigests = false;
+      await store.put("a", bodyOf(bytes), { sizeBytes, sha256Hex });
+      const unsigned = "UNSIGNED";
+      assert.deepEqual(sent(proxy), [
+        probe,
+        `DELETE /bucket/.tmp/probe ${unsigned}`,
+        `PUT /bucket/a ${unsigned}`,
+      ]);
+      const refused = store.put("b", bodyOf(bytes), { sizeBytes, sha256Hex: wrong });
+      await assert.rejects(refused, { name: "DigestError" });
+      assert.deepEqual(sent(proxy), []);
+      assert.deepEqual([...double.objects.keys()], ["/bucket/a"]);
+    }));
+  await t.step(
+    "one that lets nobody ask, and one that is asked again",
+    () =>
+      inWorld(async ({ store, proxy }) => {
+        proxy.faults.push(...Array.from({ length: 3 }, () => ({ status: 503 })), { status: 403 });
+        const put = () => store.put("a", bodyOf(bytes), { sizeBytes, sha256Hex });
+        await assert.rejects(put(), { code: "store-unavailable" });
+        assert.deepEqual(sent(proxy), [probe, probe, probe]);
+        await put();
+        assert.deepEqual(sent(proxy), [probe, "PUT /bucket/a UNSIGNED"]);
+      }),
+  );
+  await t.step(
+    "a body that was spoilt on its way is sent again",
+    () =>
+      inWorld(async ({ store, proxy, double }) => {
+        const spoilt = "<Error><Code>BadDigest</Code></Error>";
+        proxy.faults.push({}, { status: 400, body: spoilt });
+        await store.put("a", bodyOf(bytes), { sizeBytes, sha256Hex });
+        assert.equal(proxy.requests.length, 3);
+        assertSameBytes(double.objects.get("/bucket/a")!.bytes, bytes);
+      }),
+  );
+});
+
+Deno.test("put() gives up whole", async (t) => {
+  await t.step(
+    "a part that never arrives ends the wait for a silent body",
+    () =>
+      inWorld(async ({ store, proxy, double }) => {
+        proxy.otherwise = ({ target }) => target.includes("partNumber=2") ? { status: 503 } : {};
+        const body = async function* () {
+          yield BIG;
+          await new Promise(() => {});
+        };
+        await assert.rejects(store.put("big", body(), { sizeBytes: BIG.length + 1 }), {
+          code: "store-unavailable",
+          status: 503,
+          message: /^Cannot write "big" in s3:\/\/bucket: the store answered 503, after 3 tries$/,
+        });
+        assert.equal(double.uploads.size, 0);
+        assert.equal(double.objects.size, 0);
+      }),
+  );
+  await t.step("an aborted upload leaves nothing", () =>
+    inWorld(async ({ store, double }) => {
+      const abort = new AbortController();
+      const body = async function* () {
+        yield BIG;
+        abort.abort(new Error("stop now"));
+        yield BIG;
+      };
+      await assert.rejects(store.put("big", body(), { signal: abort.signal }), /stop now/);
+      assert.equal(double.uploads.size, 0);
+      assert.equal(double.objects.size, 0);
+    }));
+  await t.step(
+    "a body of another length than declared",
+    () =>
+      inWorld(async ({ store, double }) => {
+        for (const sizeBytes of [BIG.length - 1, BIG.length + 1]) {
+          await assert.rejects(store.put("big", bodyOf(BIG, MIB), { sizeBytes }), RangeError);
+        }
+        assert.equal(double.uploads.size, 0);
+        assert.equal(double.objects.size, 0);
+      }),
+  );
+});

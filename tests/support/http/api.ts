@@ -1,0 +1,220 @@
+/**
+ * The HTTP API on a free port of this machine, and clients of it.
+ *
+ * @module
+ */
+
+import { decode, encode } from "@msgpack/msgpack";
+import { createApi } from "../../../src/http/app.ts";
+import { contentDigest } from "../../../src/http/auth/content_digest.ts";
+import { identityIdOf } from "../../../src/http/auth/keys.ts";
+import { type Signer, signRequest } from "../../../src/http/auth/signature.ts";
+import { mintToken } from "../../../src/http/auth/token.ts";
+import { healthRoutes } from "../../../src/http/probes.ts";
+import { openApi } from "../../../src/http/open_http.ts";
+import type { RequestRecord } from "../../../src/http/context.ts";
+import { listen } from "../../../src/http/server.ts";
+import { createIdentity, type Identity } from "../../../src/db/identities.ts";
+import { createToken } from "../../../src/db/tokens.ts";
+import { sha256 } from "../../../src/lib/digest.ts";
+import { mpackdHandlers } from "../../../src/jobs/handlers.ts";
+import { Meter } from "../../../src/jobs/worker/metrics.ts";
+import { Worker } from "../../../src/jobs/worker/worker.ts";
+import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
+import { type ApiDescription, checkExchange } from "./openapi.ts";
+import { createWorld, type TestWorld } from "../process/worlds.ts";
+
+/** What a test asks for. */
+export interface TestRequest {
+  /** Default GET, or POST with a body. */
+  readonly method?: string;
+  /** A value to send as JSON. */
+  readonly json?: unknown;
+  /** A value to send as MessagePack, and to be answered so. */
+  readonly msgpack?: unknown;
+  /** Bytes to send as they are. */
+  readonly body?: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
+  /** More headers. */
+  readonly headers?: Record<string, string>;
+}
+
+/** What came back, read to its end. */
+export interface TestAnswer {
+  /** The status. */
+  readonly status: number;
+  /** The headers. */
+  readonly headers: Headers;
+  /** The bytes. */
+  readonly bytes: Uint8Array;
+  /** The bytes decoded by their media type. */
+  // deno-lint-ignore no-explicit-any -- tests look into it as they know it
+  readonly value: any;
+}
+
+/** Somebody who asks. */
+export interface Client {
+  /** Who that is; undefined for nobody. */
+  readonly identity?: Identity;
+  /** The key requests are signed with. */
+  readonly signer?: Signer;
+  /**
+   * Sends a request to a path of the server, signed if there is a key; the answer has to be as
+   * /openapi.json describes it.
+   */
+  send(path: string, request?: TestRequest): Promise<TestAnswer>;
+}
+
+/** A server and its world. */
+export interface TestApi extends AsyncDisposable {
+  /** The database, the store, and a repo `me/repo`. */
+  readonly world: TestWorld;
+  /** Where the server is. */
+  readonly url: string;
+  /** What was answered so far. */
+  readonly records: RequestRecord[];
+  /** Nobody. */
+  readonly anonymous: Client;
+  /** Makes an identity with a key of its own. */
+  identity(handle: string, options?: { isAdmin?: boolean }): Promise<Client>;
+  /** A client of that identity with a bearer token. */
+  token(
+    client: Client,
+    options?: { scopes?: string[]; lifetimeMs?: number },
+  ): Promise<Client & { readonly text: string }>;
+}
+
+/** How to start one. */
+export interface TestApiOptions {
+  /** Settings other than the defaults. */
+  readonly env?: Record<string, string>;
+  /** Whether jobs are run. Default true. */
+  readonly worker?: boolean;
+  /** Another store than the world's folder. */
+  readonly store?: BlobStore;
+}
+
+/** Starts a server; dispose of it. */
+export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
+  const world = await createWorld();
+  const { env = {}, worker: isWorking = true, store = world.store } = options;
+  const { db } = world, config = world.config(env);
+  const stop = new AbortController(), { signal } = stop;
+  const records: RequestRecord[] = [];
+  const onRequest = (record: RequestRecord) => void records.push(record);
+  const common = { db, store, config, worker: "test", signal };
+  const health = healthRoutes({ checks: {}, meter: new Meter() });
+  const parts = await openApi({ ...common, force: signal, health, onRequest });
+  const server = listen(createApi(parts, "test"), {
+    hostname: "127.0.0.1",
+    port: 0,
+    closeMs: 500,
+  });
+  const running = isWorking
+    ? new Worker({
+      ...common,
+      handlers: mpackdHandlers(common),
+      leaseMs: config.leaseMs,
+      concurrency: 4,
+      perRepo: 4,
+      pollMs: 50,
+      drainMs: 0,
+    }).run()
+    : Promise.resolve();
+  const { url } = server;
+  const description: ApiDescription = await (await fetch(`${url}/openapi.json`)).json();
+  const send: Send = async (path, request = {}, signer) => {
+    const prepared = await prepare(url + path, request, signer);
+    const answer = await readAnswer(await fetch(url + path, prepared));
+    const { status, headers, value } = answer, { method } = prepared;
+    const { pathname } = new URL(url + path), contentType = headers.get("content-type");
+    checkExchange(description, { method, pathname, status, contentType, value });
+    return answer;
+  };
+  return {
+    world,
+    url,
+    records,
+    anonymous: { send: (path, request) => send(path, request) },
+    async identity(handle, { isAdmin = false } = {}) {
+      const { signer, publicKey } = await newSigner();
+      const identity = await createIdentity(db, {
+        identityId: signer.keyId,
+        handle,
+        publicKey: publicKey.toBase64(),
+        isAgent: false,
+        isAdmin,
+      });
+      return { identity, signer, send: (path, request) => send(path, request, signer) };
+    },
+    async token({ identity }, { scopes = ["read", "push"], lifetimeMs = 60_000 } = {}) {
+      const { text, tokenId, secretHash } = mintToken();
+      const { identityId } = identity!;
+      await createToken(db, { tokenId, identityId, secretHash, scopes, lifetimeMs });
+      const authorization = `Bearer ${text}`;
+      return {
+        identity,
+        text,
+        send: (path, request = {}) =>
+          send(path, { ...request, headers: { authorization, ...request.headers } }),
+      };
+    },
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await server.close();
+      await running;
+      await world[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/** A new key and what it is called. */
+export async function newSigner(): Promise<{ signer: Signer; publicKey: Uint8Array }> {
+  const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
+  const { privateKey, publicKey } = pair as CryptoKeyPair;
+  const raw = new Uint8Array(await crypto.subtle.exportKey("raw", publicKey));
+  return { signer: { keyId: identityIdOf(raw), privateKey }, publicKey: raw };
+}
+
+/** The request as `fetch` takes it: body encoded, digest and signature among the headers. */
+export async function prepare(
+  url: string,
+  request: TestRequest,
+  signer?: Signer,
+): Promise<RequestInit & { headers: Headers; method: string }> {
+  const { json, msgpack } = request, headers = new Headers(request.headers);
+  let { body } = request;
+  if (json !== undefined) {
+    body = new TextEncoder().encode(JSON.stringify(json));
+    headers.set("content-type", "application/json");
+  } else if (msgpack !== undefined) {
+    body = new Uint8Array(encode(msgpack));
+    headers.set("content-type", "application/x-msgpack");
+  }
+  const method = request.method ?? (body === undefined ? "GET" : "POST");
+  if (signer !== undefined) {
+    const digest = body instanceof Uint8Array ? contentDigest(sha256(body)) : undefined;
+    if (digest !== undefined && !headers.has("content-digest")) {
+      headers.set("content-digest", digest);
+    }
+    const signed = await signRequest({ method, url: new URL(url), headers }, signer);
+    for (const [name, value] of Object.entries(signed)) headers.set(name, value);
+  }
+  return { method, headers, ...(body === undefined ? {} : { body }) };
+}
+
+type Send = (path: string, request?: TestRequest, signer?: Signer) => Promise<TestAnswer>;
+
+/** Reads an answer to its end. */
+export async function readAnswer(response: Response): Promise<TestAnswer> {
+  const bytes = new Uint8Array(await response.arrayBuffer());
+  const { status, headers } = response;
+  const type = headers.get("content-type") ?? "";
+  const value = bytes.length === 0
+    ? undefined
+    : type.includes("json")
+    ? JSON.parse(new TextDecoder().decode(bytes))
+    : type.includes("msgpack")
+    ? decode(bytes)
+    : undefined;
+  return { status, headers, bytes, value };
+}

@@ -1,0 +1,70 @@
+/**
+ * The streaming decoder in the oracle's words, so that the two can be compared.
+ *
+ * @module
+ */
+
+import { PackError } from "../../../src/errors.ts";
+import type { MpackLimits } from "../../../src/stream/mpack/limits.ts";
+import { type DecoderState, MpackDecoder } from "../../../src/stream/mpack/mpack_decoder.ts";
+import { cut } from "./mpacks.ts";
+import type { Verdict, WholeRow } from "./whole_document.ts";
+
+/** How `decodeChunks()` goes about it. */
+export interface DecodeOptions {
+  /** The limits; the defaults where none are given. */
+  readonly limits?: Partial<MpackLimits>;
+  /** Called before each chunk but the first; true replaces the decoder by one loaded from JSON. */
+  readonly resume?: () => boolean;
+  /** Called before each chunk; true leaves the rows where they are, so that nobody looks. */
+  readonly leave?: () => boolean;
+  /** Called with the decoder after each chunk. */
+  readonly onChunk?: (decoder: MpackDecoder) => void;
+}
+
+/** What the decoder makes of a pack that comes in these chunks. Only a PackError is a verdict. */
+export function decodeChunks(chunks: Iterable<Uint8Array>, options: DecodeOptions = {}): Verdict {
+  const { limits, resume, leave, onChunk } = options;
+  let decoder = new MpackDecoder({ limits });
+  const rows: WholeRow[] = [];
+  try {
+    for (const chunk of chunks) {
+      if (decoder.offsetBytes > 0 && resume?.()) {
+        takeRows(decoder, rows);
+        const state = decoder.save();
+        if (state) decoder = new MpackDecoder({ limits, state: throughJson(state) });
+      }
+      decoder.write(chunk);
+      if (!leave?.()) takeRows(decoder, rows);
+      onChunk?.(decoder);
+    }
+    decoder.end();
+    takeRows(decoder, rows);
+  } catch (error) {
+    if (!(error instanceof PackError)) throw error;
+    return { accepted: false, code: error.code, offsetBytes: error.offsetBytes ?? -1 };
+  }
+  const { commits, snapshots, objects, tags } = decoder.counts;
+  return { accepted: true, rows, commits, snapshots, objects, tags };
+}
+
+/** What the decoder makes of a pack that comes in chunks of one size, by default whole. */
+export function decodeMpack(
+  bytes: Uint8Array,
+  options: DecodeOptions & { readonly chunkBytes?: number } = {},
+): Verdict {
+  return decodeChunks(cut(bytes, options.chunkBytes ?? Math.max(1, bytes.length)), options);
+}
+
+/** Moves what the decoder has ready to the end of `rows`. */
+export function takeRows(decoder: MpackDecoder, rows: WholeRow[]): void {
+  const { objectIds, contentOffsets, sizesBytes } = decoder.take();
+  for (const [i, objectId] of objectIds.entries()) {
+    rows.push({ objectId, contentOffset: contentOffsets[i], sizeBytes: sizesBytes[i] });
+  }
+}
+
+/** The state as a checkpoint would bring it back. */
+export function throughJson(state: DecoderState): DecoderState {
+  return JSON.parse(JSON.stringify(state));
+}

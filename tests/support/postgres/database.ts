@@ -1,0 +1,55 @@
+import { connectDatabase, type ConnectOptions } from "../../../src/db/client/connect.ts";
+import type { Database } from "../../../src/db/client/database.ts";
+import { migrate } from "../../../src/db/schema/migrate.ts";
+import { arrayLiteral } from "../../../src/db/client/array_literal.ts";
+import { createTestDatabase } from "./postgres.ts";
+
+/** A migrated database of its own, and a pool on it. */
+export interface TestDatabase extends AsyncDisposable {
+  /** The pool. */
+  readonly db: Database;
+  /** Where it is. */
+  readonly url: string;
+}
+
+/** Lends an empty migrated database until disposed. */
+export async function openTestDatabase(
+  options: Partial<ConnectOptions> = {},
+): Promise<TestDatabase> {
+  const created = await createTestDatabase();
+  const db = connectDatabase(created.url, { maxConnections: 4, ...options });
+  await migrate(db);
+  return {
+    db,
+    url: created.url,
+    async [Symbol.asyncDispose]() {
+      await db.close();
+      await created.drop();
+    },
+  };
+}
+
+const REPO_ID = "repo-1";
+
+/** Makes repos by id, so that jobs can name them. */
+export async function addRepos(db: Database, ...repoIds: string[]): Promise<void> {
+  await db.sql`insert into musehub_repos (repo_id, owner, slug)
+    select id, 'owner', id from unnest(
+      ${arrayLiteral(repoIds.length > 0 ? repoIds : [REPO_ID])}::text[]) id`;
+}
+
+/** Every row of every table that a pack's rows go to, without times, in one order. */
+export async function dumpTables(db: Database): Promise<Record<string, unknown[]>> {
+  const { sql } = db;
+  return {
+    mpacks: [...await sql`select * from musehub_mpacks order by mpack_id`],
+    objects: [...await sql`select *, xmin::text from musehub_objects order by object_id`],
+    refs: [
+      ...await sql`select *, xmin::text from musehub_object_refs order by repo_id, object_id`,
+    ],
+    staged: [...await sql`select job_id, batch, rows from mpack_staged_objects order by 1, 2`],
+    sequence: [
+      ...await sql`select last_value, is_called from musehub_mpacks_mpack_id_seq`,
+    ],
+  };
+}

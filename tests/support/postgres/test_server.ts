@@ -1,0 +1,149 @@
+/**
+ * PostgreSQL servers that live no longer than the test run.
+ *
+ * @module
+ */
+import { join } from "node:path";
+import { openHome } from "../../../src/db/embedded/home.ts";
+import { lockFile } from "../../../src/db/embedded/file_lock.ts";
+import { prepareBinaries } from "../../../src/db/embedded/binaries.ts";
+import {
+  type Cluster,
+  createCluster,
+  findServer,
+  type RunningServer,
+  type ServerSettings,
+  startServer,
+  stopServer,
+} from "../../../src/db/embedded/server.ts";
+
+/** Where Debian keeps the oldest PostgreSQL that mpackd supports. */
+export const POSTGRES_15_BIN = "/usr/lib/postgresql/15/bin";
+
+/** Names the run's folder. Test files share a process and its environment, but no variables. */
+const RUN_DIR = "MPACKD_TEST_RUN_DIR";
+const LOCK_WAIT_MS = 60_000;
+
+/** Tests lose their data anyway; waiting for the disk would only make them slow. */
+const SETTINGS: ServerSettings = {
+  fsync: "off",
+  synchronous_commit: "off",
+  full_page_writes: "off",
+};
+
+/** Outlives the run, even a killed one, then stops its servers and deletes its folder. */
+const REAPER = `
+(
+  trap '' HUP INT
+  while [ -d "$2" ] && kill -0 "$1" && ! grep -q ') Z' "/proc/$1/stat"; do sleep 1; done
+  for file in "$2"/*/data/postmaster.pid; do
+    [ -f "$file" ] && kill -QUIT "$(head -n 1 "$file")"
+    while [ -f "$file" ]; do sleep 0.05; i=$((i + 1)); [ "$i" -gt 200 ] && break; done
+  done
+  rm -rf "$2"
+) </dev/null >/dev/null 2>&1 &`;
+
+/** How to start a throw-away server. */
+export interface TestServerOptions {
+  /** The folder with initdb, pg_ctl and postgres. Default: the embedded ones. */
+  readonly binDir?: string;
+  /** On top of the usual ones. */
+  readonly settings?: ServerSettings;
+  /** Its folder in the run's folder, so that several files can share it. Default: a new one. */
+  readonly name?: string;
+}
+
+/** A throw-away server. Its URL stays the same however often it is stopped and started. */
+export interface TestServer extends AsyncDisposable {
+  /** Where to connect as superuser. */
+  readonly url: string;
+  /** PostgreSQL's version. */
+  readonly version: string;
+  /** The id of its main process. */
+  pid(): Promise<number>;
+  /** Cuts all connections and starts again, with crash recovery. */
+  restart(): Promise<void>;
+  /** Kills the main process with SIGKILL, and waits until its port is closed. */
+  kill(): Promise<void>;
+  /** Starts it after `kill()` or `stop()`. */
+  start(): Promise<void>;
+  /** Stops it as for the night. */
+  stop(): Promise<void>;
+}
+
+/** The folder of this test run; it and all servers in it go when the process ends. */
+export async function openRunDir(): Promise<string> {
+  const known = Deno.env.get(RUN_DIR);
+  if (known) return known;
+  const dir = await Deno.realPath(await Deno.makeTempDir({ prefix: "mpackd-test-" }));
+  Deno.env.set(RUN_DIR, dir);
+  // The server's user must get through.
+  await Deno.chmod(dir, 0o711);
+  await new Deno.Command("sh", {
+    args: ["-c", REAPER, "reaper", String(Deno.pid), dir],
+    cwd: "/",
+    // A Ctrl-C on the terminal is for the tests.
+    detached: true,
+  }).output();
+  return dir;
+}
+
+/** Starts a throw-away server, or joins the one of that name. */
+export async function startTestServer(
+  { binDir, settings, name = `server-${crypto.randomUUID().slice(0, 8)}` }: TestServerOptions = {},
+): Promise<TestServer> {
+  const runDir = await openRunDir();
+  using _lock = await lockFile(join(runDir, "lock"), { waitMs: LOCK_WAIT_MS });
+  const home = await openHome(join(runDir, name));
+  const cluster: Cluster = {
+    dataDir: join(home.path, "data"),
+    logFile: join(home.path, "server.log"),
+    passwordFile: join(home.path, "password"),
+    user: home.user,
+  };
+  const start = async (port?: number): Promise<RunningServer> =>
+    await findServer(cluster) ?? await startServer(cluster, {
+      binDir: binDir ?? (await prepareBinaries(runDir)).binDir,
+      settings: { ...SETTINGS, ...settings },
+      port,
+    });
+  if (!await Deno.stat(cluster.dataDir).catch(() => undefined)) {
+    await createCluster(cluster, { binDir: binDir ?? (await prepareBinaries(runDir)).binDir });
+  }
+  const { url, version } = await start();
+  const port = Number(new URL(url).port);
+  const pid = async () => {
+    const server = await findServer(cluster);
+    if (!server) throw new Error(`no server runs in ${home.path}`);
+    return server.pid;
+  };
+  const signal = async (name: Deno.Signal) => {
+    Deno.kill(await pid(), name);
+    while (await isListening(port)) await new Promise((resolve) => setTimeout(resolve, 10));
+  };
+  return {
+    url,
+    version,
+    pid,
+    start: async () => void await start(port),
+    stop: () => stopServer(cluster),
+    kill: () => signal("SIGKILL"),
+    restart: async () => {
+      await signal("SIGQUIT");
+      await start(port);
+    },
+    [Symbol.asyncDispose]: async () => {
+      await stopServer(cluster);
+      await Deno.remove(home.path, { recursive: true });
+    },
+  };
+}
+
+async function isListening(port: number): Promise<boolean> {
+  try {
+    (await Deno.connect({ hostname: "127.0.0.1", port })).close();
+    return true;
+  } catch {
+    return false;
+  }
+}
