@@ -43,7 +43,7 @@ export {
 export { migrate, type MigrateResult } from "./src/db/schema/migrate.ts";
 export { createRepo, findRepo, type NewRepo, type Repo, type RepoName } from "./src/db/repos.ts";
 export * from "./src/errors.ts";
-export type { IndexProgress } from "./src/jobs/index/stream_mpack.ts";
+export type { IndexProgress } from "./src/jobs/index/context.ts";
 export type { IndexPayload } from "./src/jobs/index/index_handler.ts";
 export { indexMpack, type IndexMpackOptions } from "./src/jobs/index/index_mpack.ts";
 export {

@@ -45,11 +45,11 @@ async function importsOf(): Promise<Map<string, string[]>> {
   const imports = new Map<string, string[]>();
   for await (const path of sources(SRC)) {
     const text = await Deno.readTextFile(path);
-    const targets = text.matchAll(/^(?:import|export)\b[^;]*?from "(\.[^"]+)"/gm);
-    imports.set(
-      path,
-      [...targets].map(([, target]) => new URL(target, `file://${path}`).pathname),
-    );
+    const targets = [
+      ...text.matchAll(/^(?:import|export)\b[^;]*?from "(\.[^"]+)"/gm),
+      ...text.matchAll(/\bimport\("(\.[^"]+)"\)/g),
+    ];
+    imports.set(path, targets.map(([, target]) => new URL(target, `file://${path}`).pathname));
   }
   return imports;
 }
@@ -64,6 +64,22 @@ Deno.test("src/ imports run one way only", async () => {
     }
   }
   assert.deepEqual(wrong, []);
+});
+
+Deno.test("no file of src/ imports itself through others, not even for a type", async () => {
+  const imports = await importsOf();
+  const done = new Set<string>(), circles: string[] = [];
+  const visit = (path: string, trail: readonly string[]) => {
+    const start = trail.indexOf(path);
+    if (start >= 0) {
+      circles.push(trail.slice(start).map((p) => p.slice(SRC.length + 1)).join(" > "));
+    }
+    if (start >= 0 || done.has(path)) return;
+    for (const to of imports.get(path) ?? []) visit(to, [...trail, path]);
+    done.add(path);
+  };
+  for (const path of imports.keys()) visit(path, []);
+  assert.deepEqual(circles, []);
 });
 
 Deno.test("no folder of src/ has more than 20 files", async () => {

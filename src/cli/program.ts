@@ -5,14 +5,12 @@
  */
 
 import { Command, CommanderError } from "commander";
-import type { Config } from "../config/config.ts";
 import { CancelledError, ConfigError, MpackdError } from "../errors.ts";
+import type { CommandContext, InterruptOptions } from "./command.ts";
 import { EXIT, EXIT_HELP, exitCodeOf, printError, typedError } from "./exit.ts";
 import { requirePermissions, sourcePermissions } from "./permissions.ts";
 import { configFromEnv } from "./resources.ts";
-
-/** The version printed and logged. */
-export const VERSION = "0.1.0";
+import { VERSION } from "./version.ts";
 
 /**
  * The commands in the order of `--help`. A run loads the module of its own one only: all of them, with
@@ -40,29 +38,6 @@ const COMMANDS: Record<string, () => Promise<AddCommand>> = {
 };
 
 type AddCommand = (program: Command, context: CommandContext) => void;
-
-/** What commands are given. */
-export interface CommandContext {
-  /** The settings, read when first asked for. */
-  config(): Config;
-  /**
-   * Runs a command's work under a signal that Ctrl-C fires, and notes how it ended: with the exit
-   * code it answers, else 0, or as its error says.
-   */
-  run(
-    flags: { json?: boolean },
-    work: (signal: AbortSignal) => Promise<number | void>,
-    options?: InterruptOptions,
-  ): Promise<void>;
-}
-
-/** How a command takes signals other than most do. */
-export interface InterruptOptions {
-  /** Called at the second signal instead of ending the process; the third one does. */
-  readonly onSecond?: () => void;
-  /** Say nothing about signals. */
-  readonly isQuiet?: boolean;
-}
 
 /**
  * Runs the command line.

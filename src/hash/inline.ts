@@ -5,21 +5,7 @@
  */
 
 import { openCore } from "./engine.ts";
-import type { HashEngine, Sha256 } from "./sha256.ts";
-
-/** What both ways of hashing need to know. */
-export interface HasherSettings {
-  /** Which core. */
-  readonly engine: HashEngine;
-  /** Length of each buffer in bytes. */
-  readonly bufferBytes: number;
-  /** How many buffers there are; one is enough inline. */
-  readonly buffers: number;
-  /** Where to go on. */
-  readonly state?: Uint8Array;
-  /** How long a thread may be silent while it is waited for, in milliseconds. */
-  readonly deadlineMs: number;
-}
+import type { HasherSettings, Sha256 } from "./hasher.ts";
 
 /** Opens a hasher that hashes inside `update()`. */
 export async function openInline({ engine, bufferBytes, state }: HasherSettings): Promise<Sha256> {

@@ -8,32 +8,11 @@
  * @module
  */
 
+import type { HashEngine, Sha256 } from "./hasher.ts";
 import { openInline } from "./inline.ts";
 import { openWorker } from "./worker_client.ts";
 
-/** Which implementation hashes. */
-export type HashEngine = "wasm" | "native";
-
-/** A running SHA-256. Close it, or use `using`. */
-export interface Sha256 extends Disposable {
-  /** Bytes handed in so far by this instance (not those before a loaded state). */
-  readonly bytesHashed: number;
-  /**
-   * A free buffer to fill; waits until there is one.
-   *
-   * @throws {Error} If the hasher has failed.
-   */
-  borrow(): Promise<Uint8Array<ArrayBuffer>>;
-  /** Hashes the first `sizeBytes` of a borrowed buffer, which must not be touched any more. */
-  update(buffer: Uint8Array<ArrayBuffer>, sizeBytes: number): void;
-  /**
-   * The state after all bytes handed in so far; undefined where the engine cannot give it.
-   * As secret as the bytes that went in.
-   */
-  save(): Promise<Uint8Array | undefined>;
-  /** The digest of everything handed in, as 64 lower-case hex digits. Ends the hasher. */
-  digest(): Promise<string>;
-}
+export type { HashEngine, Sha256 };
 
 /** How to open a hasher. */
 export interface Sha256Options {

@@ -4,8 +4,7 @@
  * @module
  */
 
-import type { HasherSettings } from "./inline.ts";
-import type { HashEngine, Sha256 } from "./sha256.ts";
+import type { HashEngine, HasherSettings, Sha256 } from "./hasher.ts";
 
 type Buffer = Uint8Array<ArrayBuffer>;
 

@@ -10,7 +10,7 @@ import { PackError } from "../errors.ts";
 import { isMpackKey } from "../lib/ids.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { audit, type AuditFinding, type AuditSummary } from "../maintenance/audit/audit.ts";
-import type { Handler } from "./attempt/run_attempt.ts";
+import type { Handler } from "./attempt/handler.ts";
 import { complete } from "./queue/complete.ts";
 
 /** The job type. */

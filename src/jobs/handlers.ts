@@ -5,7 +5,7 @@
  */
 
 import { Publisher } from "../db/publish/publisher.ts";
-import type { Handler } from "./attempt/run_attempt.ts";
+import type { Handler } from "./attempt/handler.ts";
 import { auditHandler, MPACK_AUDIT } from "./audit_handler.ts";
 import { indexHandler, type IndexParts, MPACK_INDEX } from "./index/index_handler.ts";
 

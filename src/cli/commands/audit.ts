@@ -14,7 +14,7 @@ import { MPACK_AUDIT } from "../../jobs/audit_handler.ts";
 import { enqueue } from "../../jobs/queue/enqueue.ts";
 import { audit, type AuditFinding, type AuditSummary } from "../../maintenance/audit/audit.ts";
 import { EXIT } from "../exit.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
 import { openBlobStore, openDatabase } from "../resources.ts";
 

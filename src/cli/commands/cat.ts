@@ -10,7 +10,7 @@ import { ConfigError } from "../../errors.ts";
 import { locateObject } from "../../objects/locate.ts";
 import { readLocated } from "../../objects/read_object.ts";
 import { parseCount } from "../flags.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { openBlobStore, openDatabase } from "../resources.ts";
 
 interface CatFlags {

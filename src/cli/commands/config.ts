@@ -6,7 +6,7 @@
 
 import type { Command } from "commander";
 import { SETTINGS } from "../../config/config.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 
 /** Adds the command. */
 export function addConfigCommand(program: Command, context: CommandContext): void {

@@ -12,7 +12,7 @@ import { enqueue, type Enqueued } from "../../jobs/queue/enqueue.ts";
 import { parseCount, parseDuration } from "../flags.ts";
 import { indexPayload, type PackFlags, putInStore, withSourceOptions } from "./index.ts";
 import { jobJson } from "../job_text.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { openSource } from "../source.ts";
 import { LiveLine } from "../terminal.ts";
 import { openBlobStore, openDatabase } from "../resources.ts";

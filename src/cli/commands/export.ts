@@ -14,7 +14,7 @@ import { openFolderSink } from "../export/folder.ts";
 import type { ExportSink } from "../export/sink.ts";
 import { openTarSink } from "../export/tar.ts";
 import { readLines } from "../lines.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
 import { openBlobStore, openDatabase } from "../resources.ts";
 

@@ -8,7 +8,7 @@ import type { Command } from "commander";
 import type { Config } from "../../config/config.ts";
 import { collectGarbage, type GcSummary } from "../../maintenance/gc/gc.ts";
 import { parseDuration } from "../flags.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { formatBytes, formatCount, formatMs } from "../terminal.ts";
 import { openBlobStore, openDatabase } from "../resources.ts";
 

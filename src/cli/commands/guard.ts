@@ -11,7 +11,7 @@ import { guardMpack, type GuardResult } from "../../objects/guard_mpack.ts";
 import { describe } from "../../jobs/attempt/run_attempt.ts";
 import { EXIT, exitCodeOf } from "../exit.ts";
 import { openInput } from "../lines.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { formatCount } from "../terminal.ts";
 import { openDatabase } from "../resources.ts";
 

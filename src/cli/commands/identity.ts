@@ -17,7 +17,7 @@ import {
 } from "../../db/identities.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { openDatabase } from "../resources.ts";
 
 const HANDLE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;

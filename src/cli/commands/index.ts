@@ -15,7 +15,7 @@ import type { IndexResult } from "../../jobs/index/result.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import { parseCount } from "../flags.ts";
 import { jobPermissions, requirePermissions } from "../permissions.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { openSource, type Source, uploadSource } from "../source.ts";
 import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
 import { isGoneWorker, openBlobStore, openDatabase, workerName } from "../resources.ts";

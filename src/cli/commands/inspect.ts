@@ -12,7 +12,7 @@ import { isMpackKey } from "../../lib/ids.ts";
 import type { BlobReader } from "../../stream/store/blob_store.ts";
 import { inspectPack, type PackReport } from "../../maintenance/inspect.ts";
 import { EXIT } from "../exit.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { openerOf } from "../source.ts";
 import { formatBytes, formatCount, LiveLine } from "../terminal.ts";
 import { openBlobStore, openDatabase } from "../resources.ts";

@@ -15,7 +15,7 @@ import { purge } from "../../jobs/queue/purge.ts";
 import { retry } from "../../jobs/queue/retry.ts";
 import { parseCount, parseDuration } from "../flags.ts";
 import { jobDetails, jobJson, jobTable } from "../job_text.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { openDatabase } from "../resources.ts";
 
 const STATUSES: readonly JobStatus[] = ["pending", "running", "done", "failed", "cancelled"];

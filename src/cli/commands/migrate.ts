@@ -6,7 +6,7 @@
 
 import type { Command } from "commander";
 import { migrate } from "../../db/schema/migrate.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { openDatabase } from "../resources.ts";
 
 /** Adds the command. */

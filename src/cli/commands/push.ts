@@ -19,7 +19,7 @@ import {
 import type { IndexResult } from "../../jobs/index/result.ts";
 import { sleepMs } from "../../lib/abort.ts";
 import { iterateReader } from "../../stream/store/reader_stream.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { type Answer, post } from "../send_file.ts";
 import { openSource, type Source, type SourceOptions } from "../source.ts";
 import { formatCount, LiveLine } from "../terminal.ts";

@@ -14,7 +14,7 @@ import {
   resolveRepo,
 } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { openDatabase } from "../resources.ts";
 
 interface CreateFlags {

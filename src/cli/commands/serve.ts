@@ -16,7 +16,8 @@ import { hasIdentities } from "../../db/identities.ts";
 import { Meter } from "../../jobs/worker/metrics.ts";
 import { parseCount } from "../flags.ts";
 import { openLog } from "../log.ts";
-import { type CommandContext, VERSION } from "../program.ts";
+import type { CommandContext } from "../command.ts";
+import { VERSION } from "../version.ts";
 import { openWorker, ping } from "../open_worker.ts";
 import { openBlobStore, openDatabase, workerName } from "../resources.ts";
 

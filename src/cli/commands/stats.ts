@@ -7,7 +7,7 @@
 import type { Command } from "commander";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { readStats, type Stats } from "../../db/stats.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { formatBytes, formatCount } from "../terminal.ts";
 import { openDatabase } from "../resources.ts";
 

@@ -10,7 +10,7 @@ import { findHandle } from "../../db/identities.ts";
 import { createToken, listTokens, revokeToken, type TokenRow } from "../../db/tokens.ts";
 import { ConfigError } from "../../errors.ts";
 import { parseDuration } from "../flags.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { openDatabase } from "../resources.ts";
 
 interface CreateFlags {

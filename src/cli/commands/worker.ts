@@ -9,7 +9,7 @@ import { healthRoutes } from "../../http/probes.ts";
 import { type Config, SETTINGS } from "../../config/config.ts";
 import { CancelledError, ConfigError } from "../../errors.ts";
 import { openLog } from "../log.ts";
-import type { CommandContext } from "../program.ts";
+import type { CommandContext } from "../command.ts";
 import { openWorker } from "../open_worker.ts";
 import { openDatabase } from "../resources.ts";
 

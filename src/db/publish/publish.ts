@@ -3,51 +3,10 @@ import type { Database } from "../client/database.ts";
 import { execute } from "../client/execute.ts";
 import { type Lease, leaseLost } from "../lease.ts";
 import { publishStatement } from "./publish_statement.ts";
-import type { ObjectColumns } from "./stage.ts";
+import type { PublishPack } from "./publish_pack.ts";
 
 /** Millions of rows take minutes, more so into large tables on slow disks. */
 export const PUBLISH_DEADLINE_MS = 60 * 60_000;
-
-/** A proved pack, and where its rows are. */
-export interface PublishPack {
-  /** The repo it was pushed to. */
-  readonly repoId: string;
-  /** Its name, which the digest has matched. */
-  readonly mpackKey: string;
-  /** Its key in the store. */
-  readonly blobKey: string;
-  /** The version of the blob that was read. */
-  readonly etag: string;
-  /** Its length in bytes. */
-  readonly sizeBytes: number;
-  /** Commits in it. */
-  readonly commits: number;
-  /** Snapshots in it. */
-  readonly snapshots: number;
-  /** Tags in it. */
-  readonly tags: number;
-  /** Objects decoded, repeated ones included; as many rows must be found. */
-  readonly objects: number;
-  /** What `musehub_objects` says of where the objects lie. */
-  readonly storageUri: string;
-  /** True if the decoder saw the ids in strictly rising order: no search for repeated ones then. */
-  readonly sortedUnique: boolean;
-  /** How many batches were staged, by this attempt and those it continues. */
-  readonly batches: number;
-  /**
-   * True if this attempt has staged all batches, with `sortedUnique`: what they note of known ids is
-   * fresh then. Rows that were new are inserted without a look for conflicts; if one has appeared
-   * since, the statement fails as a whole and another one looks.
-   */
-  readonly isStageFresh?: boolean;
-  /** Rows that were not staged: a whole small pack, or the last batch of a large one. */
-  readonly inline?: ObjectColumns;
-  /**
-   * The job's result as far as it is known. The statement adds `job_id`, `repo_id`, the counts of
-   * written and repeated objects and `phases_ms.publish`, and raises `elapsed_ms` by that.
-   */
-  readonly result: Record<string, unknown>;
-}
 
 /** How a publish ended. In all cases but the first nothing was changed. */
 export type PublishOutcome =

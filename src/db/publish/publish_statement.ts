@@ -3,7 +3,7 @@ import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
 import { finishedJob } from "./finished_job.ts";
 import type { Lease } from "../lease.ts";
-import type { PublishPack } from "./publish.ts";
+import type { PublishPack } from "./publish_pack.ts";
 
 /** What the publish statement answers; no row at all when the lease is lost. */
 export interface PublishRow {

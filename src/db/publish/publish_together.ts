@@ -4,7 +4,8 @@ import type { Database } from "../client/database.ts";
 import { finishedJob } from "./finished_job.ts";
 import { execute } from "../client/execute.ts";
 import type { Lease } from "../lease.ts";
-import { isUniqueViolation, type PublishOutcome, type PublishPack } from "./publish.ts";
+import { isUniqueViolation, type PublishOutcome } from "./publish.ts";
+import type { PublishPack } from "./publish_pack.ts";
 import type { Suspects } from "./optimistic_insert.ts";
 
 /** A proved pack whose rows are all in memory, and the job that brings it. */

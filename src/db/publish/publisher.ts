@@ -6,7 +6,8 @@
 
 import type { Database } from "../client/database.ts";
 import type { Lease } from "../lease.ts";
-import { publish, PUBLISH_DEADLINE_MS, type PublishOutcome, type PublishPack } from "./publish.ts";
+import { publish, PUBLISH_DEADLINE_MS, type PublishOutcome } from "./publish.ts";
+import type { PublishPack } from "./publish_pack.ts";
 import { isSmallPack, publishTogether, type SmallPack } from "./publish_together.ts";
 import { Suspects } from "./optimistic_insert.ts";
 

@@ -7,7 +7,7 @@
 import type { Database } from "../../db/client/database.ts";
 import { CancelledError, LeaseLostError } from "../../errors.ts";
 import { LinkedAbort } from "../../lib/abort.ts";
-import type { AttemptScope } from "./run_attempt.ts";
+import type { AttemptScope } from "./handler.ts";
 import type { Job } from "../queue/job.ts";
 import { renew } from "../queue/renew.ts";
 

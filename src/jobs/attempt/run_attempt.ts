@@ -11,21 +11,9 @@ import { finishCancelled } from "../queue/cancel.ts";
 import { fail } from "../queue/fail.ts";
 import type { Job } from "../queue/job.ts";
 import { release } from "../queue/release.ts";
+import type { Handler } from "./handler.ts";
 import { LeaseKeeper } from "./lease_keeper.ts";
 import { type Backoff, backoffOf, isRetryable } from "./retry_policy.ts";
-
-/** What a handler is given beside the job. */
-export interface AttemptScope {
-  /** Fires when the lease is lost, the job is cancelled, or the worker wants to stop. */
-  readonly signal: AbortSignal;
-  /** To be told when a statement has renewed the lease, with `performance.now()` before it. */
-  renewed(sentAt: number): void;
-  /** Ends the heartbeats: the statement that finishes the job holds its row from now on. */
-  finishing(): void;
-}
-
-/** Does the work of a job and finishes it by a fenced statement of its own. */
-export type Handler<Result> = (job: Job, scope: AttemptScope) => Promise<Result>;
 
 /** How an attempt ended. */
 export type Outcome<Result> =

@@ -16,7 +16,7 @@ import {
   type PackErrorCode,
   StoreError,
 } from "../../errors.ts";
-import type { IndexProgress } from "./stream_mpack.ts";
+import type { IndexProgress } from "./context.ts";
 import { type IndexResult, resultOf } from "./result.ts";
 import type { JobRow } from "../queue/job.ts";
 import { getJob } from "../queue/list.ts";

@@ -9,10 +9,11 @@ import type { Database } from "../../db/client/database.ts";
 import type { Publisher } from "../../db/publish/publisher.ts";
 import { PackError } from "../../errors.ts";
 import { isMpackKey } from "../../lib/ids.ts";
-import { type IndexProgress, streamMpack } from "./stream_mpack.ts";
+import type { IndexProgress } from "./context.ts";
+import { streamMpack } from "./stream_mpack.ts";
 import type { IndexResult } from "./result.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
-import type { Handler } from "../attempt/run_attempt.ts";
+import type { Handler } from "../attempt/handler.ts";
 import type { Job } from "../queue/job.ts";
 
 /** The job type. */

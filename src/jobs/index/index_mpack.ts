@@ -7,7 +7,7 @@
 import { type Config, loadConfig } from "../../config/config.ts";
 import type { Database } from "../../db/client/database.ts";
 import { CancelledError } from "../../errors.ts";
-import type { IndexProgress } from "./stream_mpack.ts";
+import type { IndexProgress } from "./context.ts";
 import type { IndexResult } from "./result.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import { runAttempt } from "../attempt/run_attempt.ts";

@@ -9,7 +9,7 @@ import { type Config, limitsOf } from "../../config/config.ts";
 import { stagedRows } from "../../db/publish/stage.ts";
 import { MpackdError, PackError, StoreError } from "../../errors.ts";
 import { BUFFER_BYTES, openSha256, type Sha256 } from "../../hash/sha256.ts";
-import type { IndexContext, IndexJob } from "./stream_mpack.ts";
+import type { IndexContext, IndexJob } from "./context.ts";
 import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
 import { MpackDecoder, type MpackHandler } from "../../stream/mpack/mpack_decoder.ts";
 import { patientStore } from "../../stream/store/store_timeouts.ts";

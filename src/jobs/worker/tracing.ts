@@ -6,7 +6,7 @@
 
 import { type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import type { IndexResult } from "../index/result.ts";
-import type { Handler } from "../attempt/run_attempt.ts";
+import type { Handler } from "../attempt/handler.ts";
 import type { Handlers } from "../handlers.ts";
 
 const PHASES = ["open", "stream", "publish"] as const;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { IndexProgress } from "../index/stream_mpack.ts";
+import type { IndexProgress } from "../index/context.ts";
 import type { Outcome } from "../attempt/run_attempt.ts";
 import type { Job } from "../queue/job.ts";
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import type { Database } from "../../../src/db/client/database.ts";
-import { publish, type PublishOutcome, type PublishPack } from "../../../src/db/publish/publish.ts";
+import { publish, type PublishOutcome } from "../../../src/db/publish/publish.ts";
+import type { PublishPack } from "../../../src/db/publish/publish_pack.ts";
 import {
   isSmallPack,
   publishTogether,

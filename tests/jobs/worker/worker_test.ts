@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Database } from "../../../src/db/client/database.ts";
 import { PackError, StoreError } from "../../../src/errors.ts";
-import type { Handler } from "../../../src/jobs/attempt/run_attempt.ts";
+import type { Handler } from "../../../src/jobs/attempt/handler.ts";
 import {
   cancel,
   complete,

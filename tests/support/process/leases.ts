@@ -1,6 +1,6 @@
 import type { Database } from "../../../src/db/client/database.ts";
 import type { ObjectColumns } from "../../../src/db/publish/stage.ts";
-import type { PublishPack } from "../../../src/db/publish/publish.ts";
+import type { PublishPack } from "../../../src/db/publish/publish_pack.ts";
 import { claim, enqueue, type Job } from "../../../src/jobs/queue/mod.ts";
 
 /** The repo of these jobs; make it with `addRepos`. */
