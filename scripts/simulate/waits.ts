@@ -19,8 +19,8 @@ export async function insist<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      const isPassing = error instanceof MpackdError ? error.retryable : "code" in Object(error);
-      if (!isPassing || tries === MOST_TRIES) throw error;
+      const isTransient = error instanceof MpackdError ? error.retryable : "code" in Object(error);
+      if (!isTransient || tries === MOST_TRIES) throw error;
       await pause(50);
     }
   }

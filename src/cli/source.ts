@@ -6,7 +6,7 @@
 
 import type { Config } from "../config/config.ts";
 import { ConfigError, StoreError } from "../errors.ts";
-import { collectGarbage } from "../lib/heap.ts";
+import { trimHeap } from "../lib/heap.ts";
 import { isMpackKey, mpackKeyOf } from "../lib/ids.ts";
 import { BUFFER_BYTES, openSha256 } from "../hash/sha256.ts";
 import type { BlobReader, BlobStat, BlobStore } from "../stream/store/blob_store.ts";
@@ -134,7 +134,7 @@ export async function uploadSource(
       line.show({ label: "upload", bytes: bytes += read, sizeBytes });
       yield buffer.subarray(0, read);
       // fetch copies each part it sends, and V8 would let 100 MB of copies lie about.
-      if (bytes % COLLECT_EVERY_BYTES < read) collectGarbage();
+      if (bytes % COLLECT_EVERY_BYTES < read) trimHeap();
     }
   }
   await store.put(key, body(), { sizeBytes, signal });

@@ -7,7 +7,7 @@
 import { HTTP_SETTINGS } from "./http_settings.ts";
 import { choice, integer, type Setting, text } from "./settings.ts";
 import { DEFAULT_LIMITS, type MpackLimits } from "../stream/mpack/limits.ts";
-import { DEFAULT_PATIENCE } from "../stream/store/timeouts.ts";
+import { DEFAULT_TIMEOUTS } from "../stream/store/timeouts.ts";
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -231,7 +231,7 @@ export const SETTINGS = {
     unit: "ms",
     min: 100,
     max: 3_600_000,
-    fallback: DEFAULT_PATIENCE.idleTimeoutMs,
+    fallback: DEFAULT_TIMEOUTS.idleTimeoutMs,
     doc: "How long the store may send nothing before the connection is given up",
   }),
   storeRetries: integer({
@@ -239,7 +239,7 @@ export const SETTINGS = {
     unit: "retries",
     min: 0,
     max: 100,
-    fallback: DEFAULT_PATIENCE.retries,
+    fallback: DEFAULT_TIMEOUTS.retries,
     doc: "Failures in a row, with no byte in between, before the store counts as unavailable",
   }),
   maxPackBytes: limit(

@@ -12,7 +12,10 @@ import type { Database } from "./client/database.ts";
 import { execute } from "./client/execute.ts";
 
 /** Dooms names; answers those that no other gc has doomed already. */
-export async function doom(database: Database, names: readonly string[]): Promise<string[]> {
+export async function writeTombstones(
+  database: Database,
+  names: readonly string[],
+): Promise<string[]> {
   const rows = await execute(
     database,
     database.sql<{ name: string }[]>`
@@ -20,24 +23,27 @@ export async function doom(database: Database, names: readonly string[]): Promis
       select jsonb_array_elements_text(${JSON.stringify(names)}::text::jsonb) as name order by 1
       on conflict do nothing
       returning name`,
-    { action: "doom blobs" },
+    { action: "write tombstones" },
   );
   return rows.map(({ name }) => name);
 }
 
 /** Takes names off the list again. */
-export async function spare(database: Database, names: readonly string[]): Promise<void> {
+export async function removeTombstones(
+  database: Database,
+  names: readonly string[],
+): Promise<void> {
   await execute(
     database,
     database.sql`
       delete from mpackd_doomed
       where name in (select jsonb_array_elements_text(${JSON.stringify(names)}::text::jsonb))`,
-    { action: "spare blobs" },
+    { action: "remove tombstones" },
   );
 }
 
 /** Takes off what a gc that was killed has left on the list. */
-export async function spareForgotten(
+export async function removeStaleTombstones(
   database: Database,
   { olderThanMs }: { readonly olderThanMs: number },
 ): Promise<void> {
@@ -46,7 +52,7 @@ export async function spareForgotten(
     database.sql`
       delete from mpackd_doomed
       where doomed_at < now() - ${olderThanMs}::float8 * interval '1 ms'`,
-    { action: "spare forgotten blobs" },
+    { action: "remove stale tombstones" },
   );
 }
 

@@ -64,7 +64,7 @@ class WorkerSha256 implements Sha256 {
     this.#worker = worker;
     this.#deadlineMs = deadlineMs;
     this.#free = Array.from({ length: buffers }, () => new Uint8Array(bufferBytes));
-    this.opened = this.#patiently(this.#opening.promise);
+    this.opened = this.#withDeadline(this.#opening.promise);
     // A failure reaches whoever waits; when nobody does, it waits for the next call.
     this.#digest.promise.catch(() => {});
     this.opened.catch(() => {});
@@ -81,7 +81,7 @@ class WorkerSha256 implements Sha256 {
     const buffer = this.#free.pop();
     if (buffer) return Promise.resolve(buffer);
     this.#borrower = Promise.withResolvers();
-    return this.#patiently(this.#borrower.promise);
+    return this.#withDeadline(this.#borrower.promise);
   }
 
   update(buffer: Buffer, sizeBytes: number): void {
@@ -94,12 +94,12 @@ class WorkerSha256 implements Sha256 {
     const answer = Promise.withResolvers<Uint8Array | undefined>();
     this.#saves.push(answer);
     this.#send({ kind: "save" });
-    return this.#patiently(answer.promise);
+    return this.#withDeadline(answer.promise);
   }
 
   digest(): Promise<string> {
     this.#send({ kind: "digest" });
-    return this.#patiently(this.#digest.promise);
+    return this.#withDeadline(this.#digest.promise);
   }
 
   [Symbol.dispose](): void {
@@ -108,7 +108,7 @@ class WorkerSha256 implements Sha256 {
   }
 
   /** Waits for an answer, as long as the thread says anything at all within the deadline. */
-  #patiently<T>(answer: Promise<T>): Promise<T> {
+  #withDeadline<T>(answer: Promise<T>): Promise<T> {
     if (this.#waits++ === 0) this.#watch();
     const settled = () => {
       if (--this.#waits === 0) clearTimeout(this.#timer);

@@ -8,7 +8,7 @@
 import type { Config } from "../config/config.ts";
 
 /** The stream, ended with an error when nobody asks for more of it in time, or for too long. */
-export function patientBody(
+export function cutSlowReader(
   source: ReadableStream<Uint8Array<ArrayBuffer>>,
   { httpIdleMs, httpTotalMs }: Pick<Config, "httpIdleMs" | "httpTotalMs">,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {

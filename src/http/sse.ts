@@ -11,7 +11,7 @@ import type { JobRow } from "../jobs/queue/job.ts";
 import { resultForTenant } from "../jobs/index/result.ts";
 import type { ApiParts } from "./context.ts";
 import { camelKeys } from "./reply.ts";
-import { patientBody } from "./slow_reader.ts";
+import { cutSlowReader } from "./slow_reader.ts";
 
 /** How often the job's row is read, in milliseconds. */
 const POLL_MS = 500;
@@ -39,7 +39,7 @@ export function jobEvents(jobId: string, parts: ApiParts, hangup: AbortSignal): 
       await events.return();
     },
   }, { highWaterMark: 0 });
-  return new Response(patientBody(body, parts.config), {
+  return new Response(cutSlowReader(body, parts.config), {
     headers: { "content-type": "text/event-stream", "cache-control": "no-store, no-transform" },
   });
 }

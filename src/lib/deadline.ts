@@ -1,7 +1,7 @@
 import { StoreError } from "../errors.ts";
 
 /** How long to wait for a store, and what else ends the wait. */
-export interface PatienceOptions<T> {
+export interface DeadlineOptions<T> {
   /** Milliseconds until the store counts as hung. */
   readonly deadlineMs: number;
   /** The verb phrase after "Cannot" in the error: "read the pack". */
@@ -20,9 +20,9 @@ export interface PatienceOptions<T> {
  *
  * @throws {StoreError} `store-unavailable` if there was no answer in time.
  */
-export function patiently<T>(
+export function withDeadline<T>(
   answer: Promise<T>,
-  { deadlineMs, action, signal, onLate }: PatienceOptions<T>,
+  { deadlineMs, action, signal, onLate }: DeadlineOptions<T>,
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const settle = () => {

@@ -19,7 +19,7 @@ const WORTHWHILE_BYTES = 32 * 1024 * 1024;
 let collect: (() => void) | undefined;
 
 /** Collects garbage if the heap and the buffers beside it have grown beyond about 32 MiB. */
-export function collectGarbage(): void {
+export function trimHeap(): void {
   const { total_heap_size, external_memory } = v8.getHeapStatistics();
   if (total_heap_size + external_memory < WORTHWHILE_BYTES) return;
   collect ??= exposeCollector();

@@ -6,7 +6,7 @@
 
 import type { Database } from "../db/client/database.ts";
 import { GhostGuard } from "../db/publish/ghost_guard.ts";
-import { collectGarbage } from "../lib/heap.ts";
+import { trimHeap } from "../lib/heap.ts";
 import { untilAborted } from "../lib/abort.ts";
 import { MpackDecoder } from "../stream/mpack/mpack_decoder.ts";
 import type { MpackLimits } from "../stream/mpack/limits.ts";
@@ -64,14 +64,14 @@ export async function guardMpack(options: GuardMpackOptions): Promise<GuardResul
     guard.hold(decoder.take().objectIds);
     if (!guard.isDue) continue;
     await guard.flush();
-    collectGarbage();
+    trimHeap();
   }
   decoder.end();
   const ghosts = await guard.ghosts();
   if (onMissing) {
     for await (const page of ghosts.pages()) {
       onMissing(page);
-      collectGarbage();
+      trimHeap();
     }
   }
   return { manifest_entries: entries, objects: decoder.counts.objects, missing: ghosts.count };

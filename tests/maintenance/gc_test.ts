@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { stageBatch } from "../../src/db/publish/stage.ts";
-import { doom } from "../../src/db/tombstones.ts";
+import { writeTombstones } from "../../src/db/tombstones.ts";
 import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { enqueue } from "../../src/jobs/queue/mod.ts";
 import type { BlobStore } from "../../src/stream/store/blob_store.ts";
@@ -185,9 +185,9 @@ Deno.test("a pack whose blob is doomed cannot be published until it is spared", 
   await using world = await createWorld();
   const key = await world.put(packOf(0, 1)), name = `mpacks/${world.repo.repoId}/${key}`;
   const before = await world.dump();
-  assert.deepEqual(await doom(world.db, [name]), [name]);
+  assert.deepEqual(await writeTombstones(world.db, [name]), [name]);
   // A second gc does not get it.
-  assert.deepEqual(await doom(world.db, [name]), []);
+  assert.deepEqual(await writeTombstones(world.db, [name]), []);
   await assert.rejects(indexMpack(world.options(key)), { code: "blob-missing" });
   assert.equal(await world.dump(), before);
   // The gc that doomed it was killed a while ago.

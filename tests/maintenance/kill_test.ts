@@ -8,7 +8,7 @@ import { drain, sampleBytes } from "../support/store/blobs.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 
-const CHILD = new URL("../support/process/upkeep_child.ts", import.meta.url).pathname;
+const CHILD = new URL("../support/process/maintenance_child.ts", import.meta.url).pathname;
 const KILLS = 8;
 /** Beside so many pushes at least. */
 const PUSHES = 10;

@@ -61,7 +61,7 @@ export function addPushCommand(program: Command, context: CommandContext): void 
           const { mpackKey } = source;
           const target = await targetOf(mpackKey, flags);
           const deadlineMs = config.httpTotalMs;
-          const result = await patiently(source, target, { signal, line, deadlineMs });
+          const result = await withDeadline(source, target, { signal, line, deadlineMs });
           if (flags.json) return console.log(JSON.stringify(result));
           const { objects_total, object_refs_written } = result;
           console.log(
@@ -116,7 +116,7 @@ interface Problem {
 }
 
 /** Sends the pack, and once more for as long as the server says that it is busy. */
-async function patiently(
+async function withDeadline(
   source: Source,
   target: Target,
   options: SendOptions,

@@ -130,8 +130,8 @@ export async function startServer(
     if (server) return server;
     const log = (await Deno.readTextFile(cluster.logFile)).slice(logBytes);
     // Another program took the port, or backends of a killed server are still on their way out.
-    const isPassing = /could not bind|is still in use/.test(log);
-    if (!isPassing || attempt === START_ATTEMPTS) {
+    const isTransient = /could not bind|is still in use/.test(log);
+    if (!isTransient || attempt === START_ATTEMPTS) {
       throw new DatabaseError(
         `Cannot start the embedded database: ${lastLines(output)}\n` +
           `The end of "${cluster.logFile}":\n${lastLines(log)}\n` +

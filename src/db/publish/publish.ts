@@ -38,7 +38,7 @@ export type PublishOutcome =
   }
   | {
     /** `gc` is deleting the blob, or the repo. */
-    readonly outcome: "doomed";
+    readonly outcome: "tombstoned";
   }
   | {
     /** The staged rows are not all there: the database crashed, so start over. */
@@ -84,7 +84,7 @@ export async function publish(
       secondOffset: row.secondOffset!,
     };
   }
-  if (row.isDoomed) return { outcome: "doomed" };
+  if (row.isTombstoned) return { outcome: "tombstoned" };
   return {
     outcome: "published",
     mpackId: row.mpackId!,

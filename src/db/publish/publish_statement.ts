@@ -18,7 +18,7 @@ export interface PublishRow {
   /** Where its other content begins. */
   readonly secondOffset: number | null;
   /** Whether `gc` is deleting the blob or the repo. */
-  readonly isDoomed: boolean;
+  readonly isTombstoned: boolean;
   /** Null when nothing was published. */
   readonly mpackId: number | null;
   /** Rows inserted into `musehub_objects`. */
@@ -238,7 +238,7 @@ export function publishStatement(
     )
     select found, duplicates,
       conflict.object_id as "conflictId", conflict.first_offset as "firstOffset",
-      conflict.content_offset as "secondOffset", (select names > 0 from doomed) as "isDoomed",
+      conflict.content_offset as "secondOffset", (select names > 0 from doomed) as "isTombstoned",
       (select mpack_id from pack) as "mpackId", counts.objects as "objectsWritten",
       counts.refs as "objectRefsWritten", counts.healed, (select result from done) as result
     from lease, seen, counts left join conflict on true`;

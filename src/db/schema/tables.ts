@@ -182,7 +182,7 @@ export interface AuditedPacksTable {
 }
 
 /** One thing that `gc` is deleting. */
-export interface DoomedTable {
+export interface TombstonesTable {
   /** A blob's key in the store, or a repo's id. */
   name: string;
   /** When it was doomed. */
@@ -282,7 +282,7 @@ export interface Tables {
   /** What they have checked. */
   mpackd_audited_packs: AuditedPacksTable;
   /** What gc is deleting. */
-  mpackd_doomed: DoomedTable;
+  mpackd_doomed: TombstonesTable;
   /** Applied migrations. */
   mpackd_migrations: MigrationsTable;
   /** Who may talk to the HTTP API. */

@@ -17,7 +17,7 @@ import { parseRange } from "../range_header.ts";
 import { reply } from "../reply.ts";
 import { type Route, route } from "../route.ts";
 import { MissingAnswer, NoQuery, ObjectIdsBody, ObjectPath, RepoPath } from "../schemas.ts";
-import { patientBody } from "../slow_reader.ts";
+import { cutSlowReader } from "../slow_reader.ts";
 import { X_MSGPACK } from "../body.ts";
 
 /** Ids in one statement. */
@@ -90,7 +90,7 @@ const one = route({
     const status = range === undefined ? 200 : 206;
     if (request.method === "HEAD") return new Response(null, { status, headers });
     const { stream } = await readLocated(store, location, { ...range, signal: parts.force });
-    return new Response(patientBody(stream, config), { status, headers });
+    return new Response(cutSlowReader(stream, config), { status, headers });
   },
 });
 
@@ -118,7 +118,7 @@ const many = route({
     }
     for (const location of locations.values()) refuseDamaged(location);
     const pack = packOf({ db, store, repoId, objectIds, signal });
-    return new Response(patientBody(pack, config), { headers: { "content-type": X_MSGPACK } });
+    return new Response(cutSlowReader(pack, config), { headers: { "content-type": X_MSGPACK } });
   },
 });
 

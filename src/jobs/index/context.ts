@@ -56,16 +56,16 @@ export interface IndexContext {
   /** Publishes the packs of several jobs, so that small ones can share a statement. */
   readonly publisher?: Publisher;
   /** Sees the pack pass by, once, and has the last word. */
-  readonly witness?: PackWitness;
+  readonly hooks?: PackHooks;
   /** Called with the reason when the job starts over: no checkpoint fits, or a store misread. */
   readonly onStartOver?: (reason: string) => void;
 }
 
 /**
- * Somebody who looks at a pack while it is indexed, and may refuse it. A pack with a witness is read
+ * Somebody who looks at a pack while it is indexed, and may refuse it. A pack with hooks is read
  * once and no more: neither resumed nor read again to be sure of a rejection.
  */
-export interface PackWitness {
+export interface PackHooks {
   /** Hooks for the decoder. */
   readonly handler: MpackHandler;
   /** Waited for between chunks. */

@@ -12,7 +12,7 @@ import { BUFFER_BYTES, openSha256, type Sha256 } from "../../hash/sha256.ts";
 import type { IndexContext, IndexJob } from "./context.ts";
 import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
 import { MpackDecoder, type MpackHandler } from "../../stream/mpack/mpack_decoder.ts";
-import { patientStore } from "../../stream/store/store_timeouts.ts";
+import { withStoreTimeouts } from "../../stream/store/store_timeouts.ts";
 
 /** Packs up to this size are hashed on the spot: a Worker takes about 40 ms to start. */
 const INLINE_BYTES = 8 * 1024 * 1024;
@@ -63,7 +63,7 @@ export async function openStart(
 ): Promise<Start> {
   const { blobKey, signal } = options;
   const { config, onStartOver } = parts;
-  const store = patientStore(parts.store, storeDeadlineMs(config));
+  const store = withStoreTimeouts(parts.store, storeDeadlineMs(config));
   if (job.checkpoint !== null && job.checkpoint !== undefined) {
     const resumed = await resume(job, { ...parts, store }, options);
     if (typeof resumed !== "string") return resumed;

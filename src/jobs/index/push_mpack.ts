@@ -10,7 +10,7 @@ import type { Database } from "../../db/client/database.ts";
 import { GhostGuard, type StagedIds } from "../../db/publish/ghost_guard.ts";
 import { findMpack } from "../../db/packs.ts";
 import { CancelledError, GhostError, StoreError } from "../../errors.ts";
-import { collectGarbage } from "../../lib/heap.ts";
+import { trimHeap } from "../../lib/heap.ts";
 import { streamMpack } from "./stream_mpack.ts";
 import type { IndexResult } from "./result.ts";
 import type { BlobStat, BlobStore } from "../../stream/store/blob_store.ts";
@@ -110,7 +110,7 @@ async function takeIn(
   const key = blobKeyOf(config.blobKey, repoId, mpackKey);
   await using guard = new GhostGuard({ db, repoId });
   await using upload = new UploadReader(store, { key, body, sizeBytes });
-  const witness = {
+  const hooks = {
     handler: { manifestId: (objectId: string) => guard.name(objectId) },
     drain: () => guard.isDue ? guard.flush() : Promise.resolve(),
     async beforePublish(lastIds: readonly string[], staged: StagedIds) {
@@ -125,7 +125,7 @@ async function takeIn(
   const opened = { ...delegate(store), open: () => Promise.resolve(upload) };
   return await streamMpack(
     { jobId: job.jobId, fence: job.fence, repoId, mpackKey, materialize: false, checkpoint: null },
-    { db, config, ...scope, store: opened, witness },
+    { db, config, ...scope, store: opened, hooks },
   );
 }
 
@@ -185,7 +185,7 @@ async function* noted(
     for await (const chunk of body) {
       yield chunk;
       bytes += chunk.length;
-      if (bytes % COLLECT_EVERY_BYTES < chunk.length) collectGarbage();
+      if (bytes % COLLECT_EVERY_BYTES < chunk.length) trimHeap();
     }
   } catch (thrown) {
     note(thrown);

@@ -21,7 +21,7 @@ import type { PublishPack } from "../../db/publish/publish_pack.ts";
 import { Publisher } from "../../db/publish/publisher.ts";
 import { type StageBatch, stageBatch } from "../../db/publish/stage.ts";
 import { CancelledError, DatabaseError, PackError, StoreError } from "../../errors.ts";
-import { collectGarbage } from "../../lib/heap.ts";
+import { trimHeap } from "../../lib/heap.ts";
 import { mpackKeyOf } from "../../lib/ids.ts";
 import { Materializer } from "./materialize.ts";
 import type { Sha256 } from "../../hash/sha256.ts";
@@ -129,7 +129,7 @@ class Attempt {
 
   /** Whether other bytes than the pack's may have led to this error. */
   mayBeMisread(error: unknown): error is Error {
-    if (this.#context.witness || this.#signal.aborted) return false;
+    if (this.#context.hooks || this.#signal.aborted) return false;
     if (!this.#isReading || this.#isProved) return false;
     return error instanceof PackError || error instanceof StoreError && error.status === 412;
   }
@@ -145,7 +145,7 @@ class Attempt {
     const startedAt = performance.now();
     const start = await openStart(this.#job, this.#context, {
       blobKey: this.#blobKey,
-      handler: { ...this.#materializer?.handler, ...this.#context.witness?.handler },
+      handler: { ...this.#materializer?.handler, ...this.#context.hooks?.handler },
       signal: this.#signal,
     });
     try {
@@ -178,7 +178,7 @@ class Attempt {
     this.#signal.throwIfAborted();
     // The last batch, all of a small pack, goes along with the publish.
     const inline = this.#inline = decoder.take();
-    await this.#context.witness?.beforePublish(inline.objectIds, {
+    await this.#context.hooks?.beforePublish(inline.objectIds, {
       jobId: this.#job.jobId,
       rows: this.#rowsStaged,
     });
@@ -240,7 +240,7 @@ class Attempt {
           `Cannot publish the pack: ${published.found} of ${published.expected} rows are staged; ` +
             "the next attempt starts over",
         );
-      case "doomed":
+      case "tombstoned":
         throw new StoreError(
           "blob-missing",
           `Cannot publish the pack: gc is deleting its repo, or ${this.#blobKey}, which lay ` +
@@ -268,7 +268,7 @@ class Attempt {
       hasher.update(buffer, sizeBytes);
       this.#report("stream", decoder, reader);
       await this.#materializer?.drain();
-      await this.#context.witness?.drain();
+      await this.#context.hooks?.drain();
       if (this.#isDue(decoder, reader)) await this.#stage(decoder, hasher, reader);
     }
   }
@@ -341,7 +341,7 @@ class Attempt {
     this.#uncollectedRows += batch.rows.length;
     if (this.#uncollectedRows >= COLLECT_ROWS) {
       this.#uncollectedRows = 0;
-      collectGarbage();
+      trimHeap();
     }
     if (cancelRequested) throw new CancelledError("Cannot go on: the job was cancelled");
   }

@@ -21,7 +21,13 @@ import {
 } from "../../db/garbage.ts";
 import type { NamedBlob } from "../../db/garbage.ts";
 import type { Database } from "../../db/client/database.ts";
-import { doom, isPublishRunning, serverTime, spare, spareForgotten } from "../../db/tombstones.ts";
+import {
+  isPublishRunning,
+  removeStaleTombstones,
+  removeTombstones,
+  serverTime,
+  writeTombstones,
+} from "../../db/tombstones.ts";
 import { DatabaseError } from "../../errors.ts";
 import type { BlobEntry, BlobStore } from "../../stream/store/blob_store.ts";
 import { sleepMs } from "../../lib/abort.ts";
@@ -93,7 +99,7 @@ export interface GcSummary {
  */
 export async function collectGarbage(options: GcOptions): Promise<GcSummary> {
   const run = new Run(options), startedAt = performance.now();
-  if (!run.isDryRun) await spareForgotten(options.db, { olderThanMs: FORGOTTEN_MS });
+  if (!run.isDryRun) await removeStaleTombstones(options.db, { olderThanMs: FORGOTTEN_MS });
   await run.staged();
   run.sum.audits = await collectAudits(options.db, run.isDryRun);
   await run.repos();
@@ -144,7 +150,7 @@ class Run {
         this.#add({ repos: 1, refs, packs });
         this.#collected("repo", repo);
       } else {
-        await this.#doomed([repoId], async () => {
+        await this.#withTombstones([repoId], async () => {
           if (await this.#repo(repoId)) this.#collected("repo", repo);
           else this.sum.postponed++;
         });
@@ -191,7 +197,7 @@ class Run {
         };
         const names = group.map(({ blobKey }) => blobKey);
         if (this.isDryRun) await collect(names);
-        else await this.#doomed(names, collect);
+        else await this.#withTombstones(names, collect);
       }
       if (packs.length < ROWS) return;
       afterId = packs[packs.length - 1].mpackId;
@@ -225,7 +231,7 @@ class Run {
       for (const { entry } of found) this.#blobGone(entry);
       return;
     }
-    await this.#doomed(found.map(({ entry }) => entry.key), async (names) => {
+    await this.#withTombstones(found.map(({ entry }) => entry.key), async (names) => {
       const free = found.filter(({ entry }) => names.includes(entry.key));
       // What is seen now stays so: whoever would name one of them is refused.
       const still = await unnamedBlobs(db, free.map(({ blob }) => blob));
@@ -261,12 +267,12 @@ class Run {
    * Dooms names, waits until no publish can be under way that has not noticed, and lets `work` have
    * those that no other gc has doomed.
    */
-  async #doomed(
+  async #withTombstones(
     names: readonly string[],
     work: (names: readonly string[]) => Promise<void>,
   ): Promise<void> {
     const { db, signal } = this.#options;
-    const ours = await doom(db, names);
+    const ours = await writeTombstones(db, names);
     try {
       const time = await serverTime(db), deadline = performance.now() + PATIENCE_MS;
       while (await isPublishRunning(db, time)) {
@@ -278,7 +284,7 @@ class Run {
       }
       if (ours.length > 0) await work(ours);
     } finally {
-      await spare(db, ours);
+      await removeTombstones(db, ours);
     }
   }
 

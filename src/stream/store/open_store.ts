@@ -9,7 +9,7 @@ import { openFolder } from "./open_folder.ts";
 import type { RetryOptions } from "./s3/backoff.ts";
 import { openS3Store } from "./s3/s3_store.ts";
 
-/** What a URL should not hold: who asks, and how patiently. */
+/** What a URL should not hold: who asks, and how withDeadline. */
 export interface OpenStoreOptions extends RetryOptions {
   /** Who asks. Needed for s3. */
   readonly accessKeyId?: string;

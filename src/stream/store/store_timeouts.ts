@@ -5,7 +5,7 @@
  */
 import { StoreError } from "../../errors.ts";
 import type { BlobReader, BlobStore } from "./blob_store.ts";
-import { patiently } from "../../lib/deadline.ts";
+import { withDeadline } from "../../lib/deadline.ts";
 
 /** Syncing a file of many gigabytes takes minutes on a slow disk; so does looking through a folder. */
 const LONG_MS = 10 * 60 * 1000;
@@ -14,7 +14,7 @@ const LONG_MS = 10 * 60 * 1000;
 const PATIENT = new WeakSet<BlobStore>();
 
 /** The store, whose every wait ends in `store-unavailable` after `idleTimeoutMs` without an answer. */
-export function patientStore(store: BlobStore, idleTimeoutMs: number): BlobStore {
+export function withStoreTimeouts(store: BlobStore, idleTimeoutMs: number): BlobStore {
   if (PATIENT.has(store)) return store;
   const patient = makePatient(store, idleTimeoutMs);
   PATIENT.add(patient);
@@ -34,7 +34,7 @@ function makePatient(store: BlobStore, idleTimeoutMs: number): BlobStore {
     } = {},
   ) => {
     const action = `${verb} ${JSON.stringify(key)} in ${url}`;
-    return patiently(answer, { deadlineMs: idleTimeoutMs, ...options, action });
+    return withDeadline(answer, { deadlineMs: idleTimeoutMs, ...options, action });
   };
   return {
     url,

@@ -5,7 +5,7 @@
  */
 
 /** The defaults of `MPACK_STORE_RETRIES`, `MPACK_STORE_IDLE_MS` and the waits between tries. */
-export const DEFAULT_PATIENCE = {
+export const DEFAULT_TIMEOUTS = {
   /** Tries after the first that may fail in a row. */
   retries: 6,
   /** The longest wait before the first retry, in milliseconds; doubled each time. */

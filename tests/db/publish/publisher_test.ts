@@ -104,12 +104,12 @@ Deno.test("publishTogether() leaves out whatever is not plain, and it as it was"
   };
   await leftOut("a lost lease", small("lost", "o"), (job) => takeOver(db, job.jobId));
   const doom = (name: string) => db.sql`insert into mpackd_doomed (name) values (${name})`;
-  const undoom = () => db.sql`delete from mpackd_doomed`;
-  const doomed = small("doomed", "o");
+  const removeTombstones = () => db.sql`delete from mpackd_doomed`;
+  const doomed = small("tombstoned", "o");
   await leftOut("a doomed blob", doomed, () => doom(doomed.blobKey));
-  await undoom();
+  await removeTombstones();
   await leftOut("a doomed repo", small("gone", "o", { repoId: "repo-2" }), () => doom("repo-2"));
-  await undoom();
+  await removeTombstones();
   await leftOut("a moved blob", small("moved", "o"), async () => {
     const moved = { ...small("moved", ""), etag: "before" };
     await publish(db, await startJob(db), moved);

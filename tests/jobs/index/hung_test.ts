@@ -10,7 +10,7 @@ import { parseSize } from "../../../scripts/mpack/shape.ts";
 import { connectDatabase } from "../../../src/db/client/connect.ts";
 import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
-import { patiently } from "../../../src/lib/deadline.ts";
+import { withDeadline } from "../../../src/lib/deadline.ts";
 import { collect } from "../../support/store/blobs.ts";
 import { runMain } from "../../support/process/main.ts";
 import { startTcpProxy } from "../../support/tcp_proxy.ts";
@@ -80,7 +80,7 @@ Deno.test("indexMpack() ends with store-unavailable when somebody else's store h
   for (const [name, store] of Object.entries(hanging)) {
     await t.step(name, async () => {
       const indexing = indexMpack({ ...options, store });
-      await assert.rejects(patiently(indexing, { deadlineMs: 30_000, action: "end the test" }), {
+      await assert.rejects(withDeadline(indexing, { deadlineMs: 30_000, action: "end the test" }), {
         code: "store-unavailable",
         retryable: true,
         message: /no answer in 200 ms/,

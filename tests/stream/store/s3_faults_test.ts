@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
-import { patiently } from "../../../src/lib/deadline.ts";
+import { withDeadline } from "../../../src/lib/deadline.ts";
 import { openS3Store, type S3StoreOptions } from "../../../src/stream/store/s3/s3_store.ts";
 import { assertSameBytes, drain, sampleBytes } from "../../support/store/blobs.ts";
 import { type Fault, type FaultProxy, startFaultProxy } from "../../support/store/fault_proxy.ts";
@@ -42,7 +42,7 @@ async function inWorld(
     ...options,
   });
   const world = use({ store, proxy, double, sleepsMs });
-  await patiently(world, { deadlineMs: HUNG_MS, action: "end the test" });
+  await withDeadline(world, { deadlineMs: HUNG_MS, action: "end the test" });
 }
 
 function rangesOf(proxy: FaultProxy): (string | null)[] {

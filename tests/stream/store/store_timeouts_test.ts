@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts";
-import { patientStore } from "../../../src/stream/store/store_timeouts.ts";
+import { withStoreTimeouts } from "../../../src/stream/store/store_timeouts.ts";
 
 const NEVER = new Promise<never>(() => {});
 const IDLE_MS = 20;
@@ -22,12 +22,12 @@ function hungStore(hung: Partial<BlobStore>): BlobStore {
     async *list() {},
     presignPut: () => Promise.resolve(undefined),
   };
-  return patientStore({ ...sound, ...hung }, IDLE_MS);
+  return withStoreTimeouts({ ...sound, ...hung }, IDLE_MS);
 }
 
 const isLate = { code: "store-unavailable", message: /: no answer in 20 ms$/ };
 
-Deno.test("patientStore() ends every wait for a store that hangs with store-unavailable", async (t) => {
+Deno.test("withStoreTimeouts() ends every wait for a store that hangs with store-unavailable", async (t) => {
   await t.step("stat, open, delete, presignPut", async () => {
     const hang = () => NEVER;
     const store = hungStore({ stat: hang, delete: hang, presignPut: hang });
@@ -78,7 +78,7 @@ Deno.test("patientStore() ends every wait for a store that hangs with store-unav
   });
 });
 
-Deno.test("patientStore() waits for a slow body, whose end is not the store's to give", async () => {
+Deno.test("withStoreTimeouts() waits for a slow body, whose end is not the store's to give", async () => {
   async function* body() {
     yield BYTES;
     await new Promise((resolve) => setTimeout(resolve, 3 * IDLE_MS));

@@ -4,7 +4,7 @@ import { sql as queue } from "./0002_queue.ts";
 import { sql as staging } from "./0003_staging.ts";
 import { sql as damagedRefs } from "./0004_damaged_refs.ts";
 import { sql as guard } from "./0005_guard.ts";
-import { sql as upkeep } from "./0006_upkeep.ts";
+import { sql as maintenance } from "./0006_maintenance.ts";
 import { sql as repoQueue } from "./0007_repo_queue.ts";
 import { sql as identities } from "./0008_identities.ts";
 import { sql as dropStaged } from "./0009_drop_staged.ts";
@@ -25,7 +25,7 @@ export const migrations: readonly Migration[] = [
   { name: "0003_staging", sql: staging },
   { name: "0004_damaged_refs", sql: damagedRefs },
   { name: "0005_guard", sql: guard },
-  { name: "0006_upkeep", sql: upkeep },
+  { name: "0006_upkeep", sql: maintenance },
   { name: "0007_repo_queue", sql: repoQueue },
   { name: "0008_identities", sql: identities },
   { name: "0009_drop_staged", sql: dropStaged },

@@ -12,11 +12,11 @@ import type { OpenOptions, PutOptions } from "../blob_store.ts";
 import { fileStoreError } from "./file_error.ts";
 import { listFiles } from "./list_files.ts";
 import { openFileReader, statOf } from "./file_reader.ts";
-import { DEFAULT_PATIENCE } from "../timeouts.ts";
-import { patientStore } from "../store_timeouts.ts";
+import { DEFAULT_TIMEOUTS } from "../timeouts.ts";
+import { withStoreTimeouts } from "../store_timeouts.ts";
 import { removeTempFiles, sweepTempFiles, writeFile } from "./write_file.ts";
 
-/** How patiently to wait for a disk. */
+/** How withDeadline to wait for a disk. */
 export interface FileStoreOptions {
   /** The longest silence of the disk, in milliseconds. Default 30,000. */
   readonly idleTimeoutMs?: number;
@@ -29,10 +29,10 @@ export interface FileStoreOptions {
  */
 export function openFileStore(
   folder: string,
-  { idleTimeoutMs = DEFAULT_PATIENCE.idleTimeoutMs }: FileStoreOptions = {},
+  { idleTimeoutMs = DEFAULT_TIMEOUTS.idleTimeoutMs }: FileStoreOptions = {},
 ): BlobStore {
   const store = new FileStore(isAbsolute(folder) ? folder : resolve(folder));
-  return patientStore(store, idleTimeoutMs);
+  return withStoreTimeouts(store, idleTimeoutMs);
 }
 
 class FileStore implements BlobStore {

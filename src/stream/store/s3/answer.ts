@@ -4,7 +4,7 @@
  * @module
  */
 import { LinkedAbort, orAborted } from "../../../lib/abort.ts";
-import { faultOfNetwork, S3Fault } from "./s3_error.ts";
+import { errorOfNetwork, S3Error } from "./s3_error.ts";
 
 /** The longest document (an error, a page of a listing) that is taken in whole. */
 const MAX_TEXT_BYTES = 16 * 1024 * 1024;
@@ -24,12 +24,12 @@ export class RequestEnd extends LinkedAbort {
     const { signal } = this;
     const timer = setTimeout(() => {
       const message = `${what} for ${waitMs} ms`;
-      this.abort(new S3Fault(message, { isPassing: true }));
+      this.abort(new S3Error(message, { isTransient: true }));
     }, waitMs);
     try {
       return await orAborted(promise(), signal);
     } catch (error) {
-      throw signal.aborted ? signal.reason : faultOfNetwork(error);
+      throw signal.aborted ? signal.reason : errorOfNetwork(error);
     } finally {
       clearTimeout(timer);
     }
@@ -102,7 +102,7 @@ export class S3Answer {
       if (sizeBytes > MAX_TEXT_BYTES) {
         await this.discard();
         const message = `the store sent a document of more than ${MAX_TEXT_BYTES} bytes`;
-        throw new S3Fault(message, { isPassing: false });
+        throw new S3Error(message, { isTransient: false });
       }
       text += decoder.decode(chunk, { stream: true });
     }

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { S3Fault } from "./s3_error.ts";
+import { S3Error } from "./s3_error.ts";
 
 /** How patient a store is. */
 export interface RetryOptions {
@@ -52,7 +52,7 @@ export class Backoff {
   async after(error: unknown): Promise<void> {
     this.#failures++;
     const { retries, retryBaseMs, retryCapMs, sleep, random } = this.#options;
-    if (!(error instanceof S3Fault) || !error.isPassing || this.#failures > retries) {
+    if (!(error instanceof S3Error) || !error.isTransient || this.#failures > retries) {
       throw this.#toError(error, this.#failures);
     }
     const boundMs = Math.min(retryCapMs, retryBaseMs * 2 ** (this.#failures - 1));

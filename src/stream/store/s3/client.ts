@@ -5,17 +5,17 @@
  */
 import { sleepMs } from "../../../lib/abort.ts";
 import type { Presigned } from "../blob_store.ts";
-import { DEFAULT_PATIENCE } from "../timeouts.ts";
+import { DEFAULT_TIMEOUTS } from "../timeouts.ts";
 import { RequestEnd, S3Answer } from "./answer.ts";
 import { Backoff, type RetryOptions } from "./backoff.ts";
-import { faultOfAnswer, S3Fault, toStoreError } from "./s3_error.ts";
+import { errorOfAnswer, S3Error, toStoreError } from "./s3_error.ts";
 import { type Presignable, S3Presigner } from "./presign.ts";
 import { type S3Identity, S3Signer } from "./sign.ts";
 
 /** A body may take this much longer to send than an answer to come: 64 KiB/s is the slowest. */
 const SLOWEST_UPLOAD_BYTES_PER_MS = 64;
 
-/** Where a bucket is, who asks, and how patiently. */
+/** Where a bucket is, who asks, and how withDeadline. */
 export interface S3ClientOptions extends RetryOptions, S3Identity {
   /** The longest silence of the store, in milliseconds, 1 or more. Default 30,000. */
   readonly idleTimeoutMs?: number;
@@ -56,7 +56,7 @@ export class S3Client {
   /** Builds the client; sends nothing. `url` is how errors name the store. */
   constructor(url: string, options: S3ClientOptions) {
     this.url = url;
-    this.idleTimeoutMs = options.idleTimeoutMs ?? DEFAULT_PATIENCE.idleTimeoutMs;
+    this.idleTimeoutMs = options.idleTimeoutMs ?? DEFAULT_TIMEOUTS.idleTimeoutMs;
     this.#options = options;
     // It knows what an endpoint may be.
     this.#presigner = new S3Presigner(url, options);
@@ -67,9 +67,9 @@ export class S3Client {
   backoff(deed: { action: string; key: string }, signal?: AbortSignal): Backoff {
     const { sleep = sleepMs, random = Math.random, region } = this.#options;
     const {
-      retries = DEFAULT_PATIENCE.retries,
-      retryBaseMs = DEFAULT_PATIENCE.retryBaseMs,
-      retryCapMs = DEFAULT_PATIENCE.retryCapMs,
+      retries = DEFAULT_TIMEOUTS.retries,
+      retryBaseMs = DEFAULT_TIMEOUTS.retryBaseMs,
+      retryCapMs = DEFAULT_TIMEOUTS.retryCapMs,
     } = this.#options;
     return new Backoff(
       { retries, retryBaseMs, retryCapMs, sleep, random },
@@ -81,7 +81,7 @@ export class S3Client {
   /**
    * Sends one request.
    *
-   * @throws {S3Fault} If there is no answer, or it is not a success.
+   * @throws {S3Error} If there is no answer, or it is not a success.
    */
   async send(request: S3Request): Promise<S3Answer> {
     const { method, signal, body, answerWithinMs = this.idleTimeoutMs } = request;
@@ -106,7 +106,7 @@ export class S3Client {
     }
     const answer = new S3Answer(response, end, this.idleTimeoutMs);
     if (response.ok) return answer;
-    const fault = faultOfAnswer(answer.status, answer.headers, await answer.text());
+    const fault = errorOfAnswer(answer.status, answer.headers, await answer.text());
     throw fault.status === 404 ? await this.#explain404(request, fault) : fault;
   }
 
@@ -124,7 +124,7 @@ export class S3Client {
   }
 
   /** HEAD has no body to tell a missing bucket from a missing object, nor have some proxies. */
-  async #explain404(request: S3Request, fault: S3Fault): Promise<S3Fault> {
+  async #explain404(request: S3Request, fault: S3Error): Promise<S3Error> {
     if (fault.s3Code?.startsWith("NoSuch")) return fault;
     let s3Code = "NoSuchKey";
     if (request.objectKey === undefined) s3Code = "NoSuchBucket";
@@ -132,10 +132,10 @@ export class S3Client {
       try {
         await (await this.send({ method: "HEAD", signal: request.signal })).discard();
       } catch (error) {
-        if (!(error instanceof S3Fault) || error.isPassing) throw error;
+        if (!(error instanceof S3Error) || error.isTransient) throw error;
         if (error.s3Code === "NoSuchBucket") s3Code = error.s3Code;
       }
     }
-    return new S3Fault(fault.message, { isPassing: false, status: 404, s3Code, cause: fault });
+    return new S3Error(fault.message, { isTransient: false, status: 404, s3Code, cause: fault });
   }
 }

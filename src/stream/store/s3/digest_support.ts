@@ -9,7 +9,7 @@
  */
 import { TEMP_FOLDER } from "../blob_key.ts";
 import type { S3Client } from "./client.ts";
-import { S3Fault } from "./s3_error.ts";
+import { S3Error } from "./s3_error.ts";
 
 /** Amazon's word, and Swift's. */
 const REFUSALS = new Set(["XAmzContentSHA256Mismatch", "BadDigest"]);
@@ -18,7 +18,7 @@ const SHA256_OF_NO_BYTES = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495
 
 /** Whether the store refused the body because it is not what the digest says. */
 export function isDigestRefusal(error: unknown): boolean {
-  return error instanceof S3Fault && REFUSALS.has(error.s3Code ?? "");
+  return error instanceof S3Error && REFUSALS.has(error.s3Code ?? "");
 }
 
 /**
@@ -35,7 +35,7 @@ export async function checksDigests(client: S3Client, folder: string): Promise<b
         await (await client.send({ method, objectKey, body, bodySha256Hex })).discard();
       } catch (error) {
         if (isDigestRefusal(error)) return "refused";
-        if (error instanceof S3Fault && error.isPassing) throw error;
+        if (error instanceof S3Error && error.isTransient) throw error;
         return "not allowed";
       }
       return "done";

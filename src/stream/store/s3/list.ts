@@ -5,7 +5,7 @@
  */
 import type { BlobEntry } from "../blob_store.ts";
 import type { S3Client } from "./client.ts";
-import { S3Fault } from "./s3_error.ts";
+import { S3Error } from "./s3_error.ts";
 import { xmlElements, xmlText } from "./xml.ts";
 
 /** The objects whose keys begin with `objectPrefix`; their keys are the bucket's. */
@@ -36,7 +36,7 @@ export async function* listObjects(
 
 function parsePage(xml: string): { entries: BlobEntry[]; token?: string } {
   if (!/<ListBucketResult[\s>]/.test(xml)) {
-    throw new S3Fault("the store sent something else than a listing", { isPassing: false });
+    throw new S3Error("the store sent something else than a listing", { isTransient: false });
   }
   const isEncoded = xmlText(xml, "EncodingType") === "url";
   const entries = xmlElements(xml, "Contents").map((element) => {
@@ -50,7 +50,7 @@ function parsePage(xml: string): { entries: BlobEntry[]; token?: string } {
   if (xmlText(xml, "IsTruncated") !== "true") return { entries };
   const token = xmlText(xml, "NextContinuationToken");
   if (token === undefined || token === "") {
-    throw new S3Fault("the store sent half a listing and no way on", { isPassing: false });
+    throw new S3Error("the store sent half a listing and no way on", { isTransient: false });
   }
   return { entries, token };
 }

@@ -5,7 +5,7 @@
  */
 import type { Backoff } from "./backoff.ts";
 import type { S3Client } from "./client.ts";
-import { faultOfAnswer, S3Fault } from "./s3_error.ts";
+import { errorOfAnswer, S3Error } from "./s3_error.ts";
 import type { S3Target } from "./reader.ts";
 import { etagOf, statObject } from "./stat.ts";
 import { encodeXml, xmlText } from "./xml.ts";
@@ -65,7 +65,7 @@ export class MultipartUpload {
     if (index === MAX_PARTS) {
       const message = `the body has more than ${MAX_PARTS} parts of ${buffer.length} bytes; ` +
         "declare its length";
-      await this.#parts.backoff().after(new S3Fault(message, { isPassing: false }));
+      await this.#parts.backoff().after(new S3Error(message, { isTransient: false }));
     }
     this.#etags.push("");
     this.#before = this.#inFlight;
@@ -98,10 +98,10 @@ export class MultipartUpload {
         // The status is sent before the parts are joined, so an error may follow in the body.
         const text = await answer.text();
         const joined = xmlText(text, "ETag");
-        if (joined === undefined) throw faultOfAnswer(500, answer.headers, text);
+        if (joined === undefined) throw errorOfAnswer(500, answer.headers, text);
         return joined;
       } catch (error) {
-        const isLostAnswer = tries > 1 && error instanceof S3Fault &&
+        const isLostAnswer = tries > 1 && error instanceof S3Error &&
           error.s3Code === "NoSuchUpload";
         if (!isLostAnswer) throw error;
         // An earlier try did join them, and its answer was lost.
@@ -135,7 +135,7 @@ export class MultipartUpload {
       const answer = await client.send({ method: "POST", objectKey, query, signal });
       const uploadId = xmlText(await answer.text(), "UploadId");
       if (uploadId !== undefined && uploadId !== "") return uploadId;
-      throw new S3Fault("the store sent no UploadId", { isPassing: false });
+      throw new S3Error("the store sent no UploadId", { isTransient: false });
     });
   }
 

@@ -4,7 +4,7 @@
  * @module
  */
 import type { S3Client } from "./client.ts";
-import { S3Fault } from "./s3_error.ts";
+import { S3Error } from "./s3_error.ts";
 import { xmlElements, xmlText } from "./xml.ts";
 
 interface Upload {
@@ -57,15 +57,15 @@ async function abortUpload(
       await (await client.send(request)).discard();
     } catch (error) {
       // Its own writer was quicker.
-      if (!(error instanceof S3Fault && error.s3Code === "NoSuchUpload")) throw error;
+      if (!(error instanceof S3Error && error.s3Code === "NoSuchUpload")) throw error;
     }
   });
 }
 
 function parsePage(xml: string): { uploads: Upload[]; next?: Marker } {
   if (!/<ListMultipartUploadsResult[\s>]/.test(xml)) {
-    throw new S3Fault("the store sent something else than a list of uploads", {
-      isPassing: false,
+    throw new S3Error("the store sent something else than a list of uploads", {
+      isTransient: false,
     });
   }
   const uploads = xmlElements(xml, "Upload").map((element) => ({

@@ -9,7 +9,7 @@ import { checkedBody, DigestError, hasDigest } from "../body_digest.ts";
 import { checkSize, checkSizeSoFar } from "../body_size.ts";
 import type { S3Client } from "./client.ts";
 import { isDigestRefusal } from "./digest_support.ts";
-import { S3Fault } from "./s3_error.ts";
+import { S3Error } from "./s3_error.ts";
 import { MAX_PARTS, MultipartUpload } from "./multipart.ts";
 import type { S3Target } from "./reader.ts";
 import { etagOf } from "./stat.ts";
@@ -114,6 +114,6 @@ async function putWhole(
     if (bodySha256Hex === undefined || !isDigestRefusal(error)) throw error;
     if (!hasDigest(body, bodySha256Hex)) throw new DigestError(key, { cause: error });
     // What came is not what was sent.
-    throw new S3Fault((error as Error).message, { isPassing: true, status: 400, cause: error });
+    throw new S3Error((error as Error).message, { isTransient: true, status: 400, cause: error });
   }
 }

@@ -9,7 +9,7 @@ import { checkRange, checkRangeOptions } from "../byte_range.ts";
 import type { S3Answer } from "./answer.ts";
 import type { Backoff } from "./backoff.ts";
 import type { S3Client } from "./client.ts";
-import { S3Fault } from "./s3_error.ts";
+import { S3Error } from "./s3_error.ts";
 import { answerExtent, isSameVersion, statObject } from "./stat.ts";
 
 /** Which object, under which name in errors. */
@@ -35,7 +35,7 @@ export async function openS3Reader(
     try {
       return await source.connect(startBytes, startBytes + lengthBytes, options.etag);
     } catch (error) {
-      if (!(error instanceof S3Fault) || error.status !== 416) throw error;
+      if (!(error instanceof S3Error) || error.status !== 416) throw error;
       // Nothing lies at the offset: an empty object, or the offset is its end or beyond.
       return { stat: await source.stat(options.etag), answer: undefined, skipBytes: 0 };
     }
@@ -89,12 +89,12 @@ class S3Source {
         await this.stat(etag ?? answer.headers.get("etag") ?? undefined);
       // For stores and caches that pass over If-Match.
       if (etag !== undefined && !isSameVersion(etag, stat.etag)) {
-        throw new S3Fault(`it is another version`, { isPassing: false, status: 412 });
+        throw new S3Error(`it is another version`, { isTransient: false, status: 412 });
       }
       const skipBytes = startBytes - extent.startBytes;
       if (skipBytes < 0) {
         const message = `asked from byte ${startBytes}, the store sent from ${extent.startBytes}`;
-        throw new S3Fault(message, { isPassing: false });
+        throw new S3Error(message, { isTransient: false });
       }
       return { stat, answer, skipBytes };
     } catch (error) {
@@ -106,7 +106,7 @@ class S3Source {
   async stat(etag?: string): Promise<BlobStat> {
     const stat = await statObject(this.#client, this.#target.objectKey, this.signal);
     if (etag === undefined || isSameVersion(etag, stat.etag)) return stat;
-    throw new S3Fault(`it is another version`, { isPassing: false, status: 412 });
+    throw new S3Error(`it is another version`, { isTransient: false, status: 412 });
   }
 }
 
@@ -194,7 +194,7 @@ class S3Reader implements BlobReader {
     const chunk = await connection.answer?.nextChunk();
     if (chunk === undefined) {
       const message = `the body ended at byte ${this.#positionBytes}, before ${this.#endBytes}`;
-      throw new S3Fault(message, { isPassing: true });
+      throw new S3Error(message, { isTransient: true });
     }
     const skippedBytes = Math.min(this.#skipBytes, chunk.length);
     this.#skipBytes -= skippedBytes;
@@ -210,7 +210,7 @@ class S3Reader implements BlobReader {
       await connection.answer?.discard();
     } catch (error) {
       // 416: what is there now is shorter than what was.
-      if (!(error instanceof S3Fault) || (error.status !== 412 && error.status !== 416)) {
+      if (!(error instanceof S3Error) || (error.status !== 412 && error.status !== 416)) {
         throw error;
       }
     }

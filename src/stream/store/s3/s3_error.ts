@@ -10,9 +10,9 @@ import { xmlText } from "./xml.ts";
 const MAX_RETRY_AFTER_MS = 60_000;
 
 /** One failed request. It never leaves this folder: see {@link toStoreError}. */
-export class S3Fault extends Error {
+export class S3Error extends Error {
   /** Whether the same request may succeed in a moment. */
-  readonly isPassing: boolean;
+  readonly isTransient: boolean;
   /** The HTTP status, if the store answered. */
   readonly status?: number;
   /** S3's own name for the fault, such as NoSuchKey. */
@@ -24,15 +24,15 @@ export class S3Fault extends Error {
   constructor(
     message: string,
     options: ErrorOptions & {
-      isPassing: boolean;
+      isTransient: boolean;
       status?: number;
       s3Code?: string;
       retryAfterMs?: number;
     },
   ) {
     super(message, options);
-    this.name = "S3Fault";
-    this.isPassing = options.isPassing;
+    this.name = "S3Error";
+    this.isTransient = options.isTransient;
     this.status = options.status;
     this.s3Code = options.s3Code;
     this.retryAfterMs = options.retryAfterMs;
@@ -40,7 +40,7 @@ export class S3Fault extends Error {
 }
 
 /** S3 codes that pass whatever status they come with (RequestTimeout comes with 400). */
-const PASSING_CODES = new Set([
+const TRANSIENT_CODES = new Set([
   "SlowDown",
   "InternalError",
   "ServiceUnavailable",
@@ -51,10 +51,10 @@ const PASSING_CODES = new Set([
   "ThrottlingException",
   "RequestLimitExceeded",
 ]);
-const PASSING_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504, 509]);
+const TRANSIENT_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504, 509]);
 
 /** The fault that a refusing answer stands for. `body` is "" for HEAD. */
-export function faultOfAnswer(status: number, headers: Headers, body: string): S3Fault {
+export function errorOfAnswer(status: number, headers: Headers, body: string): S3Error {
   const s3Code = xmlText(body, "Code");
   const said = xmlText(body, "Message");
   const region = headers.get("x-amz-bucket-region");
@@ -64,8 +64,8 @@ export function faultOfAnswer(status: number, headers: Headers, body: string): S
     status >= 300 && status < 400 ? "; check the endpoint and the region" : "",
     region === null ? "" : `; the bucket is in region ${region.slice(0, 40)}`,
   ];
-  return new S3Fault(words.join(""), {
-    isPassing: PASSING_STATUSES.has(status) || PASSING_CODES.has(s3Code ?? ""),
+  return new S3Error(words.join(""), {
+    isTransient: TRANSIENT_STATUSES.has(status) || TRANSIENT_CODES.has(s3Code ?? ""),
     status,
     s3Code,
     retryAfterMs: parseRetryAfter(headers.get("retry-after"), Date.now()),
@@ -73,18 +73,18 @@ export function faultOfAnswer(status: number, headers: Headers, body: string): S
 }
 
 /** The fault of a request that got no answer, or of a body that broke. */
-export function faultOfNetwork(error: unknown): unknown {
-  if (error instanceof S3Fault) return error;
+export function errorOfNetwork(error: unknown): unknown {
+  if (error instanceof S3Error) return error;
   if (error instanceof Deno.errors.NotCapable) {
-    return new S3Fault(error.message, { isPassing: false, cause: error });
+    return new S3Error(error.message, { isTransient: false, cause: error });
   }
   if (!(error instanceof Error)) return error;
   const cause = error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : "";
   // fetch names the URL; what stands in its query helps nobody.
   const message = (cause || error.message).replace(/\?[^\s)]*/g, "");
-  const isPassing = !/certificate|UnknownIssuer|NotValidForName|blocked/i.test(message);
+  const isTransient = !/certificate|UnknownIssuer|NotValidForName|blocked/i.test(message);
   // Not as the cause either: logs print causes.
-  return new S3Fault(`the connection failed (${message.slice(0, 300)})`, { isPassing });
+  return new S3Error(`the connection failed (${message.slice(0, 300)})`, { isTransient });
 }
 
 /** Milliseconds from a Retry-After header, which holds seconds or a date. */
@@ -95,7 +95,7 @@ export function parseRetryAfter(value: string | null, nowMs: number): number | u
 }
 
 /** What was tried, for the message. */
-export interface S3Deed {
+export interface S3Operation {
   /** "read", "write", "look up" … */
   readonly action: string;
   /** The blob's key, or the prefix of a listing. */
@@ -107,8 +107,8 @@ export interface S3Deed {
 }
 
 /** The error a caller sees; anything but a fault is handed back as it is. */
-export function toStoreError(error: unknown, deed: S3Deed, tries = 1): unknown {
-  if (!(error instanceof S3Fault)) return error;
+export function toStoreError(error: unknown, deed: S3Operation, tries = 1): unknown {
+  if (!(error instanceof S3Error)) return error;
   const { status, s3Code } = error;
   const what = `Cannot ${deed.action} ${JSON.stringify(deed.key)} in ${deed.storeUrl}`;
   const make = (code: StoreError["code"], message: string, retryable: boolean) =>
@@ -131,5 +131,5 @@ export function toStoreError(error: unknown, deed: S3Deed, tries = 1): unknown {
     return make("store-unavailable", `${error.message}; ${advice}`, false);
   }
   const tried = tries > 1 ? `, after ${tries} tries` : "";
-  return make("store-unavailable", error.message + tried, error.isPassing);
+  return make("store-unavailable", error.message + tried, error.isTransient);
 }

@@ -6,7 +6,7 @@
 import type { BlobStat } from "../blob_store.ts";
 import type { S3Answer } from "./answer.ts";
 import type { S3Client } from "./client.ts";
-import { S3Fault } from "./s3_error.ts";
+import { S3Error } from "./s3_error.ts";
 
 /** Asks for an object's length and version without its bytes. */
 export async function statObject(
@@ -34,7 +34,7 @@ export function answerExtent(answer: S3Answer): { startBytes: number; stat?: Blo
   }
   const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get("content-range")?.trim() ?? "");
   if (range === null) {
-    throw new S3Fault("the store sent a part without saying which", { isPassing: false });
+    throw new S3Error("the store sent a part without saying which", { isTransient: false });
   }
   const startBytes = Number(range[1]);
   if (range[2] === "*") return { startBytes };
@@ -53,13 +53,13 @@ function bare(etag: string): string {
 /** The ETag as the store sent it, quotes and all, since If-Match wants it so. */
 export function etagOf(headers: Headers): string {
   const etag = headers.get("etag");
-  if (etag === null) throw new S3Fault("the store sent no ETag", { isPassing: false });
+  if (etag === null) throw new S3Error("the store sent no ETag", { isTransient: false });
   return etag;
 }
 
 function statOfHeaders(headers: Headers, sizeBytes: number | undefined): BlobStat {
   if (sizeBytes === undefined) {
-    throw new S3Fault("the store sent no Content-Length", { isPassing: false });
+    throw new S3Error("the store sent no Content-Length", { isTransient: false });
   }
   return { sizeBytes, etag: etagOf(headers) };
 }
