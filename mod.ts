@@ -82,18 +82,18 @@ export {
   audit,
   type AuditFinding,
   type AuditOptions,
-  type AuditPack,
   type AuditParts,
   type AuditScope,
   type AuditSummary,
-  type LocatedPack,
+  type LocatedMpack,
+  type MpackToAudit,
 } from "./src/maintenance/audit/audit.ts";
 export { collectGarbage, type GcOptions, type GcSummary } from "./src/maintenance/gc/gc.ts";
 export {
+  inspectMpack,
   type InspectOptions,
-  inspectPack,
   type LargeObject,
-  type PackProblem,
-  type PackReport,
+  type MpackProblem,
+  type MpackReport,
   type SizeClass,
 } from "./src/maintenance/inspect.ts";

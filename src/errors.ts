@@ -7,7 +7,7 @@
  */
 
 /** Why a pack was refused. Retrying the same bytes cannot help. */
-export type PackErrorCode =
+export type MpackErrorCode =
   | "digest-mismatch"
   | "size-mismatch"
   | "truncated"
@@ -23,7 +23,7 @@ export type PackErrorCode =
 
 /** Every code an mpackd error can carry. */
 export type ErrorCode =
-  | PackErrorCode
+  | MpackErrorCode
   | "config"
   | "repo-not-found"
   | "object-not-found"
@@ -65,13 +65,13 @@ export class ConfigError extends MpackdError<"config" | "repo-not-found"> {
 }
 
 /** The pack itself is refused: its bytes, its shape, its size or its digest. Permanent. */
-export class PackError extends MpackdError<PackErrorCode> {
+export class InvalidMpackError extends MpackdError<MpackErrorCode> {
   /** First byte of what is wrong, counted from the start of the pack, where one is to blame. */
   readonly offsetBytes?: number;
 
   /** Builds the error; `offsetBytes`, when given, becomes part of the message. */
   constructor(
-    code: PackErrorCode,
+    code: MpackErrorCode,
     message: string,
     options: ErrorOptions & { readonly offsetBytes?: number } = {},
   ) {
@@ -82,14 +82,14 @@ export class PackError extends MpackdError<PackErrorCode> {
   }
 
   /** The error again, from a record whose message has the offset in it already. */
-  static recorded(code: PackErrorCode, message: string, offsetBytes?: number): PackError {
-    const error = new PackError(code, message);
+  static recorded(code: MpackErrorCode, message: string, offsetBytes?: number): InvalidMpackError {
+    const error = new InvalidMpackError(code, message);
     return offsetBytes === undefined ? error : Object.assign(error, { offsetBytes });
   }
 }
 
 /** The pack's snapshots name objects that neither it nor the repo has. Push those, then it again. */
-export class GhostError extends PackError {
+export class GhostError extends InvalidMpackError {
   /** Builds the error. */
   constructor(
     /** The first of the ids, sorted. */

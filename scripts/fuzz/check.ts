@@ -7,7 +7,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { decodeMpack } from "../../tests/support/mpack/decode.ts";
 import { readWhole, type WholeLimits } from "../../tests/support/mpack/whole_document.ts";
-import { PackError } from "../../src/errors.ts";
+import { InvalidMpackError } from "../../src/errors.ts";
 import type { DecoderState, MpackDecoder } from "../../src/stream/mpack/mpack_decoder.ts";
 
 /** What is tried: a pack, how it is cut, how often the decoder is replaced, and the limits. */
@@ -76,7 +76,7 @@ function stateOf(decoder: MpackDecoder): DecoderState | undefined {
   try {
     return decoder.save();
   } catch (error) {
-    if (!(error instanceof PackError)) throw error;
+    if (!(error instanceof InvalidMpackError)) throw error;
   }
 }
 

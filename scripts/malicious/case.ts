@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { PackErrorCode } from "../../src/errors.ts";
+import type { MpackErrorCode } from "../../src/errors.ts";
 import { marked } from "../../tests/support/mpack/rules.ts";
 import type { WholeLimits } from "../../tests/support/mpack/whole_document.ts";
 
@@ -13,7 +13,7 @@ export interface MaliciousCase {
   /** File name without `.mpack`. */
   readonly name: string;
   /** The code it is refused with; null if it is odd, but sound. */
-  readonly code: PackErrorCode | null;
+  readonly code: MpackErrorCode | null;
   /** The byte blamed; null if none is. */
   readonly offsetBytes: number | null;
   /** What it is, and what a careless reader does with it. */
@@ -26,7 +26,7 @@ export interface MaliciousCase {
 
 /** A pack with a mark before the byte to blame. */
 export function refused(
-  code: PackErrorCode,
+  code: MpackErrorCode,
   name: string,
   pack: Uint8Array,
   why: string,

@@ -5,7 +5,7 @@
  */
 
 import { arrayLiteral } from "./client/array_literal.ts";
-import type { LocatedPack } from "./damaged_refs.ts";
+import type { LocatedMpack } from "./damaged_refs.ts";
 import type { Database } from "./client/database.ts";
 import { execute } from "./client/execute.ts";
 
@@ -23,7 +23,7 @@ export interface AuditScope {
 }
 
 /** One pack to be audited. */
-export interface AuditPack extends LocatedPack {
+export interface MpackToAudit extends LocatedMpack {
   /** Its repo as people know it. */
   readonly repo: string;
   /** Its name. */
@@ -94,7 +94,7 @@ export async function beginAudit(
 export async function readAuditPacks(
   database: Database,
   mpackIds: readonly number[],
-): Promise<AuditPack[]> {
+): Promise<MpackToAudit[]> {
   const { sql } = database;
   const ids = sql`${arrayLiteral(mpackIds)}::bigint[]`;
   return [
@@ -102,7 +102,7 @@ export async function readAuditPacks(
       database,
       // The refs are counted in one pass over the repos' refs: an index on mpack_id would be one
       // more write for every object of every publish.
-      sql<AuditPack[]>`
+      sql<MpackToAudit[]>`
         with packs as materialized (
           select * from musehub_mpacks where mpack_id = any(${ids})
         ), pointing as materialized (

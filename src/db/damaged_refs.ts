@@ -12,7 +12,7 @@ import type { Database } from "./client/database.ts";
 import { execute } from "./client/execute.ts";
 
 /** The pack that locations are in, in the version that was looked at. */
-export interface LocatedPack {
+export interface LocatedMpack {
   /** Its short name. */
   readonly mpackId: number;
   /** Whose refs point into it. */
@@ -45,7 +45,7 @@ export interface Marked {
 /** Marks the repo's refs to these locations as damaged. */
 export async function markDamaged(
   database: Database,
-  pack: LocatedPack,
+  pack: LocatedMpack,
   rows: ObjectPlaces,
   damage: Damage,
 ): Promise<Marked> {
@@ -86,7 +86,7 @@ export interface Confirmed {
 /** Counts the repo's refs to these sound locations, and takes back marks on them. */
 export async function confirmSound(
   database: Database,
-  pack: LocatedPack,
+  pack: LocatedMpack,
   rows: ObjectPlaces,
 ): Promise<Confirmed> {
   const { sql } = database;
@@ -122,7 +122,7 @@ export async function confirmSound(
 /** One page of the refs that point into a pack, by id; columns as long as the page. */
 export async function refsInto(
   database: Database,
-  { repoId, mpackId }: LocatedPack,
+  { repoId, mpackId }: LocatedMpack,
   { afterId, limit }: { readonly afterId: string; readonly limit: number },
 ): Promise<ObjectPlaces> {
   const rows = await execute(
@@ -145,7 +145,7 @@ export async function refsInto(
  * The pack, if its blob still is the version looked at. Shared, so that a publish which replaces the
  * version and heals its refs comes wholly before or wholly after.
  */
-function samePack(sql: Database["sql"], { mpackId, etag }: LocatedPack) {
+function samePack(sql: Database["sql"], { mpackId, etag }: LocatedMpack) {
   return sql`select mpack_id from musehub_mpacks
     where mpack_id = ${mpackId}::bigint and etag = ${etag} for share`;
 }

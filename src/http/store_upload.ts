@@ -6,7 +6,7 @@
 
 import { blobKeyOf } from "../config/config.ts";
 import { findMpack } from "../db/packs.ts";
-import { PackError, StoreError } from "../errors.ts";
+import { InvalidMpackError, StoreError } from "../errors.ts";
 import { mpackKeyOf } from "../lib/ids.ts";
 import { openSha256 } from "../hash/sha256.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
@@ -17,7 +17,7 @@ import type { UploadTerms } from "./upload_url.ts";
 /**
  * Streams a body of known length into the store; with another digest nothing is left there.
  *
- * @throws {PackError} `digest-mismatch` or `size-mismatch`.
+ * @throws {InvalidMpackError} `digest-mismatch` or `size-mismatch`.
  */
 export async function storeUpload(
   request: Request,
@@ -46,7 +46,7 @@ export async function storeUpload(
       yield chunk;
     }
     if (bytes !== sizeBytes) {
-      throw new PackError(
+      throw new InvalidMpackError(
         "size-mismatch",
         `Cannot accept the pack: ${sizeBytes} bytes were declared, ${bytes} came`,
       );
@@ -54,7 +54,7 @@ export async function storeUpload(
     // Thrown before the body has ended, so the store keeps nothing.
     const found = mpackKeyOf(await hasher.digest());
     if (found === mpackKey) return;
-    throw new PackError(
+    throw new InvalidMpackError(
       "digest-mismatch",
       `Cannot accept the pack: its bytes have the key ${found}, not ${mpackKey}`,
     );

@@ -6,7 +6,7 @@
 
 import { type Config, limitsOf } from "../config/config.ts";
 import type { Database } from "../db/client/database.ts";
-import { PackError } from "../errors.ts";
+import { InvalidMpackError } from "../errors.ts";
 import { isMpackKey } from "../lib/ids.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { audit, type AuditFinding, type AuditSummary } from "../maintenance/audit/audit.ts";
@@ -67,19 +67,19 @@ export function auditHandler(
 /**
  * A payload in the shape the audit needs.
  *
- * @throws {PackError} `unexpected-shape`.
+ * @throws {InvalidMpackError} `unexpected-shape`.
  */
 export function checkAuditPayload(payload: unknown): AuditPayload {
   const { mpack_key, sample_percent } = (payload ?? {}) as Record<string, unknown>;
   if (mpack_key !== undefined && !(typeof mpack_key === "string" && isMpackKey(mpack_key))) {
-    throw new PackError(
+    throw new InvalidMpackError(
       "unexpected-shape",
       `Cannot run the job: its payload's mpack_key is ${JSON.stringify(mpack_key)}`,
     );
   }
   const percent = sample_percent;
   if (percent !== undefined && !(typeof percent === "number" && percent > 0 && percent <= 100)) {
-    throw new PackError(
+    throw new InvalidMpackError(
       "unexpected-shape",
       `Cannot run the job: its payload's sample_percent is ${JSON.stringify(percent)}`,
     );

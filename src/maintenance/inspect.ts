@@ -4,7 +4,7 @@
  * @module
  */
 
-import { PackError } from "../errors.ts";
+import { InvalidMpackError } from "../errors.ts";
 import { mpackKeyOf } from "../lib/ids.ts";
 import { isSameId, ObjectHash } from "../hash/object_hash.ts";
 import { openSha256 } from "../hash/sha256.ts";
@@ -16,7 +16,7 @@ import { type MpackCounts, MpackDecoder, type SectionSpan } from "../stream/mpac
 const MAX_PROBLEMS = 100;
 
 /** One thing that is wrong. */
-export interface PackProblem {
+export interface MpackProblem {
   /** The code that `index` would refuse the pack with, or `object-mismatch`, which readers get. */
   readonly code: string;
   /** For people. */
@@ -48,7 +48,7 @@ export interface SizeClass {
 }
 
 /** What `inspect` says of a pack; snake_case because it is printed as it is. */
-export interface PackReport {
+export interface MpackReport {
   /** `sha256:` and the hex digest of its bytes. */
   readonly mpack_key: string;
   /** Its length in bytes. */
@@ -72,7 +72,7 @@ export interface PackReport {
   /** The largest objects, the largest first. */
   readonly largest: readonly LargeObject[];
   /** What is wrong, in the order of the pack. */
-  readonly problems: readonly PackProblem[];
+  readonly problems: readonly MpackProblem[];
   /** How many problems there are, those not listed included. */
   readonly problems_total: number;
 }
@@ -92,10 +92,10 @@ export interface InspectOptions {
 }
 
 /** Reads an open pack once, to its end even if it is broken, in bounded memory. */
-export async function inspectPack(
+export async function inspectMpack(
   reader: BlobReader,
   options: InspectOptions = {},
-): Promise<PackReport> {
+): Promise<MpackReport> {
   const { limits, signal, onProgress, largest = 10, isHashing = false } = options;
   const found = new Findings(largest, isHashing);
   const decoder = new MpackDecoder({ limits, handler: found, rows: false });
@@ -141,7 +141,7 @@ class Findings {
   contentBytesTotal = 0;
   bareIds = 0;
   problemsTotal = 0;
-  readonly problems: PackProblem[] = [];
+  readonly problems: MpackProblem[] = [];
   readonly largest: LargeObject[] = [];
   readonly #classes: { objects: number; bytes: number }[] = [];
   readonly #largestCount: number;
@@ -180,7 +180,7 @@ class Findings {
       step();
       return true;
     } catch (error) {
-      if (!(error instanceof PackError)) throw error;
+      if (!(error instanceof InvalidMpackError)) throw error;
       const { code, message, offsetBytes } = error;
       this.#add({ code, message, ...(offsetBytes !== undefined && { offset_bytes: offsetBytes }) });
       return false;
@@ -202,7 +202,7 @@ class Findings {
     largest.splice(at < 0 ? largest.length : at, 0, object);
   }
 
-  #add(problem: PackProblem): void {
+  #add(problem: MpackProblem): void {
     if (this.problemsTotal++ < MAX_PROBLEMS) this.problems.push(problem);
   }
 }

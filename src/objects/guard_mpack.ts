@@ -43,7 +43,7 @@ export interface GuardResult {
  * Finds the ids that a pack's snapshots name and that are neither in it nor in the repo. Changes
  * nothing that anybody sees; memory does not grow with the pack.
  *
- * @throws {PackError} If the pack is none.
+ * @throws {InvalidMpackError} If the pack is none.
  * @throws {DatabaseError} If the database is unavailable.
  */
 export async function guardMpack(options: GuardMpackOptions): Promise<GuardResult> {

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { inspectPack } from "../../src/maintenance/inspect.ts";
+import { inspectMpack } from "../../src/maintenance/inspect.ts";
 import type { MpackLimits } from "../../src/stream/mpack/limits.ts";
 import type { BlobReader } from "../../src/stream/store/blob_store.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
@@ -33,7 +33,7 @@ function readerOf(bytes: Uint8Array, stepBytes = 1000): BlobReader {
   };
 }
 
-Deno.test("inspectPack() counts what the facts of the samples count", async (t) => {
+Deno.test("inspectMpack() counts what the facts of the samples count", async (t) => {
   for await (const { name } of Deno.readDir(SAMPLES)) {
     if (!name.endsWith(".mpack")) continue;
     await t.step(name, async () => {
@@ -41,7 +41,7 @@ Deno.test("inspectPack() counts what the facts of the samples count", async (t) 
       const facts = JSON.parse(
         await Deno.readTextFile(new URL(name.replace(".mpack", ".facts.json"), SAMPLES)),
       );
-      const report = await inspectPack(readerOf(bytes), { isHashing: true });
+      const report = await inspectMpack(readerOf(bytes), { isHashing: true });
       const whole = readWhole(bytes);
       assert(whole.accepted);
       assert.equal(report.mpack_key, facts.mpack_key);
@@ -66,13 +66,13 @@ Deno.test("inspectPack() counts what the facts of the samples count", async (t) 
   }
 });
 
-Deno.test("inspectPack() names the first problem, and still reads on for the key", async (t) => {
+Deno.test("inspectMpack() names the first problem, and still reads on for the key", async (t) => {
   const cases: Case[] = JSON.parse(
     await Deno.readTextFile(new URL("index.json", MALICIOUS)),
   );
   const bytes = buildMpack({ objects: [object({ content: sampleBytes(5000) })], tags: [] });
   await t.step("cut short", async () => {
-    const report = await inspectPack(readerOf(bytes.subarray(0, 4000)));
+    const report = await inspectMpack(readerOf(bytes.subarray(0, 4000)));
     assert.deepEqual(report.problems.map(({ code, offset_bytes }) => [code, offset_bytes]), [
       ["truncated", 4000],
     ]);
@@ -82,13 +82,13 @@ Deno.test("inspectPack() names the first problem, and still reads on for the key
   await t.step("trailing", async () => {
     const longer = new Uint8Array(bytes.length + 3000);
     longer.set(bytes);
-    const report = await inspectPack(readerOf(longer));
+    const report = await inspectMpack(readerOf(longer));
     assert.equal(report.problems[0].code, "trailing-bytes");
     assert.equal(report.mpack_key, mpackKey(longer));
   });
   for (const { file, code, offset_bytes, limits } of cases) {
     await t.step(file, async () => {
-      const report = await inspectPack(readerOf(await Deno.readFile(new URL(file, MALICIOUS))), {
+      const report = await inspectMpack(readerOf(await Deno.readFile(new URL(file, MALICIOUS))), {
         limits,
       });
       const found = report.problems.map(({ code, offset_bytes }) => [code, offset_bytes]);
@@ -97,19 +97,19 @@ Deno.test("inspectPack() names the first problem, and still reads on for the key
   }
 });
 
-Deno.test("inspectPack() lists objects that lie about their id, when asked to hash", async () => {
+Deno.test("inspectMpack() lists objects that lie about their id, when asked to hash", async () => {
   const lie = object({ content: sampleBytes(10), objectId: mpackKey(sampleBytes(11)) });
   const bytes = buildMpack({
     objects: [object({ content: sampleBytes(9) }), ...Array(120).fill(lie)],
   });
-  const report = await inspectPack(readerOf(bytes), { isHashing: true });
+  const report = await inspectMpack(readerOf(bytes), { isHashing: true });
   assert.equal(report.problems_total, 120);
   assert.equal(report.problems.length, 100);
   const { code, offset_bytes } = report.problems[0];
   assert.equal(code, "object-mismatch");
   assert.deepEqual(bytes.slice(offset_bytes, offset_bytes! + 10), sampleBytes(10));
   assert.equal(report.is_sound, true);
-  assert.deepEqual((await inspectPack(readerOf(bytes))).problems, []);
+  assert.deepEqual((await inspectMpack(readerOf(bytes))).problems, []);
 });
 
 Deno.test("main.ts inspect prints a report of a file without a database", async (t) => {

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { arrayLiteral } from "../../src/db/client/array_literal.ts";
 import { GhostGuard } from "../../src/db/publish/ghost_guard.ts";
 import { createRepo } from "../../src/db/repos.ts";
-import { DatabaseError, PackError } from "../../src/errors.ts";
+import { DatabaseError, InvalidMpackError } from "../../src/errors.ts";
 import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { filterMissing, findGhosts } from "../../src/objects/ghosts.ts";
 import { guardMpack } from "../../src/objects/guard_mpack.ts";
@@ -101,7 +101,7 @@ Deno.test("guardMpack() counts no other repo's refs, however few ids fit into me
 Deno.test("guardMpack() refuses what is no pack, and leaves nothing behind", async () => {
   await using world = await createWorld();
   const bytes = packOf([], Array.from({ length: 50 }, (_, i) => `${i}`));
-  await assert.rejects(guarded(world, bytes.subarray(0, bytes.length - 1), 2), PackError);
+  await assert.rejects(guarded(world, bytes.subarray(0, bytes.length - 1), 2), InvalidMpackError);
   assert.equal(await rowsLeft(world), 0);
 });
 

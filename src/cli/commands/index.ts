@@ -7,7 +7,7 @@
 import type { Command } from "commander";
 import { blobKeyOf, type Config } from "../../config/config.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
-import { ConfigError, PackError } from "../../errors.ts";
+import { ConfigError, InvalidMpackError } from "../../errors.ts";
 import { isMpackKey } from "../../lib/ids.ts";
 import type { IndexPayload } from "../../jobs/index/index_handler.ts";
 import { indexMpack } from "../../jobs/index/index_mpack.ts";
@@ -133,7 +133,7 @@ export async function runIndex(
     try {
       return await index();
     } catch (error) {
-      const isDamaged = error instanceof PackError && source.body !== undefined && !isNew;
+      const isDamaged = error instanceof InvalidMpackError && source.body !== undefined && !isNew;
       if (!isDamaged) throw error;
       // The store had a blob of this key and size, and it was not this source. Now it is.
       await uploadSource(source, store, blobKey(config, repo.repoId, source), { signal, line });
@@ -188,14 +188,14 @@ export interface PutOptions {
  * Puts a source that has bytes into the store, unless they are there.
  *
  * @returns Whether it did.
- * @throws {PackError} If `--expect` names another key.
+ * @throws {InvalidMpackError} If `--expect` names another key.
  */
 export async function putInStore(
   source: Source,
   { store, repoId, flags, config, signal, line }: PutOptions,
 ): Promise<boolean> {
   if (flags.expect !== undefined && source.mpackKey !== flags.expect) {
-    throw new PackError(
+    throw new InvalidMpackError(
       "digest-mismatch",
       `Cannot accept the source: its key is ${source.mpackKey}, expected ${flags.expect}`,
     );

@@ -10,7 +10,7 @@ import { findRepo, parseRepoName } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import { isMpackKey } from "../../lib/ids.ts";
 import type { BlobReader } from "../../stream/store/blob_store.ts";
-import { inspectPack, type PackReport } from "../../maintenance/inspect.ts";
+import { inspectMpack, type MpackReport } from "../../maintenance/inspect.ts";
 import { EXIT } from "../exit.ts";
 import type { CommandContext } from "../command.ts";
 import { openerOf } from "../source.ts";
@@ -55,14 +55,14 @@ export async function runInspect(
   flags: InspectFlags,
   config: Config,
   signal: AbortSignal,
-): Promise<PackReport> {
+): Promise<MpackReport> {
   if (!/^\d{1,6}$/.test(flags.largest)) {
     throw new ConfigError(`Cannot use --largest ${flags.largest}: it is not a number to 999,999`);
   }
   const line = new LiveLine();
   try {
     await using reader = await openPack(pack, flags, config, signal);
-    const report = await inspectPack(reader, {
+    const report = await inspectMpack(reader, {
       signal,
       limits: limitsOf(config),
       largest: Number(flags.largest),
@@ -112,7 +112,7 @@ async function repoIdOf(name: string, config: Config): Promise<string> {
   });
 }
 
-function textOf(report: PackReport): string {
+function textOf(report: MpackReport): string {
   const { counts, histogram, largest, problems, problems_total } = report;
   const most = Math.max(...histogram.map(({ objects }) => objects));
   const sections = report.sections.map(({ name, offset_bytes, size_bytes }) =>

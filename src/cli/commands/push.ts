@@ -12,8 +12,8 @@ import { parseRepoName } from "../../db/repos.ts";
 import {
   ConfigError,
   GhostError,
-  PackError,
-  type PackErrorCode,
+  InvalidMpackError,
+  type MpackErrorCode,
   StoreError,
 } from "../../errors.ts";
 import type { IndexResult } from "../../jobs/index/result.ts";
@@ -177,7 +177,7 @@ function errorOf({ status, value }: Answer): Error {
   }
   if (code === "ghost-objects") return new GhostError(answer.missing!, answer.missing_count!);
   if ([409, 413, 422].includes(status)) {
-    return PackError.recorded(code as PackErrorCode, detail, answer.offset_bytes);
+    return InvalidMpackError.recorded(code as MpackErrorCode, detail, answer.offset_bytes);
   }
   return new ConfigError(detail, code === "repo-not-found" ? { code } : {});
 }

@@ -56,7 +56,7 @@ export interface IndexContext {
   /** Publishes the packs of several jobs, so that small ones can share a statement. */
   readonly publisher?: Publisher;
   /** Sees the pack pass by, once, and has the last word. */
-  readonly hooks?: PackHooks;
+  readonly hooks?: MpackHooks;
   /** Called with the reason when the job starts over: no checkpoint fits, or a store misread. */
   readonly onStartOver?: (reason: string) => void;
 }
@@ -65,7 +65,7 @@ export interface IndexContext {
  * Somebody who looks at a pack while it is indexed, and may refuse it. A pack with hooks is read
  * once and no more: neither resumed nor read again to be sure of a rejection.
  */
-export interface PackHooks {
+export interface MpackHooks {
   /** Hooks for the decoder. */
   readonly handler: MpackHandler;
   /** Waited for between chunks. */

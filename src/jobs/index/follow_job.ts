@@ -9,11 +9,11 @@ import {
   CancelledError,
   ConfigError,
   DatabaseError,
+  InvalidMpackError,
   LeaseLostError,
   type MpackdError,
+  type MpackErrorCode,
   ObjectError,
-  PackError,
-  type PackErrorCode,
   StoreError,
 } from "../../errors.ts";
 import type { IndexProgress } from "./context.ts";
@@ -116,7 +116,7 @@ export function errorOf(record: JobRow["lastError"]): MpackdError {
       return new LeaseLostError(message);
     default:
       return record?.retryable === false && code !== "attempts-exhausted"
-        ? PackError.recorded(code as PackErrorCode, message, record.offset_bytes)
+        ? InvalidMpackError.recorded(code as MpackErrorCode, message, record.offset_bytes)
         : new DatabaseError(message, { retryable: record?.retryable });
   }
 }

@@ -7,7 +7,7 @@
 import type { Config } from "../../config/config.ts";
 import type { Database } from "../../db/client/database.ts";
 import type { Publisher } from "../../db/publish/publisher.ts";
-import { PackError } from "../../errors.ts";
+import { InvalidMpackError } from "../../errors.ts";
 import { isMpackKey } from "../../lib/ids.ts";
 import type { IndexProgress } from "./context.ts";
 import { streamMpack } from "./stream_mpack.ts";
@@ -84,12 +84,12 @@ export function indexHandler(parts: IndexParts): Handler<IndexResult> {
 /**
  * A payload in the shape the pipeline needs.
  *
- * @throws {PackError} `unexpected-shape` if it names no mpack key or a count that is none.
+ * @throws {InvalidMpackError} `unexpected-shape` if it names no mpack key or a count that is none.
  */
 export function checkPayload(payload: unknown): IndexPayload {
   const given = (payload ?? {}) as Partial<IndexPayload>;
   if (typeof given.mpack_key !== "string" || !isMpackKey(given.mpack_key)) {
-    throw new PackError(
+    throw new InvalidMpackError(
       "unexpected-shape",
       `Cannot run the job: its payload's mpack_key is ${
         JSON.stringify(given.mpack_key)
@@ -98,14 +98,14 @@ export function checkPayload(payload: unknown): IndexPayload {
   }
   const count = given.declared_objects_count ?? undefined;
   if (count !== undefined && !(Number.isSafeInteger(count) && count >= 0)) {
-    throw new PackError(
+    throw new InvalidMpackError(
       "unexpected-shape",
       `Cannot run the job: its payload's declared_objects_count is ${JSON.stringify(count)}`,
     );
   }
   const { materialize } = given;
   if (typeof (materialize ?? false) !== "boolean") {
-    throw new PackError(
+    throw new InvalidMpackError(
       "unexpected-shape",
       `Cannot run the job: its payload's materialize is ${
         JSON.stringify(materialize)

@@ -54,7 +54,7 @@ export interface IndexMpackOptions {
  * changes nothing and says so (`objects_written` 0).
  *
  * @returns The result, as it is in the job's row.
- * @throws {PackError} If the pack is refused; retrying cannot help.
+ * @throws {InvalidMpackError} If the pack is refused; retrying cannot help.
  * @throws {StoreError | DatabaseError} If a service is unavailable, or the blob is missing; the job
  * is pending again, and any worker or a later call goes on with it.
  * @throws {CancelledError} If `signal` fired; the job is pending again, this attempt uncounted.

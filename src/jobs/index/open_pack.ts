@@ -7,7 +7,7 @@
 import { type Checkpoint, readCheckpoint } from "./checkpoint.ts";
 import { type Config, limitsOf } from "../../config/config.ts";
 import { stagedRows } from "../../db/publish/stage.ts";
-import { MpackdError, PackError, StoreError } from "../../errors.ts";
+import { InvalidMpackError, MpackdError, StoreError } from "../../errors.ts";
 import { BUFFER_BYTES, openSha256, type Sha256 } from "../../hash/sha256.ts";
 import type { IndexContext, IndexJob } from "./context.ts";
 import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
@@ -53,7 +53,7 @@ export interface StartOptions {
 /**
  * Opens the blob at the job's checkpoint, or at its beginning if there is none that fits.
  *
- * @throws {PackError} `limit-exceeded` if the blob is too long.
+ * @throws {InvalidMpackError} `limit-exceeded` if the blob is too long.
  * @throws {StoreError | DatabaseError} If a service failed for longer than its retries last.
  */
 export async function openStart(
@@ -130,7 +130,7 @@ async function startAt(
   try {
     const { sizeBytes } = reader.stat, { maxPackBytes, hash } = config;
     if (sizeBytes > maxPackBytes) {
-      throw new PackError(
+      throw new InvalidMpackError(
         "limit-exceeded",
         `Cannot accept the pack: maxPackBytes is ${maxPackBytes}, it has ${sizeBytes}`,
       );

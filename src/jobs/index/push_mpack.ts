@@ -53,7 +53,7 @@ export interface PushOptions {
  * The job is this call's alone: no worker can go on with bytes that came once.
  *
  * @throws {GhostError} If its snapshots name ids that are neither in it nor the repo's.
- * @throws {PackError} If the pack is refused for another reason.
+ * @throws {InvalidMpackError} If the pack is refused for another reason.
  * @throws {StoreError | DatabaseError} If a service is unavailable; push again.
  * @throws Whatever `body` throws.
  */

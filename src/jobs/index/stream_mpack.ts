@@ -20,7 +20,7 @@ import { findPublished, type PublishOutcome } from "../../db/publish/publish.ts"
 import type { PublishPack } from "../../db/publish/publish_pack.ts";
 import { Publisher } from "../../db/publish/publisher.ts";
 import { type StageBatch, stageBatch } from "../../db/publish/stage.ts";
-import { CancelledError, DatabaseError, PackError, StoreError } from "../../errors.ts";
+import { CancelledError, DatabaseError, InvalidMpackError, StoreError } from "../../errors.ts";
 import { trimHeap } from "../../lib/heap.ts";
 import { mpackKeyOf } from "../../lib/ids.ts";
 import { Materializer } from "./materialize.ts";
@@ -44,7 +44,7 @@ const COLLECT_ROWS = 80_000;
  * are visible, or an error is thrown and they are not.
  *
  * @returns The result, as it was written to the job's row.
- * @throws {PackError} If the pack is refused; retrying cannot help.
+ * @throws {InvalidMpackError} If the pack is refused; retrying cannot help.
  * @throws {StoreError | DatabaseError} If a service failed for longer than its retries last.
  * @throws {LeaseLostError} If another worker holds the job; nothing more was written.
  */
@@ -60,8 +60,8 @@ export async function streamMpack(job: IndexJob, context: IndexContext): Promise
       // What is rejected was never proved to be the pack: a disk, a cache or a wire may have garbled
       // it. It takes two verdicts, and a blob that was replaced while it was read has got none. A
       // bad pack costs this second reading, a sound one never does.
-      if (before instanceof PackError) throw agreed(before, error);
-      if (before !== undefined && !(error instanceof PackError)) throw error;
+      if (before instanceof InvalidMpackError) throw agreed(before, error);
+      if (before !== undefined && !(error instanceof InvalidMpackError)) throw error;
       before = error;
       context.onStartOver?.(`${error.message}; the store is asked once more`);
     } finally {
@@ -72,7 +72,7 @@ export async function streamMpack(job: IndexJob, context: IndexContext): Promise
 }
 
 /** Two verdicts as one: they differ, or the message has the same offset, or digest found. */
-function agreed(before: PackError, error: Error): Error {
+function agreed(before: InvalidMpackError, error: Error): Error {
   if (error.message === before.message) return error;
   return new StoreError(
     "store-unavailable",
@@ -131,7 +131,8 @@ class Attempt {
   mayBeMisread(error: unknown): error is Error {
     if (this.#context.hooks || this.#signal.aborted) return false;
     if (!this.#isReading || this.#isProved) return false;
-    return error instanceof PackError || error instanceof StoreError && error.status === 412;
+    return error instanceof InvalidMpackError ||
+      error instanceof StoreError && error.status === 412;
   }
 
   /** Waits until no statement and no write of this attempt is under way. */
@@ -247,7 +248,7 @@ class Attempt {
             "unused for long; put the blob again",
         );
       case "conflict":
-        throw new PackError(
+        throw new InvalidMpackError(
           "duplicate-key",
           `Cannot accept the pack: ${published.objectId} comes twice with two sizes, ` +
             `first at byte ${published.firstOffset}, again`,
@@ -349,14 +350,14 @@ class Attempt {
   async #prove(reader: BlobReader, decoder: MpackDecoder, hasher: Sha256): Promise<void> {
     const { sizeBytes } = reader.stat, found = decoder.offsetBytes;
     if (found !== sizeBytes) {
-      throw new PackError(
+      throw new InvalidMpackError(
         "size-mismatch",
         `Cannot accept the pack: the store says ${sizeBytes} bytes, it sent ${found}`,
       );
     }
     const key = mpackKeyOf(await hasher.digest());
     if (key !== this.#job.mpackKey) {
-      throw new PackError(
+      throw new InvalidMpackError(
         "digest-mismatch",
         `Cannot accept the pack: its bytes have the key ${key}, not ${this.#job.mpackKey}`,
       );
@@ -366,7 +367,7 @@ class Attempt {
   #checkDeclared(decoder: MpackDecoder): void {
     const declared = this.#job.declaredObjects, { objects } = decoder.counts;
     if (declared !== undefined && declared !== objects) {
-      throw new PackError(
+      throw new InvalidMpackError(
         "declared-count-mismatch",
         `Cannot accept the pack: ${declared} objects were declared, it has ${objects}`,
       );
@@ -375,7 +376,7 @@ class Attempt {
 
   /** Takes back the blobs of a pack that was refused or cancelled; a retry would want them. */
   async #removeBlobs(decoder: MpackDecoder, error: unknown): Promise<void> {
-    const isFinal = error instanceof PackError || error instanceof CancelledError;
+    const isFinal = error instanceof InvalidMpackError || error instanceof CancelledError;
     if (this.#materializer === undefined || !isFinal) return;
     await this.settle();
     const rest = this.#inline ?? decoder.take();

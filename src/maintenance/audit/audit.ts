@@ -15,8 +15,8 @@ import { StoreError } from "../../errors.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import { auditPack, type AuditParts } from "./audit_pack.ts";
 
-export type { AuditPack, AuditScope } from "../../db/audits.ts";
-export type { LocatedPack } from "../../db/damaged_refs.ts";
+export type { AuditScope, MpackToAudit } from "../../db/audits.ts";
+export type { LocatedMpack } from "../../db/damaged_refs.ts";
 export type { AuditFinding, AuditParts } from "./audit_pack.ts";
 
 /** Rows of packs read at once. */

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { type AuditPack, readAuditPacks } from "../../db/audits.ts";
+import { type MpackToAudit, readAuditPacks } from "../../db/audits.ts";
 import { confirmSound, markDamaged, type ObjectPlaces, refsInto } from "../../db/damaged_refs.ts";
 import type { Database } from "../../db/client/database.ts";
 import { StoreError } from "../../errors.ts";
@@ -50,7 +50,7 @@ export interface AuditParts {
   /** Told of each thing found. */
   readonly onFinding: (finding: AuditFinding) => void;
   /** Told how far the reading of a pack is. */
-  readonly onProgress?: (pack: AuditPack, bytes: number) => void;
+  readonly onProgress?: (pack: MpackToAudit, bytes: number) => void;
 }
 
 /** What came of one pack. */
@@ -75,7 +75,7 @@ export interface AuditedPack {
  *
  * @throws {StoreError | DatabaseError} If a service is unavailable.
  */
-export async function auditPack(pack: AuditPack, parts: AuditParts): Promise<AuditedPack> {
+export async function auditPack(pack: MpackToAudit, parts: AuditParts): Promise<AuditedPack> {
   const first = new Reading(pack, parts, { isMarking: false, isProved: false });
   await first.run();
   if (!first.isWrong) return first.outcome(false);
@@ -91,7 +91,7 @@ class Reading {
   isWrong = false;
   /** Whether the pack's bytes were all read and have its digest. */
   isProved = false;
-  readonly #pack: AuditPack;
+  readonly #pack: MpackToAudit;
   readonly #parts: AuditParts;
   readonly #isMarking: boolean;
   readonly #wasProved: boolean;
@@ -102,7 +102,7 @@ class Reading {
   #objects = 0;
 
   constructor(
-    pack: AuditPack,
+    pack: MpackToAudit,
     parts: AuditParts,
     { isMarking, isProved }: { isMarking: boolean; isProved: boolean },
   ) {

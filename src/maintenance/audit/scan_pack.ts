@@ -5,7 +5,7 @@
  */
 
 import type { ObjectPlaces } from "../../db/damaged_refs.ts";
-import { PackError } from "../../errors.ts";
+import { InvalidMpackError } from "../../errors.ts";
 import { mpackKeyOf } from "../../lib/ids.ts";
 import { isSameId, ObjectHash } from "../../hash/object_hash.ts";
 import { openSha256 } from "../../hash/sha256.ts";
@@ -33,7 +33,7 @@ export interface Scan {
   /** Objects seen. */
   readonly objects: number;
   /** What stopped the decoder, if anything did; objects that begin at or after it were not seen. */
-  readonly problem: PackError | undefined;
+  readonly problem: InvalidMpackError | undefined;
 }
 
 /** Rows in the making. */
@@ -82,7 +82,7 @@ export async function scanPack(
     }
   };
   using hasher = await openSha256({ engine: "native", worker: false });
-  let problem: PackError | undefined;
+  let problem: InvalidMpackError | undefined;
   for (;;) {
     signal.throwIfAborted();
     const buffer = await hasher.borrow();
@@ -91,7 +91,7 @@ export async function scanPack(
       if (problem === undefined && readBytes > 0) decoder.write(buffer.subarray(0, readBytes));
       else if (problem === undefined) decoder.end();
     } catch (error) {
-      if (!(error instanceof PackError)) throw error;
+      if (!(error instanceof InvalidMpackError)) throw error;
       problem = error;
     }
     if (readBytes === 0) break;

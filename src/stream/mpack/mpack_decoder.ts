@@ -140,7 +140,7 @@ export class MpackDecoder {
    * `take()`, `save()` or a getter other than `offsetBytes` and `rowsReady`. What is wrong with it is
    * then thrown by the next `write()`, `end()` or `save()`.
    *
-   * @throws {PackError} At the first byte that breaks a rule; the decoder is of no use after it.
+   * @throws {InvalidMpackError} At the first byte that breaks a rule; the decoder is of no use after it.
    */
   write(chunk: Uint8Array): void {
     const { length } = chunk;
@@ -154,7 +154,7 @@ export class MpackDecoder {
   /**
    * Says that the pack ends here.
    *
-   * @throws {PackError} `truncated` unless the document is whole.
+   * @throws {InvalidMpackError} `truncated` unless the document is whole.
    */
   end(): void {
     this.#decodeWaiting();
@@ -165,7 +165,7 @@ export class MpackDecoder {
    * The decoder's state between two chunks, without the rows not yet taken; undefined inside a map
    * with so many keys that the record would be large (later chunks will do).
    *
-   * @throws {PackError} If tiny chunks that were not yet decoded break a rule.
+   * @throws {InvalidMpackError} If tiny chunks that were not yet decoded break a rule.
    */
   save(): DecoderState | undefined {
     this.#decodeWaiting();

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { SETTINGS } from "../../../src/config/config.ts";
-import { DatabaseError, PackError, StoreError } from "../../../src/errors.ts";
+import { DatabaseError, InvalidMpackError, StoreError } from "../../../src/errors.ts";
 import { DEFAULT_MAX_ATTEMPTS } from "../../../src/jobs/queue/job.ts";
 import { backoffOf, isRetryable } from "../../../src/jobs/attempt/retry_policy.ts";
 
@@ -29,7 +29,7 @@ Deno.test("backoffOf() waits a few minutes for a blob, and longer for a service"
 });
 
 Deno.test("isRetryable() is false for what the same bytes cannot heal", () => {
-  assert.equal(isRetryable(new PackError("truncated", "x")), false);
+  assert.equal(isRetryable(new InvalidMpackError("truncated", "x")), false);
   assert.equal(isRetryable(new StoreError("store-unavailable", "x", { retryable: false })), true);
   assert.equal(isRetryable(new StoreError("blob-missing", "x")), true);
   assert.equal(isRetryable(new TypeError("a defect")), true);

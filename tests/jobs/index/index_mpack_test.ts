@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { PackError } from "../../../src/errors.ts";
+import { InvalidMpackError } from "../../../src/errors.ts";
 import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
 import { getJob } from "../../../src/jobs/queue/list.ts";
 import { collect } from "../../support/store/blobs.ts";
@@ -36,7 +36,7 @@ Deno.test("indexMpack() rejects a damaged blob whatever byte was flipped, and wr
     damaged[at] ^= bit;
     await Deno.writeFile(world.blobPath(key), damaged);
     await assert.rejects(indexMpack(world.options(key)), (error) => {
-      assert.ok(error instanceof PackError, `byte ${at}, bit ${bit}: ${error}`);
+      assert.ok(error instanceof InvalidMpackError, `byte ${at}, bit ${bit}: ${error}`);
       codes.set(error.code, (codes.get(error.code) ?? 0) + 1);
       return true;
     });
@@ -91,7 +91,7 @@ Deno.test("indexMpack() rejects a blob cut at any length", async () => {
     await assert.rejects(
       indexMpack(world.options(key, { MPACK_BATCH_ROWS: "1" })),
       (error) =>
-        error instanceof PackError && error.code === "truncated" &&
+        error instanceof InvalidMpackError && error.code === "truncated" &&
         error.offsetBytes === sizeBytes,
     );
   }
@@ -118,7 +118,7 @@ Deno.test("indexMpack() takes a mutated pack under its own key exactly as a whol
       assert.equal(result.objects_total, whole.objects);
       accepted++;
     } catch (error) {
-      assert.ok(error instanceof PackError, `mutation ${i}: ${error}`);
+      assert.ok(error instanceof InvalidMpackError, `mutation ${i}: ${error}`);
       // One id with two sizes is the database's to find: the reader of one document does not look.
       if (whole.accepted) assert.equal(error.code, "duplicate-key", `mutation ${i}: ${error}`);
       else assert.deepEqual([error.code, error.offsetBytes], [whole.code, whole.offsetBytes]);
@@ -179,7 +179,7 @@ Deno.test("indexMpack() counts an object that comes twice, and refuses one with 
     await assert.rejects(
       indexMpack(world.options(await world.put(bytes))),
       (error) =>
-        error instanceof PackError && error.code === "duplicate-key" &&
+        error instanceof InvalidMpackError && error.code === "duplicate-key" &&
         bytes[error.offsetBytes!] === 3,
     );
     const [{ refs }] = await world.db.sql`select count(*)::int as refs from musehub_object_refs`;
@@ -214,7 +214,7 @@ Deno.test("indexMpack() leaves the reason of a rejection on the job, and nothing
       const before = await world.dump();
       await assert.rejects(
         indexMpack(options),
-        (error) => error instanceof PackError && error.code === code,
+        (error) => error instanceof InvalidMpackError && error.code === code,
       );
       assert.equal(await world.dump(), before);
       const [{ job_id }] = await world.db.sql`select job_id from musehub_background_jobs`;

@@ -6,7 +6,7 @@
 import assert from "node:assert/strict";
 import { makeMpack } from "../../../scripts/make_mpack.ts";
 import { parseSize } from "../../../scripts/mpack/shape.ts";
-import { PackError } from "../../../src/errors.ts";
+import { InvalidMpackError } from "../../../src/errors.ts";
 import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { openS3Store, type S3StoreOptions } from "../../../src/stream/store/s3/s3_store.ts";
@@ -180,7 +180,7 @@ Deno.test({
           onStartOver: (reason) => void reasons.push(reason),
         });
       await assert.rejects(index(), (error) =>
-        error instanceof PackError && error.code === "digest-mismatch");
+        error instanceof InvalidMpackError && error.code === "digest-mismatch");
       assert.match(reasons.join(), /was replaced while being read.*the store is asked once more$/);
       assert.equal(await world.dump(), clean);
       assert.equal(await world.staged(), 0);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { objectKeyOf } from "../../../src/config/config.ts";
-import { PackError, StoreError } from "../../../src/errors.ts";
+import { InvalidMpackError, StoreError } from "../../../src/errors.ts";
 import { BUFFER_BYTES } from "../../../src/hash/sha256.ts";
 import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
@@ -206,7 +206,7 @@ Deno.test("index --materialize of a refused pack leaves no blob that nobody had"
       const key = await world.put(bytes, conflict ? undefined : mpackKey(sound));
       await assert.rejects(
         indexMpack({ ...world.options(key, { MPACK_BATCH_ROWS: "7" }), payload: ON }),
-        PackError,
+        InvalidMpackError,
       );
       assert.deepEqual([await world.dump(), await keysUnder(world.store, "objects/")], before);
     });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Database } from "../../../src/db/client/database.ts";
-import { PackError, StoreError } from "../../../src/errors.ts";
+import { InvalidMpackError, StoreError } from "../../../src/errors.ts";
 import type { Handler } from "../../../src/jobs/attempt/handler.ts";
 import {
   cancel,
@@ -194,7 +194,7 @@ Deno.test("Worker fails what is permanent at once and puts the rest back with a 
   const bad = await add(db, "bad"), missing = await add(db, "missing");
   const { worker } = workerOf(db, (job) => {
     throw job.jobId === bad
-      ? new PackError("truncated", "Cannot decode", { offsetBytes: 3 })
+      ? new InvalidMpackError("truncated", "Cannot decode", { offsetBytes: 3 })
       : new StoreError("blob-missing", "Cannot read: no such blob");
   }, { untilEmpty: true, backoff: () => ({ baseDelayMs: 3.6e9, maxDelayMs: 3.6e9 }) });
   await worker.run();

@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { PackError } from "../../../src/errors.ts";
+import { InvalidMpackError } from "../../../src/errors.ts";
 import { isObjectId, MpackDecoder } from "../../../src/stream/mpack/mpack_decoder.ts";
 import { decodeChunks, decodeMpack, takeRows, throughJson } from "../../support/mpack/decode.ts";
 import {
@@ -36,11 +36,11 @@ function sample(name: string): Uint8Array {
   return Deno.readFileSync(new URL(`../corpus/samples/${name}.mpack`, import.meta.url));
 }
 
-function refusal(action: () => void): PackError {
+function refusal(action: () => void): InvalidMpackError {
   try {
     action();
   } catch (error) {
-    assert.ok(error instanceof PackError);
+    assert.ok(error instanceof InvalidMpackError);
     return error;
   }
   assert.fail("nothing was refused");

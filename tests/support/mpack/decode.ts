@@ -4,7 +4,7 @@
  * @module
  */
 
-import { PackError } from "../../../src/errors.ts";
+import { InvalidMpackError } from "../../../src/errors.ts";
 import type { MpackLimits } from "../../../src/stream/mpack/limits.ts";
 import { type DecoderState, MpackDecoder } from "../../../src/stream/mpack/mpack_decoder.ts";
 import { cut } from "./mpacks.ts";
@@ -22,7 +22,7 @@ export interface DecodeOptions {
   readonly onChunk?: (decoder: MpackDecoder) => void;
 }
 
-/** What the decoder makes of a pack that comes in these chunks. Only a PackError is a verdict. */
+/** What the decoder makes of a pack that comes in these chunks. Only a InvalidMpackError is a verdict. */
 export function decodeChunks(chunks: Iterable<Uint8Array>, options: DecodeOptions = {}): Verdict {
   const { limits, resume, leave, onChunk } = options;
   let decoder = new MpackDecoder({ limits });
@@ -41,7 +41,7 @@ export function decodeChunks(chunks: Iterable<Uint8Array>, options: DecodeOption
     decoder.end();
     takeRows(decoder, rows);
   } catch (error) {
-    if (!(error instanceof PackError)) throw error;
+    if (!(error instanceof InvalidMpackError)) throw error;
     return { accepted: false, code: error.code, offsetBytes: error.offsetBytes ?? -1 };
   }
   const { commits, snapshots, objects, tags } = decoder.counts;

@@ -6,7 +6,7 @@
  */
 
 import assert from "node:assert/strict";
-import type { PackErrorCode } from "../../../src/errors.ts";
+import type { MpackErrorCode } from "../../../src/errors.ts";
 import {
   array,
   bin,
@@ -37,7 +37,7 @@ export interface Accepted {
 /** A pack that is refused. */
 export interface Refused {
   /** The code. */
-  readonly code: PackErrorCode;
+  readonly code: MpackErrorCode;
   /** What is wrong with it. */
   readonly name: string;
   /** Its bytes. */
@@ -107,7 +107,7 @@ export function refusedPacks(): Refused[] {
   const many = (count: number): [Value, Value][] =>
     Array.from({ length: count }, (_, i) => [i === 64 ? mark("k") : `k${i}`, 0]);
   const long = mark("k".repeat(1025));
-  const cases: [PackErrorCode, string, Uint8Array, Partial<WholeLimits>?][] = [
+  const cases: [MpackErrorCode, string, Uint8Array, Partial<WholeLimits>?][] = [
     ["unexpected-shape", "the pack is an array", bytesOf(mark([]))],
     ["unexpected-shape", "the pack is 0xc1", bytesOf(mark(never))],
     ["unexpected-shape", "a top key is a number", buildMpack([[mark(1), 1]])],

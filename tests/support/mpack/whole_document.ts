@@ -9,7 +9,7 @@
  */
 
 import { Buffer } from "node:buffer";
-import type { PackErrorCode } from "../../../src/errors.ts";
+import type { MpackErrorCode } from "../../../src/errors.ts";
 import { type Header, readHeader } from "./msgpack_header.ts";
 
 /** One object of an accepted pack. */
@@ -32,7 +32,7 @@ export type Verdict =
     readonly objects: number;
     readonly tags: number;
   }
-  | { readonly accepted: false; readonly code: PackErrorCode; readonly offsetBytes: number };
+  | { readonly accepted: false; readonly code: MpackErrorCode; readonly offsetBytes: number };
 
 /** The limits that the reader holds a pack to; docs/format.md says what each one counts. */
 export type WholeLimits = Record<
@@ -83,7 +83,7 @@ export function readWhole(
 }
 
 class Rejection extends Error {
-  constructor(readonly code: PackErrorCode, readonly offsetBytes: number) {
+  constructor(readonly code: MpackErrorCode, readonly offsetBytes: number) {
     super(`${code} at byte ${offsetBytes}`);
   }
 }
@@ -263,7 +263,7 @@ class WholeReader {
     this.#require(found <= this.#limits[limit], "limit-exceeded", value);
   }
 
-  #require(isSound: boolean, code: PackErrorCode, value: Header): void {
+  #require(isSound: boolean, code: MpackErrorCode, value: Header): void {
     if (!isSound) throw new Rejection(code, value.offsetBytes);
   }
 }
