@@ -18,7 +18,7 @@ const encoder = new TextEncoder();
 /**
  * Returns `key` if it is a relative path with sound segments, such as `mpacks/r1/sha256:ab12`.
  *
- * @throws {ConfigError} If it is empty, absolute or too long, or holds `.`, `../..`, an empty segment,
+ * @throws {ConfigError} If it is empty, absolute or too long, or holds `.`, `..`, an empty segment,
  * a backslash, a control character or half of a surrogate pair.
  */
 export function checkKey(key: string): string {
@@ -43,7 +43,7 @@ function faultOf(key: string): string | undefined {
   if (segments[0] === TEMP_FOLDER) return `${TEMP_FOLDER} is kept for half-written blobs`;
   for (const segment of segments) {
     if (segment === "") return "it has an empty segment";
-    if (segment === "." || segment === "../..") return `it has the segment ${segment}`;
+    if (segment === "." || segment === "..") return `it has the segment ${segment}`;
     if (isLonger(segment, MAX_SEGMENT_BYTES)) {
       return `it has a segment of ${bytesOf(segment)} bytes, ${MAX_SEGMENT_BYTES} are allowed`;
     }

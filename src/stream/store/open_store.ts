@@ -55,7 +55,7 @@ function openBucket(urlText: string, options: OpenStoreOptions): BlobStore {
   if (match === null) return refuse("its URL has a fragment");
   const [, bucket, path = "", search = ""] = match;
   if (bucket.includes("@")) return refuse("credentials do not belong into its URL");
-  if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]{1,253}[a-zA-Z0-9]$/.test(bucket) || bucket.includes("../..")) {
+  if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]{1,253}[a-zA-Z0-9]$/.test(bucket) || bucket.includes("..")) {
     return refuse(`${JSON.stringify(bucket)} is no bucket name`);
   }
   const parameters = new URLSearchParams(search);

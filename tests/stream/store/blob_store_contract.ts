@@ -213,7 +213,7 @@ export function testBlobStore(
     assert.deepEqual(await keysOf(store, "a/b/"), keys.slice(1, 3));
     assert.deepEqual(await keysOf(store, "a"), keys.slice(0, 5));
     assert.deepEqual(await keysOf(store, "none/"), []);
-    assert.deepEqual(await keysOf(store, "../../"), []);
+    assert.deepEqual(await keysOf(store, "../"), []);
     for await (const entry of store.list("a/c")) {
       assert.deepEqual([entry.key, entry.sizeBytes], ["a/c", 3]);
       assert.ok(Math.abs(Date.now() - entry.modifiedAt.getTime()) < 3_600_000);
@@ -222,7 +222,7 @@ export function testBlobStore(
   });
 
   test("refuses keys that are no plain path", async (store) => {
-    const bad = ["", "/a", "a/", "a//b", "../..", "a/../b", "./a", "a\0", "a\nb", "a\\b"];
+    const bad = ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\0", "a\nb", "a\\b"];
     bad.push("\ud800", "x".repeat(256), "y/".repeat(600) + "y", ".tmp/x");
     for (const key of bad) {
       await assert.rejects(store.stat(key), ConfigError, JSON.stringify(key));

@@ -17,10 +17,10 @@ export async function* listFiles(
   prefix: string,
   signal?: AbortSignal,
 ): AsyncGenerator<BlobEntry, void, undefined> {
-  // Whole segments of the prefix are walked straight to; `../../..` there would leave the folder.
+  // Whole segments of the prefix are walked straight to; `..` there would leave the folder.
   const parent = prefix.slice(0, prefix.lastIndexOf("/") + 1);
   const segments = parent.split("/").slice(0, -1);
-  if (segments.some((segment) => segment === "" || segment === "." || segment === "../../..")) {
+  if (segments.some((segment) => segment === "" || segment === "." || segment === "..")) {
     return;
   }
   if (prefix.includes("\0") || segments[0] === TEMP_FOLDER) return;
