@@ -11,15 +11,12 @@ import type { Part, Row } from "./row.ts";
 
 const KIB = 1024, MIB = 1024 * KIB;
 const CHUNKS: readonly [number, string][] = [
-  [1, "1 B"],
   [KIB, "1 KiB"],
   [64 * KIB, "64 KiB"],
   [MIB, "1 MiB"],
 ];
 const SHARED = new URL("../../../shared/corpus/", import.meta.url);
 const SAMPLES = new URL("../../tests/corpus/samples/", import.meta.url);
-/** A byte at a time, the peers take minutes for megabytes. */
-const TINY_CHUNKS_UP_TO = 512 * KIB;
 /** The best of so many runs, or of what fits the time. */
 const RUNS = 5, ENOUGH_MS = 400;
 
@@ -39,7 +36,6 @@ export async function decoder(share: number): Promise<Part> {
   const figures: Figure[] = [];
   for (const sample of samples) {
     for (const [chunkBytes] of CHUNKS) {
-      if (chunkBytes === 1 && sample.pack.length > TINY_CHUNKS_UP_TO) continue;
       figures.push(await compare(sample, chunkBytes));
     }
   }

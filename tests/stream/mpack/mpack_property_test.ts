@@ -199,7 +199,7 @@ Deno.test("MpackDecoder agrees with the oracle on random bytes after a sound beg
   );
 });
 
-/** Some chunks tiny and some not, whatever the pack. */
+/** Lengths of chunks: some of a few bytes, some longer. */
 const LENGTHS = fc.array(
   fc.oneof(fc.integer({ min: 1, max: 4 }), fc.integer({ max: 90, min: 0 })),
   {
@@ -211,14 +211,14 @@ function cutInto(bytes: Uint8Array, lengths: readonly number[]): Uint8Array[] {
   const chunks: Uint8Array[] = [];
   for (let at = 0, i = 0; at < bytes.length; i++) {
     const length = lengths[i % lengths.length];
-    // A copy of its own, which is overwritten below as a caller may do.
+    // A copy: it is overwritten below, as a caller may do.
     chunks.push(bytes.slice(at, at + length));
     at += length;
   }
   return chunks;
 }
 
-Deno.test("MpackDecoder agrees with the oracle on tiny chunks, whoever looks meanwhile", () => {
+Deno.test("MpackDecoder agrees with the oracle on small chunks, with take() and save() between them", () => {
   const looks = fc.array(fc.constantFrom("", "", "", "take", "save", "count"), { minLength: 1 });
   const limits = fc.record({ maxPackBytes: fc.nat(2000) }, { requiredKeys: [] });
   const tail = fc.option(fc.uint8Array({ maxLength: 9 }), { nil: undefined });

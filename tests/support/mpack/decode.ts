@@ -16,13 +16,13 @@ export interface DecodeOptions {
   readonly limits?: Partial<MpackLimits>;
   /** Called before each chunk but the first; true replaces the decoder by one loaded from JSON. */
   readonly resume?: () => boolean;
-  /** Called before each chunk; true leaves the rows where they are, so that nobody looks. */
+  /** Called before each chunk; true leaves its rows in the decoder, to be taken later. */
   readonly leave?: () => boolean;
   /** Called with the decoder after each chunk. */
   readonly onChunk?: (decoder: MpackDecoder) => void;
 }
 
-/** What the decoder makes of a pack that comes in these chunks. Only a InvalidMpackError is a verdict. */
+/** What the decoder makes of a pack that comes in these chunks. Errors other than InvalidMpackError are thrown. */
 export function decodeChunks(chunks: Iterable<Uint8Array>, options: DecodeOptions = {}): Verdict {
   const { limits, resume, leave, onChunk } = options;
   let decoder = new MpackDecoder({ limits });
