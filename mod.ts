@@ -32,7 +32,7 @@
  */
 
 export { type Config, limitsOf, loadConfig, SETTINGS } from "./src/config/config.ts";
-export type { Setting } from "./src/config/settings.ts";
+export type { Setting } from "./src/config/setting.ts";
 export { connectDatabase, type ConnectOptions } from "./src/db/client/connect.ts";
 export type { Database } from "./src/db/client/database.ts";
 export {

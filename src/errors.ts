@@ -1,12 +1,12 @@
 /**
- * What can go wrong, as types. A class exists only where a caller acts differently; everything
- * else is told apart by `code`, which is part of the public interface (CLI `--json`, job rows,
- * HTTP problem details).
+ * The errors of mpackd. A class exists only where a caller acts differently. Everything else is
+ * distinguished by `code`, which is part of the public interface (CLI `--json`, job rows, HTTP
+ * problem details).
  *
  * @module
  */
 
-/** Why a pack was refused. Retrying the same bytes cannot help. */
+/** Why an mpack was rejected. Retrying the same bytes cannot help. */
 export type MpackErrorCode =
   | "digest-mismatch"
   | "size-mismatch"
@@ -36,9 +36,9 @@ export type ErrorCode =
 
 /** The base of every error that mpackd throws on purpose. */
 export abstract class MpackdError<Code extends ErrorCode = ErrorCode> extends Error {
-  /** The machine-readable reason. */
+  /** The reason, for programs. */
   readonly code: Code;
-  /** Whether the same call may succeed later with nothing changed by the caller. */
+  /** Whether the same call may succeed later without a change by the caller. */
   readonly retryable: boolean;
 
   /** Builds the error; the name printed is the class's. */
@@ -53,9 +53,9 @@ export abstract class MpackdError<Code extends ErrorCode = ErrorCode> extends Er
   }
 }
 
-/** A setting, an argument or a name is wrong; the caller has to change it. */
+/** A setting, an argument or a name is wrong. The caller has to change it. */
 export class ConfigError extends MpackdError<"config" | "repo-not-found"> {
-  /** Builds the error; `code` is `config` unless the repo is what is missing. */
+  /** Builds the error. `code` is `config` unless the repo is missing. */
   constructor(
     message: string,
     options: ErrorOptions & { readonly code?: "config" | "repo-not-found" } = {},
@@ -64,12 +64,12 @@ export class ConfigError extends MpackdError<"config" | "repo-not-found"> {
   }
 }
 
-/** The pack itself is refused: its bytes, its shape, its size or its digest. Permanent. */
+/** The mpack is rejected for its bytes, shape, size or digest. Permanent. */
 export class InvalidMpackError extends MpackdError<MpackErrorCode> {
-  /** First byte of what is wrong, counted from the start of the pack, where one is to blame. */
+  /** Position of the first wrong byte in the mpack, if one is known. */
   readonly offsetBytes?: number;
 
-  /** Builds the error; `offsetBytes`, when given, becomes part of the message. */
+  /** Builds the error. `offsetBytes`, if given, becomes part of the message. */
   constructor(
     code: MpackErrorCode,
     message: string,
@@ -81,31 +81,34 @@ export class InvalidMpackError extends MpackdError<MpackErrorCode> {
     if (offsetBytes !== undefined) this.offsetBytes = offsetBytes;
   }
 
-  /** The error again, from a record whose message has the offset in it already. */
+  /** Rebuilds a recorded error, whose message already names the offset. */
   static recorded(code: MpackErrorCode, message: string, offsetBytes?: number): InvalidMpackError {
     const error = new InvalidMpackError(code, message);
     return offsetBytes === undefined ? error : Object.assign(error, { offsetBytes });
   }
 }
 
-/** The pack's snapshots name objects that neither it nor the repo has. Push those, then it again. */
+/**
+ * The mpack's snapshots name objects that are neither in the mpack nor in the repo. Push those
+ * objects, then push the mpack again.
+ */
 export class GhostError extends InvalidMpackError {
   /** Builds the error. */
   constructor(
-    /** The first of the ids, sorted. */
+    /** The first missing ids, sorted. */
     readonly missing: readonly string[],
-    /** How many there are. */
+    /** How many ids are missing. */
     readonly missingCount: number,
   ) {
     super(
       "ghost-objects",
-      `Cannot accept the pack: it names ${missingCount} objects that neither it nor the repo has, ` +
-        `such as ${missing[0]}`,
+      `Cannot accept the mpack: its snapshots name ${missingCount} objects that are neither in it ` +
+        `nor in the repo, such as ${missing[0]}`,
     );
   }
 }
 
-/** One object cannot be handed out: the repo has no ref for it, or its bytes are not its id's. */
+/** An object cannot be read: the repo has no ref for it, or its bytes do not hash to its id. */
 export class ObjectError extends MpackdError<"object-not-found" | "object-mismatch"> {
   /** Builds the error. */
   constructor(
@@ -117,12 +120,12 @@ export class ObjectError extends MpackdError<"object-not-found" | "object-mismat
   }
 }
 
-/** The blob store cannot give or take the bytes right now. */
+/** The blob store cannot read or write the bytes now. */
 export class StoreError extends MpackdError<"blob-missing" | "store-unavailable"> {
-  /** The HTTP status the store answered, if it answered. */
+  /** The HTTP status of the store's answer, if there was one. */
   readonly status?: number;
 
-  /** Builds the error; `retryable` is true unless said otherwise (wrong credentials never heal). */
+  /** Builds the error. `retryable` defaults to true; wrong credentials, for example, set it to false. */
   constructor(
     code: "blob-missing" | "store-unavailable",
     message: string,
@@ -133,9 +136,9 @@ export class StoreError extends MpackdError<"blob-missing" | "store-unavailable"
   }
 }
 
-/** The database did not answer, or answered that it cannot now. */
+/** The database did not answer, or cannot do the work now. */
 export class DatabaseError extends MpackdError<"database-unavailable"> {
-  /** Builds the error; `retryable` is true unless said otherwise. */
+  /** Builds the error. `retryable` defaults to true. */
   constructor(message: string, options: ErrorOptions & { readonly retryable?: boolean } = {}) {
     const retryable = options.retryable ?? true;
     super(message, { ...options, code: "database-unavailable", retryable });
@@ -150,7 +153,7 @@ export class LeaseLostError extends MpackdError<"lease-lost"> {
   }
 }
 
-/** Somebody asked for the work to stop: a signal, a drain, `jobs cancel`. Not a failure. */
+/** The work was asked to stop, by a signal, a drain or `jobs cancel`. This is not a failure. */
 export class CancelledError extends MpackdError<"cancelled"> {
   /** Builds the error. */
   constructor(message: string, options: ErrorOptions = {}) {

@@ -1,106 +1,149 @@
 /**
- * How one setting is declared and read: its variable, unit, range, default, and what it is for.
+ * Every setting of mpackd, a row each. Nothing else reads the environment.
  *
  * @module
  */
 
-import { ConfigError } from "../errors.ts";
-import { grouped } from "../lib/numbers.ts";
+import { DEFAULT_LIMITS as LIMITS } from "../stream/mpack/limits.ts";
+import { DEFAULT_TIMEOUTS } from "../stream/store/timeouts.ts";
+import { choice, integer, text } from "./setting.ts";
 
-/** One declared setting. */
-export interface Setting<T> {
-  /** The environment variable. */
-  readonly env: string;
-  /** What the number counts, or the values allowed. */
-  readonly unit: string;
-  /** What is accepted, for people. */
-  readonly range: string;
-  /** The value when the variable is not set; undefined where there is none. */
-  readonly fallback: T;
-  /** One sentence on what it does. */
-  readonly doc: string;
-  /** Whether the value must never be printed. */
-  readonly isSecret: boolean;
-  /** Reads a value that was given. */
-  parse(text: string): T;
-}
+const MIB = 1024 * 1024;
+const GIB = 1024 * MIB;
+const TIB = 1024 * GIB;
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
 
-/** A whole number. */
-export function integer(
-  options: { env: string; unit: string; min: number; max: number; fallback: number; doc: string },
-): Setting<number> {
-  const { env, unit, min, max, fallback, doc } = options;
-  const range = `${grouped(min)} to ${grouped(max)}`;
-  return {
-    env,
-    unit,
-    range,
-    fallback,
-    doc,
-    isSecret: false,
-    parse(text) {
-      const value = unit === "bytes" ? bytesOf(text) : /^\d+$/.test(text) ? Number(text) : NaN;
-      if (value >= min && value <= max) return value;
-      throw new ConfigError(
-        `Cannot use ${env}: "${text}" is not a whole number of ${unit} from ${range}`,
-      );
-    },
-  };
-}
+const MPACK_TEMPLATE = has("{mpack_key}");
+const OBJECT_TEMPLATE = has("{object_id}");
 
-/** One of a few words. */
-export function choice<T extends string>(
-  options: { env: string; values: readonly T[]; fallback: T; doc: string },
-): Setting<T> {
-  const { env, values, fallback, doc } = options;
-  const range = values.join(" or ");
-  return {
-    env,
-    unit: "word",
-    range,
-    fallback,
-    doc,
-    isSecret: false,
-    parse(text) {
-      const value = values.find((word) => word === text);
-      if (value !== undefined) return value;
-      throw new ConfigError(`Cannot use ${env}: "${text}" is not ${range}`);
-    },
-  };
-}
+/** The settings by name, in the order in which they are listed. */
+export const SETTINGS = {
+  // The database.
+  databaseUrl: text("DATABASE_URL", undefined, "URL", { range: "postgres://…", isSecret: true })
+    .doc("The PostgreSQL server, version 15 or newer. Not set: an embedded server"),
+  databaseConnections: integer("MPACK_DB_CONNECTIONS", 4, "connections", [1, 1_000])
+    .doc("The most database connections. A worker uses at least two more than its jobs"),
+  databaseTimeoutMs: integer("MPACK_DB_TIMEOUT_MS", 30_000, "ms", [100, DAY_MS])
+    .doc("Deadline of one statement"),
+  publishTimeoutMs: integer("MPACK_PUBLISH_TIMEOUT_MS", HOUR_MS, "ms", [1_000, DAY_MS])
+    .doc("Deadline of the statement that publishes an mpack"),
 
-/** A text, checked where it is used; `fallback` may be undefined. */
-export function text<T extends string | undefined>(
-  options: {
-    env: string;
-    unit: string;
-    fallback: T;
-    doc: string;
-    isSecret?: boolean;
-    range?: string;
-    check?: (text: string) => string | undefined;
-  },
-): Setting<string | T> {
-  const { env, unit, fallback, doc, isSecret = false, range = "", check } = options;
-  return {
-    env,
-    unit,
-    range,
-    fallback,
-    doc,
-    isSecret,
-    parse(value) {
-      const problem = check?.(value);
-      if (problem === undefined) return value;
-      throw new ConfigError(`Cannot use ${env}: ${problem}`);
-    },
-  };
-}
+  // The store.
+  storeUrl: text("MPACK_STORE", undefined, "URL", {
+    range: "s3://bucket?endpoint=…&region=… or file:///folder",
+  })
+    .doc("Where mpacks are stored. Not set: the folder blobs under MPACK_HOME"),
+  home: text("MPACK_HOME", "./.mpackd", "folder")
+    .doc("Folder of the embedded database and of the default store"),
+  accessKeyId: text("AWS_ACCESS_KEY_ID", undefined, "text")
+    .doc("Access key of the S3 store"),
+  secretAccessKey: text("AWS_SECRET_ACCESS_KEY", undefined, "text", { isSecret: true })
+    .doc("Secret key of the S3 store"),
+  sessionToken: text("AWS_SESSION_TOKEN", undefined, "text", { isSecret: true })
+    .doc("Session token of temporary S3 keys"),
+  blobKey: text("MPACK_BLOB_KEY", "mpacks/{repo_id}/{mpack_key}", "template", MPACK_TEMPLATE)
+    .doc("The store key of a repo's mpack. Without {repo_id} all repos share their blobs"),
+  storeIdleMs: integer("MPACK_STORE_IDLE_MS", DEFAULT_TIMEOUTS.idleTimeoutMs, "ms", [100, HOUR_MS])
+    .doc("The connection is dropped when the store sends nothing for this long"),
+  storeRetries: integer("MPACK_STORE_RETRIES", DEFAULT_TIMEOUTS.retries, "retries", [0, 100])
+    .doc("The store counts as unavailable after this many failed retries with no byte received"),
 
-/** `1024`, `64KiB`, `8MiB` or `2GiB` as bytes; NaN if it is none of these. */
-export function bytesOf(text: string): number {
-  const [, digits, suffix] = /^(\d+)\s*(KiB|MiB|GiB|TiB)?$/.exec(text) ?? [];
-  if (digits === undefined) return NaN;
-  const power = suffix ? ["KiB", "MiB", "GiB", "TiB"].indexOf(suffix) + 1 : 0;
-  return Number(digits) * 1024 ** power;
+  // Indexing.
+  hash: choice("MPACK_HASH", "wasm", ["wasm", "native"])
+    .doc("SHA-256 engine: wasm resumes after an interruption, native is faster but starts over"),
+  batchRows: integer("MPACK_BATCH_ROWS", 5_000, "rows", [1, 100_000])
+    .doc("Objects staged by one statement. The last chunk read may add some more"),
+  checkpointBytes: integer("MPACK_CHECKPOINT_BYTES", 64 * MIB, "bytes", [MIB, GIB])
+    .doc("The most bytes read between two checkpoints"),
+  checkpointMs: integer("MPACK_CHECKPOINT_MS", 10_000, "ms", [100, 10 * MINUTE_MS])
+    .doc("The most time between two checkpoints"),
+  materialize: choice("MPACK_MATERIALIZE", "off", ["off", "on"])
+    .doc("Whether index also stores each object as a blob. A job's payload may override it"),
+  objectKey: text("MPACK_OBJECT_KEY", "objects/{repo_id}/{object_id}", "template", OBJECT_TEMPLATE)
+    .doc("The store key of a materialized object; {object_id} is sha256:<hex>"),
+  materializePuts: integer("MPACK_MATERIALIZE_PUTS", 16, "blobs", [1, 1_000])
+    .doc("Objects that one job materializes at the same time"),
+  materializeBytes: integer("MPACK_MATERIALIZE_BYTES", 32 * MIB, "bytes", [MIB, GIB])
+    .doc("Contents that one job keeps in memory for the store. The stream waits when it is full"),
+
+  // Jobs and workers.
+  leaseMs: integer("MPACK_LEASE_MS", 30_000, "ms", [1_000, DAY_MS])
+    .doc("Another worker may take a job whose worker has been silent for this long"),
+  maxAttempts: integer("MPACK_MAX_ATTEMPTS", 10, "attempts", [1, 1_000])
+    .doc("Attempts before a job fails for good"),
+  concurrency: integer("MPACK_CONCURRENCY", 4, "jobs", [1, 1_000])
+    .doc("Jobs that one worker runs at the same time"),
+  perRepo: integer("MPACK_PER_REPO", 2, "jobs", [1, 1_000_000])
+    .doc("Jobs of one repo that all workers together run at the same time"),
+  pollMs: integer("MPACK_POLL_MS", 5_000, "ms", [10, HOUR_MS])
+    .doc("The longest time between two looks at the queue when no notification arrives"),
+  drainMs: integer("MPACK_DRAIN_MS", 20_000, "ms", [0, DAY_MS])
+    .doc("Running jobs may continue for this long after SIGTERM before they are released"),
+  httpPort: integer("MPACK_HTTP_PORT", 0, "port", [0, 65_535])
+    .doc("The port on which a worker serves /healthz, /readyz and /metrics. 0: none"),
+  httpHost: text("MPACK_HTTP_HOST", "127.0.0.1", "address")
+    .doc("The address of that port. 0.0.0.0 accepts probes from other machines"),
+  logLevel: choice("MPACK_LOG_LEVEL", "info", ["debug", "info", "warning", "error"])
+    .doc("The least severe records that worker and serve log"),
+
+  // Maintenance.
+  gcGraceMs: integer("MPACK_GC_GRACE_MS", DAY_MS, "ms", [MINUTE_MS, 365 * DAY_MS])
+    .doc("gc collects a blob, an mpack or a deleted repo only when it is older than this"),
+
+  // Limits of one mpack.
+  maxPackBytes: integer("MPACK_MAX_PACK_BYTES", LIMITS.maxPackBytes, "bytes", [1, 16 * TIB])
+    .doc("The largest mpack"),
+  maxObjects: integer("MPACK_MAX_OBJECTS", LIMITS.maxObjects, "objects", [0, 1e9])
+    .doc("The most objects in an mpack"),
+  maxContentBytes: integer("MPACK_MAX_CONTENT_BYTES", LIMITS.maxContentBytes, "bytes", [
+    0,
+    16 * TIB,
+  ])
+    .doc("The largest object"),
+  maxDepth: integer("MPACK_MAX_DEPTH", LIMITS.maxDepth, "levels", [3, 1_000])
+    .doc("The deepest nesting of maps and arrays"),
+  maxKeyBytes: integer("MPACK_MAX_KEY_BYTES", LIMITS.maxKeyBytes, "bytes", [9, 65_536])
+    .doc("The longest key of the top map or of an object"),
+  maxKeys: integer("MPACK_MAX_KEYS", LIMITS.maxKeys, "keys", [4, 10_000])
+    .doc("The most keys in the top map or in an object"),
+  maxValueBytes: integer("MPACK_MAX_VALUE_BYTES", LIMITS.maxValueBytes, "bytes", [1_024, 4 * GIB])
+    .doc("The largest value outside content"),
+  maxNodes: integer("MPACK_MAX_NODES", LIMITS.maxNodes, "values", [1_000, 1e12])
+    .doc("The most values outside objects"),
+  maxOpenKeys: integer("MPACK_MAX_OPEN_KEYS", LIMITS.maxOpenKeys, "keys", [1_000, 1e8])
+    .doc("The most keys of all maps that are open at once. Each takes up to 32 bytes of memory"),
+
+  // The HTTP API.
+  httpUrl: text("MPACK_HTTP_URL", undefined, "URL", {
+    range: "http://… or https://…",
+    check: (url) => /^https?:/.test(url) && URL.canParse(url) ? undefined : `"${url}" is no URL`,
+  })
+    .doc("The URL of the HTTP API as clients see it, if a proxy changes host or scheme"),
+  httpBodyBytes: integer("MPACK_HTTP_BODY_BYTES", 8 * MIB, "bytes", [1_024, GIB])
+    .doc("The largest request body, except for an mpack"),
+  httpIds: integer("MPACK_HTTP_IDS", 50_000, "ids", [1, 1_000_000])
+    .doc("The most ids in one request"),
+  httpIdleMs: integer("MPACK_HTTP_IDLE_MS", 30_000, "ms", [100, DAY_MS])
+    .doc("A client that sends or takes nothing for this long is disconnected"),
+  httpTotalMs: integer("MPACK_HTTP_TOTAL_MS", HOUR_MS, "ms", [1_000, 7 * DAY_MS])
+    .doc("The longest time for one request, bodies included"),
+  httpWaitMs: integer("MPACK_HTTP_WAIT_MS", MINUTE_MS, "ms", [0, DAY_MS])
+    .doc("unpack-mpack answers 202 if its job takes longer than this"),
+  httpUploads: integer("MPACK_HTTP_UPLOADS", 16, "uploads", [1, 100_000])
+    .doc("Concurrent uploads of one identity on one server"),
+  httpRequestsPerMinute: integer("MPACK_HTTP_REQUESTS_PER_MINUTE", 6_000, "requests", [1, 1e8])
+    .doc("Requests per minute of one identity, or of one address without an identity, per server"),
+  httpPresignSeconds: integer("MPACK_HTTP_PRESIGN_SECONDS", 3_600, "seconds", [1, 604_800])
+    .doc("How long an upload URL is valid"),
+  httpSignatureMs: integer("MPACK_HTTP_SIGNATURE_MS", 5 * MINUTE_MS, "ms", [1_000, DAY_MS])
+    .doc("The oldest request signature that is accepted"),
+} as const;
+
+/** A template must contain `placeholder`. */
+function has(placeholder: string) {
+  const check = (value: string) =>
+    value.includes(placeholder) ? undefined : `"${value}" has no ${placeholder}`;
+  return { range: `has ${placeholder}`, check };
 }
