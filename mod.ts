@@ -56,7 +56,7 @@ export type { IndexResult, MaterializeCounts } from "./src/jobs/index/result.ts"
 export type { ObjectLocation } from "./src/db/refs.ts";
 export { filterMissing, findGhosts, type GhostOptions } from "./src/objects/ghosts.ts";
 export { guardMpack, type GuardMpackOptions, type GuardResult } from "./src/objects/guard_mpack.ts";
-export { locateObject } from "./src/objects/locate.ts";
+export { locateObject } from "./src/objects/locate_object.ts";
 export {
   type ByteRange,
   type ObjectContent,

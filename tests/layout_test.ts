@@ -121,6 +121,6 @@ Deno.test("only readers and audits hash objects, and stores what they are to pro
     "maintenance/audit/audit_pack.ts",
     "maintenance/audit/scan_pack.ts",
     "maintenance/inspect.ts",
-    "objects/verify.ts",
+    "objects/check_object.ts",
   ]);
 });

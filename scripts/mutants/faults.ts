@@ -192,7 +192,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "readers do not compare the digest",
-    file: "src/objects/verify.ts",
+    file: "src/objects/check_object.ts",
     from: "if (isSameId(found, this.#location.objectId)) return;",
     to: "if (found.length > 0) return;",
     tests: ["tests/http/tenants_test.ts"],

@@ -1,5 +1,5 @@
 /**
- * Which of these ids can the repo not read?
+ * Finds the object ids that a repo has no ref for.
  *
  * @module
  */
@@ -8,33 +8,33 @@ import type { Database } from "../db/client/database.ts";
 import { type MissingOptions, missingRefs } from "../db/refs.ts";
 import { isObjectId } from "../stream/mpack/mpack_decoder.ts";
 
-/** Ids in one statement; more at a time would hold a connection longer and gain little. */
+/** Ids per statement. More would occupy a connection for longer and gain little. */
 const IDS_PER_STATEMENT = 5_000;
 
-/** Which ids to look for, and for whom. */
+/** Which ids to look for, and in which repo. */
 export interface GhostOptions {
   /** A database whose tables are there. */
   readonly db: Database;
-  /** The repo whose refs count. Those of others make no difference. */
+  /** The repo whose refs count. The refs of other repos make no difference. */
   readonly repoId: string;
   /** Object ids, as they were pushed. */
   readonly objectIds: Iterable<string>;
 }
 
 /**
- * The ids that the repo has no ref for: a push whose snapshots name one of them must be refused.
+ * Finds the ids that the repo has no ref for. A push whose snapshots name one of them is rejected.
  *
- * @returns Each such id once, in the order given. What is no object id at all is among them.
+ * @returns Each such id once, in the order given, malformed ids included.
  */
 export async function findGhosts(options: GhostOptions): Promise<string[]> {
   return await missing(options, { isDamagedMissing: false });
 }
 
 /**
- * The ids whose objects a client should send: those the repo has no ref for, and those whose bytes
- * an audit found damaged, which heal by being sent again.
+ * Finds the ids whose objects a client should send: the repo has no ref for them, or an audit found
+ * their bytes damaged. Pushing a damaged object again repairs it.
  *
- * @returns Each such id once, in the order given. What is no object id at all is among them.
+ * @returns Each such id once, in the order given, malformed ids included.
  */
 export async function filterMissing(options: GhostOptions): Promise<string[]> {
   return await missing(options, { isDamagedMissing: true });

@@ -1,5 +1,5 @@
 /**
- * The ghost guard over one pack from start to end.
+ * The ghost guard, run over one whole mpack.
  *
  * @module
  */
@@ -11,17 +11,17 @@ import { untilAborted } from "../lib/abort.ts";
 import { MpackDecoder } from "../stream/mpack/mpack_decoder.ts";
 import type { MpackLimits } from "../stream/mpack/limits.ts";
 
-/** Which pack to guard, for which repo. */
+/** Which mpack to check, for which repo. */
 export interface GuardMpackOptions {
   /** A database whose tables are there. */
   readonly db: Database;
-  /** The repo the pack would be pushed to; only its refs count. */
+  /** The repo that the mpack would be pushed to. Only its refs count. */
   readonly repoId: string;
-  /** The pack's bytes, however they are cut. */
-  readonly pack: AsyncIterable<Uint8Array>;
-  /** What a pack may be like. Default: the usual limits. */
+  /** The mpack's bytes, in chunks of any size. */
+  readonly mpack: AsyncIterable<Uint8Array>;
+  /** Limits of the mpack. Default: all defaults. */
   readonly limits?: Partial<MpackLimits>;
-  /** How many ids of each kind stay in memory; more go to the database. Default 20,000. */
+  /** Ids of each kind kept in memory; further ids go to the database. Default 20,000. */
   readonly maxIds?: number;
   /** Ends the reading with the signal's reason. */
   readonly signal?: AbortSignal;
@@ -29,25 +29,25 @@ export interface GuardMpackOptions {
   readonly onMissing?: (objectIds: readonly string[]) => void;
 }
 
-/** What a pack names and does not bring. */
+/** What the check found. */
 export interface GuardResult {
-  /** Entries of all manifests; one id may stand in many. */
+  /** Entries of all manifests. One id may be in many of them. */
   readonly manifest_entries: number;
-  /** Objects in the pack. */
+  /** Objects in the mpack. */
   readonly objects: number;
-  /** Ids that are neither in the pack nor the repo's, each counted once. */
+  /** Ids that are neither in the mpack nor in the repo, each counted once. */
   readonly missing: number;
 }
 
 /**
- * Finds the ids that a pack's snapshots name and that are neither in it nor in the repo. Changes
- * nothing that anybody sees; memory does not grow with the pack.
+ * Finds the ids that the snapshots name and that are neither in the mpack nor in the repo. Leaves
+ * no rows behind. Memory does not grow with the mpack.
  *
- * @throws {InvalidMpackError} If the pack is none.
+ * @throws {InvalidMpackError} If the bytes are not a valid mpack.
  * @throws {DatabaseError} If the database is unavailable.
  */
 export async function guardMpack(options: GuardMpackOptions): Promise<GuardResult> {
-  const { pack, limits, signal, onMissing } = options;
+  const { mpack, limits, signal, onMissing } = options;
   await using guard = new GhostGuard(options);
   let entries = 0;
   const decoder = new MpackDecoder({
@@ -59,7 +59,7 @@ export async function guardMpack(options: GuardMpackOptions): Promise<GuardResul
       },
     },
   });
-  for await (const chunk of untilAborted(pack, signal)) {
+  for await (const chunk of untilAborted(mpack, signal)) {
     decoder.write(chunk);
     guard.hold(decoder.take().objectIds);
     if (!guard.isDue) continue;

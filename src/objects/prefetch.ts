@@ -1,44 +1,42 @@
 /**
- * Work that is begun before its turn.
+ * Starts work before its turn.
  *
  * @module
  */
 
-/** Something begun; what it waits for must not be lost when nobody comes for it. */
-interface Begun {
-  readonly gathered?: Promise<unknown>;
+interface Started {
+  readonly contents?: Promise<unknown>;
 }
 
 /**
- * Begins each item up to `count` items before it is handed on; the order stays.
- *
- * When the consumer stops early, what was begun is waited for, so that nothing is left open.
+ * Starts each item while up to `count` earlier items are still waiting to be consumed. Keeps the
+ * order. If the consumer stops early, waits for all started work, so that nothing stays open.
  */
-export async function* ahead<T, B extends Begun>(
+export async function* prefetch<T, B extends Started>(
   items: AsyncIterator<T>,
-  begin: (item: T) => B,
+  start: (item: T) => B,
   count: number,
 ): AsyncGenerator<B, void, undefined> {
-  const begun: B[] = [];
+  const started: B[] = [];
   let isDone = false;
   try {
     for (;;) {
-      while (!isDone && begun.length <= count) {
+      while (!isDone && started.length <= count) {
         const next = await items.next();
         if (next.done) isDone = true;
         else {
-          const item = begin(next.value);
-          // Whoever awaits it gets the failure; until then it is nobody's.
-          item.gathered?.catch(() => {});
-          begun.push(item);
+          const item = start(next.value);
+          // The consumer gets the rejection when it awaits this item. Until then it is not unhandled.
+          item.contents?.catch(() => {});
+          started.push(item);
         }
       }
-      const first = begun.shift();
+      const first = started.shift();
       if (first === undefined) return;
       yield first;
     }
   } finally {
     await items.return?.();
-    await Promise.allSettled(begun.map(({ gathered }) => gathered));
+    await Promise.allSettled(started.map(({ contents }) => contents));
   }
 }

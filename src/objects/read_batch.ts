@@ -1,5 +1,5 @@
 /**
- * Reads a batch of contents into memory, each one checked.
+ * Reads a batch of contents into memory and checks each one.
  *
  * @module
  */
@@ -7,40 +7,40 @@
 import type { ObjectLocation } from "../db/refs.ts";
 import type { MpackdError } from "../errors.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
-import type { ReadBatch, Run } from "./plan.ts";
+import type { ReadBatch, Run } from "./plan_reads.ts";
 import { refusalOf, RunReader } from "./run_reader.ts";
-import { ObjectCheck } from "./verify.ts";
+import { ObjectCheck } from "./check_object.ts";
 
-/** Contents, or why they cannot be handed out, by id. */
-export type Gathered = ReadonlyMap<string, Uint8Array<ArrayBuffer> | MpackdError>;
+/** By id: the content, or why it cannot be read. */
+export type BatchContents = ReadonlyMap<string, Uint8Array<ArrayBuffer> | MpackdError>;
 
-/** Runs the batch's requests one after the other. Throws only what says nothing of an object. */
-export async function gather(
+/** Sends the batch's requests one after the other. Throws only errors that are not about one object. */
+export async function readBatch(
   store: BlobStore,
   batch: ReadBatch,
   signal?: AbortSignal,
-): Promise<Gathered> {
-  const gathered = new Map<string, Uint8Array<ArrayBuffer> | MpackdError>();
-  for (const run of batch.runs) await gatherRun(store, run, gathered, signal);
+): Promise<BatchContents> {
+  const contents = new Map<string, Uint8Array<ArrayBuffer> | MpackdError>();
+  for (const run of batch.runs) await readRun(store, run, contents, signal);
   for (const location of batch.objects) {
-    if (location.sizeBytes === 0) gathered.set(location.objectId, checked(location, NOTHING));
+    if (location.sizeBytes === 0) contents.set(location.objectId, checkContent(location, EMPTY));
   }
-  return gathered;
+  return contents;
 }
 
-const NOTHING = new Uint8Array(0);
+const EMPTY = new Uint8Array(0);
 
-async function gatherRun(
+async function readRun(
   store: BlobStore,
   run: Run,
-  gathered: Map<string, Uint8Array<ArrayBuffer> | MpackdError>,
+  contents: Map<string, Uint8Array<ArrayBuffer> | MpackdError>,
   signal?: AbortSignal,
 ): Promise<void> {
   let opened: RunReader;
   try {
     opened = await RunReader.open(store, run, signal);
   } catch (error) {
-    for (const location of run) gathered.set(location.objectId, refusalOf(location, error));
+    for (const location of run) contents.set(location.objectId, refusalOf(location, error));
     return;
   }
   await using reader = opened;
@@ -49,16 +49,16 @@ async function gatherRun(
     try {
       content = await reader.content(location);
     } catch (error) {
-      // What cannot be read here cannot be read behind it either.
-      for (const rest of run.slice(i)) gathered.set(rest.objectId, refusalOf(rest, error));
+      // The objects behind this one cannot be read either.
+      for (const rest of run.slice(i)) contents.set(rest.objectId, refusalOf(rest, error));
       return;
     }
-    gathered.set(location.objectId, checked(location, content));
+    contents.set(location.objectId, checkContent(location, content));
   }
 }
 
-/** The content if it is the object's, or its refusal. */
-export function checked(
+/** The content if it hashes to the object's id, otherwise the error. */
+export function checkContent(
   location: ObjectLocation,
   content: Uint8Array<ArrayBuffer>,
 ): Uint8Array<ArrayBuffer> | MpackdError {

@@ -1,5 +1,5 @@
 /**
- * Reading one object: one lookup, one ranged GET, hashed as it goes.
+ * Reads one object: one lookup and one ranged GET, hashed on the way.
  *
  * @module
  */
@@ -7,17 +7,17 @@
 import type { Database } from "../db/client/database.ts";
 import type { ObjectLocation } from "../db/refs.ts";
 import type { BlobReader, BlobStore } from "../stream/store/blob_store.ts";
-import { locateObject } from "./locate.ts";
-import { checkedChunks, openLocated, readChecked } from "./verify.ts";
+import { locateObject } from "./locate_object.ts";
+import { checkedChunks, openLocated, readChecked } from "./check_object.ts";
 
-/** Contents up to this length are checked before their first byte is handed out. */
+/** Contents up to this length are checked before the first byte is returned. */
 const CHECKED_FIRST_BYTES = 1024 * 1024;
 
 /** A part of an object. */
 export interface ByteRange {
-  /** First byte wanted, from 0. Default 0. */
+  /** First byte, from 0. Default 0. */
   readonly offsetBytes?: number;
-  /** How many bytes at most. Default: to the end. */
+  /** The most bytes. Default: to the end. */
   readonly lengthBytes?: number;
 }
 
@@ -31,7 +31,7 @@ export interface ReadLocatedOptions extends ByteRange {
 export interface ReadObjectOptions extends ReadLocatedOptions {
   /** A database whose tables are there (see `migrate()`). */
   readonly db: Database;
-  /** The store that holds the repo's mpacks. */
+  /** The store of the repo's mpacks. */
   readonly store: BlobStore;
   /** The repo that wants to read. */
   readonly repoId: string;
@@ -39,19 +39,20 @@ export interface ReadObjectOptions extends ReadLocatedOptions {
   readonly objectId: string;
 }
 
-/** An object being handed out. Read or cancel its stream. */
+/** An open object. Read or cancel its stream. */
 export interface ObjectContent {
   /** The id. */
   readonly objectId: string;
   /** Length of the whole object in bytes. */
   readonly sizeBytes: number;
-  /** First byte of the object that the stream gives. */
+  /** Position in the object of the stream's first byte. */
   readonly offsetBytes: number;
-  /** How many bytes the stream gives. */
+  /** Length of the stream in bytes. */
   readonly lengthBytes: number;
   /**
-   * The bytes. The last of them come after the digest of the whole object has matched, so whoever
-   * got all of them got the right ones; else the stream fails with an {@link ObjectError}.
+   * The bytes. The last chunk is delivered only after the digest of the whole object has matched. If
+   * it does not match, the stream fails with an {@link ObjectError}. A reader that received all
+   * bytes therefore received the right ones.
    */
   readonly stream: ReadableStream<Uint8Array<ArrayBuffer>>;
 }
@@ -59,20 +60,20 @@ export interface ObjectContent {
 /**
  * Reads an object that the repo has a ref for.
  *
- * Up to 1 MiB, the content is in memory and checked when this returns; a larger one is streamed and
- * checked as it goes. A range costs the reading of the whole object: only that can be checked. The
- * empty object costs no request.
+ * A content of up to 1 MiB is in memory and checked when this returns. A larger one is streamed and
+ * checked on the way. A range still reads the whole object, because only the whole can be checked.
+ * The empty object needs no request.
  *
- * @throws {ObjectError} `object-not-found` if the repo has no ref, whatever other repos hold;
- * `object-mismatch` if the bytes are not the object's (of a large one: the stream fails with it).
- * @throws {StoreError | DatabaseError} If a service is unavailable, or the blob is gone.
- * @throws {RangeError} If the range is none, or begins after the object's end.
+ * @throws {ObjectError} `object-not-found` if the repo has no ref; `object-mismatch` if the bytes do
+ * not hash to the id (for a large object, the stream fails with it).
+ * @throws {StoreError | DatabaseError} If a service is unavailable, or the blob is missing.
+ * @throws {RangeError} If the range is invalid, or begins after the object's end.
  */
 export async function readObject(options: ReadObjectOptions): Promise<ObjectContent> {
   return await readLocated(options.store, await locateObject(options), options);
 }
 
-/** Reads an object whose location is known; otherwise as {@link readObject}. */
+/** Reads an object whose location is known. Otherwise like {@link readObject}. */
 export async function readLocated(
   store: BlobStore,
   location: ObjectLocation,
@@ -96,7 +97,6 @@ export async function readLocated(
   return { ...extent, stream: toStream(chunks, reader) };
 }
 
-/** Bytes that are in memory, as a stream. */
 function streamOf(bytes: Uint8Array<ArrayBuffer>): ObjectContent["stream"] {
   return new ReadableStream({
     pull(controller) {
@@ -108,7 +108,7 @@ function streamOf(bytes: Uint8Array<ArrayBuffer>): ObjectContent["stream"] {
 
 type Chunks = AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined>;
 
-/** The chunks as a stream that holds none of them; its end, however it comes, closes the reader. */
+/** The chunks as a stream without a buffer. Closes the reader when it ends, fails or is cancelled. */
 function toStream(chunks: Chunks, reader: BlobReader): ObjectContent["stream"] {
   return new ReadableStream({
     async pull(controller) {
@@ -123,7 +123,7 @@ function toStream(chunks: Chunks, reader: BlobReader): ObjectContent["stream"] {
       controller.close();
     },
     async cancel() {
-      // First the reader: a read under way would keep the generator waiting.
+      // Close the reader first: the generator cannot return during a read.
       await reader.close();
       await chunks.return();
     },
@@ -131,9 +131,9 @@ function toStream(chunks: Chunks, reader: BlobReader): ObjectContent["stream"] {
 }
 
 /**
- * The range within the object as a half-open interval.
+ * Checks the range.
  *
- * @throws {RangeError} If it is none.
+ * @returns The range within the object as a half-open interval.
  */
 function checkByteRange(
   { objectId, sizeBytes }: ObjectLocation,
@@ -143,7 +143,7 @@ function checkByteRange(
   if (!isCount(offsetBytes) || !(lengthBytes === Infinity || isCount(lengthBytes))) {
     throw new RangeError(
       `Cannot read ${lengthBytes} bytes from byte ${offsetBytes} of object ${objectId}: ` +
-        "this is no range",
+        "this is not a valid range",
     );
   }
   if (offsetBytes > sizeBytes) {
@@ -154,7 +154,7 @@ function checkByteRange(
   return { startBytes: offsetBytes, endBytes: Math.min(sizeBytes, offsetBytes + lengthBytes) };
 }
 
-/** The bytes of the interval; the rest is read, and so checked, and dropped. */
+/** The bytes of the interval. The other bytes are read, because the check needs them, and dropped. */
 async function* slice(
   chunks: AsyncIterable<Uint8Array<ArrayBuffer>>,
   startBytes: number,
@@ -168,6 +168,6 @@ async function* slice(
     if (held !== undefined) yield held;
     held = part;
   }
-  // Held back until everything behind it was checked too.
+  // Delivered only after the bytes behind it have been checked, too.
   if (held !== undefined) yield held;
 }

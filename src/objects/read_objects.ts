@@ -1,5 +1,5 @@
 /**
- * Reading many objects: neighbours by one request, small batches ahead of their turn.
+ * Reads many objects: neighbours by one request, small batches before their turn.
  *
  * @module
  */
@@ -8,68 +8,68 @@ import type { Database } from "../db/client/database.ts";
 import type { ObjectLocation } from "../db/refs.ts";
 import type { MpackdError } from "../errors.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
-import { ahead } from "./prefetch.ts";
-import { checked, gather, type Gathered } from "./read_batch.ts";
-import { locationPages } from "./location_pages.ts";
-import { planReads, type ReadBatch } from "./plan.ts";
+import { prefetch } from "./prefetch.ts";
+import { type BatchContents, checkContent, readBatch } from "./read_batch.ts";
+import { locateObjects } from "./locate_objects.ts";
+import { planReads, type ReadBatch } from "./plan_reads.ts";
 import { refusalOf, RunReader } from "./run_reader.ts";
-import { checkedChunks } from "./verify.ts";
+import { checkedChunks } from "./check_object.ts";
 
 const MIB = 1024 * 1024;
-/** Contents up to this length are checked before they are handed out. */
+/** Contents up to this length are checked before they are delivered. */
 const CHECKED_FIRST_BYTES = MIB;
 
 /** Which objects to read, and how. */
 export interface ReadObjectsOptions {
   /** A database whose tables are there. */
   readonly db: Database;
-  /** The store that holds the repo's mpacks. */
+  /** The store of the repo's mpacks. */
   readonly store: BlobStore;
   /** The repo that wants to read. */
   readonly repoId: string;
   /** The ids as they were pushed. Default: every object the repo can read, in stored order. */
   readonly objectIds?: Iterable<string> | AsyncIterable<string>;
   /**
-   * `asked` (default) hands out in the order of `objectIds`; `stored` in the order of the bytes,
-   * some ten thousand ids at a time, which needs the fewest requests.
+   * `asked` (default) delivers in the order of `objectIds`. `stored` delivers in byte order, some ten
+   * thousand ids at a time, which needs the fewest requests.
    */
   readonly order?: "asked" | "stored";
-  /** Neighbours so far apart, in bytes, are still read by one request. Default 262,144. */
+  /** Neighbours at most this many bytes apart are read by one request. Default 262,144. */
   readonly maxGapBytes?: number;
-  /** Contents gathered in memory by one piece of work, in bytes. Default 8 MiB. */
+  /** The most content bytes of one batch in memory. Default 8 MiB. */
   readonly maxBatchBytes?: number;
-  /** Pieces of work ahead of the one being handed out, so many times `maxBatchBytes`. Default 3. */
+  /** Batches read before their turn; each takes up to `maxBatchBytes`. Default 3. */
   readonly concurrency?: number;
   /**
-   * Called for each object that cannot be handed out; the others follow. Default: throw the error.
+   * Called for each object that cannot be read; the others follow. Default: throw the error.
    */
   readonly onRefused?: (error: MpackdError, objectId: string) => void;
   /** Ends the reading with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** One object of many. */
+/** One object. */
 export interface ObjectEntry {
   /** The id. */
   readonly objectId: string;
   /** Length in bytes. */
   readonly sizeBytes: number;
-  /** The whole content, checked; undefined for a large object that is streamed. */
+  /** The whole content, checked. Undefined for a large object, which is streamed. */
   readonly content?: Uint8Array<ArrayBuffer>;
   /**
-   * The content in chunks, to be read before the next entry is asked for; what is left then is
+   * The content in chunks. Read them before asking for the next entry: bytes left unread are
    * skipped. The last chunk of a large object comes after its check.
    *
-   * @throws {ObjectError} `object-mismatch`, of a large object.
+   * @throws {ObjectError} `object-mismatch`, for a large object.
    */
   chunks(): AsyncIterable<Uint8Array<ArrayBuffer>>;
 }
 
 /**
- * Reads many objects of a repo. Neighbouring contents of one mpack are read by one request, and
- * requests for small batches run ahead. Every content is checked against its id.
+ * Reads many objects of a repo and checks each content against its id. One request reads
+ * neighbouring contents of one mpack; small batches are requested before their turn.
  *
- * Without `onRefused` the first object that cannot be handed out ends it: see `readObject()`.
+ * Without `onRefused` the first object that cannot be read ends the iteration: see `readObject()`.
  *
  * @throws {StoreError | DatabaseError} If a service is unavailable.
  */
@@ -82,11 +82,13 @@ export async function* readObjects(
   });
   const start = (batch: ReadBatch) => ({
     batch,
-    gathered: batch.isGathered ? gather(store, batch, signal) : undefined,
+    contents: batch.isBuffered ? readBatch(store, batch, signal) : undefined,
   });
-  for await (const { batch, gathered } of ahead(batchesOf(options, refuse), start, concurrency)) {
+  for await (
+    const { batch, contents } of prefetch(batchesOf(options, refuse), start, concurrency)
+  ) {
     signal?.throwIfAborted();
-    if (gathered !== undefined) yield* handOut(batch, await gathered, refuse);
+    if (contents !== undefined) yield* deliver(batch, await contents, refuse);
     else yield* streamRun(store, batch.objects, refuse, signal);
   }
 }
@@ -96,15 +98,15 @@ type Refuse = (error: MpackdError, objectId: string) => void;
 async function* batchesOf(options: ReadObjectsOptions, refuse: Refuse) {
   const { objectIds, maxGapBytes = 256 * 1024, maxBatchBytes = 8 * MIB } = options;
   const order = objectIds === undefined ? "stored" : options.order ?? "asked";
-  for await (const { found, refused } of locationPages(options)) {
+  for await (const { found, refused } of locateObjects(options)) {
     for (const { error, objectId } of refused) refuse(error, objectId);
     yield* planReads(found, { order, maxGapBytes, maxBatchBytes });
   }
 }
 
-function* handOut(batch: ReadBatch, gathered: Gathered, refuse: Refuse) {
+function* deliver(batch: ReadBatch, contents: BatchContents, refuse: Refuse) {
   for (const { objectId, sizeBytes } of batch.objects) {
-    const found = gathered.get(objectId)!;
+    const found = contents.get(objectId)!;
     if (found instanceof Uint8Array) yield entryOf(objectId, sizeBytes, found);
     else refuse(found, objectId);
   }
@@ -125,7 +127,7 @@ function entryOf(
   };
 }
 
-/** Hands the objects of a run out as its bytes go by. */
+/** Delivers the objects of a run while its bytes are read. */
 async function* streamRun(
   store: BlobStore,
   run: readonly ObjectLocation[],
@@ -155,7 +157,7 @@ async function* streamRun(
       yield { objectId, sizeBytes, chunks: () => checkedChunks(reader, location) };
       continue;
     }
-    const found = checked(location, content);
+    const found = checkContent(location, content);
     if (found instanceof Uint8Array) yield entryOf(objectId, sizeBytes, found);
     else refuse(found, objectId);
   }

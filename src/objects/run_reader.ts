@@ -1,5 +1,5 @@
 /**
- * One request over many contents: the gaps between them are read over and dropped.
+ * One request for many contents. Bytes between them are read and dropped.
  *
  * @module
  */
@@ -7,12 +7,12 @@
 import type { ObjectLocation } from "../db/refs.ts";
 import { type MpackdError, ObjectError, StoreError } from "../errors.ts";
 import type { BlobReader, BlobStore } from "../stream/store/blob_store.ts";
-import type { Run } from "./plan.ts";
-import { asMismatch } from "./verify.ts";
+import type { Run } from "./plan_reads.ts";
+import { asMismatch } from "./check_object.ts";
 
 const SCRATCH_BYTES = 64 * 1024;
 
-/** An open run. Contents are read in order; any of them may be left out or read in part. */
+/** An open run. Contents are read in order. Any of them may be skipped or read in part. */
 export class RunReader implements AsyncDisposable {
   readonly #reader: BlobReader;
   #positionBytes: number;
@@ -23,7 +23,7 @@ export class RunReader implements AsyncDisposable {
     this.#positionBytes = positionBytes;
   }
 
-  /** Opens the run's blob in its pinned version. Throws what the store throws. */
+  /** Opens the run's blob in its pinned version. */
   static async open(store: BlobStore, run: Run, signal?: AbortSignal): Promise<RunReader> {
     const first = run[0], last = run[run.length - 1];
     const reader = await store.open(first.blobKey, {
@@ -36,7 +36,7 @@ export class RunReader implements AsyncDisposable {
   }
 
   /**
-   * Goes to the first byte of a content that is still to come. Throws what the store throws.
+   * Moves forward to the first byte of a content.
    *
    * @throws {RangeError} If the blob ends before it.
    */
@@ -47,7 +47,7 @@ export class RunReader implements AsyncDisposable {
     }
   }
 
-  /** Reads a whole content; otherwise as {@link seek}. */
+  /** Moves to a content and reads all of it. */
   async content(location: ObjectLocation): Promise<Uint8Array<ArrayBuffer>> {
     await this.seek(location);
     const content = new Uint8Array(location.sizeBytes);
@@ -55,7 +55,7 @@ export class RunReader implements AsyncDisposable {
     return content;
   }
 
-  /** Reads on from where the last read ended. */
+  /** Continues where the last read ended. */
   async read(into: Uint8Array): Promise<number> {
     const readBytes = await this.#reader.read(into);
     this.#positionBytes += readBytes;
@@ -64,20 +64,19 @@ export class RunReader implements AsyncDisposable {
 
   async #fill(into: Uint8Array): Promise<void> {
     if (await this.read(into) < into.length) {
-      throw new RangeError(`Cannot read on: the blob ended at byte ${this.#positionBytes}`);
+      throw new RangeError(`Cannot continue: the blob ended at byte ${this.#positionBytes}`);
     }
   }
 
-  /** Lets go of the blob. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#reader.close();
   }
 }
 
 /**
- * The error as the refusal of this one object, where it is one; others are worth a retry.
+ * The error, if it is about this object.
  *
- * @throws The error, if it says nothing of the object.
+ * @throws The error, if it is not about this object: the store may answer later.
  */
 export function refusalOf(location: ObjectLocation, error: unknown): MpackdError {
   const verdict = asMismatch(location, error);

@@ -54,7 +54,7 @@ class Tenant {
     const bytes = buildMpack({ snapshots: [{ snapshot_id: "s", manifest }], objects: [] });
     const missing: string[] = [], pack = ReadableStream.from([bytes]);
     const onMissing = (ids: readonly string[]) => void missing.push(...ids);
-    return { ...await guardMpack({ ...this.#parts(), pack, onMissing }), missing };
+    return { ...await guardMpack({ ...this.#parts(), mpack: pack, onMissing }), missing };
   }
 
   #parts() {

@@ -31,7 +31,7 @@ async function guarded(world: TestWorld, bytes: Uint8Array, maxIds?: number) {
   const result = await guardMpack({
     db: world.db,
     repoId: world.repo.repoId,
-    pack: bodyOf(bytes, 1_000),
+    mpack: bodyOf(bytes, 1_000),
     maxIds,
     onMissing: (page) => ids.push(...page),
   });

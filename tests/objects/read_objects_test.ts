@@ -126,7 +126,7 @@ Deno.test("readObjects() refuses exactly the objects that are damaged or not the
   const contents = [5_000, 2 * MIB, 6_000, 7_000].map((size) => sampleBytes(size, size));
   const ids = contents.map(mpackKey);
   const cases: [string, Changes][] = [
-    ["gathered", { maxBatchBytes: 8 * MIB }],
+    ["buffered", { maxBatchBytes: 8 * MIB }],
     ["streamed", { maxBatchBytes: MIB }],
     ["as asked", { objectIds: ids }],
   ];

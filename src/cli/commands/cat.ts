@@ -7,7 +7,7 @@
 import type { Command } from "commander";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
-import { locateObject } from "../../objects/locate.ts";
+import { locateObject } from "../../objects/locate_object.ts";
 import { readLocated } from "../../objects/read_object.ts";
 import { parseCount } from "../flags.ts";
 import type { CommandContext } from "../command.ts";

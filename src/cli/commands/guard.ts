@@ -52,7 +52,7 @@ async function runGuard(
     const result = await guardMpack({
       db,
       repoId,
-      pack,
+      mpack: pack,
       limits: limitsOf(config),
       signal,
       onMissing: list?.add ?? ((page) => console.log(page.join("\n"))),

@@ -6,9 +6,9 @@
 
 import { findLocations } from "../../db/refs.ts";
 import { filterMissing } from "../../objects/ghosts.ts";
-import { locateObject, notFound } from "../../objects/locate.ts";
+import { locateObject, notFound } from "../../objects/locate_object.ts";
 import { readLocated } from "../../objects/read_object.ts";
-import { refuseDamaged } from "../../objects/verify.ts";
+import { refuseDamaged } from "../../objects/check_object.ts";
 import { isObjectId } from "../../stream/mpack/mpack_decoder.ts";
 import { packOf } from "../object_pack.ts";
 import type { ApiParts } from "../context.ts";

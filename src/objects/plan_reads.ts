@@ -1,35 +1,34 @@
 /**
- * How to read many objects with few requests. Pure: locations in, batches out.
+ * Plans how to read many objects with few requests. Pure: locations in, batches out.
  *
  * @module
  */
 
 import type { ObjectLocation } from "../db/refs.ts";
 
-/** Contents of one blob that one request reads: in the order of their bytes, none of them empty. */
+/** Non-empty contents of one blob that one request reads, in byte order. */
 export type Run = readonly ObjectLocation[];
 
-/** What is read as one piece of work. */
+/** Objects that are read together. */
 export interface ReadBatch {
-  /** The objects in the order in which they are handed out. */
+  /** The objects in the order of delivery. */
   readonly objects: readonly ObjectLocation[];
-  /** The requests that bring them. */
+  /** The requests that read them. */
   readonly runs: readonly Run[];
-  /** Whether they are read into memory first; else they are handed out as the one run goes by. */
-  readonly isGathered: boolean;
+  /** Whether they are read into memory first. Otherwise the only run is streamed. */
+  readonly isBuffered: boolean;
 }
 
-/** How much to merge and to hold. */
 export interface PlanOptions {
-  /** Hand out in the order given, or in the order of the bytes. */
+  /** Deliver in the order given, or in byte order. */
   readonly order: "asked" | "stored";
-  /** Neighbours so far apart, in bytes, are still read by one request. */
+  /** Neighbours at most this far apart are read by one request. */
   readonly maxGapBytes: number;
-  /** Contents gathered in memory at once, in bytes. */
+  /** The most content bytes in memory per batch. */
   readonly maxBatchBytes: number;
 }
 
-/** Plans the reading of some thousands of objects. An id may be there twice. */
+/** Plans the reading of some thousands of objects. An id may occur twice. */
 export function planReads(
   locations: readonly ObjectLocation[],
   options: PlanOptions,
@@ -39,35 +38,35 @@ export function planReads(
     : planAsked(locations, options);
 }
 
-/** Each run is a batch of its own; a long one is streamed, whatever its length. */
+/** Each run is a batch. A run that is too long for memory is streamed. */
 function planStored(locations: readonly ObjectLocation[], options: PlanOptions): ReadBatch[] {
   const { maxGapBytes, maxBatchBytes } = options;
   const empty = locations.filter(({ sizeBytes }) => sizeBytes === 0);
   const batches = runsOf(locations, maxGapBytes).map((run) => ({
     objects: run,
     runs: [run],
-    isGathered: lengthOf(run) <= maxBatchBytes,
+    isBuffered: lengthOf(run) <= maxBatchBytes,
   }));
   return empty.length === 0
     ? batches
-    : [{ objects: empty, runs: [], isGathered: true }, ...batches];
+    : [{ objects: empty, runs: [], isBuffered: true }, ...batches];
 }
 
-/** As many objects in a row as memory may hold are a batch, read in the best order. */
+/** A batch holds as many consecutive objects as fit in memory, read in byte order. */
 function planAsked(locations: readonly ObjectLocation[], options: PlanOptions): ReadBatch[] {
   const { maxGapBytes, maxBatchBytes } = options;
   const batches: ReadBatch[] = [];
   let objects: ObjectLocation[] = [], sizeBytes = 0;
   const close = () => {
     if (objects.length === 0) return;
-    batches.push({ objects, runs: runsOf(objects, maxGapBytes), isGathered: true });
+    batches.push({ objects, runs: runsOf(objects, maxGapBytes), isBuffered: true });
     objects = [];
     sizeBytes = 0;
   };
   for (const location of locations) {
     if (sizeBytes + location.sizeBytes > maxBatchBytes) close();
     if (location.sizeBytes > maxBatchBytes) {
-      batches.push({ objects: [location], runs: [[location]], isGathered: false });
+      batches.push({ objects: [location], runs: [[location]], isBuffered: false });
       continue;
     }
     objects.push(location);
@@ -77,13 +76,13 @@ function planAsked(locations: readonly ObjectLocation[], options: PlanOptions): 
   return batches;
 }
 
-/** The contents by blob and place, each once, cut where a gap is too wide to be read over. */
+/** Groups the contents by blob and position, each once. A gap that is too wide ends a run. */
 function runsOf(locations: readonly ObjectLocation[], maxGapBytes: number): Run[] {
-  const sorted = locations.filter(({ sizeBytes }) => sizeBytes > 0).sort(byPlace);
+  const sorted = locations.filter(({ sizeBytes }) => sizeBytes > 0).sort(byPosition);
   const runs: ObjectLocation[][] = [];
   let last: ObjectLocation | undefined;
   for (const location of sorted) {
-    if (last !== undefined && byPlace(last, location) === 0) continue;
+    if (last !== undefined && byPosition(last, location) === 0) continue;
     const isNext = last !== undefined && last.blobKey === location.blobKey &&
       last.etag === location.etag && gapOf(last, location) >= 0 &&
       gapOf(last, location) <= maxGapBytes;
@@ -94,7 +93,7 @@ function runsOf(locations: readonly ObjectLocation[], maxGapBytes: number): Run[
   return runs;
 }
 
-function byPlace(one: ObjectLocation, other: ObjectLocation): number {
+function byPosition(one: ObjectLocation, other: ObjectLocation): number {
   if (one.blobKey !== other.blobKey) return one.blobKey < other.blobKey ? -1 : 1;
   if (one.contentOffset !== other.contentOffset) return one.contentOffset - other.contentOffset;
   return one.objectId < other.objectId ? -1 : one.objectId === other.objectId ? 0 : 1;

@@ -1,5 +1,5 @@
 /**
- * From (repo, id) to a location that may be read.
+ * Looks one object up.
  *
  * @module
  */
@@ -8,18 +8,18 @@ import type { Database } from "../db/client/database.ts";
 import { findLocation, type ObjectLocation } from "../db/refs.ts";
 import { ObjectError } from "../errors.ts";
 import { isObjectId } from "../stream/mpack/mpack_decoder.ts";
-import { refuseDamaged } from "./verify.ts";
+import { refuseDamaged } from "./check_object.ts";
 
-/** The error for an id that the repo cannot read, whatever other repos hold. */
+/** The error for an id that the repo has no ref for. It does not depend on other repos. */
 export function notFound(objectId: string): ObjectError {
   const shown = isObjectId(objectId) ? objectId : JSON.stringify(objectId.slice(0, 100));
   return new ObjectError("object-not-found", `Cannot find object ${shown} in this repo`);
 }
 
 /**
- * Looks up where an object of a repo lies, through the repo's own ref; reads none of its bytes.
+ * Finds where an object's bytes are, through the repo's own ref. Does not read them.
  *
- * @throws {ObjectError} `object-not-found`, or `object-mismatch` if the object is known as damaged.
+ * @throws {ObjectError} `object-not-found`, or `object-mismatch` if an audit found it damaged.
  */
 export async function locateObject(
   { db, repoId, objectId }: {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { ObjectLocation } from "../../src/db/refs.ts";
-import { planReads } from "../../src/objects/plan.ts";
+import { planReads } from "../../src/objects/plan_reads.ts";
 
 const location = (
   objectId: string,
@@ -20,42 +20,42 @@ const location = (
 /** The plan as text: `batch = objects <- runs`. */
 function plan(locations: ObjectLocation[], order: "asked" | "stored", options = {}): string[] {
   const batches = planReads(locations, { order, maxGapBytes: 10, maxBatchBytes: 100, ...options });
-  return batches.map(({ objects, runs, isGathered }) => {
+  return batches.map(({ objects, runs, isBuffered }) => {
     const ids = (list: readonly ObjectLocation[]) => list.map(({ objectId }) => objectId).join("");
-    return `${isGathered ? "gather" : "stream"} ${ids(objects)} <- ${runs.map(ids).join(",")}`;
+    return `${isBuffered ? "buffer" : "stream"} ${ids(objects)} <- ${runs.map(ids).join(",")}`;
   });
 }
 
 Deno.test("planReads() merges neighbours, and keeps the order asked for", async (t) => {
   const a = location("A", 0, 20), b = location("B", 25, 20), c = location("C", 56, 20);
   await t.step("by place where that is asked", () => {
-    assert.deepEqual(plan([c, a, b], "stored"), ["gather AB <- AB", "gather C <- C"]);
+    assert.deepEqual(plan([c, a, b], "stored"), ["buffer AB <- AB", "buffer C <- C"]);
   });
   await t.step("in the order asked", () => {
-    assert.deepEqual(plan([c, b, a], "asked"), ["gather CBA <- AB,C"]);
+    assert.deepEqual(plan([c, b, a], "asked"), ["buffer CBA <- AB,C"]);
   });
   await t.step("not over a wider gap, and over any that is allowed", () => {
     assert.deepEqual(plan([a, b, c], "stored", { maxGapBytes: 4 }).length, 3);
-    assert.deepEqual(plan([a, b, c], "stored", { maxGapBytes: 11 }), ["gather ABC <- ABC"]);
+    assert.deepEqual(plan([a, b, c], "stored", { maxGapBytes: 11 }), ["buffer ABC <- ABC"]);
   });
   await t.step("never two blobs, nor two versions of one", () => {
     const other = location("D", 45, 5, "b"), newer = { ...location("E", 45, 5), etag: "2" };
-    assert.deepEqual(plan([a, other], "stored"), ["gather A <- A", "gather D <- D"]);
-    assert.deepEqual(plan([b, newer], "stored"), ["gather B <- B", "gather E <- E"]);
+    assert.deepEqual(plan([a, other], "stored"), ["buffer A <- A", "buffer D <- D"]);
+    assert.deepEqual(plan([b, newer], "stored"), ["buffer B <- B", "buffer E <- E"]);
   });
   await t.step("what overlaps is read twice", () => {
-    assert.deepEqual(plan([a, location("F", 10, 20)], "asked"), ["gather AF <- A,F"]);
+    assert.deepEqual(plan([a, location("F", 10, 20)], "asked"), ["buffer AF <- A,F"]);
   });
 });
 
-Deno.test("planReads() gathers no more than memory may hold", async (t) => {
+Deno.test("planReads() buffers no more than memory may hold", async (t) => {
   const a = location("A", 0, 60), b = location("B", 60, 60), large = location("L", 120, 101);
   await t.step("in the order asked", () => {
-    assert.deepEqual(plan([b, a], "asked"), ["gather B <- B", "gather A <- A"]);
+    assert.deepEqual(plan([b, a], "asked"), ["buffer B <- B", "buffer A <- A"]);
     assert.deepEqual(plan([b, large, a], "asked"), [
-      "gather B <- B",
+      "buffer B <- B",
       "stream L <- L",
-      "gather A <- A",
+      "buffer A <- A",
     ]);
   });
   await t.step("by place: what is longer is one stream", () => {
@@ -65,8 +65,8 @@ Deno.test("planReads() gathers no more than memory may hold", async (t) => {
 
 Deno.test("planReads() asks for an object once however often it is wanted, and never for nothing", () => {
   const a = location("A", 0, 20), empty = location("0", 20, 0);
-  assert.deepEqual(plan([a, empty, a], "asked"), ["gather A0A <- A"]);
-  assert.deepEqual(plan([empty], "asked"), ["gather 0 <- "]);
-  assert.deepEqual(plan([a, empty], "stored"), ["gather 0 <- ", "gather A <- A"]);
+  assert.deepEqual(plan([a, empty, a], "asked"), ["buffer A0A <- A"]);
+  assert.deepEqual(plan([empty], "asked"), ["buffer 0 <- "]);
+  assert.deepEqual(plan([a, empty], "stored"), ["buffer 0 <- ", "buffer A <- A"]);
   assert.deepEqual(plan([], "stored"), []);
 });

@@ -1,5 +1,5 @@
 /**
- * Reading one located object: the blob in its pinned version, the range, the digest, the verdict.
+ * Reads the bytes of one located object and checks that they hash to its id.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { ObjectError, StoreError } from "../errors.ts";
 import { isSameId, ObjectHash } from "../hash/object_hash.ts";
 import type { BlobReader, BlobStore } from "../stream/store/blob_store.ts";
 
-/** The error of an object whose bytes are not its id's; names the object, the mpack and the range. */
+/** The error for bytes that do not hash to the id. Names the object, the mpack and the range. */
 export function mismatch(
   location: ObjectLocation,
   why: string,
@@ -18,29 +18,27 @@ export function mismatch(
   const { objectId, mpackKey, contentOffset, sizeBytes } = location;
   return new ObjectError(
     "object-mismatch",
-    `Cannot hand out object ${objectId}, bytes ${contentOffset} to ${contentOffset + sizeBytes} ` +
+    `Cannot read object ${objectId}, bytes ${contentOffset} to ${contentOffset + sizeBytes} ` +
       `of mpack ${mpackKey}: ${why}`,
     options,
   );
 }
 
-/** Compares a content that passes by with the id it is filed under. */
+/** Hashes a content chunk by chunk and compares the digest with the id. */
 export class ObjectCheck {
   readonly #location: ObjectLocation;
   readonly #hash = new ObjectHash();
 
-  /** Starts with nothing seen. */
   constructor(location: ObjectLocation) {
     this.#location = location;
   }
 
-  /** The next bytes of the content. */
   update(bytes: Uint8Array): void {
     this.#hash.update(bytes);
   }
 
   /**
-   * The content has ended.
+   * Compares, after the last chunk.
    *
    * @throws {ObjectError} `object-mismatch`.
    */
@@ -52,7 +50,7 @@ export class ObjectCheck {
 }
 
 /**
- * Throws if the ref of this object is known to point at other bytes.
+ * Refuses an object that an audit found damaged.
  *
  * @throws {ObjectError} `object-mismatch`.
  */
@@ -61,15 +59,15 @@ export function refuseDamaged(location: ObjectLocation): void {
   if (damagedAt === null) return;
   throw mismatch(
     location,
-    `an audit found them damaged at ${damagedAt.toISOString()}; push the object again to heal it`,
+    `an audit found them damaged at ${damagedAt.toISOString()}; push the object again to repair it`,
   );
 }
 
 /**
- * Opens the object's mpack in the version that was indexed, for the object's bytes only.
+ * Opens the object's byte range in the indexed version of its mpack.
  *
- * @throws {ObjectError} `object-mismatch` if the blob is another version, or too short.
- * @throws {StoreError} If the blob is gone, or the store unavailable.
+ * @throws {ObjectError} `object-mismatch` if the blob has another version, or is too short.
+ * @throws {StoreError} If the blob is missing, or the store unavailable.
  */
 export async function openLocated(
   store: BlobStore,
@@ -89,7 +87,7 @@ export async function openLocated(
   throw mismatch(location, `the blob has ${reader.stat.sizeBytes} bytes`);
 }
 
-/** What the store said, as a verdict on the object where it is one. */
+/** Converts a store error that is about the object's bytes; returns other errors as they are. */
 export function asMismatch(location: ObjectLocation, error: unknown): unknown {
   const options = { cause: error };
   if (error instanceof RangeError) return mismatch(location, "the blob is too short", options);
@@ -102,7 +100,7 @@ export function asMismatch(location: ObjectLocation, error: unknown): unknown {
  * Reads a whole content into memory and checks it.
  *
  * @throws {ObjectError} `object-mismatch`.
- * @throws {StoreError} If the blob is gone, or the store unavailable.
+ * @throws {StoreError} If the blob is missing, or the store unavailable.
  */
 export async function readChecked(
   store: BlobStore,
@@ -110,7 +108,7 @@ export async function readChecked(
   options: { readonly signal?: AbortSignal } = {},
 ): Promise<Uint8Array<ArrayBuffer>> {
   const content = new Uint8Array(location.sizeBytes);
-  // Nothing to ask for: a store would answer an empty range with an error.
+  // A store answers an empty range with an error.
   if (content.length > 0) {
     await using reader = await openLocated(store, location, options);
     await fill(reader, location, content);
@@ -121,14 +119,14 @@ export async function readChecked(
   return content;
 }
 
-/** How much of a large object is read at once, in bytes. */
+/** Chunk size for large objects. */
 export const CHUNK_BYTES = 256 * 1024;
 
 /**
- * Reads the next content from an open blob in chunks, hashing as it goes. The last chunk is held
- * back until the digest has matched, so that a consumer that got all bytes got the right ones.
+ * Reads the next content from an open blob in chunks and hashes it. The last chunk is delivered only
+ * after the digest has matched, so a consumer that received all bytes received the right ones.
  *
- * @param reader Stands at the first byte of the content, and afterwards at the first byte behind.
+ * @param reader Must be at the first byte of the content. Ends up behind its last byte.
  * @throws {ObjectError} `object-mismatch`.
  */
 export async function* checkedChunks(
@@ -152,7 +150,7 @@ export async function* checkedChunks(
 /**
  * Reads exactly as many bytes as `into` has.
  *
- * @throws {ObjectError} `object-mismatch` if the blob ends before or was replaced meanwhile.
+ * @throws {ObjectError} `object-mismatch` if the blob ends earlier or was replaced meanwhile.
  */
 export async function fill(
   reader: Pick<BlobReader, "read">,

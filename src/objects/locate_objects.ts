@@ -1,5 +1,5 @@
 /**
- * Where many objects lie, a page at a time.
+ * Looks many objects up, a page at a time.
  *
  * @module
  */
@@ -8,36 +8,33 @@ import type { Database } from "../db/client/database.ts";
 import { findLocations, FIRST_STORED, listStored, type ObjectLocation } from "../db/refs.ts";
 import { MpackdError } from "../errors.ts";
 import { isObjectId } from "../stream/mpack/mpack_decoder.ts";
-import { notFound } from "./locate.ts";
-import { refuseDamaged } from "./verify.ts";
+import { notFound } from "./locate_object.ts";
+import { refuseDamaged } from "./check_object.ts";
 
-/** Ids looked up by one statement where the first bytes should come soon. */
+/** Ids per statement in the order asked: few, so that the first bytes come soon. */
 const ASKED_PAGE = 2_000;
-/** Objects planned together where the fewest requests count; about 20 MB of memory. */
+/** Objects planned together in stored order: many, for few requests. About 20 MB of memory. */
 const STORED_PAGE = 50_000;
 
-/** Which objects. */
 export interface LocationOptions {
-  /** The database. */
   readonly db: Database;
-  /** The repo. */
   readonly repoId: string;
-  /** The ids; without them, all that the repo can read. */
+  /** Default: every object that the repo can read. */
   readonly objectIds?: Iterable<string> | AsyncIterable<string>;
-  /** Whether pages may be long. */
+  /** `stored` allows long pages. */
   readonly order?: "asked" | "stored";
 }
 
-/** Some of the objects. */
+/** One page of objects. */
 export interface LocationPage {
-  /** Those that can be read, in the order asked. */
+  /** The readable objects, in the order asked. */
   readonly found: readonly ObjectLocation[];
-  /** Those that cannot. */
+  /** The objects that cannot be read. */
   readonly refused: readonly { readonly error: MpackdError; readonly objectId: string }[];
 }
 
-/** Looks the objects up, page by page, as they are asked for. */
-export async function* locationPages(
+/** Looks the objects up. A page is read when the consumer asks for it. */
+export async function* locateObjects(
   options: LocationOptions,
 ): AsyncGenerator<LocationPage, void, undefined> {
   const { db, repoId, objectIds, order } = options;
@@ -57,7 +54,7 @@ async function* allPages(db: Database, repoId: string) {
   let after = FIRST_STORED;
   for (;;) {
     const rows = await listStored(db, repoId, { after, limit: STORED_PAGE });
-    yield sift(rows.map((location) => ({ objectId: location.objectId, location })));
+    yield separate(rows.map((location) => ({ objectId: location.objectId, location })));
     if (rows.length < STORED_PAGE) return;
     after = rows[rows.length - 1];
   }
@@ -66,10 +63,10 @@ async function* allPages(db: Database, repoId: string) {
 async function pageOf(db: Database, repoId: string, ids: readonly string[]): Promise<LocationPage> {
   const locations = await findLocations(db, repoId, ids.filter(isObjectId));
   const byId = new Map(locations.map((location) => [location.objectId, location]));
-  return sift(ids.map((objectId) => ({ objectId, location: byId.get(objectId) })));
+  return separate(ids.map((objectId) => ({ objectId, location: byId.get(objectId) })));
 }
 
-function sift(
+function separate(
   asked: readonly { objectId: string; location: ObjectLocation | undefined }[],
 ): LocationPage {
   const found: ObjectLocation[] = [], refused: { error: MpackdError; objectId: string }[] = [];
