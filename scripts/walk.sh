@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# The whole way over HTTP with curl and python3-msgpack: create, presign, PUT, index, push slim, be
-# refused, read, delete.
-#   scripts/walk.sh http://127.0.0.1:8080 OWNER [TOKEN]      (serve --worker; jq-free)
+# Walks through the HTTP API with curl and python3-msgpack: create, presign, PUT, index, push a slim
+# pack, push one that is refused, read, delete.
+#   scripts/walk.sh http://127.0.0.1:8080 OWNER [TOKEN]      (start serve --worker first)
 set -euo pipefail
 base=${1:?the server\'s URL} owner=${2:?the owner} token=${3:-}
 name="walk-$(date +%s)"
@@ -30,7 +30,7 @@ open(f"{folder}/key", "w").write(key(pack))
 size, name = len(pack), key(pack)
 open(f"{folder}/presign", "wb").write(msgpack.packb({"mpack_key": name, "size_bytes": size}))
 open(f"{folder}/ids", "w").write("\n".join(ids) + "\n")
-# Slim: names what the repo has and brings nothing. Ghostly: names an id that nobody has.
+# Slim: names objects that the repo has and brings none. Ghostly: also names an unknown id.
 for kind, named in {"slim": ids, "ghostly": [*ids, "sha256:" + "9" * 64]}.items():
     manifest = {f"path/{i}": name for i, name in enumerate(named)}
     data = msgpack.packb({"snapshots": [{"snapshot_id": "s2", "manifest": manifest}], "objects": []})

@@ -1,6 +1,5 @@
 /**
- * A request whose body is streamed and has a `Content-Length`: `fetch` sends a stream in chunks,
- * whatever its headers say.
+ * Sends a streamed body with a `Content-Length`: `fetch` always sends a stream in chunks.
  *
  * @module
  */
@@ -12,29 +11,23 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { json } from "node:stream/consumers";
 
-/** What to send. */
 export interface SendOptions {
-  /** Its headers, but for `Content-Length`. */
+  /** All headers except `Content-Length`. */
   readonly headers: Headers;
-  /** The body. */
   readonly body: AsyncIterable<Uint8Array>;
-  /** The length of `body` in bytes. */
+  /** Of `body`. */
   readonly sizeBytes: number;
-  /** Ends the request. */
   readonly signal?: AbortSignal;
 }
 
-/** What came back. */
 export interface Answer {
-  /** The HTTP status. */
   readonly status: number;
-  /** The fields of the head. */
   readonly headers: Headers;
-  /** The body, if it was JSON. */
+  /** The body if it is JSON, else {}. */
   readonly value: unknown;
 }
 
-/** Posts `body`. An answer that comes before its end is the answer. */
+/** Posts `body`; returns the answer even if it comes before the whole body is sent. */
 export async function post(url: URL, options: SendOptions): Promise<Answer> {
   const { headers, body, sizeBytes, signal } = options;
   const request = url.protocol === "https:" ? requestHttps : requestHttp;

@@ -1,17 +1,19 @@
 /**
- * The HTTP API as one function: a request in, an answer out.
+ * The HTTP API as one function from a request to its answer.
  *
  * @module
  */
 
-import { Hono } from "hono";
-import type { ApiParts } from "./context.ts";
+import { type Context, Hono, type MiddlewareHandler } from "hono";
+import { requestId } from "hono/request-id";
+import { secureHeaders } from "hono/secure-headers";
+import type { ApiContext } from "./context.ts";
 import { describeApi } from "./describe_api.ts";
 import { HttpProblem, problemResponse } from "./problem.ts";
 import { reply } from "./reply.ts";
-import { type Route, route } from "./route.ts";
+import { type HonoEnv, type Route, route } from "./route.ts";
 import { NoParams, NoQuery } from "./schemas.ts";
-import { healthSpecs } from "./routes/health.ts";
+import { healthRoutes } from "./routes/health.ts";
 import { jobRoutes } from "./routes/jobs.ts";
 import { objectRoutes } from "./routes/objects.ts";
 import { presignRoutes } from "./routes/presign.ts";
@@ -19,10 +21,10 @@ import { streamRoutes } from "./routes/push_stream.ts";
 import { repoRoutes } from "./routes/repos.ts";
 import { unpackRoutes } from "./routes/unpack.ts";
 
-/** Answers requests that came from `address`. */
+/** Answers a request that came from `address`. */
 export type Api = (request: Request, address: string) => Promise<Response>;
 
-/** The routes by which the API is described. */
+/** Every route, in the order in which /openapi.json lists them. */
 export const API_ROUTES: readonly Route[] = [
   ...repoRoutes,
   ...jobRoutes,
@@ -30,16 +32,27 @@ export const API_ROUTES: readonly Route[] = [
   ...unpackRoutes,
   ...streamRoutes,
   ...objectRoutes,
-  ...healthSpecs,
+  ...healthRoutes,
 ];
 
-interface Env {
-  readonly Bindings: { readonly address: string };
-}
+/** Tells browsers neither to guess a type nor to run, frame or share what we answer. */
+const BROWSER_HEADERS = secureHeaders({
+  contentSecurityPolicy: { defaultSrc: ["'none'"], sandbox: [], frameAncestors: ["'none'"] },
+  // The rest is for pages, and TLS ends at the proxy, which decides about HSTS.
+  strictTransportSecurity: false,
+  crossOriginOpenerPolicy: false,
+  originAgentCluster: false,
+  xDnsPrefetchControl: false,
+  xDownloadOptions: false,
+  xFrameOptions: false,
+  xPermittedCrossDomainPolicies: false,
+  xXssProtection: false,
+});
 
-/** Puts the routes together. */
-export function createApi(parts: ApiParts, version: string): Api {
-  const app = new Hono<Env>();
+/** Builds the API out of its routes. */
+export function createApi(context: ApiContext, version: string): Api {
+  const app = new Hono<HonoEnv>();
+  app.use(requestId({ headerName: "" }), BROWSER_HEADERS, connectionHeaders);
   const description = route({
     method: "GET",
     path: "/openapi.json",
@@ -55,65 +68,41 @@ export function createApi(parts: ApiParts, version: string): Api {
   const document = describeApi(routes, version);
   for (const spec of routes) {
     const path = spec.path.replaceAll(/\{(\w+)\}/g, ":$1");
-    app.on(spec.method, path, async (context) => {
-      const { raw: request } = context.req;
-      const params = context.req.param() as Record<string, string>;
-      return await answer(spec, { request, params, address: context.env.address }, parts);
-    });
+    app.on(spec.method, path, record(spec, context), (c) => spec.run(c, context));
   }
-  app.notFound((context) => {
+  app.notFound((c) => {
     const detail = "Cannot find such a route; /openapi.json lists them";
-    const problem = new HttpProblem(404, "not-found", detail);
-    return finished(context.req.raw, problemResponse(problem, crypto.randomUUID()));
+    return problemResponse(new HttpProblem(404, "not-found", detail), c.get("requestId"));
   });
+  app.onError((error, c) => problemResponse(error, c.get("requestId")));
   return async (request, address) => await app.fetch(request, { address });
 }
 
-async function answer(
-  spec: Route,
-  { request, params, address }: {
-    readonly request: Request;
-    readonly params: Readonly<Record<string, string>>;
-    readonly address: string;
-  },
-  parts: ApiParts,
-): Promise<Response> {
-  const requestId = crypto.randomUUID(), startedAt = performance.now();
-  let handle: string | undefined, error: Error | undefined, response: Response;
-  try {
-    response = await spec.run({
-      request,
-      requestId,
-      params,
-      address,
-      onCaller: ({ identity }) => handle = identity?.handle,
-    }, parts);
-  } catch (thrown) {
-    response = problemResponse(thrown, requestId);
-    if (response.status >= 500 && thrown instanceof Error) error = thrown;
-  }
-  parts.onRequest?.({
-    requestId,
-    method: request.method,
-    route: spec.path,
-    status: response.status,
-    elapsedMs: performance.now() - startedAt,
-    handle,
-    ...(error === undefined ? {} : { error }),
-  });
-  response.headers.set("x-request-id", requestId);
-  return finished(request, response);
+/** Reports each answered request of a route to the log and the metrics. */
+function record({ path }: Route, { onRequest }: ApiContext): MiddlewareHandler<HonoEnv> {
+  return async (c, next) => {
+    const startedAt = performance.now();
+    await next();
+    const { status } = c.res, { error } = c;
+    onRequest?.({
+      requestId: c.get("requestId"),
+      method: c.req.method,
+      route: path,
+      status,
+      elapsedMs: performance.now() - startedAt,
+      handle: c.get("caller")?.identity?.handle,
+      ...(status >= 500 && error !== undefined ? { error } : {}),
+    });
+  };
 }
 
-/** What every answer carries: browsers shall neither guess at it nor run it. */
-function finished(request: Request, response: Response): Response {
-  const { headers } = response;
-  headers.set("x-content-type-options", "nosniff");
-  headers.set("content-security-policy", "default-src 'none'; sandbox; frame-ancestors 'none'");
+async function connectionHeaders(c: Context<HonoEnv>, next: () => Promise<void>): Promise<void> {
+  await next();
+  const { headers, status } = c.res, { raw: request } = c.req;
+  headers.set("x-request-id", c.get("requestId"));
   if (!headers.has("cache-control")) headers.set("cache-control", "no-store");
-  // A refused body is not read to its end; the connection cannot be used for another request.
-  if (response.status >= 400 && request.body !== null && !request.bodyUsed) {
+  // The rest of a refused body is still to come, so no other request can follow it.
+  if (status >= 400 && request.body !== null && !request.bodyUsed) {
     headers.set("connection", "close");
   }
-  return response;
 }

@@ -1,5 +1,5 @@
 /**
- * Request bodies: read under limits of length and time, then decoded.
+ * Reads request bodies under limits of length and time, then decodes them.
  *
  * @module
  */
@@ -11,26 +11,25 @@ import { orAborted } from "../lib/abort.ts";
 import { declaredSha256 } from "./auth/content_digest.ts";
 import { HttpProblem } from "./problem.ts";
 
-/** MessagePack's media type, and the older name of it. */
+/** MessagePack's registered media type. */
 export const MSGPACK = "application/vnd.msgpack";
-/** The name that MuseHub's clients use. */
+/** MessagePack's media type in MuseHub's clients. */
 export const X_MSGPACK = "application/x-msgpack";
 const MSGPACK_TYPES = new Set([MSGPACK, X_MSGPACK, "application/msgpack"]);
-const MAX_FAULTS = 10;
-/** Length of every chunk of a body but the last. */
+const MAX_ERRORS = 10;
+/** Bytes of each chunk but the last. */
 const CHUNK_BYTES = 64 * 1024;
 
-/** How much of a body is taken, and how long it may take. */
+/** Limits of one body. */
 export interface BodyLimits {
-  /** Length in bytes at most. */
   readonly maxBytes: number;
-  /** Longest silence in milliseconds. */
+  /** Longest time between two pieces, in milliseconds. */
   readonly idleMs: number;
-  /** Longest time for all of it, in milliseconds. */
+  /** Longest time for the whole body, in milliseconds. */
   readonly totalMs: number;
 }
 
-/** Which of the two a media type means; undefined for any other. */
+/** The encoding that a media type names; undefined if it is neither of the two. */
 export function codecOf(contentType: string | null): "json" | "msgpack" | undefined {
   const type = contentType?.split(";")[0].trim().toLowerCase() ?? "";
   if (MSGPACK_TYPES.has(type)) return "msgpack";
@@ -38,7 +37,7 @@ export function codecOf(contentType: string | null): "json" | "msgpack" | undefi
 }
 
 /**
- * The length that the request declares; undefined for a chunked body.
+ * The `Content-Length` of a request; undefined for a chunked body.
  *
  * @throws {HttpProblem} 413 if it is more than `maxBytes`.
  */
@@ -47,17 +46,21 @@ export function declaredLength(request: Request, maxBytes: number): number | und
   if (text === null) return undefined;
   const length = /^\d{1,15}$/.test(text) ? Number(text) : NaN;
   if (Number.isNaN(length)) {
-    throw new HttpProblem(400, "bad-request", "Cannot read the body: Content-Length is no number");
+    throw new HttpProblem(
+      400,
+      "bad-request",
+      "Cannot read the body: Content-Length is not a number",
+    );
   }
   if (length > maxBytes) throw tooLarge(maxBytes);
   return length;
 }
 
 /**
- * The chunks of a body.
+ * Yields a body in chunks.
  *
- * @throws {HttpProblem} 413 past `maxBytes`; 408 when the client is silent or slow for too long;
- * 400 when it breaks off; the signal's reason when that fires.
+ * @throws {HttpProblem} 413 past `maxBytes`; 408 past `idleMs` or `totalMs`; 400 if the client
+ * closes the connection. Throws the signal's reason when the signal fires.
  */
 export async function* bodyChunks(
   request: Request,
@@ -94,7 +97,7 @@ export async function* bodyChunks(
       filledBytes = 0;
     }
   } finally {
-    // Not waited for: a client that is silent now may be so for ever.
+    // Do not wait: a silent client may never answer.
     if (!isDone) reader.cancel().catch(() => {});
   }
 }
@@ -107,9 +110,9 @@ interface BodyReader {
 }
 
 /**
- * A reader that fills the buffers it is given, where the runtime can: read any other way, each small
- * piece of a long body lies in 64 KiB of its own, which have to be made, zeroed and collected (24 s
- * of processor time for 84 MB, 4 s this way). A body that came at once is handed out as it is.
+ * Opens a reader that fills our buffers. A plain reader allocates and zeroes 64 KiB for each small
+ * piece: 84 MB took 24 s of processor time that way, and 4 s this way. A body that is in memory
+ * already has no such reader and is passed on as it is.
  */
 function openBody(
   body: ReadableStream<Uint8Array<ArrayBuffer>>,
@@ -129,7 +132,7 @@ async function readWithin(
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(
-      () => reject(new HttpProblem(408, "timeout", "Cannot wait any longer for the body")),
+      () => reject(new HttpProblem(408, "timeout", "Cannot read the body: it comes too slowly")),
       waitMs,
     );
   });
@@ -137,16 +140,20 @@ async function readWithin(
     return await Promise.race([reader.read(into), late]);
   } catch (cause) {
     if (cause instanceof HttpProblem) throw cause;
-    throw new HttpProblem(400, "bad-request", "Cannot read the body: the client broke off");
+    throw new HttpProblem(
+      400,
+      "bad-request",
+      "Cannot read the body: the client closed the connection",
+    );
   } finally {
     clearTimeout(timer);
   }
 }
 
 /**
- * Reads a body whole, and holds it to its `Content-Digest`.
+ * Reads a whole body and checks it against its `Content-Digest`.
  *
- * @param needsDigest Whether a body without one is refused (its request is signed).
+ * @param needsDigest Whether to refuse a body without a digest: the request is signed.
  */
 export async function readBody(
   request: Request,
@@ -162,14 +169,18 @@ export async function readBody(
     throw new HttpProblem(
       401,
       "unauthenticated",
-      "Cannot tell who asks: signature: it does not cover the body, by content-digest",
+      "Cannot authenticate: the signature does not cover the body (content-digest)",
     );
   }
   if (declaredSha256(field) === sha256Hex(body)) return body;
-  throw new HttpProblem(400, "digest-mismatch", "Cannot use the body: Content-Digest differs");
+  throw new HttpProblem(
+    400,
+    "digest-mismatch",
+    "Cannot use the body: its SHA-256 is not the one in Content-Digest",
+  );
 }
 
-/** Without a Blob, which was a twentieth of the server's time, mostly for GETs without a body. */
+/** Joins by hand: a Blob took 5% of the server's time, mostly for GETs without a body. */
 function joined(chunks: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(chunks.reduce((bytes, chunk) => bytes + chunk.length, 0));
   let at = 0;
@@ -181,7 +192,7 @@ function joined(chunks: readonly Uint8Array[]): Uint8Array {
 }
 
 /**
- * Decodes a body and checks its shape.
+ * Decodes a body and checks it against a schema.
  *
  * @throws {HttpProblem} 415, 400 or 422.
  */
@@ -211,9 +222,9 @@ function decodeBody(body: Uint8Array, codec: "json" | "msgpack"): unknown {
 }
 
 /**
- * Holds a value to a schema.
+ * Checks a value against a schema.
  *
- * @throws {HttpProblem} 422 for a body, 400 for anything else, with the first ten faults.
+ * @throws {HttpProblem} 422 for a body, else 400, with the first ten errors.
  */
 export function checkShape<T extends z.ZodType>(
   schema: T,
@@ -222,7 +233,7 @@ export function checkShape<T extends z.ZodType>(
 ): z.output<T> {
   const { success, data, error } = schema.safeParse(value);
   if (success) return data;
-  const errors = error.issues.slice(0, MAX_FAULTS).map(({ path, message }) => ({
+  const errors = error.issues.slice(0, MAX_ERRORS).map(({ path, message }) => ({
     pointer: `/${path.map(String).join("/")}`,
     detail: message,
   }));
@@ -237,6 +248,6 @@ function tooLarge(maxBytes: number): HttpProblem {
   return new HttpProblem(
     413,
     "too-large",
-    `Cannot take the body: ${maxBytes} bytes are allowed`,
+    `Cannot read the body: it is longer than ${maxBytes} bytes`,
   );
 }

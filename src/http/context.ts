@@ -1,5 +1,5 @@
 /**
- * What the HTTP API works with.
+ * What every route of the HTTP API works with.
  *
  * @module
  */
@@ -8,48 +8,40 @@ import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client/database.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
-import type { Gate } from "./rate_limit.ts";
+import type { RateLimit } from "./rate_limit.ts";
 
-/** One request that has been answered, for the log and the metrics. */
+/** One answered request, for the log and the metrics. */
 export interface RequestRecord {
-  /** Names the request in answers and logs. */
+  /** The `X-Request-Id` of the answer. */
   readonly requestId: string;
-  /** GET, PUT, … */
   readonly method: string;
-  /** The route as the API's description has it, so that there are few of them. */
+  /** The route's pattern, not the path: metrics need few distinct values. */
   readonly route: string;
-  /** What was answered. */
   readonly status: number;
-  /** From the first line of the request to the head of the answer, in milliseconds. */
+  /** From the head of the request to the head of the answer, in milliseconds. */
   readonly elapsedMs: number;
-  /** The handle of who asked; undefined without a signature or token. */
+  /** The caller's handle; undefined without a signature or token. */
   readonly handle: string | undefined;
-  /** What nobody foresaw. */
+  /** The error behind a status of 500 or more. */
   readonly error?: Error;
 }
 
-/** The real parts behind the routes. */
-export interface ApiParts {
-  /** The database. */
+/** The services and settings behind the routes. */
+export interface ApiContext {
   readonly db: Database;
-  /** Where packs lie. */
   readonly store: BlobStore;
-  /** The settings. */
   readonly config: Config;
-  /** Finds out who asks. */
   readonly auth: Authenticator;
-  /** Counts requests and uploads. */
-  readonly gate: Gate;
-  /** Signs the upload URLs of a store that cannot. */
+  readonly rateLimit: RateLimit;
+  /** Signs upload URLs where the store cannot presign (a folder). */
   readonly uploadSecret: Uint8Array;
-  /** The name left on the rows of jobs that run inside a request. */
+  /** The `locked_by` of jobs that run inside a request. */
   readonly worker: string;
-  /** Fires when the server stops; ends what only waits. */
+  /** Fires when the server starts to stop: waits and event streams end. */
   readonly signal: AbortSignal;
-  /** Fires when time is up for what still runs then. */
+  /** Fires when the time to drain is over: running uploads and reads are cut. */
   readonly force: AbortSignal;
-  /** Answers `/healthz`, `/readyz` and `/metrics`. */
-  readonly health: (request: Request) => Promise<Response | undefined>;
-  /** Told of every request. */
+  /** Answers `/healthz`, `/readyz` and `/metrics`; undefined for other paths. */
+  readonly probes: (request: Request) => Promise<Response | undefined>;
   readonly onRequest?: (record: RequestRecord) => void;
 }

@@ -1,5 +1,5 @@
 /**
- * The API's description, made of the routes themselves.
+ * Makes the API's description from the routes themselves.
  *
  * @see {@link https://spec.openapis.org/oas/v3.1.1 | OpenAPI 3.1.1}
  * @module
@@ -10,27 +10,27 @@ import { X_MSGPACK } from "./body.ts";
 import type { Route } from "./route.ts";
 import { ProblemAnswer } from "./schemas.ts";
 
-/** What every route may answer. */
+/** Problems that every route may answer. */
 const COMMON_PROBLEMS = [400, 401, 408, 413, 429, 500, 503];
 
 const MEANINGS: Record<number, string> = {
   400: "Malformed request",
-  401: "Credentials are missing, or do not count",
+  401: "Credentials are missing or not accepted",
   403: "Not allowed",
-  404: "Not there, or not for this caller",
+  404: "It does not exist, or this caller may not see it",
   408: "The client was too slow",
-  409: "Cannot be done as things are",
-  411: "The length has to be declared",
+  409: "Conflicts with the present state",
+  411: "Content-Length is missing",
   413: "Too large",
   415: "Neither JSON nor MessagePack",
   416: "No such range",
   422: "The body, or the pack, is refused",
   429: "Too many requests; see Retry-After",
-  500: "A defect, or damaged bytes",
+  500: "A defect of the server, or damaged bytes",
   503: "A service is unavailable; see Retry-After",
 };
 
-/** The document for `/openapi.json`. */
+/** Makes the document for `/openapi.json`. */
 export function describeApi(routes: readonly Route[], version: string): object {
   const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
@@ -41,7 +41,7 @@ export function describeApi(routes: readonly Route[], version: string): object {
     info: {
       title: "mpackd",
       version,
-      description: "Push mpacks, have them indexed, read their objects back. Bodies and answers " +
+      description: "Push mpacks, index them, read their objects back. Bodies and answers " +
         "are JSON or MessagePack, by Content-Type and Accept.",
       license: { name: "MIT", identifier: "MIT" },
     },
@@ -54,7 +54,7 @@ export function describeApi(routes: readonly Route[], version: string): object {
           scheme: "signature",
           description: 'RFC 9421 with ed25519 over "@method" "@authority" "@path" "@query" and, ' +
             'with a body, "content-digest"; parameters created, keyid (the identity\'s id), and ' +
-            "nonce or expires as you like. Each signature counts once.",
+            "optionally nonce or expires. Each signature is accepted once.",
         },
         bearer: { type: "http", scheme: "bearer" },
       },

@@ -1,5 +1,5 @@
 /**
- * Many objects as one stream in the shape of an mpack.
+ * Writes many objects as one stream that has the form of an mpack.
  *
  * @module
  */
@@ -10,13 +10,12 @@ import { readObjects, type ReadObjectsOptions } from "../objects/read_objects.ts
 const MAX_FIX_ARRAY = 15;
 const MAX_ARRAY_16 = 0xffff;
 
-/** What to read; the ids must be the repo's, each once. */
+/** The objects to write: ids that the repo has, each once. */
 export interface PackOptions extends Omit<ReadObjectsOptions, "objectIds"> {
-  /** The ids. */
   readonly objectIds: readonly string[];
 }
 
-/** `{objects: [{object_id, content}, …]}` in the order asked; fails where one cannot be read. */
+/** Yields `{objects: [{object_id, content}, …]}` in the given order; fails at an unreadable one. */
 export function packOf(options: PackOptions): ReadableStream<Uint8Array<ArrayBuffer>> {
   return ReadableStream.from(chunks(options));
 }

@@ -1,30 +1,28 @@
 /**
- * What supervisors and scrapers ask a process: `/healthz`, `/readyz`, `/metrics`.
+ * Answers supervisors and scrapers: `/healthz`, `/readyz`, `/metrics`.
  *
  * @module
  */
 
 import type { Meter } from "../jobs/worker/metrics.ts";
 
-/** One condition of readiness. */
+/** Tells whether one condition of readiness holds. */
 export type Check = () => Promise<boolean> | boolean;
 
-/** What is answered from. */
-export interface HealthParts {
+/** What the probes report. */
+export interface ProbeOptions {
   /** Conditions by name; all must hold for `/readyz` to say 200. */
   readonly checks: Readonly<Record<string, Check>>;
-  /** What `/metrics` prints. */
   readonly meter: Meter;
 }
 
 /**
- * Makes the handler of the three routes; other requests get undefined.
+ * Makes the handler of the three paths; it returns undefined for others.
  *
- * `/healthz` asks nothing of anybody: a process that answers is alive, and restarting it would not
- * bring a database back.
+ * `/healthz` checks no other service: restarting this process would not bring a database back.
  */
-export function healthRoutes(
-  { checks, meter }: HealthParts,
+export function createProbes(
+  { checks, meter }: ProbeOptions,
 ): (request: Request) => Promise<Response | undefined> {
   return async (request) => {
     const { pathname } = new URL(request.url);

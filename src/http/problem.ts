@@ -1,5 +1,5 @@
 /**
- * Errors as HTTP answers: problem details with mpackd's codes.
+ * Turns errors into HTTP answers: problem details with mpackd's codes.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9457 | RFC 9457}
  * @module
@@ -8,10 +8,10 @@
 import { GhostError, MpackdError } from "../errors.ts";
 import { describe } from "../jobs/attempt/run_attempt.ts";
 
-/** Seconds after which to try again, where nothing better is known. */
+/** The default `Retry-After`. */
 const RETRY_AFTER_SECONDS = 5;
 
-/** The codes that only the HTTP layer has. */
+/** The codes of the HTTP layer. */
 export type HttpCode =
   | "bad-request"
   | "unauthenticated"
@@ -49,17 +49,15 @@ const TITLES: Record<number, string> = {
   503: "Service Unavailable",
 };
 
-/** What an error answer may hold besides the usual. */
+/** Optional parts of an error answer. */
 export interface ProblemExtras {
-  /** Headers to send along. */
   readonly headers?: Readonly<Record<string, string>>;
-  /** Members to add to the document, JSON all the way down. */
+  /** JSON members to add to the document. */
   readonly members?: Readonly<Record<string, unknown>>;
 }
 
-/** An answer that is not the one asked for. */
+/** An error that is an HTTP answer. */
 export class HttpProblem extends Error {
-  /** Builds the problem; `detail` is for people. */
   constructor(
     readonly status: number,
     readonly code: HttpCode,
@@ -71,7 +69,7 @@ export class HttpProblem extends Error {
   }
 }
 
-/** The status for an error of the layers below. */
+/** The status of an error of the layers below. */
 function statusOf(error: MpackdError): number {
   switch (error.code) {
     case "repo-not-found":
@@ -96,7 +94,7 @@ function statusOf(error: MpackdError): number {
   }
 }
 
-/** Any error as an answer. What nobody foresaw says nothing of its inside. */
+/** Makes the answer for any error. An unexpected one gets no detail: it may hold secrets. */
 export function problemResponse(thrown: unknown, requestId: string): Response {
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   if (error instanceof HttpProblem) {

@@ -1,5 +1,5 @@
 /**
- * The `Range` field.
+ * Reads the `Range` field.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9110#section-14.2 | RFC 9110, section 14.2}
  * @module
@@ -7,19 +7,19 @@
 
 import { HttpProblem } from "./problem.ts";
 
-/** A part of something. */
+/** A range of bytes. */
 export interface Range {
-  /** First byte, from 0. */
   readonly offsetBytes: number;
-  /** How many bytes, 1 or more. */
+  /** 1 or more. */
   readonly lengthBytes: number;
 }
 
 /**
- * The range asked for, cut to what is there.
+ * Reads the requested range and cuts it to the object's size.
  *
- * @returns Undefined if none was, or in a form that may be ignored (other units, several ranges).
- * @throws {HttpProblem} 416 if it lies beyond the end.
+ * @returns Undefined without a range, or for a form that RFC 9110 lets us ignore (other units,
+ * several ranges).
+ * @throws {HttpProblem} 416 if the range starts past the end.
  */
 export function parseRange(field: string | null, sizeBytes: number): Range | undefined {
   const [, first, last] = /^bytes=(\d{0,15})-(\d{0,15})$/.exec(field?.trim() ?? "") ?? [];
@@ -40,7 +40,7 @@ function unsatisfiable(sizeBytes: number): HttpProblem {
   return new HttpProblem(
     416,
     "range-not-satisfiable",
-    `Cannot give this range: there are ${sizeBytes} bytes`,
+    `Cannot send this range: the object has ${sizeBytes} bytes`,
     { headers: { "content-range": `bytes */${sizeBytes}` } },
   );
 }

@@ -1,15 +1,14 @@
 /**
- * How much one client may ask of one server: requests a minute, uploads at once.
+ * Limits one client on one server: requests a minute, and uploads at once.
  *
- * Both are kept in memory: a limit of several servers together would cost every request a
- * statement.
+ * Both counts are in memory. A limit across servers would cost each request a statement.
  *
  * @module
  */
 
 import { HttpProblem } from "./problem.ts";
 
-/** Above this many clients, those whose bucket is full again are forgotten. */
+/** Above this number, buckets that are full again are dropped. */
 const MAX_BUCKETS = 10_000;
 const MINUTE_MS = 60_000;
 
@@ -18,25 +17,23 @@ interface Bucket {
   refilledAtMs: number;
 }
 
-/** The limits of one server. */
-export interface GateOptions {
-  /** Requests a minute of one client; that many may also come at once. */
+export interface RateLimitOptions {
+  /** Requests a minute of one client; also the largest burst. */
   readonly requestsPerMinute: number;
-  /** Uploads of one client that run at once. */
+  /** Uploads of one client at the same time. */
   readonly uploads: number;
   /** The clock in milliseconds. Default `performance.now`. */
   readonly now?: () => number;
 }
 
 /** Counts the requests and uploads of each client. */
-export class Gate {
-  readonly #options: GateOptions;
+export class RateLimit {
+  readonly #options: RateLimitOptions;
   readonly #now: () => number;
   readonly #buckets = new Map<string, Bucket>();
   readonly #uploads = new Map<string, number>();
 
-  /** Starts with nobody counted. */
-  constructor(options: GateOptions) {
+  constructor(options: RateLimitOptions) {
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
   }
@@ -44,7 +41,7 @@ export class Gate {
   /**
    * Counts one request.
    *
-   * @throws {HttpProblem} 429 if there were too many in the last minute.
+   * @throws {HttpProblem} 429 if the client has sent too many in the last minute.
    */
   countRequest(client: string): void {
     const { requestsPerMinute: capacity } = this.#options, nowMs = this.#now();
@@ -59,7 +56,7 @@ export class Gate {
       throw new HttpProblem(
         429,
         "rate-limited",
-        `Cannot answer so many requests: ${capacity} a minute are allowed`,
+        `Cannot answer the request: the limit is ${capacity} a minute`,
         { headers: { "retry-after": String(waitSeconds) } },
       );
     }
@@ -69,7 +66,7 @@ export class Gate {
   /**
    * Counts one upload until the result is disposed of.
    *
-   * @throws {HttpProblem} 429 if too many are running.
+   * @throws {HttpProblem} 429 if the client runs too many already.
    */
   beginUpload(client: string): Disposable {
     const running = this.#uploads.get(client) ?? 0, { uploads } = this.#options;
@@ -77,7 +74,7 @@ export class Gate {
       throw new HttpProblem(
         429,
         "rate-limited",
-        `Cannot take another upload: ${uploads} at once are allowed, ${running} are running`,
+        `Cannot start another upload: the limit is ${uploads} at once, ${running} are running`,
         { headers: { "retry-after": "1" } },
       );
     }
@@ -98,7 +95,7 @@ export class Gate {
     for (const [client, { refilledAtMs }] of this.#buckets) {
       if (nowMs - refilledAtMs >= MINUTE_MS) this.#buckets.delete(client);
     }
-    // A flood of addresses: the oldest go, and start anew with a full bucket.
+    // A flood of addresses: drop the oldest, which then start again with a full bucket.
     for (const client of this.#buckets.keys()) {
       if (this.#buckets.size <= MAX_BUCKETS) break;
       this.#buckets.delete(client);

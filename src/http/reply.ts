@@ -1,5 +1,5 @@
 /**
- * Answers: JSON or MessagePack, as the client can read.
+ * Makes answers in JSON or MessagePack.
  *
  * @module
  */
@@ -7,7 +7,7 @@
 import { encode } from "@msgpack/msgpack";
 import { codecOf, X_MSGPACK } from "./body.ts";
 
-/** A value as an answer in the form the client accepts; JSON if it does not say. */
+/** Makes an answer in the encoding that the client accepts. */
 export function reply(
   request: Request,
   status: number,
@@ -25,7 +25,7 @@ export function reply(
   });
 }
 
-/** The first of the two that Accept names; without any, the form of the request's body. */
+/** Takes the first of the two that Accept names; without one, the encoding of the request. */
 function wantsMsgpack({ headers }: Request): boolean {
   for (const part of headers.get("accept")?.split(",") ?? []) {
     const codec = codecOf(part);
@@ -34,7 +34,7 @@ function wantsMsgpack({ headers }: Request): boolean {
   return codecOf(headers.get("content-type")) === "msgpack";
 }
 
-/** Keys in camelCase, all the way down; what lies in `verbatim` keys is left as it is. */
+/** Turns all keys into camelCase; values under the keys in `verbatim` stay as they are. */
 export function camelKeys(value: unknown, verbatim: readonly string[] = []): unknown {
   if (Array.isArray(value)) return value.map((item) => camelKeys(item, verbatim));
   if (value === null || typeof value !== "object" || value instanceof Date) return value;

@@ -1,151 +1,135 @@
 /**
- * How a route is declared, and the order in which every request is dealt with: who asks, how
- * often, which repo, and only then what.
+ * How a route is declared, and the order of checks for each request: identity, rate limit, repo,
+ * scope, then path, query and body.
  *
- * A route is data: the description in /openapi.json is made of the same schemas that the requests
- * are held to.
+ * A route is data: /openapi.json is made of the same schemas that check the requests.
  *
  * @module
  */
 
+import type { Context } from "hono";
 import type { z } from "zod";
 import type { RepoForIdentity } from "../db/collaborators.ts";
 import { type Access, openRepo, requireIdentity } from "./auth/access.ts";
-import { anybody, type Caller } from "./auth/authenticate.ts";
+import { anonymous, type Caller } from "./auth/authenticate.ts";
 import type { Scope } from "./auth/token.ts";
 import { checkShape, parseBody, readBody } from "./body.ts";
-import type { ApiParts } from "./context.ts";
+import type { ApiContext } from "./context.ts";
 import { HttpProblem } from "./problem.ts";
 
 /** One answer of a route, for its description. */
 export interface AnswerSpec {
-  /** When it is given. */
   readonly description: string;
-  /** What it holds, as JSON or MessagePack. */
+  /** The shape of a JSON or MessagePack answer. */
   readonly schema?: z.ZodType;
-  /** What it holds instead, by media type. */
+  /** The media type of any other answer. */
   readonly mediaType?: string;
 }
 
 /** A route. */
 export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
-  /** The method; GET takes HEAD, too. */
+  /** GET takes HEAD, too. */
   readonly method: "GET" | "POST" | "PUT" | "DELETE";
   /** As in OpenAPI: `/api/repos/{repoId}`. */
   readonly path: string;
-  /** A name for programs. */
+  /** The operation's name in the description. */
   readonly id: string;
-  /** One sentence for people. */
   readonly summary: string;
-  /** `read` and `push` need a repo in the path; `identity` needs anybody known. */
+  /** `read` and `push` check the repo in the path; `identity` takes any identity. */
   readonly access: Access | "identity" | "anyone";
-  /** What a token must be good for. Default: `push` for push access, else `read`. */
+  /** The scope that a token needs. Default: `push` for push access, else `read`. */
   readonly scope?: Scope;
-  /** The names in the path. */
   readonly params: P;
-  /** The query. */
   readonly query: Q;
-  /** The body, as JSON or MessagePack; undefined for none, or one that the handler reads. */
+  /** The shape of a JSON or MessagePack body; undefined for none, or one the handler reads. */
   readonly body?: B;
   /** The media type of a body that the handler reads. */
   readonly rawBody?: string;
-  /** Header fields that the handler looks at. */
+  /** Header fields that the handler reads. */
   readonly headers?: Readonly<Record<string, { description: string; required?: boolean }>>;
-  /** The answers by status. */
   readonly answers: Readonly<Record<number, AnswerSpec>>;
-  /** Statuses of the problems it may answer, besides those that every route may. */
+  /** Statuses of problems besides those that every route may answer. */
   readonly problems?: readonly number[];
-  /** Does it. */
   handle(call: Call<z.output<P>, z.output<Q>, z.output<B>>): Promise<Response> | Response;
 }
 
-/** One request on its way through a route. */
+/** One checked request, as the handler of a route gets it. */
 export interface Call<P = unknown, Q = unknown, B = unknown> {
-  /** The request; its body is read unless the route reads it itself. */
+  /** The request; its body is read already unless the route has `rawBody`. */
   readonly request: Request;
-  /** Names it in answers and logs. */
-  readonly requestId: string;
-  /** Who asks. */
+  /** For Hono's helpers. */
+  readonly hono: Context;
   readonly caller: Caller;
-  /** The names in the path. */
   readonly params: P;
-  /** The query. */
   readonly query: Q;
-  /** The body. */
   readonly body: B;
-  /** The repo of the path; only routes with `read` or `push` access have one. */
+  /** The repo in the path; set only for `read` and `push` access. */
   readonly repo: RepoForIdentity;
-  /** What there is to work with. */
-  readonly parts: ApiParts;
+  readonly context: ApiContext;
 }
 
-/** A route whose types nobody needs any more. */
+/** A route without the types of its schemas. */
 export interface Route extends Omit<RouteSpec<z.ZodType, z.ZodType, z.ZodType>, "handle"> {
-  /** Runs a request through it. */
-  run(request: IncomingRequest, parts: ApiParts): Promise<Response>;
+  /** Checks and answers a request. */
+  run(c: Context<HonoEnv>, context: ApiContext): Promise<Response>;
 }
 
-/** What is known of a request before any route looks at it. */
-export interface IncomingRequest {
-  /** The request. */
-  readonly request: Request;
-  /** Names it in answers and logs. */
-  readonly requestId: string;
-  /** The names in the path, percent-decoded. */
-  readonly params: Readonly<Record<string, string>>;
-  /** Where it came from. */
-  readonly address: string;
-  /** Called when it is known who asks. */
-  onCaller(caller: Caller): void;
+/** What a request carries on its way through Hono. */
+export interface HonoEnv {
+  readonly Bindings: { readonly address: string };
+  readonly Variables: { requestId: string; caller?: Caller };
 }
 
 /** Declares a route. */
 export function route<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType>(
   spec: RouteSpec<P, Q, B>,
 ): Route {
-  return { ...spec, run: (incoming, parts) => run(spec, incoming, parts) };
+  return { ...spec, run: (c, context) => run(spec, c, context) };
 }
 
 async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType>(
   spec: RouteSpec<P, Q, B>,
-  incoming: IncomingRequest,
-  parts: ApiParts,
+  c: Context<HonoEnv>,
+  context: ApiContext,
 ): Promise<Response> {
-  const { request, requestId, params, address } = incoming;
+  const { raw: request } = c.req, { address } = c.env;
+  const params = c.req.param() as Record<string, string>;
   const { access, scope = access === "push" ? "push" : "read" } = spec;
-  const caller = access === "anyone" ? anybody(address) : await identify(incoming, parts);
-  incoming.onCaller(caller);
-  parts.gate.countRequest(caller.client);
+  const caller = access === "anyone"
+    ? anonymous(address)
+    : await identify(request, address, context);
+  c.set("caller", caller);
+  context.rateLimit.countRequest(caller.client);
   if (access === "identity") requireIdentity(caller);
   const repo = access === "read" || access === "push"
-    ? await openRepo(parts.db, placeOf(params), caller, access)
+    ? await openRepo(context.db, placeOf(params), caller, access)
     : undefined;
   if (access !== "anyone" && !caller.scopes.has(scope) && !caller.scopes.has("push")) {
     throw new HttpProblem(403, "forbidden", `Cannot do this with a token without "${scope}"`);
   }
   const query = Object.fromEntries(new URL(request.url).searchParams);
-  const call = {
+  return await spec.handle({
     request,
-    requestId,
+    hono: c,
     caller,
     params: checkShape(spec.params, params, "path"),
     query: checkShape(spec.query, query, "query"),
-    body: await bodyOf(spec, request, caller, parts),
+    body: await bodyOf(spec, request, caller, context),
     repo: repo as RepoForIdentity,
-    parts,
-  };
-  return await spec.handle(call);
+    context,
+  });
 }
 
 async function identify(
-  { request, address }: IncomingRequest,
-  { auth, gate }: ApiParts,
+  request: Request,
+  address: string,
+  { auth, rateLimit }: ApiContext,
 ): Promise<Caller> {
   try {
     return await auth.identify(request, address);
   } catch (error) {
-    // Guessing costs the guesser's own bucket.
-    if (error instanceof HttpProblem) gate.countRequest(`address ${address}`);
+    // A failed guess counts against the address that made it.
+    if (error instanceof HttpProblem) rateLimit.countRequest(`address ${address}`);
     throw error;
   }
 }
@@ -159,7 +143,7 @@ async function bodyOf<B extends z.ZodType>(
   { body: schema, rawBody }: { readonly body?: B; readonly rawBody?: string },
   request: Request,
   caller: Caller,
-  { config }: ApiParts,
+  { config }: ApiContext,
 ): Promise<z.output<B>> {
   if (rawBody !== undefined) return undefined as z.output<B>;
   const { httpBodyBytes: maxBytes, httpIdleMs: idleMs, httpTotalMs: totalMs } = config;

@@ -1,5 +1,5 @@
 /**
- * The API on a socket.
+ * Serves the API on a socket.
  *
  * @module
  */
@@ -9,43 +9,40 @@ import { hasIdentities } from "../db/identities.ts";
 import type { Database } from "../db/client/database.ts";
 import type { Api } from "./app.ts";
 
-/** Where to listen. */
 export interface ListenOptions {
-  /** The address. */
   readonly hostname: string;
-  /** The port; 0 for any that is free. */
+  /** 0 for any free port. */
   readonly port: number;
-  /** How long `close()` waits for requests that run, in milliseconds. Default 5,000. */
+  /** How long `close()` waits for running requests, in milliseconds. Default 5,000. */
   readonly closeMs?: number;
 }
 
-/** A running server. Close it, or use `await using`. */
 export interface ApiServer extends AsyncDisposable {
-  /** Where it listens, as a URL. */
+  /** Its own URL. */
   readonly url: string;
-  /** Takes no more requests, and waits for those that run, but not for ever. */
+  /** Stops accepting requests and waits up to `closeMs` for running ones. */
   close(): Promise<void>;
 }
 
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i;
 
 /**
- * Refuses an address that others can reach while there is nobody to tell apart.
+ * Refuses a public address while no identity exists: every caller would be an admin.
  *
- * @throws {ConfigError} If there are no identities and the address is not this machine's alone.
+ * @throws {ConfigError} If no identity exists and the address is not a loopback one.
  */
 export async function checkExposure(db: Database, hostname: string): Promise<void> {
   if (LOOPBACK.test(hostname) || await hasIdentities(db)) return;
   throw new ConfigError(
-    `Cannot listen on ${hostname}: nobody has an identity, so anybody could do anything; ` +
-      `run "main.ts identity create" first, or listen on 127.0.0.1`,
+    `Cannot listen on ${hostname}: no identity exists, so every caller would be an admin; ` +
+      `run "mpackd identity create" first, or listen on 127.0.0.1`,
   );
 }
 
 /**
  * Starts listening.
  *
- * @throws {ConfigError} If the address or port cannot be had.
+ * @throws {ConfigError} If the address or port is not available.
  */
 export function listen(
   api: Api,
@@ -70,7 +67,7 @@ export function listen(
   return { url: `http://${host}:${addr.port}`, close, [Symbol.asyncDispose]: close };
 }
 
-/** A client that neither sends nor hangs up would keep the server for ever. */
+/** Without the deadline a silent client would keep the server up for ever. */
 async function shutDown(
   server: Deno.HttpServer,
   cut: AbortController,

@@ -1,13 +1,12 @@
 /**
- * Answers that are taken slowly: who takes nothing for too long is cut off, so that it holds a
- * socket and not a connection to the store.
+ * Cuts off clients that read an answer too slowly: each holds a connection to the store.
  *
  * @module
  */
 
 import type { Config } from "../config/config.ts";
 
-/** The stream, ended with an error when nobody asks for more of it in time, or for too long. */
+/** Passes `source` on; fails after `httpIdleMs` without a read, or after `httpTotalMs` in all. */
 export function cutSlowReader(
   source: ReadableStream<Uint8Array<ArrayBuffer>>,
   { httpIdleMs, httpTotalMs }: Pick<Config, "httpIdleMs" | "httpTotalMs">,
@@ -16,14 +15,14 @@ export function cutSlowReader(
   const endsAt = performance.now() + httpTotalMs;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const giveUp = (controller: ReadableStreamDefaultController) => {
-    controller.error(new Error("Cannot wait any longer for the client to read"));
+    controller.error(new Error("Cannot send the answer: the client reads too slowly"));
     reader.cancel().catch(() => {});
   };
   return new ReadableStream({
     async pull(controller) {
       clearTimeout(timer);
       const leftMs = endsAt - performance.now();
-      // Who asks now and then, just in time, is slow all the same.
+      // A client that reads a little just in time is slow, too.
       if (leftMs <= 0) return giveUp(controller);
       const { done, value } = await reader.read();
       if (done) return controller.close();

@@ -1,78 +1,77 @@
 /**
- * A job's progress as server-sent events, until it has ended.
+ * A job's progress as server-sent events, until the job ends.
  *
  * @see {@link https://html.spec.whatwg.org/multipage/server-sent-events.html | the format}
  * @module
  */
 
+import type { Context } from "hono";
+import { type SSEStreamingApi, streamSSE } from "hono/streaming";
 import { pause } from "../jobs/index/follow_job.ts";
 import { getJob } from "../jobs/queue/list.ts";
 import type { JobRow } from "../jobs/queue/job.ts";
 import { resultForTenant } from "../jobs/index/result.ts";
-import type { ApiParts } from "./context.ts";
+import type { ApiContext } from "./context.ts";
 import { camelKeys } from "./reply.ts";
 import { cutSlowReader } from "./slow_reader.ts";
 
 /** How often the job's row is read, in milliseconds. */
 const POLL_MS = 500;
+
 /**
- * The answer that tells of a job until it has ended, the client hangs up, or time is up. While there
- * is no news, a comment every half of `httpIdleMs` keeps proxies from closing a silent connection.
+ * Sends `progress` events until the job ends, the client hangs up, or `httpTotalMs` is over.
+ * Without news, a comment every half `httpIdleMs` keeps proxies from closing the connection.
  */
-export function jobEvents(jobId: string, parts: ApiParts, hangup: AbortSignal): Response {
-  const stop = new AbortController();
+export function jobEvents(c: Context, jobId: string, context: ApiContext): Response {
+  const { config } = context, hangup = new AbortController();
   const signal = AbortSignal.any([
-    stop.signal,
-    hangup,
-    parts.signal,
-    AbortSignal.timeout(parts.config.httpTotalMs),
+    hangup.signal,
+    c.req.raw.signal,
+    context.signal,
+    AbortSignal.timeout(config.httpTotalMs),
   ]);
-  const events = eventsOf(jobId, parts, signal);
-  const body = new ReadableStream<Uint8Array<ArrayBuffer>>({
-    async pull(controller) {
-      const { done, value } = await events.next();
-      if (done) controller.close();
-      else controller.enqueue(new TextEncoder().encode(value));
-    },
-    async cancel() {
-      stop.abort();
-      await events.return();
-    },
-  }, { highWaterMark: 0 });
-  return new Response(cutSlowReader(body, parts.config), {
-    headers: { "content-type": "text/event-stream", "cache-control": "no-store, no-transform" },
+  const response = streamSSE(c, async (stream) => {
+    stream.onAbort(() => hangup.abort());
+    // On an error the stream just ends: Hono would send its text, and clients reconnect anyway.
+    await sendEvents(stream, jobId, context, signal).catch(() => {});
   });
+  const headers = {
+    "content-type": "text/event-stream",
+    "cache-control": "no-store, no-transform",
+  };
+  return new Response(cutSlowReader(response.body!, config), { headers });
 }
 
-async function* eventsOf(
+async function sendEvents(
+  stream: SSEStreamingApi,
   jobId: string,
-  { db, config }: ApiParts,
+  { db, config }: ApiContext,
   signal: AbortSignal,
-): AsyncGenerator<string, void, undefined> {
+): Promise<void> {
   const keepAliveMs = config.httpIdleMs / 2;
-  let last = "", saidAt = performance.now();
+  const send = (event: string, data: object) =>
+    stream.writeSSE({ event, data: JSON.stringify(camelKeys(data)) });
+  let last = "", sentAt = performance.now();
   while (!signal.aborted) {
     const job = await getJob(db, jobId);
-    if (job === undefined) return yield event("failed", { code: "job-not-found" });
-    if (isOver(job)) return yield event(job.status, outcomeOf(job));
-    const text = event("progress", { status: job.status, ...(job.progress ?? {}) });
+    if (job === undefined) return void await send("failed", { code: "job-not-found" });
+    if (hasEnded(job)) return void await send(job.status, outcomeOf(job));
+    const progress = { status: job.status, ...(job.progress ?? {}) };
+    const text = JSON.stringify(progress);
     const isNew = text !== last;
-    if (isNew || performance.now() - saidAt >= keepAliveMs) {
-      saidAt = performance.now();
-      yield isNew ? last = text : ": still here\n\n";
+    if (isNew || performance.now() - sentAt >= keepAliveMs) {
+      sentAt = performance.now();
+      last = text;
+      await (isNew ? send("progress", progress) : stream.write(": still here\n\n"));
     }
     await pause(Math.min(POLL_MS, keepAliveMs), signal);
   }
 }
 
-function isOver({ status }: JobRow): boolean {
+function hasEnded({ status }: JobRow): boolean {
   return status !== "pending" && status !== "running";
 }
 
 function outcomeOf({ status, result, lastError }: JobRow): object {
   return resultForTenant((status === "done" ? result : lastError) as object | null ?? {});
-}
-
-function event(name: string, data: object): string {
-  return `event: ${name}\ndata: ${JSON.stringify(camelKeys(data))}\n\n`;
 }

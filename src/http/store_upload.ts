@@ -1,5 +1,5 @@
 /**
- * Putting a request's body into the store under the key that its digest has to match.
+ * Stores a request's body under the mpack key that its SHA-256 must match.
  *
  * @module
  */
@@ -11,22 +11,22 @@ import { mpackKeyOf } from "../lib/ids.ts";
 import { openSha256 } from "../hash/sha256.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { bodyChunks } from "./body.ts";
-import type { ApiParts } from "./context.ts";
+import type { ApiContext } from "./context.ts";
 import type { UploadTerms } from "./upload_url.ts";
 
 /**
- * Streams a body of known length into the store; with another digest nothing is left there.
+ * Streams a body of known length into the store; stores nothing if its digest differs.
  *
  * @throws {InvalidMpackError} `digest-mismatch` or `size-mismatch`.
  */
 export async function storeUpload(
   request: Request,
   { repoId, mpackKey, sizeBytes }: Pick<UploadTerms, "repoId" | "mpackKey" | "sizeBytes">,
-  { db, store, config, force }: ApiParts,
+  { db, store, config, force }: ApiContext,
 ): Promise<void> {
   const key = blobKeyOf(config.blobKey, repoId, mpackKey);
   const { httpIdleMs: idleMs, httpTotalMs: totalMs } = config;
-  // An open URL must not replace a blob that readers have pinned.
+  // A URL that still works must not replace a blob whose version readers have pinned.
   const known = await findMpack(db, { repoId, mpackKey });
   if (known !== undefined && await isStored(store, key, sizeBytes)) {
     return await request.body?.cancel();
@@ -48,10 +48,10 @@ export async function storeUpload(
     if (bytes !== sizeBytes) {
       throw new InvalidMpackError(
         "size-mismatch",
-        `Cannot accept the pack: ${sizeBytes} bytes were declared, ${bytes} came`,
+        `Cannot accept the pack: ${sizeBytes} bytes were declared, ${bytes} arrived`,
       );
     }
-    // Thrown before the body has ended, so the store keeps nothing.
+    // Thrown before the body ends, so that the store discards what it has.
     const found = mpackKeyOf(await hasher.digest());
     if (found === mpackKey) return;
     throw new InvalidMpackError(
@@ -62,7 +62,7 @@ export async function storeUpload(
   await store.put(key, body(), { sizeBytes, signal: force });
 }
 
-/** Whether a blob of that length lies under the key. */
+/** Tells whether the store has a blob under this key, of this length if one is given. */
 export async function isStored(
   store: BlobStore,
   key: string,

@@ -1,5 +1,6 @@
 /**
- * Upload URLs of our own, for a store that has no server: bound to one blob, its length and time.
+ * Makes upload URLs for a store that cannot presign (a folder). Each is bound to one blob, its
+ * length and a time.
  *
  * @module
  */
@@ -7,19 +8,16 @@
 import { createHmac, timingSafeEqual } from "node:crypto";
 import type { Presigned } from "../stream/store/blob_store.ts";
 
-/** What an upload URL is bound to; the mpack key is the SHA-256 of the body, too. */
+/** What an upload URL is bound to. */
 export interface UploadTerms {
-  /** The repo the pack is for. */
   readonly repoId: string;
-  /** The pack. */
+  /** Also the SHA-256 that the body must have. */
   readonly mpackKey: string;
-  /** Its length in bytes. */
   readonly sizeBytes: number;
-  /** When the URL stops working. */
   readonly expiresAt: Date;
 }
 
-/** A URL to PUT one pack to. */
+/** Makes a URL to PUT one pack to. */
 export function signUpload(
   secret: Uint8Array,
   { base, ...terms }: UploadTerms & { readonly base: string },
@@ -39,7 +37,7 @@ export function signUpload(
   };
 }
 
-/** Whether a URL with these terms is one of ours, and in time. */
+/** Tells whether we signed these terms and they have not expired. */
 export function checkUpload(secret: Uint8Array, terms: UploadTerms, signature: string): boolean {
   if (!/^[0-9a-f]{64}$/.test(signature)) return false;
   const isOurs = timingSafeEqual(signatureOf(secret, terms), Uint8Array.fromHex(signature));

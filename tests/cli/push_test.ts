@@ -5,7 +5,7 @@ import { sampleBytes } from "../support/store/blobs.ts";
 import { runMain } from "../support/process/main.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 
-/** Longer than what sockets hold: a refusal has to be heard while the pack is being sent. */
+/** Longer than socket buffers: the refusal must arrive while the pack is being sent. */
 const CONTENT = sampleBytes(20_000_000, 1);
 const ID = mpackKey(CONTENT);
 const PACK = buildMpack({ objects: [object({ content: CONTENT })] });
@@ -17,9 +17,9 @@ const GHOSTLY = buildMpack({
 
 interface Remote extends AsyncDisposable {
   readonly api: TestApi;
-  /** A private key's file. */
+  /** The file of a private key. */
   readonly keyFile: string;
-  /** Runs `main.ts push` on a pack. */
+  /** Runs `push` on a pack. */
   push(pack: Uint8Array, ...args: string[]): ReturnType<typeof runMain>;
 }
 
@@ -44,27 +44,27 @@ async function startRemote(): Promise<Remote> {
   };
 }
 
-Deno.test("main.ts push says in its exit code and as JSON how it went", async (t) => {
+Deno.test("push reports the outcome in its exit code and as JSON", async (t) => {
   await using remote = await startRemote();
   const { api, keyFile, push } = remote;
-  await t.step("with nobody's name it is refused, in the middle of a long pack: 2", async () => {
+  await t.step("refused without an identity, in the middle of a long pack: 2", async () => {
     const { code, stdout, stderr } = await push(PACK, "--json");
     assert.equal(code, 2, stderr);
-    // A private repo: it is not there.
+    // A private repo is answered like one that does not exist.
     assert.equal(JSON.parse(stdout).error.code, "repo-not-found");
   });
-  await t.step("signed with a key that nobody knows it is refused: 2", async () => {
+  await t.step("refused when signed with an unknown key: 2", async () => {
     const other = `${keyFile}.other`;
     const openssl = ["genpkey", "-algorithm", "ed25519", "-out", other];
     assert.ok((await new Deno.Command("openssl", { args: openssl }).output()).success);
     const { code, stdout } = await push(PACK, "--json", "--key", other);
     assert.equal(code, 2);
-    assert.match(JSON.parse(stdout).error.message, /not by a known identity/);
+    assert.match(JSON.parse(stdout).error.message, /not a known identity/);
     const none = await push(PACK, "--key", `${keyFile}.none`);
     assert.equal(none.code, 2);
     assert.match(none.stderr, /Cannot read the key/);
   });
-  await t.step("signed it is taken: 0", async () => {
+  await t.step("accepted when signed: 0", async () => {
     const { code, stdout, stderr } = await push(PACK, "--json", "--key", keyFile);
     assert.equal(code, 0, stderr);
     const result = JSON.parse(stdout);
@@ -72,7 +72,7 @@ Deno.test("main.ts push says in its exit code and as JSON how it went", async (t
     assert.equal(result.objects_written, 1);
     assert.equal(result.size_bytes, PACK.length);
   });
-  await t.step("with a token, too: 0", async () => {
+  await t.step("accepted with a token: 0", async () => {
     const env = { DATABASE_URL: api.world.databaseUrl };
     const made = await runMain(["token", "create", "me"], env);
     assert.equal(made.code, 0, made.stderr);
@@ -80,10 +80,10 @@ Deno.test("main.ts push says in its exit code and as JSON how it went", async (t
     const { code, stdout, stderr } = await push(PACK, "--token", token);
     assert.equal(code, 0, stderr);
     assert.match(stdout, /^Pushed sha256:[0-9a-f]{64} to me\/repo: 1 objects, 0 new to it\n$/);
-    // The progress line is for terminals.
+    // No progress line: stderr is not a terminal.
     assert.equal(stderr, "");
   });
-  await t.step("with ghosts it is refused, and they are named: 3", async () => {
+  await t.step("refused with ghosts, which are named: 3", async () => {
     const { code, stdout, stderr } = await push(GHOSTLY, "--json", "--key", keyFile);
     assert.equal(code, 3, stderr);
     const { error } = JSON.parse(stdout);
@@ -91,14 +91,14 @@ Deno.test("main.ts push says in its exit code and as JSON how it went", async (t
     assert.deepEqual(error.missing, [GHOST]);
     assert.equal(error.missing_count, 1);
   });
-  await t.step("broken it is refused, with the byte: 3", async () => {
+  await t.step("refused when truncated, with the offset: 3", async () => {
     const { code, stdout } = await push(PACK.slice(0, 1000), "--json", "--key", keyFile);
     assert.equal(code, 3);
     const { error } = JSON.parse(stdout);
     assert.deepEqual([error.code, error.retryable], ["truncated", false]);
     assert.equal(error.offset_bytes, 1000);
   });
-  await t.step("to a server that is away: 4", async () => {
+  await t.step("server not reachable: 4", async () => {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = listener.addr as Deno.NetAddr;
     listener.close();
@@ -108,14 +108,14 @@ Deno.test("main.ts push says in its exit code and as JSON how it went", async (t
     const { error } = JSON.parse(stdout);
     assert.deepEqual([error.code, error.retryable], ["store-unavailable", true]);
   });
-  await t.step("to what is no URL, or no file: 2", async () => {
+  await t.step("neither URL nor file: 2", async () => {
     assert.equal((await push(PACK, "--remote", "here")).code, 2);
     const none = await runMain(["push", "none", "--repo", "me/repo", "--remote", api.url]);
     assert.equal(none.code, 2);
   });
 });
 
-Deno.test("main.ts push asks a busy server again, after the time it says", async () => {
+Deno.test("push waits for Retry-After when the server is busy, then tries again", async () => {
   await using remote = await startRemote();
   const { api, keyFile, push } = remote;
   const seen: { at: number; signature: string | null }[] = [];
@@ -123,7 +123,7 @@ Deno.test("main.ts push asks a busy server again, after the time it says", async
     new Response("{}", { status: 429, headers: { "retry-after": "1" } }),
     new Response("not JSON", { status: 503, headers: { "retry-after": new Date().toUTCString() } }),
   ];
-  // In front of the real one; it takes the whole pack before it says that it is busy.
+  // A proxy that reads the whole pack before it answers that it is busy.
   await using busy = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
     async (request) => {
@@ -142,12 +142,12 @@ Deno.test("main.ts push asks a busy server again, after the time it says", async
   assert.equal(code, 0, stderr);
   assert.equal(seen.length, 3);
   assert.ok(seen[1].at - seen[0].at >= 1000);
-  // Signed requests get a new signature each: used ones do not count.
+  // Each attempt gets a new signature: a used one is not accepted.
   answers.push(new Response("{}", { status: 429, headers: { "retry-after": "0" } }));
   seen.length = 0;
   await push(pack, "--remote", url, "--key", keyFile);
   assert.equal(new Set(seen.map(({ signature }) => signature)).size, seen.length);
-  // Not for ever.
+  // At most five attempts.
   for (let i = 0; i < 9; i++) {
     answers.push(new Response(null, { status: 503, headers: { "retry-after": "0" } }));
   }

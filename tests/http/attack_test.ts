@@ -7,7 +7,7 @@ const PACK = new Uint8Array(buildMpack({ objects: [object({ content: new Uint8Ar
 const KEY = mpackKey(PACK);
 const encoder = new TextEncoder();
 
-/** Sends bytes as they are, a piece at a time, and reads the head of what comes back. */
+/** Sends raw bytes piece by piece and reads the head of the answer. */
 async function raw(url: string, pieces: readonly (string | Uint8Array)[]): Promise<string> {
   const { hostname, port } = new URL(url);
   const connection = await Deno.connect({ hostname, port: Number(port) });
@@ -26,7 +26,7 @@ async function raw(url: string, pieces: readonly (string | Uint8Array)[]): Promi
       text += new TextDecoder().decode(buffer.subarray(0, count));
     }
   } catch {
-    // A reset is an end, too.
+    // A reset ends the answer, too.
   }
   connection.close();
   await sending;
@@ -37,7 +37,7 @@ const statusOf = (text: string) => Number(/^HTTP\/1\.1 (\d{3})/.exec(text)?.[1])
 const head = (path: string, ...fields: string[]) =>
   [`POST ${path} HTTP/1.1`, "host: 127.0.0.1", "connection: close", ...fields, "", ""].join("\r\n");
 
-Deno.test("the API takes nothing for a path but names, keys and ids", async () => {
+Deno.test("paths are only names, keys and ids: no traversal, no NUL, no header injection", async () => {
   await using api = await startApi({ worker: false });
   await api.world.put(PACK);
   const paths = [
@@ -72,7 +72,7 @@ Deno.test("the API takes nothing for a path but names, keys and ids", async () =
   assert.ok([400, 404].includes(statusOf(text)), text);
 });
 
-Deno.test("the API refuses bodies that lie about themselves", async (t) => {
+Deno.test("bodies with a wrong length, type, digest or shape are refused", async (t) => {
   await using api = await startApi({
     worker: false,
     env: { MPACK_HTTP_BODY_BYTES: "4096", MPACK_HTTP_IDS: "10", MPACK_MAX_PACK_BYTES: "1000000" },
@@ -80,24 +80,24 @@ Deno.test("the API refuses bodies that lie about themselves", async (t) => {
   const { url } = api, json = "content-type: application/json";
   const presign = "/me/repo/push/mpack-presign";
   const key = `x-mpack-key: ${KEY}`;
-  await t.step("too long by its own word", async () => {
+  await t.step("Content-Length above the limit", async () => {
     const text = await raw(url, [head(presign, json, "content-length: 99999999999999")]);
     assert.equal(statusOf(text), 413, text);
     const pack = await raw(url, [head("/me/repo/push/stream", key, "content-length: 1000001")]);
     assert.equal(statusOf(pack), 413, pack);
   });
-  await t.step("too long without a word", async () => {
+  await t.step("chunked body above the limit", async () => {
     const chunk = `1000\r\n${"x".repeat(4096)}\r\n`;
     const text = await raw(url, [head(presign, json, "transfer-encoding: chunked"), chunk, chunk]);
     assert.equal(statusOf(text), 413, text);
   });
-  await t.step("two lengths, or a length and chunks", async () => {
+  await t.step("two lengths, or a malformed one", async () => {
     const both = head(presign, json, "content-length: 5", "content-length: 6") + "hello!";
     assert.notEqual(statusOf(await raw(url, [both])), 200);
     const mixed = head(presign, json, "content-length: x5") + "hello!";
     assert.notEqual(statusOf(await raw(url, [mixed])), 200);
   });
-  await t.step("another type, or not that type", async () => {
+  await t.step("unknown media type, or a body that is not of its type", async () => {
     const send = async (type: string, body: string) => {
       const headers = { "content-type": type };
       return (await readAnswer(await fetch(url + presign, { method: "POST", headers, body })))
@@ -111,7 +111,7 @@ Deno.test("the API refuses bodies that lie about themselves", async (t) => {
     assert.equal(await send("application/json", `{"mpack_key":"${KEY}","size_bytes":1e300}`), 422);
     assert.equal(await send("application/json", `{"__proto__":{"mpack_key":"${KEY}"}}`), 422);
   });
-  await t.step("too many ids, or ids that are none", async () => {
+  await t.step("too many ids, or malformed ids", async () => {
     const ask = (ids: string[]) =>
       api.anonymous.send("/me/repo/filter-objects", { json: { object_ids: ids } });
     assert.equal((await ask(Array(11).fill(ID))).status, 413);
@@ -121,7 +121,7 @@ Deno.test("the API refuses bodies that lie about themselves", async (t) => {
     assert.equal(read.status, 404);
     assert.equal(read.headers.get("set-cookie"), null);
   });
-  await t.step("a pack of another key, or cut short", async () => {
+  await t.step("a pack with another key, or truncated", async () => {
     const push = async (body: Uint8Array<ArrayBuffer>) =>
       await api.anonymous.send("/me/repo/push/stream", { body, headers: { "x-mpack-key": KEY } });
     const other = new Uint8Array(PACK);
@@ -139,7 +139,7 @@ Deno.test("the API refuses bodies that lie about themselves", async (t) => {
     }
     assert.equal(await api.world.staged(), 0);
     await assert.rejects(Deno.stat(api.world.blobPath(KEY)), Deno.errors.NotFound);
-    // Its length has to be said; then it is taken.
+    // A chunked body is refused; with a length it is accepted.
     const stream = ReadableStream.from([PACK.slice(0, 7), PACK.slice(7)]);
     const headers = { "x-mpack-key": KEY };
     const path = "/me/repo/push/stream";
@@ -151,7 +151,7 @@ Deno.test("the API refuses bodies that lie about themselves", async (t) => {
   });
 });
 
-Deno.test("an upload URL is good for one blob of one length, for a while", async () => {
+Deno.test("an upload URL is bound to one blob, its length and a time", async () => {
   await using api = await startApi({ worker: false });
   const asked = { json: { mpack_key: KEY, size_bytes: PACK.length } };
   const { value } = await api.anonymous.send("/me/repo/push/mpack-presign", asked);
@@ -174,8 +174,8 @@ Deno.test("an upload URL is good for one blob of one length, for a while", async
   assert.equal(await put(otherRepo, PACK), 403);
   assert.equal(await put(target, PACK.slice(1)), 400);
   assert.equal(await put(target, ReadableStream.from([PACK])), 411);
-  const lie = new Uint8Array(PACK.length);
-  assert.equal(await put(target, lie), 422);
+  const wrong = new Uint8Array(PACK.length);
+  assert.equal(await put(target, wrong), 422);
   await assert.rejects(Deno.stat(api.world.blobPath(KEY)), Deno.errors.NotFound);
   assert.equal(await put(target, PACK), 200);
   assert.equal((await Deno.stat(api.world.blobPath(KEY))).size, PACK.length);
@@ -185,7 +185,7 @@ Deno.test("an upload URL is good for one blob of one length, for a while", async
   assert.deepEqual([queued.status, queued.value.code], [404, "blob-missing"]);
 });
 
-Deno.test("a client that is slow, silent or gone costs a socket and leaves nothing", async (t) => {
+Deno.test("a slow, silent or disconnected client leaves no rows, jobs or files", async (t) => {
   await using api = await startApi({ worker: false, env: { MPACK_HTTP_IDLE_MS: "300" } });
   const { url, world } = api;
   const key = `x-mpack-key: ${KEY}`, length = `content-length: ${PACK.length}`;
@@ -196,7 +196,7 @@ Deno.test("a client that is slow, silent or gone costs a socket and leaves nothi
     const small = head("/me/repo/push/mpack-presign", "content-length: 100");
     assert.equal(statusOf(await raw(url, [small, "{"])), 408);
   });
-  await t.step("gone, wherever", async () => {
+  await t.step("disconnected at any byte", async () => {
     const { hostname, port } = new URL(url);
     for (const at of [0, 1, 1000, 30_000, PACK.length - 1]) {
       using connection = await Deno.connect({ hostname, port: Number(port) });
@@ -215,7 +215,7 @@ Deno.test("a client that is slow, silent or gone costs a socket and leaves nothi
   assert.deepEqual(await filesIn(world.folder), []);
 });
 
-Deno.test("a client gets no more than its share", async () => {
+Deno.test("one client is limited to its requests a minute; others are not affected", async () => {
   await using api = await startApi({
     worker: false,
     env: { MPACK_HTTP_REQUESTS_PER_MINUTE: "5", MPACK_HTTP_UPLOADS: "1" },
@@ -229,7 +229,7 @@ Deno.test("a client gets no more than its share", async () => {
   assert.equal((await bob.send("/api/jobs")).status, 200);
 });
 
-Deno.test("200 stream pushes at once: none lost, none doubled", async () => {
+Deno.test("200 stream pushes at once: no row or blob is lost or duplicated", async () => {
   await using api = await startApi({ worker: false, env: { MPACK_HTTP_UPLOADS: "200" } });
   const me = await api.identity("me");
   const pushes = Array.from({ length: 200 }, async (_, i) => {
@@ -238,7 +238,7 @@ Deno.test("200 stream pushes at once: none lost, none doubled", async () => {
     const headers = { "x-mpack-key": mpackKey(pack) };
     for (;;) {
       const answer = await me.send("/me/repo/push/stream", { body: pack, headers });
-      // On a machine that is busy with other things the last of them wait too long for the database.
+      // On a busy machine the last pushes may time out in the queue for the database.
       if (answer.status !== 503) return answer;
       const waitMs = Number(answer.headers.get("retry-after")) * 1000;
       await new Promise((resolve) => setTimeout(resolve, waitMs));
@@ -255,14 +255,14 @@ Deno.test("200 stream pushes at once: none lost, none doubled", async () => {
       (select count(*)::int from musehub_background_jobs where status = 'done') as jobs`;
   assert.deepEqual({ ...rows }, { refs: 150, packs: 150, jobs: 200 });
   assert.equal((await filesIn(folder)).length, 150);
-  // Every blob is the version that readers have pinned.
+  // Each blob still has the version that readers have pinned.
   for (let i = 0; i < 150; i += 10) {
     const id = mpackKey(encoder.encode(`content ${i}`));
     assert.equal((await me.send(`/me/repo/objects/${id}`)).status, 200);
   }
 });
 
-/** Every file below a folder, half-written ones too. */
+/** Lists all files below a folder, also partly written ones. */
 async function filesIn(folder: string): Promise<string[]> {
   const files: string[] = [];
   for await (const { name, isDirectory } of Deno.readDir(folder)) {

@@ -10,17 +10,17 @@ import { createWorld } from "../support/process/worlds.ts";
 
 const OBJECT_ID = `sha256:${"0".repeat(64)}`;
 
-Deno.test("the API tells who asks by a signature, and takes each one once", async (t) => {
+Deno.test("a signature authenticates one request, once", async (t) => {
   await using api = await startApi();
   const { world, url } = api;
   const ada = await api.identity("ada");
   const target = `${url}/api/repos`;
   const json = { owner: "ada", name: "One" };
 
-  await t.step("a signed request counts", async () => {
+  await t.step("a signed request is accepted", async () => {
     assert.equal((await ada.send("/api/repos", { json })).status, 201);
   });
-  await t.step("replayed, it does not, on another server neither", async () => {
+  await t.step("a replayed one is refused", async () => {
     const request = await prepare(target, { json: { owner: "ada", name: "Two" } }, ada.signer);
     assert.equal((await readAnswer(await fetch(target, request))).status, 201);
     const again = await readAnswer(await fetch(target, request));
@@ -29,7 +29,7 @@ Deno.test("the API tells who asks by a signature, and takes each one once", asyn
     assert.match(again.value.detail, /used before/);
     assert.match(again.headers.get("www-authenticate")!, /Signature/);
   });
-  await t.step("with another body, path, query, method or host, it does not", async () => {
+  await t.step("another body, path, query, method or host is refused", async () => {
     const fresh = () => prepare(target, { json }, ada.signer);
     const bodied = await fresh();
     bodied.body = new TextEncoder().encode(JSON.stringify({ ...json, name: "Three" }));
@@ -44,7 +44,7 @@ Deno.test("the API tells who asks by a signature, and takes each one once", asyn
     assert.ok(host.includes(port));
     assert.equal((await readAnswer(await fetch(host, await fresh()))).status, 401);
   });
-  await t.step("stripped of its digest, it does not", async () => {
+  await t.step("a missing content-digest is refused", async () => {
     const request = await prepare(target, { json }, ada.signer);
     request.headers.delete("content-digest");
     assert.equal((await readAnswer(await fetch(target, request))).status, 401);
@@ -58,7 +58,7 @@ Deno.test("the API tells who asks by a signature, and takes each one once", asyn
     assert.equal(answer.status, 401);
     assert.match(answer.value.detail, /does not cover the body/);
   });
-  await t.step("expired, or from a clock far ahead, it does not", async () => {
+  await t.step("an expired one, or one from the future, is refused", async () => {
     for (const awayMs of [-400_000, 400_000]) {
       const headers = new Headers();
       const message = { method: "GET", url: new URL(`${url}/api/jobs`), headers };
@@ -67,7 +67,7 @@ Deno.test("the API tells who asks by a signature, and takes each one once", asyn
       assert.equal(answer.status, 401, String(awayMs));
     }
   });
-  await t.step("by a key nobody knows, or of another, it does not", async () => {
+  await t.step("an unknown key, or the key of another identity, is refused", async () => {
     const { signer } = await newSigner();
     const forged = { ...signer, keyId: ada.signer!.keyId };
     for (const forger of [signer, forged]) {
@@ -75,22 +75,22 @@ Deno.test("the API tells who asks by a signature, and takes each one once", asyn
       assert.equal((await readAnswer(await fetch(target, request))).status, 401);
     }
   });
-  await t.step("after its signer was revoked, it does not", async () => {
+  await t.step("a revoked signer is refused", async () => {
     const bob = await api.identity("bob");
     assert.equal((await bob.send("/api/jobs")).status, 200);
     await revokeIdentity(world.db, "bob");
     assert.equal((await bob.send("/api/jobs")).status, 401);
-    // And the handle is free for a new key.
+    // The handle can be used again with a new key.
     await api.identity("bob");
   });
-  await t.step("used signatures are forgotten when they have expired, not before", async () => {
+  await t.step("used signatures are kept until they expire", async () => {
     assert.equal(await forgetSignatures(world.db), 0);
     await world.db.sql`update mpackd_seen_signatures set expires_at = now() - interval '1 s'`;
     assert.ok(await forgetSignatures(world.db) >= 3);
   });
 });
 
-Deno.test("the API takes bearer tokens for what they are good for", async (t) => {
+Deno.test("a bearer token allows what its scopes say", async (t) => {
   await using api = await startApi();
   const ada = await api.identity("ada", { isAdmin: true });
   const json = { owner: "ada", name: "one" };
@@ -98,18 +98,18 @@ Deno.test("the API takes bearer tokens for what they are good for", async (t) =>
     (await client.send(path, body === undefined ? {} : { json: body })).status;
   const token = await api.token(ada);
   assert.equal(await status(token, "/api/repos", json), 201);
-  await t.step("without push it makes nothing", async () => {
+  await t.step("without push scope it creates nothing", async () => {
     const reader = await api.token(ada, { scopes: ["read"] });
     assert.equal(await status(reader, "/api/jobs"), 200);
     assert.equal(await status(reader, "/api/repos", { ...json, name: "two" }), 403);
   });
-  await t.step("without admin it is no admin's", async () => {
+  await t.step("without admin scope it is not an admin", async () => {
     const { repo } = api.world;
     const path = `/api/repos/${repo.repoId}`;
     assert.equal(await status(token, path), 404);
     assert.equal(await status(await api.token(ada, { scopes: ["read", "admin"] }), path), 200);
   });
-  await t.step("expired, revoked, of the right form only, or changed, it is refused", async () => {
+  await t.step("expired, revoked, forged or changed tokens are refused", async () => {
     const old = await api.token(ada, { lifetimeMs: -1 });
     assert.equal(await status(old, "/api/jobs"), 401);
     const revoked = await api.token(ada);
@@ -125,14 +125,14 @@ Deno.test("the API takes bearer tokens for what they are good for", async (t) =>
       401,
     );
   });
-  await t.step("the database holds no secret of it", async () => {
+  await t.step("the database does not store the secret", async () => {
     const rows = await api.world.db.sql`select t::text as text from mpackd_tokens t`;
     const secret = token.text.split("_").slice(2).join("_");
     assert.ok(rows.length > 0 && rows.every(({ text }) => !text.includes(secret)));
   });
 });
 
-Deno.test("a private repo is not there for others, on any route", async () => {
+Deno.test("a private repo is answered like an absent one, on every route", async () => {
   await using api = await startApi();
   const { world } = api;
   const [me, ada, bob] = [
@@ -173,18 +173,18 @@ Deno.test("a private repo is not there for others, on any route", async () => {
   }
   assert.deepEqual((await bob.send("/api/jobs")).value.jobs, []);
   assert.equal((await bob.send(`/api/jobs?repoId=${repo.repoId}`)).status, 404);
-  // Whom the owner let in sees it all.
+  // A collaborator sees everything.
   assert.equal((await ada.send(`/api/repos/${repo.repoId}`)).status, 200);
   assert.equal((await ada.send("/api/jobs")).value.jobs[0].jobId, jobId);
   assert.equal((await ada.send("/me/repo/push/mpack-presign", { json: body })).status, 200);
-  // But may not delete it.
+  // But only the owner may delete it.
   const path = `/api/repos/${repo.repoId}`;
   assert.equal((await ada.send(path, { method: "DELETE" })).status, 403);
   assert.equal((await me.send(path, { method: "DELETE" })).status, 204);
   assert.equal((await me.send(path)).status, 404);
 });
 
-Deno.test("a public repo can be read by anybody and pushed to by few", async () => {
+Deno.test("a public repo: everyone may read, only insiders may push", async () => {
   await using api = await startApi();
   const [ada, bob] = [await api.identity("ada"), await api.identity("bob")];
   const json = { owner: "ada", name: "Open Source!", visibility: "public", initialize: true };
@@ -203,12 +203,12 @@ Deno.test("a public repo can be read by anybody and pushed to by few", async () 
   assert.equal((await ada.send(presign, push)).status, 200);
 });
 
-Deno.test("while nobody has an identity, everybody on this machine is an admin", async () => {
+Deno.test("until an identity exists, every local caller is an admin", async () => {
   await using api = await startApi();
   const json = { owner: "ada", name: "one" };
   assert.equal((await api.anonymous.send("/api/repos", { json })).status, 201);
   assert.equal((await api.anonymous.send("/api/jobs")).status, 200);
-  // A page that gave our address a name of its own would come with that name.
+  // DNS rebinding: a page's own host name that resolves to our address.
   const { hostname, port } = new URL(api.url);
   using socket = await Deno.connect({ hostname, port: Number(port) });
   await socket.write(
@@ -220,7 +220,7 @@ Deno.test("while nobody has an identity, everybody on this machine is an admin",
   assert.match(text, /^HTTP\/1.1 401 /);
 });
 
-Deno.test("checkExposure() refuses other addresses than this machine's while all are admins", async () => {
+Deno.test("checkExposure() refuses public addresses until an identity exists", async () => {
   await using world = await createWorld();
   for (const host of ["127.0.0.1", "localhost", "::1", "127.8.8.8"]) {
     await checkExposure(world.db, host);
@@ -237,7 +237,7 @@ Deno.test("checkExposure() refuses other addresses than this machine's while all
     isAdmin: false,
   });
   await checkExposure(world.db, "0.0.0.0");
-  // Revoking the last one does not open the doors.
+  // Revoking the last identity does not open the server again.
   await revokeIdentity(world.db, "ada");
   await checkExposure(world.db, "0.0.0.0");
 });

@@ -4,7 +4,7 @@ import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 
 const PACK = new Uint8Array(buildMpack({ objects: [object({ content: new Uint8Array(7) })] }));
 
-/** The names of all events until the stream has ended, and the data of the last. */
+/** Reads the stream to its end and returns the last event. */
 async function watch(client: Client, jobId: string) {
   const { bytes } = await client.send(`/api/jobs/${jobId}/events`);
   const blocks = new TextDecoder().decode(bytes).split("\n\n");
@@ -14,12 +14,12 @@ async function watch(client: Client, jobId: string) {
     return { name, data: JSON.parse(data) };
   });
   const last = events.pop()!;
-  // One terminal event, and it is the last.
+  // Only the last event is a terminal one.
   for (const { name } of events) assert.equal(name, "progress");
   return last;
 }
 
-Deno.test("a job's events end with one that says how it ended", async (t) => {
+Deno.test("a job's events end with one terminal event", async (t) => {
   await using api = await startApi();
   const { anonymous: me, world } = api;
   const unpack = async (bytes: Uint8Array) => {
@@ -39,7 +39,7 @@ Deno.test("a job's events end with one that says how it ended", async (t) => {
     const { name, data } = await watch(me, await unpack(PACK.slice(0, 9)));
     assert.deepEqual([name, data.code, data.retryable], ["failed", "truncated", false]);
   });
-  await t.step("cancelled, watched before", async () => {
+  await t.step("cancelled while watched", async () => {
     await world.db.sql`insert into musehub_background_jobs
       (job_id, repo_id, job_type, payload, status, created_at)
       values ('later', ${world.repo.repoId}, 'other.kind', '{}', 'pending', now())`;
@@ -48,7 +48,7 @@ Deno.test("a job's events end with one that says how it ended", async (t) => {
     assert.equal(value.status, "cancelled");
     assert.equal((await watching).name, "cancelled");
   });
-  await t.step("gone", async () => {
+  await t.step("deleted", async () => {
     await world.db.sql`insert into musehub_background_jobs
       (job_id, repo_id, job_type, payload, status, created_at)
       values ('gone', ${world.repo.repoId}, 'other.kind', '{}', 'pending', now())`;
@@ -61,7 +61,7 @@ Deno.test("a job's events end with one that says how it ended", async (t) => {
   });
 });
 
-Deno.test("a job without news keeps its listeners", async () => {
+Deno.test("a job without news sends keep-alive comments", async () => {
   await using api = await startApi({ worker: false, env: { MPACK_HTTP_IDLE_MS: "200" } });
   const { world } = api;
   await world.db.sql`insert into musehub_background_jobs

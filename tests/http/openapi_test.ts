@@ -23,7 +23,7 @@ Deno.test("/openapi.json describes every route, and every route answers as descr
     const statuses = Object.keys(operation.responses).map(Number);
     assert.ok(statuses.some((status) => status < 300), path);
     assert.ok(statuses.every((status) => operation.responses[status].description), path);
-    // Whatever it says to so little, it is described; and it is not that there is no such route.
+    // A request without parameters gets a described answer from the route itself.
     const target = path.replaceAll(/\{(\w+)\}/g, (_, name) => names[name] ?? ID);
     const answer = await api.anonymous.send(target, { method: method.toUpperCase() });
     assert.notEqual(answer.value?.code, "not-found", `${method} ${path}`);

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { startApi } from "../support/http/api.ts";
 import { runMain } from "../support/process/main.ts";
 
-// Debian's packages belong to its own python3, which another one may stand before.
+// Debian's packages need Debian's python3, so its folder comes first.
 const env = { PATH: `/usr/bin:${Deno.env.get("PATH")}` };
 const run = async (args: string[], cwd?: string) => {
   const command = new Deno.Command("python3", { args, cwd, env });
@@ -10,7 +10,7 @@ const run = async (args: string[], cwd?: string) => {
 };
 const hasCryptography = (await run(["-c", "import cryptography"])).success;
 
-/** What docs/http.md leaves to its reader: to send it. */
+/** Sends what the recipe signs. */
 const CLIENT = `
 import http.client, sys
 authority = sys.argv[1]
@@ -28,7 +28,7 @@ send("GET", "/api/jobs", "status=done&limit=5")
 `;
 
 Deno.test({
-  name: "docs/http.md signs requests that count",
+  name: "the signing recipe in docs/http.md makes accepted signatures",
   ignore: !hasCryptography,
   async fn() {
     await using api = await startApi({ worker: false });

@@ -59,7 +59,7 @@ Deno.test("readSignature() reads RFC 9421's Ed25519 example, and it verifies", a
   assert.ok(!await verifies(other, read.signature, PUBLIC_KEY));
 });
 
-Deno.test("signatureBase() gives the queries of RFC 9421, section 2.2.7", () => {
+Deno.test("signatureBase() serializes the queries of RFC 9421, section 2.2.7", () => {
   const input = parseDictionary('s=("@query")').get("s") as Parameters<typeof signatureBase>[1];
   const base = (url: string) =>
     signatureBase({ ...REQUEST, url: new URL(url) }, input).split("\n")[0];
@@ -68,7 +68,7 @@ Deno.test("signatureBase() gives the queries of RFC 9421, section 2.2.7", () => 
   assert.equal(base("https://a/path"), '"@query": ?');
 });
 
-Deno.test("readSignature() reads what another library signs", async () => {
+Deno.test("readSignature() accepts the signatures of another library", async () => {
   const key = createSigner(createPrivateKey(PRIVATE_KEY), "ed25519", "test-key-ed25519");
   const fields = ["@method", "@authority", "@path", "@query", "content-digest"];
   const signed = await httpbis.signMessage({ key, fields, params: ["created", "keyid", "nonce"] }, {
@@ -82,7 +82,7 @@ Deno.test("readSignature() reads what another library signs", async () => {
   checkSignature(read, { nowMs: Date.now(), maxAgeMs: 60_000, skewMs: 60_000 });
 });
 
-Deno.test("signRequest() makes what readSignature() accepts, never twice the same", async () => {
+Deno.test("signRequest() makes accepted signatures that differ each time", async () => {
   const { signer, publicKey } = await newSigner();
   const sign = async () => {
     const headers = new Headers(REQUEST.headers);
@@ -97,19 +97,19 @@ Deno.test("signRequest() makes what readSignature() accepts, never twice the sam
   assert.notEqual(first.base, second.base);
 });
 
-Deno.test("readSignature() refuses what could be read in two ways", async (t) => {
+Deno.test("readSignature() refuses malformed and ambiguous signatures", async (t) => {
   const cases: Record<string, [input: string, fault: RegExp]> = {
     "a component twice": ['("@method" "@method");created=1;keyid="k"', /twice/],
     "a component with parameters": ['("@method";req);created=1;keyid="k"', /parameters/],
     "an unknown derived component": ['("@status");created=1;keyid="k"', /not supported/],
     "a field that is not there": ['("x-none");created=1;keyid="k"', /not in the request/],
-    "an upper-case field": ['("Date");created=1;keyid="k"', /no component name/],
+    "an upper-case field": ['("Date");created=1;keyid="k"', /not a component name/],
     "another algorithm": ['("@method");created=1;keyid="k";alg="hmac-sha256"', /ed25519/],
     "an unknown parameter": ['("@method");created=1;keyid="k";x=1', /unknown/],
     "no key": ['("@method");created=1', /keyid/],
     "no creation time": ['("@method");keyid="k"', /creation/],
     "a creation time in text": ['("@method");created="1";keyid="k"', /creation/],
-    "no list": ['"@method";created=1;keyid="k"', /no list/],
+    "no list": ['"@method";created=1;keyid="k"', /not a list/],
     "no structured field": ["((", /malformed/],
   };
   for (const [name, [input, fault]] of Object.entries(cases)) {
@@ -137,7 +137,7 @@ Deno.test("readSignature() refuses what could be read in two ways", async (t) =>
   });
 });
 
-Deno.test("checkSignature() holds a signature to its time and to what it must cover", () => {
+Deno.test("checkSignature() checks the time window and the covered components", () => {
   const all = '("@method" "@authority" "@path" "@query");created=1000;keyid="k"';
   const read = (input: string) => readSignature(withSignature(input, SIGNATURE))!;
   const at = (seconds: number) => ({ nowMs: seconds * 1000, maxAgeMs: 300_000, skewMs: 60_000 });

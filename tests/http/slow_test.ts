@@ -1,24 +1,23 @@
 import assert from "node:assert/strict";
 import { createApi } from "../../src/http/app.ts";
-import { openApi } from "../../src/http/open_http.ts";
+import { openHttp } from "../../src/http/open_http.ts";
 import type { BlobReader, BlobStore } from "../../src/stream/store/blob_store.ts";
 import { openFileStore } from "../../src/stream/store/folder/folder_store.ts";
 import { prepare, readAnswer, startApi } from "../support/http/api.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 
-/** Longer than what sockets hold. */
+/** Longer than socket buffers. */
 const LARGE = sampleBytes(20_000_000, 2);
 const PACK = new Uint8Array(buildMpack({ objects: [object({ content: LARGE })] }));
 const SMALL = new Uint8Array(buildMpack({ objects: [object({ content: new Uint8Array(3) })] }));
-/** What has not come by then never will. */
 const LONG_MS = 60_000;
 const encoder = new TextEncoder();
 
 async function until(holds: () => boolean | Promise<boolean>, what: string): Promise<void> {
   const endsAt = performance.now() + LONG_MS;
   while (!await holds()) {
-    assert.ok(performance.now() < endsAt, `${what} never came to be`);
+    assert.ok(performance.now() < endsAt, `${what}: timeout`);
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
 }
@@ -32,7 +31,7 @@ async function begin(url: string, path: string, fields: readonly string[] = [], 
   return connection;
 }
 
-/** A store that counts the readers it has lent out. */
+/** Wraps a store and counts its open readers. */
 function lending(real: BlobStore): { store: BlobStore; lent: { open: number; ever: number } } {
   const lent = { open: 0, ever: 0 };
   const store = new Proxy(real, {
@@ -64,7 +63,7 @@ function lending(real: BlobStore): { store: BlobStore; lent: { open: number; eve
   return { store, lent };
 }
 
-Deno.test("a client that takes nothing keeps its socket and no reader of the store", async (t) => {
+Deno.test("a client that does not read its answer loses its reader of the store", async (t) => {
   const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
   const { store, lent } = lending(openFileStore(folder));
   await using api = await startApi({ worker: false, store, env: { MPACK_HTTP_IDLE_MS: "500" } });
@@ -81,18 +80,18 @@ Deno.test("a client that takes nothing keeps its socket and no reader of the sto
       using connection = await begin(api.url, path, isBulk ? fields : [], isBulk ? "POST" : "GET");
       if (isBulk) await connection.write(encoder.encode(ids));
       await until(() => lent.ever > before, "a reader");
-      // The socket is open all the while.
+      // The socket stays open.
       await until(() => lent.open === 0, "its end");
     });
   }
-  await t.step("who reads gets all of it", async () => {
+  await t.step("a client that reads gets the whole object", async () => {
     const whole = await api.anonymous.send(`/me/repo/objects/${id}`);
     assert.equal(whole.bytes.length, LARGE.length);
   });
   await Deno.remove(folder, { recursive: true });
 });
 
-Deno.test("uploads of one identity do not take another's places", async () => {
+Deno.test("the uploads of one identity do not use up another's slots", async () => {
   await using api = await startApi({
     worker: false,
     env: { MPACK_HTTP_UPLOADS: "1", MPACK_MATERIALIZE: "off" },
@@ -117,7 +116,7 @@ Deno.test("uploads of one identity do not take another's places", async () => {
       `content-length: ${PACK.length}`,
     ], "POST");
     await until(async () => await running() === 1, "the first upload");
-    // By whichever credentials: it is the same identity.
+    // A signature and a token of one identity share its slots.
     for (const client of [ada, token]) {
       const { status, value, headers } = await push("ada", client);
       assert.deepEqual([status, value.code], [429, "rate-limited"]);
@@ -125,18 +124,18 @@ Deno.test("uploads of one identity do not take another's places", async () => {
     }
     assert.equal((await push("bob", bob)).status, 200);
   }
-  // The connection is gone, and with it the upload.
+  // Closing the connection ended the upload.
   await until(async () => await running() === 0, "the end of the first upload");
   await until(async () => (await push("ada", ada)).status === 200, "a place");
 });
 
-Deno.test("a signature used on one server is used on all of the same database", async () => {
+Deno.test("a signature used on one server is refused on others with the same database", async () => {
   await using api = await startApi({ worker: false });
   const ada = await api.identity("ada"), { db, store } = api.world;
   const stop = new AbortController(), { signal } = stop;
   const config = api.world.config();
-  const parts = await openApi({ db, store, config, worker: "other", signal, force: signal });
-  const other = createApi(parts, "test");
+  const context = await openHttp({ db, store, config, worker: "other", signal, force: signal });
+  const other = createApi(context, "test");
   const target = `${api.url}/api/jobs`;
   for (const first of ["here", "there"] as const) {
     const request = await prepare(target, {}, ada.signer);
@@ -151,16 +150,16 @@ Deno.test("a signature used on one server is used on all of the same database", 
   stop.abort();
 });
 
-Deno.test("behind a proxy the public address is the one that is signed", async () => {
+Deno.test("behind a proxy the signature covers the public URL", async () => {
   await using api = await startApi({ worker: false });
   const ada = await api.identity("ada"), { db, store } = api.world;
   const stop = new AbortController(), { signal } = stop;
   for (const publicUrl of ["https://packs.example", "https://packs.example:8443"]) {
     const config = api.world.config({ MPACK_HTTP_URL: publicUrl });
-    const parts = await openApi({ db, store, config, worker: "other", signal, force: signal });
-    const server = createApi(parts, "test");
+    const context = await openHttp({ db, store, config, worker: "other", signal, force: signal });
+    const server = createApi(context, "test");
     const request = await prepare(`${publicUrl}/api/jobs`, {}, ada.signer);
-    // The proxy asks by our own address.
+    // The proxy uses our own address.
     const inner = new Request("http://127.0.0.1:8080/api/jobs", request);
     const answer = await readAnswer(await server(inner, "127.0.0.1"));
     assert.equal(answer.status, 200, JSON.stringify(answer.value));
@@ -168,13 +167,13 @@ Deno.test("behind a proxy the public address is the one that is signed", async (
   stop.abort();
 });
 
-Deno.test("a stream push where objects are blobs, too, has them copied by a job", async () => {
+Deno.test("with MPACK_MATERIALIZE a stream push leaves copying the objects to a job", async () => {
   await using api = await startApi({ env: { MPACK_MATERIALIZE: "on" } });
   const { world, anonymous } = api, { repoId } = world.repo;
   const headers = { "x-mpack-key": mpackKey(SMALL) };
   const path = "/me/repo/push/stream";
   {
-    // While another push of the same pack hangs, which will never copy anything.
+    // Meanwhile another push of the same pack hangs and never copies anything.
     using _held = await begin(api.url, path, [
       `x-mpack-key: ${mpackKey(SMALL)}`,
       `content-length: ${SMALL.length}`,
@@ -185,7 +184,7 @@ Deno.test("a stream push where objects are blobs, too, has them copied by a job"
     );
     const { status, value } = await anonymous.send(path, { body: SMALL, headers });
     assert.equal(status, 200);
-    // It answers when the pack is indexed; the copies come later.
+    // The answer comes once the pack is indexed; copies come later.
     assert.equal(value.materialized, undefined);
   }
   const key = `objects/${repoId}/${mpackKey(new Uint8Array(3))}`;

@@ -11,7 +11,7 @@ const PACK = new Uint8Array(buildMpack({ objects: [object({ content: CONTENT })]
 const KEY = mpackKey(PACK);
 const PRESIGN = { mpack_key: KEY, size_bytes: PACK.length };
 
-Deno.test("each refusal has its status, its code and what a client needs to go on", async (t) => {
+Deno.test("each refusal has its status, code and problem document", async (t) => {
   await using api = await startApi({
     worker: false,
     env: { MPACK_HTTP_BODY_BYTES: "4096", MPACK_HTTP_REQUESTS_PER_MINUTE: "100" },
@@ -96,14 +96,14 @@ Deno.test("each refusal has its status, its code and what a client needs to go o
       assert.equal(headers.has("www-authenticate"), status === 401);
     });
   }
-  await t.step("409 of a name that a deleted repo has", async () => {
+  await t.step("409 for the name of a deleted repo", async () => {
     const gone = await me.send("/api/repos", { json: { ...json, name: "Gone" } });
     const path = `/api/repos/${gone.value.repoId}`;
     assert.equal((await me.send(path, { method: "DELETE" })).status, 204);
     const again = await me.send("/api/repos", { json: { ...json, name: "Gone" } });
     assert.deepEqual([again.status, again.value.code], [409, "conflict"]);
   });
-  await t.step("503 when the database is away, and when to come again", async () => {
+  await t.step("503 with Retry-After when the database is away", async () => {
     const { db } = api.world, open = db as { intercept?: Database["intercept"] };
     open.intercept = () =>
       Promise.reject(Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" }));
@@ -113,7 +113,7 @@ Deno.test("each refusal has its status, its code and what a client needs to go o
       delete open.intercept;
     }
   });
-  await t.step("429 when there were too many, and when to come again", async () => {
+  await t.step("429 with Retry-After after too many requests", async () => {
     for (;;) {
       const { status, value, headers } = await bob.send("/api/jobs");
       if (status === 200) continue;

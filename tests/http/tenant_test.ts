@@ -4,7 +4,7 @@ import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 
 const CONTENT = new TextEncoder().encode("only ada has this, so far");
 const PACK = new Uint8Array(buildMpack({ objects: [object({ content: CONTENT })] }));
-/** The same object in a pack of another key, as somebody would send who guesses the content. */
+/** The same object in another pack, as a tenant would send who guesses the content. */
 const GUESS = new Uint8Array(buildMpack({ note: "x", objects: [object({ content: CONTENT })] }));
 const ID = mpackKey(CONTENT);
 
@@ -20,7 +20,7 @@ async function owners(api: TestApi): Promise<readonly [ada: Client, bob: Client]
   return [clients[0], clients[1]];
 }
 
-Deno.test("a stream push does not tell whether another repo has the object", async () => {
+Deno.test("a stream push does not reveal whether another repo has the object", async () => {
   await using api = await startApi({ worker: false });
   const answers = [];
   for (const [i, client] of (await owners(api)).entries()) {
@@ -32,12 +32,12 @@ Deno.test("a stream push does not tell whether another repo has the object", asy
     assert.equal(status, 200);
     answers.push([value.objects_total, value.objects_written, value.object_refs_written]);
   }
-  // Bob's object is no new row of the shared table; to him it must look like one.
+  // Bob's object adds no row to the shared table, but his answer must not show that.
   assert.deepEqual(answers, [[1, 1, 1], [1, 1, 1]]);
 });
 
-Deno.test("no answer tells whether another repo has the object, on any route", async () => {
-  // The repos share even the blobs of objects: one that is there already must look new.
+Deno.test("no route reveals whether another repo has the object", async () => {
+  // The repos share even the blobs of objects: one that exists must look new.
   const env = { MPACK_MATERIALIZE: "on", MPACK_OBJECT_KEY: "objects/{object_id}" };
   await using api = await startApi({ env });
   const answers = [];
@@ -71,7 +71,7 @@ Deno.test("no answer tells whether another repo has the object, on any route", a
   assert.deepEqual(answers[1], answers[0]);
 });
 
-Deno.test("a ghost is a ghost, whoever else has the object", async () => {
+Deno.test("an object of another repo is still a ghost here", async () => {
   await using api = await startApi({ worker: false });
   const [ada, bob] = await owners(api);
   const push = (client: Client, pack: Uint8Array<ArrayBuffer>) =>

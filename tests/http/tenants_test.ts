@@ -77,7 +77,7 @@ const SECRET = sampleBytes(500, 1), SECRET_ID = mpackKey(SECRET);
 const isCode = (code: string) => (error: unknown) =>
   error instanceof ObjectError && error.code === code;
 
-Deno.test("other bytes filed under Ada's id change nothing for her, whoever comes first", async (t) => {
+Deno.test("wrong bytes under Ada's id do not change what she reads, in either order", async (t) => {
   const lies: [string, Uint8Array][] = [
     ["of the same length", sampleBytes(500, 2)],
     ["of another length", sampleBytes(50, 3)],
@@ -109,7 +109,7 @@ Deno.test("other bytes filed under Ada's id change nothing for her, whoever come
   }
 });
 
-Deno.test("naming Ada's ids gives Mallory ghosts, not objects", async () => {
+Deno.test("naming Ada's ids does not give Mallory her objects", async () => {
   await withTenants(async (ada, mallory) => {
     await ada.push({ objectId: SECRET_ID, content: SECRET });
     await mallory.push({ objectId: mpackKey(sampleBytes(7)), content: sampleBytes(7) });
@@ -121,7 +121,7 @@ Deno.test("naming Ada's ids gives Mallory ghosts, not objects", async () => {
   });
 });
 
-Deno.test("queueing Ada's mpack key gives Mallory blob-missing, and no row", async () => {
+Deno.test("queueing Ada's mpack key fails for Mallory and writes no row", async () => {
   await withTenants(async (ada, mallory, world) => {
     const { mpack_key } = await ada.push({ objectId: SECRET_ID, content: SECRET });
     const before = await world.dump();
@@ -133,7 +133,7 @@ Deno.test("queueing Ada's mpack key gives Mallory blob-missing, and no row", asy
   });
 });
 
-Deno.test("a ref never leads into another repo's mpack, even if a row says so", async () => {
+Deno.test("a ref row that points to another repo's mpack is not followed", async () => {
   await withTenants(async (ada, mallory, world) => {
     await ada.push({ objectId: SECRET_ID, content: SECRET });
     await world.db.sql`insert into musehub_object_refs
@@ -145,7 +145,7 @@ Deno.test("a ref never leads into another repo's mpack, even if a row says so", 
   });
 });
 
-Deno.test("no answer tells Mallory whether Ada has an object", async () => {
+Deno.test("no answer reveals to Mallory whether Ada has an object", async () => {
   /** Everything she can send, and every answer, without what differs between any two runs. */
   const askAll = async (adaHasIt: boolean): Promise<string> => {
     let answers = "";

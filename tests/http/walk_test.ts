@@ -86,7 +86,7 @@ async function walk(t: Deno.TestContext, store?: BlobStore) {
     assert.deepEqual(lacks.value, { missing: [ABSENT] });
   });
   const slim = packOf([], IDS);
-  await t.step("a slim push that names what the repo has is accepted", async () => {
+  await t.step("a slim push that names objects of the repo is accepted", async () => {
     const { status, value } = await push(ada, slim);
     assert.equal(status, 200, JSON.stringify(value));
     assert.equal(value.objects_total, 0);
@@ -96,7 +96,7 @@ async function walk(t: Deno.TestContext, store?: BlobStore) {
     assert.equal((await push(ada, slim)).status, 200);
     assert.equal(await api.world.dump(), before);
   });
-  await t.step("one unknown id is refused, and nothing is kept", async () => {
+  await t.step("a push with an unknown id is refused and leaves nothing", async () => {
     const ghostly = packOf([bytes("new")], [...IDS, ABSENT]);
     const before = await api.world.dump();
     const { status, value } = await push(ada, ghostly);
@@ -126,7 +126,7 @@ async function walk(t: Deno.TestContext, store?: BlobStore) {
     assert.deepEqual(objects.map(({ object_id }) => object_id), IDS);
     objects.forEach(({ content }, i) => assertSameBytes(content, CONTENTS[i]));
   });
-  await t.step("parts of an object, and none of it", async () => {
+  await t.step("ranges, conditions and HEAD", async () => {
     const path = `/ada/engine/objects/${IDS[2]}`, whole = CONTENTS[2];
     const ranged = async (range: string) => await ada.send(path, { headers: { range } });
     const part = await ranged("bytes=5-9");
@@ -173,10 +173,10 @@ async function keysOf(store: BlobStore): Promise<string[]> {
   return keys.sort();
 }
 
-Deno.test("the whole way over HTTP, on a folder", (t) => walk(t));
+Deno.test("create, push, read and delete over HTTP, on a folder", (t) => walk(t));
 
 Deno.test({
-  name: "the whole way over HTTP, on Swift",
+  name: "create, push, read and delete over HTTP, on Swift",
   ignore: s3Engine === undefined,
   async fn(t) {
     await using bucket = await makeBucket();
@@ -184,13 +184,13 @@ Deno.test({
   },
 });
 
-// Debian's packages belong to its own python3, which another one may stand before.
+// Debian's packages need Debian's python3, so its folder comes first.
 const env = { PATH: `/usr/bin:${Deno.env.get("PATH")}` };
 const hasPython = await new Deno.Command("python3", { args: ["-c", "import msgpack"], env })
   .output().then(({ success }) => success, () => false);
 
 Deno.test({
-  name: "scripts/walk.sh goes the whole way with curl and python3-msgpack",
+  name: "scripts/walk.sh does the same with curl and python3-msgpack",
   ignore: !hasPython,
   async fn() {
     await using api = await startApi();

@@ -1,5 +1,5 @@
 /**
- * `main.ts push FILE`: a client of the HTTP API. One signed request, the pack as its body.
+ * `mpackd push FILE`: sends a pack to a server in one signed request.
  *
  * @module
  */
@@ -24,9 +24,9 @@ import { type Answer, post } from "../send_file.ts";
 import { openSource, type Source, type SourceOptions } from "../source.ts";
 import { formatCount, LiveLine } from "../terminal.ts";
 
-/** Requests in all, where the server says that it is busy. */
+/** Requests in all if the server is busy. */
 const MAX_ATTEMPTS = 5;
-/** A server that asks for more patience than this is as good as away. */
+/** Longest `Retry-After` that is followed. */
 const MAX_WAIT_MS = 60_000;
 
 interface PushFlags {
@@ -37,13 +37,12 @@ interface PushFlags {
   readonly json?: boolean;
 }
 
-/** Adds the command. */
 export function addPushCommand(program: Command, context: CommandContext): void {
   program.command("push")
     .summary("push a pack to a server")
     .description(
-      "Push a pack to a server (see serve), which stores and indexes it in one pass. Where the\n" +
-        "server is busy (429, 503) it is asked again after the time it says, five times in all.",
+      "Push a pack to a server (see serve), which stores and indexes it in one pass. If the\n" +
+        "server is busy (429, 503), wait as long as it says and try again, five times in all.",
     )
     .argument("<file>", "the pack")
     .requiredOption("--remote <url>", "the server, such as http://127.0.0.1:8080")
@@ -61,7 +60,7 @@ export function addPushCommand(program: Command, context: CommandContext): void 
           const { mpackKey } = source;
           const target = await targetOf(mpackKey, flags);
           const deadlineMs = config.httpTotalMs;
-          const result = await withDeadline(source, target, { signal, line, deadlineMs });
+          const result = await sendUntilTaken(source, target, { signal, line, deadlineMs });
           if (flags.json) return console.log(JSON.stringify(result));
           const { objects_total, object_refs_written } = result;
           console.log(
@@ -75,7 +74,6 @@ export function addPushCommand(program: Command, context: CommandContext): void 
     );
 }
 
-/** Where to push, and as whom. */
 interface Target {
   readonly url: URL;
   readonly headers: Headers;
@@ -88,7 +86,7 @@ async function targetOf(
 ): Promise<Target> {
   const { owner, slug } = parseRepoName(repo);
   if (!/^https?:\/\//.test(remote) || !URL.canParse(remote)) {
-    throw new ConfigError(`Cannot push to ${remote}: it is no URL`);
+    throw new ConfigError(`Cannot push to ${remote}: it is not a URL`);
   }
   const url = new URL(`${remote.replace(/\/$/, "")}/${owner}/${slug}/push/stream`);
   const digest = Uint8Array.fromHex(mpackKey.slice("sha256:".length));
@@ -102,11 +100,11 @@ async function targetOf(
 }
 
 interface SendOptions extends SourceOptions {
-  /** How long one request may take: the server gives it no longer either. */
+  /** Longest time of one request; the server has the same limit. */
   readonly deadlineMs: number;
 }
 
-/** What a problem may say. */
+/** The members of a problem that this client reads. */
 interface Problem {
   readonly code?: string;
   readonly detail?: string;
@@ -115,8 +113,8 @@ interface Problem {
   readonly missing_count?: number;
 }
 
-/** Sends the pack, and once more for as long as the server says that it is busy. */
-async function withDeadline(
+/** Sends the pack; repeats that while the server says that it is busy. */
+async function sendUntilTaken(
   source: Source,
   target: Target,
   options: SendOptions,
@@ -132,7 +130,7 @@ async function withDeadline(
   }
 }
 
-/** One request. A signature counts once, so each gets its own. */
+/** Sends one request with a signature of its own, because each is accepted once. */
 async function send(
   source: Source,
   { url, headers: common, signer }: Target,
@@ -162,7 +160,7 @@ async function send(
   }
 }
 
-/** The field's seconds or date as milliseconds from now; undefined without one. */
+/** Reads `Retry-After` (seconds or a date) as milliseconds from now. */
 function retryAfterMs(field: string | null): number | undefined {
   if (field === null) return undefined;
   const ms = /^\d+$/.test(field) ? Number(field) * 1000 : Date.parse(field) - Date.now();

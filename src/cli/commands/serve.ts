@@ -1,5 +1,5 @@
 /**
- * `main.ts serve`: the HTTP API, and a worker in the same process if asked for.
+ * `mpackd serve`: the HTTP API, with a worker in the same process on request.
  *
  * @module
  */
@@ -7,8 +7,8 @@
 import type { Command } from "commander";
 import { getLogger } from "@logtape/logtape";
 import { createApi } from "../../http/app.ts";
-import { healthRoutes } from "../../http/probes.ts";
-import { openApi } from "../../http/open_http.ts";
+import { createProbes } from "../../http/probes.ts";
+import { openHttp } from "../../http/open_http.ts";
 import type { RequestRecord } from "../../http/context.ts";
 import { checkExposure, listen } from "../../http/server.ts";
 import type { Config } from "../../config/config.ts";
@@ -21,7 +21,7 @@ import { VERSION } from "../version.ts";
 import { openWorker, ping } from "../open_worker.ts";
 import { openBlobStore, openDatabase, workerName } from "../resources.ts";
 
-/** Room for the statements of requests beside those of the worker's jobs. */
+/** Connections for requests, besides those of the worker's jobs. */
 const API_CONNECTIONS = 8;
 const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
 
@@ -31,18 +31,17 @@ interface ServeFlags {
   readonly worker?: boolean;
 }
 
-/** Adds the command. */
 export function addServeCommand(program: Command, context: CommandContext): void {
   program.command("serve")
-    .summary("answer the HTTP API")
+    .summary("serve the HTTP API")
     .description(
-      "Answer the HTTP API: repos, uploads, pushes, reads, jobs; /openapi.json describes it.\n\n" +
-        "While nobody has an identity (see identity), everybody is an admin, and only 127.0.0.1\n" +
+      "Serve the HTTP API: repos, uploads, pushes, reads, jobs; /openapi.json describes it.\n\n" +
+        "Until an identity exists (see identity), every caller is an admin, and only 127.0.0.1\n" +
         "is served.",
     )
-    .option("--port <port>", "the port; 0 for any that is free", "8080")
+    .option("--port <port>", "the port; 0 for any free one", "8080")
     .option("--host <address>", "the address to listen on", "127.0.0.1")
-    .option("--worker", "also claim jobs and run them, as the worker command does")
+    .option("--worker", "also run jobs, as the worker command does")
     .action((flags: ServeFlags) => {
       const force = new AbortController();
       return context.run(
@@ -77,30 +76,32 @@ async function serve(
     database: () => ping(db),
     not_draining: () => !signal.aborted,
   };
-  const parts = await openApi({
+  const context = await openHttp({
     db,
     store: await openBlobStore(config, { isWriting: true }),
     config,
     worker: workerName(),
     signal,
     force: timeUp(signal, force, config.drainMs),
-    health: healthRoutes({ checks, meter }),
+    probes: createProbes({ checks, meter }),
     onRequest: observer(meter),
   });
-  await using server = listen(createApi(parts, VERSION), {
+  await using server = listen(createApi(context, VERSION), {
     hostname: flags.host,
     port,
     closeMs: config.drainMs,
   });
   const isOpen = !await hasIdentities(db);
-  log.info(`Listening on ${server.url}${isOpen ? "; nobody has an identity: all are admins" : ""}`);
+  log.info(
+    `Listening on ${server.url}${isOpen ? "; no identity exists: every caller is an admin" : ""}`,
+  );
   if (working) await working.worker.run();
   else if (!signal.aborted) {
     await new Promise((resolve) => signal.addEventListener("abort", resolve));
   }
 }
 
-/** Fires so many milliseconds after `signal`, or with `force`. */
+/** Fires `drainMs` after `signal`, or with `force`. */
 function timeUp(signal: AbortSignal, force: AbortSignal, drainMs: number): AbortSignal {
   const over = new AbortController();
   signal.addEventListener("abort", () => Deno.unrefTimer(setTimeout(() => over.abort(), drainMs)));
@@ -112,12 +113,12 @@ function observer(meter: Meter): (record: RequestRecord) => void {
   const log = getLogger(["mpackd", "http"]);
   const requests = meter.counter({
     name: "http_requests",
-    help: "Requests answered, by route and status.",
+    help: "Answered requests, by route and status.",
     labels: ["method", "route", "status"],
   });
   const durations = meter.duration({
     name: "http_request",
-    help: "Time from a request to the head of its answer.",
+    help: "Time from the head of a request to the head of its answer.",
     labels: ["route"],
   }, { buckets: BUCKETS });
   return ({ requestId, method, route, status, elapsedMs, handle, error }) => {

@@ -5,7 +5,7 @@
  */
 
 import type { Command } from "commander";
-import { healthRoutes } from "../../http/probes.ts";
+import { createProbes } from "../../http/probes.ts";
 import { type Config, SETTINGS } from "../../config/config.ts";
 import { CancelledError, ConfigError } from "../../errors.ts";
 import { openLog } from "../log.ts";
@@ -90,9 +90,9 @@ async function runWorker(
 
 function serveHealth(
   { httpPort: port, httpHost: hostname }: Config,
-  parts: Parameters<typeof healthRoutes>[0],
+  parts: Parameters<typeof createProbes>[0],
 ): Deno.HttpServer {
-  const routes = healthRoutes(parts);
+  const routes = createProbes(parts);
   try {
     return Deno.serve(
       { port, hostname, onListen: () => {} },

@@ -1,5 +1,5 @@
 /**
- * Which repos a caller may read, and which it may push to.
+ * Decides which repos a caller may read or push to.
  *
  * @module
  */
@@ -9,17 +9,16 @@ import type { Database } from "../../db/client/database.ts";
 import { HttpProblem } from "../problem.ts";
 import type { Caller } from "./authenticate.ts";
 
-/** The two things that can be done to a repo. */
 export type Access = "read" | "push";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
-/** Ids of repos that other programs made may look like anything, but not like a path. */
+/** Other programs choose their own repo ids; only what could be a path is refused. */
 const REPO_ID = /^[A-Za-z0-9][A-Za-z0-9:._-]{0,199}$/;
 
 /**
- * The repo of that name, if this caller may do that to it.
+ * Finds a repo and checks the caller's access.
  *
- * A private repo answers who may not read it as if it were not there, whatever was asked.
+ * To a caller that may not read it, a private repo is answered like one that does not exist.
  *
  * @throws {HttpProblem} 404, 401 or 403.
  */
@@ -44,21 +43,25 @@ export async function openRepo(
   throw new HttpProblem(
     403,
     "forbidden",
-    `Cannot push to ${repo.owner}/${repo.slug}: only its owner and whom they let in may`,
+    `Cannot push to ${repo.owner}/${repo.slug}: only its owner and collaborators may`,
   );
 }
 
 /**
- * Asks for credentials where there are none.
+ * Requires an identity.
  *
  * @throws {HttpProblem} 401.
  */
 export function requireIdentity({ identity, isAdmin }: Caller): void {
   if (identity !== undefined || isAdmin) return;
-  throw new HttpProblem(401, "unauthenticated", "Cannot do this for nobody: sign the request");
+  throw new HttpProblem(
+    401,
+    "unauthenticated",
+    "Cannot do this without an identity: sign the request",
+  );
 }
 
-/** The answer for a repo that is not there, or not for this caller. */
+/** The same answer for a repo that does not exist and for one that the caller may not see. */
 export function noSuchRepo(): HttpProblem {
   return new HttpProblem(404, "repo-not-found", "Cannot find such a repo");
 }

@@ -1,5 +1,5 @@
 /**
- * Who asks: a signature, a bearer token, or nobody.
+ * Finds the identity behind a request, by its signature or bearer token.
  *
  * @module
  */
@@ -16,26 +16,24 @@ import { isSecret, parseToken, type Scope, SCOPES } from "./token.ts";
 
 const SKEW_MS = 60_000;
 const MAX_KEYS = 10_000;
-/** How long the answer "nobody has an identity" is believed. */
+/** How long to cache that no identity exists. */
 const OPEN_MS = 1_000;
 const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
 
-/** Who sent a request. */
 export interface Caller {
-  /** The identity; undefined for anonymous requests and while nobody has any. */
+  /** Undefined for anonymous requests, and while no identity exists. */
   readonly identity: Identity | undefined;
-  /** Whether every repo is open to it. */
+  /** May read and push to every repo. */
   readonly isAdmin: boolean;
-  /** What it may do at all. */
   readonly scopes: ReadonlySet<Scope>;
-  /** What limits are counted by. */
+  /** The key for rate limits. */
   readonly client: string;
-  /** Whether the body must have a digest that the signature covers. */
+  /** The request is signed, so its body must have a signed digest. */
   readonly needsDigest: boolean;
 }
 
-/** The caller of a request that says nothing of who sent it. */
-export function anybody(address: string): Caller {
+/** The caller of a request without credentials. */
+export function anonymous(address: string): Caller {
   return {
     identity: undefined,
     isAdmin: false,
@@ -45,41 +43,37 @@ export function anybody(address: string): Caller {
   };
 }
 
-/** How to find out who asks. */
 export interface AuthenticatorOptions {
-  /** The database with the identities. */
   readonly db: Database;
-  /** How old a signature may be, in milliseconds. */
+  /** Oldest signature accepted, in milliseconds. */
   readonly signatureMs: number;
-  /** How clients reach the server, if not by the host they name. */
+  /** The URL that clients use, where a proxy changes the host. */
   readonly publicUrl?: string;
 }
 
-/** Finds out who asks. */
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
-  /** Public keys by identity id, which is their digest: they cannot change. */
+  /** By identity id. An id is the digest of its key, so entries never change. */
   readonly #keys = new Map<string, CryptoKey>();
   #openUntilMs = 0;
 
-  /** Asks nobody yet. */
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
   }
 
   /**
-   * Who sent this request.
+   * Finds the caller.
    *
-   * @throws {HttpProblem} 401 if it carries credentials that do not count.
+   * @throws {HttpProblem} 401 if the request has credentials that are not accepted.
    */
   async identify(request: Request, address: string): Promise<Caller> {
     const authorization = request.headers.get("authorization");
     if (authorization !== null) return await this.#byToken(authorization);
     const signed = await this.#bySignature(request);
     if (signed !== undefined) return signed;
-    if (!await this.#isOpen()) return anybody(address);
+    if (!await this.#isOpen()) return anonymous(address);
     checkLocal(request);
-    return { ...anybody(address), isAdmin: true, scopes: new Set(SCOPES) };
+    return { ...anonymous(address), isAdmin: true, scopes: new Set(SCOPES) };
   }
 
   async #byToken(authorization: string): Promise<Caller> {
@@ -103,7 +97,7 @@ export class Authenticator {
     const { db, publicUrl, signatureMs: maxAgeMs } = this.#options;
     const url = new URL(request.url);
     if (publicUrl !== undefined) {
-      // Setting `host` would keep our own port where the public URL has none.
+      // Setting `host` would keep our own port if the public URL has none.
       const { hostname, port } = new URL(publicUrl);
       url.hostname = hostname;
       url.port = port;
@@ -120,15 +114,15 @@ export class Authenticator {
       const key = await this.#keyOf(read.keyId);
       const base = new TextEncoder().encode(read.base);
       if (!key || !await crypto.subtle.verify("Ed25519", key, read.signature, base)) {
-        throw new SignatureError("it is not by a known identity");
+        throw new SignatureError("the signer is not a known identity");
       }
       const admitted = await admitSignature(db, {
         identityId: read.keyId,
         signatureHash: sha256Hex(`${read.keyId}\n${read.base}`),
         expiresAt: new Date(expiresAtMs + SKEW_MS),
       });
-      // Revoked since its key was learnt: the same words, so that nobody learns which.
-      if (admitted === undefined) throw new SignatureError("it is not by a known identity");
+      // Revoked since its key was cached: the same words as for an unknown key.
+      if (admitted === undefined) throw new SignatureError("the signer is not a known identity");
       if (!admitted.isFresh) throw new SignatureError("it was used before");
       const { identity } = admitted;
       return {
@@ -159,20 +153,22 @@ export class Authenticator {
     const nowMs = performance.now();
     if (nowMs < this.#openUntilMs) return true;
     if (this.#openUntilMs < 0) return false;
-    // Once there is an identity there is one for ever: revoked ones are kept.
+    // This never turns back: revoked identities stay in the table.
     const isOpen = !await hasIdentities(this.#options.db);
     this.#openUntilMs = isOpen ? nowMs + OPEN_MS : -1;
     return isOpen;
   }
 }
 
-/** While everybody is an admin, no web page may be one by giving our address a name of its own. */
+/** Until identities exist, accept only a loopback Host header: this stops DNS rebinding. */
 function checkLocal(request: Request): void {
   const { host } = new URL(request.url);
   if (LOOPBACK.test(host)) return;
-  throw unauthenticated(`there are no identities, and ${JSON.stringify(host)} is not this machine`);
+  throw unauthenticated(
+    `no identity exists yet, and ${JSON.stringify(host)} is not a loopback address`,
+  );
 }
 
 function unauthenticated(why: string): HttpProblem {
-  return new HttpProblem(401, "unauthenticated", `Cannot tell who asks: ${why}`);
+  return new HttpProblem(401, "unauthenticated", `Cannot authenticate: ${why}`);
 }

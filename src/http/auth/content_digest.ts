@@ -1,5 +1,5 @@
 /**
- * The `Content-Digest` field: what a body's bytes hash to, said before they come.
+ * The `Content-Digest` field.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9530 | RFC 9530}
  * @module
@@ -9,13 +9,13 @@ import { parseDictionary } from "structured-headers";
 
 const DIGEST_BYTES = 32;
 
-/** The field for a body with this SHA-256. */
+/** Makes the field for a body with this SHA-256. */
 export function contentDigest(sha256: Uint8Array): string {
   return `sha-256=:${sha256.toBase64()}:`;
 }
 
 /**
- * The SHA-256 that a `Content-Digest` field declares, as hex.
+ * Reads the SHA-256 in a `Content-Digest` field, as hex.
  *
  * @returns Undefined if the field is malformed or holds no SHA-256.
  */

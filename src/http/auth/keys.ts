@@ -1,5 +1,5 @@
 /**
- * Ed25519 keys in files, and the identities they are.
+ * Ed25519 keys in files, and their identity ids.
  *
  * @module
  */
@@ -17,21 +17,21 @@ import type { Signer } from "./signature.ts";
 const KEY_BYTES = 32;
 const PRIVATE_MODE = 0o600;
 
-/** The id of who holds this key: `sha256:` and the hex digest of the 32 raw bytes. */
+/** The identity id of a key: `sha256:` and the hex digest of its 32 raw bytes. */
 export function identityIdOf(publicKey: Uint8Array): string {
   return `sha256:${sha256Hex(publicKey)}`;
 }
 
-/** Makes a new private key and writes it to a file that only its owner may read, as PKCS #8 PEM. */
+/** Writes a new private key as PKCS #8 PEM to a file that only its owner may read. */
 export async function writeNewKey(path: string): Promise<void> {
   const pem = generateKeyPairSync("ed25519").privateKey.export({ type: "pkcs8", format: "pem" });
   await Deno.writeTextFile(path, String(pem), { createNew: true, mode: PRIVATE_MODE });
 }
 
 /**
- * Reads the raw public key out of a PEM file: a public key, or the private one it belongs to.
+ * Reads the raw public key from a PEM file with a public or a private key.
  *
- * @throws {ConfigError} If it is no Ed25519 key.
+ * @throws {ConfigError} If the file has no Ed25519 key.
  */
 export async function readPublicKey(path: string): Promise<Uint8Array> {
   const pem = await readPem(path);
@@ -39,10 +39,9 @@ export async function readPublicKey(path: string): Promise<Uint8Array> {
 }
 
 /**
- * Reads what signs requests out of a PEM file (PKCS #8, as `openssl genpkey -algorithm ed25519`
- * writes it).
+ * Reads a private key from a PEM file (PKCS #8, as `openssl genpkey -algorithm ed25519` writes).
  *
- * @throws {ConfigError} If it is no Ed25519 private key.
+ * @throws {ConfigError} If the file has no Ed25519 private key.
  */
 export async function readSigner(path: string): Promise<Signer> {
   const pem = await readPem(path);
@@ -55,7 +54,6 @@ export async function readSigner(path: string): Promise<Signer> {
   };
 }
 
-/** A raw public key as something that verifies. */
 export async function importPublicKey(publicKey: Uint8Array): Promise<CryptoKey> {
   const raw = new Uint8Array(publicKey);
   return await crypto.subtle.importKey("raw", raw, "Ed25519", false, ["verify"]);
@@ -74,10 +72,10 @@ function parse(path: string, read: () => KeyObject): KeyObject {
   try {
     key = read();
   } catch {
-    // What the parser says may quote the file.
+    // The parser's message may quote the file.
   }
   if (key?.asymmetricKeyType === "ed25519") return key;
-  throw new ConfigError(`Cannot use the key "${path}": it is no Ed25519 key in PEM`);
+  throw new ConfigError(`Cannot use the key "${path}": it is not an Ed25519 key in PEM`);
 }
 
 function rawPublicKey(key: KeyObject): Uint8Array {

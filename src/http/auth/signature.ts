@@ -1,5 +1,5 @@
 /**
- * Signing requests, and reading the signatures of requests.
+ * Signs requests, and reads and checks their signatures.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9421 | RFC 9421}
  * @module
@@ -13,31 +13,30 @@ import {
 } from "structured-headers";
 import { signatureBase, SignatureError, type SignedMessage } from "./signature_base.ts";
 
-/** What every signature must cover; a body's `content-digest` besides. */
+/** The components that each signature must cover; with a body, `content-digest`, too. */
 export const REQUIRED_COMPONENTS = ["@method", "@authority", "@path", "@query"] as const;
 
 const PARAMETERS = new Set(["created", "expires", "nonce", "alg", "keyid", "tag"]);
 const LABEL = "sig";
 const NONCE_BYTES = 16;
 
-/** A signature as a request carries it; nothing of it is proved yet. */
+/** A signature as it was sent, not verified yet. */
 export interface ReadSignature {
-  /** Who says to have signed. */
+  /** The identity id it claims. */
   readonly keyId: string;
-  /** The bytes. */
   readonly signature: Uint8Array<ArrayBuffer>;
-  /** What they sign. */
+  /** The text that is signed. */
   readonly base: string;
-  /** The names of what they cover. */
+  /** The names of the covered components. */
   readonly covers: ReadonlySet<string>;
-  /** When it was made, in seconds since 1970. */
+  /** In seconds since 1970. */
   readonly created: number;
-  /** When it ends, in seconds since 1970, if it says so. */
+  /** In seconds since 1970. */
   readonly expires?: number;
 }
 
 /**
- * Reads the one signature of a message.
+ * Reads the signature of a message.
  *
  * @returns Undefined if the message has none.
  * @throws {SignatureError} If there are several, or this one is malformed.
@@ -47,11 +46,11 @@ export function readSignature(message: SignedMessage): ReadSignature | undefined
   const signatureText = message.headers.get("signature");
   if (inputText === null && signatureText === null) return undefined;
   if (inputText === null || signatureText === null) {
-    throw new SignatureError("Signature and Signature-Input have to come together");
+    throw new SignatureError("Signature and Signature-Input must come together");
   }
   const input = only(inputText, "Signature-Input"), value = only(signatureText, "Signature");
   if (input.label !== value.label) throw new SignatureError("the two fields name two signatures");
-  if (!isInnerList(input.member)) throw new SignatureError("Signature-Input is no list");
+  if (!isInnerList(input.member)) throw new SignatureError("Signature-Input is not a list");
   const [bytes] = value.member;
   if (!(bytes instanceof ArrayBuffer)) throw new SignatureError("Signature holds no bytes");
   const base = signatureBase(message, input.member);
@@ -66,7 +65,7 @@ export function readSignature(message: SignedMessage): ReadSignature | undefined
   const created = parameters.get("created"), expires = parameters.get("expires");
   if (!Number.isInteger(created)) throw new SignatureError("it has no creation time");
   if (expires !== undefined && !Number.isInteger(expires)) {
-    throw new SignatureError("its expiry is no time");
+    throw new SignatureError("its expiry is not a time");
   }
   return {
     keyId,
@@ -92,20 +91,19 @@ function only(text: string, field: string) {
   return { label: entry[0], member: entry[1] };
 }
 
-/** How long signatures count. */
 export interface SignatureWindow {
-  /** The server's time in milliseconds since 1970. */
+  /** In milliseconds since 1970. */
   readonly nowMs: number;
-  /** The oldest signature that counts, in milliseconds; also how far ahead a clock may be. */
+  /** Oldest signature accepted, in milliseconds. */
   readonly maxAgeMs: number;
-  /** How far ahead of ours the signer's clock may be, in milliseconds. */
+  /** How far the signer's clock may be ahead, in milliseconds. */
   readonly skewMs: number;
 }
 
 /**
- * Holds a signature to the time window and to what it must cover.
+ * Checks a signature's time and what it covers.
  *
- * @returns When it stops counting, in milliseconds since 1970.
+ * @returns When it expires, in milliseconds since 1970.
  * @throws {SignatureError} If it is too old, from the future, or covers too little.
  */
 export function checkSignature(read: ReadSignature, window: SignatureWindow): number {
@@ -124,11 +122,9 @@ export function checkSignature(read: ReadSignature, window: SignatureWindow): nu
   return createdMs + maxAgeMs;
 }
 
-/** What signs requests. */
+/** A private key and its identity. */
 export interface Signer {
-  /** The identity's id. */
   readonly keyId: string;
-  /** The Ed25519 private key. */
   readonly privateKey: CryptoKey;
 }
 
@@ -154,7 +150,7 @@ export async function signRequest(
   const parameters = new Map<string, string | number>([
     ["created", created],
     ["expires", created + Math.ceil(lifetimeMs / 1000)],
-    // Two equal requests in one second are two requests.
+    // Each signature is accepted once: two equal requests in one second must differ.
     ["nonce", crypto.getRandomValues(new Uint8Array(NONCE_BYTES)).toBase64()],
     ["keyid", keyId],
   ]);

@@ -1,5 +1,5 @@
 /**
- * What an HTTP message signature signs: the components it covers, line by line.
+ * The text that an HTTP message signature signs: its components, one a line.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc9421#section-2 | RFC 9421, section 2}
  * @module
@@ -7,19 +7,17 @@
 
 import { type InnerList, serializeInnerList } from "structured-headers";
 
-/** The parts of a request that a signature can cover. */
+/** What a signature can cover of a request. */
 export interface SignedMessage {
-  /** As sent: GET, PUT, … */
   readonly method: string;
-  /** The whole URL, as the client knows it. */
+  /** The URL as the client knows it. */
   readonly url: URL;
-  /** The fields. */
   readonly headers: Headers;
 }
 
-/** A signature that cannot count, and why. */
+/** A signature that is not accepted. */
 export class SignatureError extends Error {
-  /** Builds the error; the message ends up in a 401. */
+  /** `message` is sent to the client in a 401. */
   constructor(message: string) {
     super(message);
     this.name = "SignatureError";
@@ -27,19 +25,18 @@ export class SignatureError extends Error {
 }
 
 /**
- * The signature base of a message under the given `Signature-Input` member.
+ * Makes the signature base of a message for a `Signature-Input` member.
  *
- * Component parameters (`;sf`, `;req`, …) are refused rather than half understood, and so is a
- * component that comes twice.
+ * Component parameters (`;sf`, `;req`, …) are not supported, and a component may come only once.
  *
- * @throws {SignatureError} If a component is unknown, or a field is not there.
+ * @throws {SignatureError} If a component is unknown, or the request lacks its field.
  */
 export function signatureBase(message: SignedMessage, input: InnerList): string {
   const [components] = input;
   const seen = new Set<string>();
   const lines = components.map(([name, parameters]) => {
     if (typeof name !== "string" || name !== name.toLowerCase()) {
-      throw new SignatureError(`${JSON.stringify(name)} is no component name`);
+      throw new SignatureError(`${JSON.stringify(name)} is not a component name`);
     }
     if (parameters.size > 0) throw new SignatureError(`"${name}" has parameters`);
     if (seen.has(name)) throw new SignatureError(`"${name}" is covered twice`);

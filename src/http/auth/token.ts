@@ -1,5 +1,5 @@
 /**
- * Bearer tokens: `mpk_<id>_<secret>`. The id finds the row, the secret's hash is compared.
+ * Bearer tokens: `mpk_<id>_<secret>`. The id finds the row; then the secret's hash is compared.
  *
  * @module
  */
@@ -11,23 +11,21 @@ const ID_BYTES = 8;
 const SECRET_BYTES = 32;
 const TOKEN = /^mpk_([0-9a-f]{16})_([A-Za-z0-9_-]{43})$/;
 
-/** What tokens can be good for. `admin` only ever widens what an admin's token may do. */
+/** What a token may allow. `admin` has an effect only for an admin's token. */
 export const SCOPES = ["read", "push", "admin"] as const;
 
-/** One of them. */
 export type Scope = typeof SCOPES[number];
 
-/** A token that was just made; its text is never seen again. */
+/** A new token. Its text is not stored. */
 export interface MintedToken {
-  /** What the client sends. */
+  /** As the client sends it. */
   readonly text: string;
-  /** The part that is no secret. */
+  /** The part that is not secret. */
   readonly tokenId: string;
-  /** What is kept of the rest. */
+  /** The hex SHA-256 of the rest. */
   readonly secretHash: string;
 }
 
-/** Makes a new token. */
 export function mintToken(): MintedToken {
   const tokenId = crypto.getRandomValues(new Uint8Array(ID_BYTES)).toHex();
   const bytes = crypto.getRandomValues(new Uint8Array(SECRET_BYTES));
@@ -35,13 +33,13 @@ export function mintToken(): MintedToken {
   return { text: `mpk_${tokenId}_${secret}`, tokenId, secretHash: sha256Hex(secret) };
 }
 
-/** The two parts of a token; undefined if `text` has not the form of one. */
+/** Splits a token; undefined if `text` does not have the form of one. */
 export function parseToken(text: string): { tokenId: string; secret: string } | undefined {
   const match = TOKEN.exec(text);
   return match === null ? undefined : { tokenId: match[1], secret: match[2] };
 }
 
-/** Whether `secret` is the one whose hash was kept; takes as long either way. */
+/** Compares a secret with a stored hash in constant time. */
 export function isSecret(secret: string, secretHash: string): boolean {
   return timingSafeEqual(sha256(secret), Uint8Array.fromHex(secretHash));
 }

@@ -1,5 +1,5 @@
 /**
- * What supervisors and scrapers ask.
+ * The routes for supervisors and scrapers.
  *
  * @module
  */
@@ -8,17 +8,19 @@ import { HttpProblem } from "../problem.ts";
 import { type AnswerSpec, type Route, route } from "../route.ts";
 import { NoParams, NoQuery } from "../schemas.ts";
 
-/** The routes; `ApiParts.health` answers them. */
-export const healthSpecs: readonly Route[] = [
-  health("/healthz", "isAlive", "Whether the process answers; asks nothing of anybody."),
-  health("/readyz", "isReady", "Whether the services it needs are there."),
-  health("/metrics", "metrics", "Numbers for Prometheus."),
+/** Answered by `ApiContext.probes`. */
+export const healthRoutes: readonly Route[] = [
+  health("/healthz", "isAlive", "Whether the process answers; checks no other service."),
+  health("/readyz", "isReady", "Whether the services it needs answer."),
+  health("/metrics", "metrics", "Metrics for Prometheus."),
 ];
 
 function health(path: string, id: string, summary: string): Route {
   const mediaType = path === "/readyz" ? "application/json" : "text/plain";
   const answers: Record<number, AnswerSpec> = { 200: { description: "Yes", mediaType } };
-  if (path === "/readyz") answers[503] = { description: "No; which one", mediaType };
+  if (path === "/readyz") {
+    answers[503] = { description: "No, and which service does not answer", mediaType };
+  }
   return route({
     method: "GET",
     path,
@@ -28,8 +30,8 @@ function health(path: string, id: string, summary: string): Route {
     params: NoParams,
     query: NoQuery,
     answers,
-    async handle({ request, parts }) {
-      const response = await parts.health(request);
+    async handle({ request, context }) {
+      const response = await context.probes(request);
       if (response !== undefined) return response;
       throw new HttpProblem(404, "not-found", `Cannot answer ${path} here`);
     },

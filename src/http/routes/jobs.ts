@@ -1,5 +1,5 @@
 /**
- * Jobs: listed, looked at, tried again, cancelled. Who may push to a repo may see its jobs.
+ * Routes for jobs: list, get, retry, cancel, watch. They need push access to the job's repo.
  *
  * @module
  */
@@ -16,7 +16,7 @@ import { type Call, type Route, route } from "../route.ts";
 import { JobAnswer, JobPath, JobsAnswer, JobsQuery, NoParams, NoQuery } from "../schemas.ts";
 import { jobEvents } from "../sse.ts";
 
-/** Ids of jobs that other programs made may look like anything within reason. */
+/** Other programs choose their own job ids. */
 const JOB_ID = /^[A-Za-z0-9:._-]{1,200}$/;
 
 const job = { access: "identity", params: JobPath, query: NoQuery, problems: [403, 404] } as const;
@@ -31,8 +31,8 @@ const list = route({
   query: JobsQuery,
   answers: { 200: { description: "The jobs", schema: JobsAnswer } },
   problems: [403, 404],
-  async handle({ request, query, caller, parts }) {
-    const { status, repoId, limit } = query, { db } = parts;
+  async handle({ request, query, caller, context }) {
+    const { status, repoId, limit } = query, { db } = context;
     if (repoId !== undefined) await openRepo(db, { repoId }, caller, "push");
     const { identity, isAdmin } = caller;
     const visibleTo = isAdmin ? undefined : identity;
@@ -51,12 +51,12 @@ const get = route({
   method: "GET",
   path: "/api/jobs/{jobId}",
   id: "getJob",
-  summary: "Look at a job.",
+  summary: "Get a job.",
   answers: { 200: { description: "The job", schema: JobAnswer } },
   handle: async (call) => reply(call.request, 200, shownJob(await jobOf(call))),
 });
 
-const tryAgain = route({
+const retryRoute = route({
   ...job,
   method: "POST",
   path: "/api/jobs/{jobId}/retry",
@@ -67,9 +67,9 @@ const tryAgain = route({
   problems: [403, 404, 409],
   async handle(call) {
     const { jobId, status } = await jobOf(call);
-    const [found] = await retry(call.parts.db, { jobId });
+    const [found] = await retry(call.context.db, { jobId });
     if (found === undefined) {
-      throw new HttpProblem(409, "conflict", `Cannot try the job again: it is ${status}`);
+      throw new HttpProblem(409, "conflict", `Cannot retry the job: it is ${status}`);
     }
     return reply(call.request, 200, shownJob(await jobOf(call)));
   },
@@ -85,7 +85,7 @@ const stop = route({
   answers: { 200: { description: "The job, as it is now", schema: JobAnswer } },
   async handle(call) {
     const { jobId } = await jobOf(call);
-    await cancel(call.parts.db, jobId);
+    await cancel(call.context.db, jobId);
     return reply(call.request, 200, shownJob(await jobOf(call)));
   },
 });
@@ -99,22 +99,21 @@ const events = route({
   answers: { 200: { description: "Server-sent events", mediaType: "text/event-stream" } },
   async handle(call) {
     const { jobId } = await jobOf(call);
-    return jobEvents(jobId, call.parts, call.request.signal);
+    return jobEvents(call.hono, jobId, call.context);
   },
 });
 
-/** The routes. */
-export const jobRoutes: readonly Route[] = [list, get, tryAgain, stop, events];
+export const jobRoutes: readonly Route[] = [list, get, retryRoute, stop, events];
 
-/** The job of the path, if the caller may push to its repo; else it is not there. */
+/** Finds the job in the path; 404 unless the caller may push to its repo. */
 async function jobOf(
-  { params, caller, parts }: Pick<Call<{ jobId: string }>, "params" | "caller" | "parts">,
+  { params, caller, context }: Pick<Call<{ jobId: string }>, "params" | "caller" | "context">,
 ): Promise<JobRow> {
   const isId = JOB_ID.test(params.jobId);
-  const found = isId ? await getJob(parts.db, params.jobId) : undefined;
+  const found = isId ? await getJob(context.db, params.jobId) : undefined;
   try {
     if (found !== undefined) {
-      await openRepo(parts.db, { repoId: found.repoId }, caller, "push");
+      await openRepo(context.db, { repoId: found.repoId }, caller, "push");
       return found;
     }
   } catch (error) {
@@ -123,7 +122,6 @@ async function jobOf(
   throw new HttpProblem(404, "job-not-found", "Cannot find such a job");
 }
 
-/** A job as clients see it. */
 export function shownJob(row: JobRow): unknown {
   const { leaseExpiresAt: _, lockedBy: __, fence: ___, ...job } = row;
   const time = (date: Date | null) => date?.toISOString() ?? null;
@@ -142,5 +140,9 @@ function cursorOf(text: string | undefined) {
   const [time, jobId] = text.split("~");
   const createdAt = new Date(time);
   if (!Number.isNaN(createdAt.getTime()) && jobId !== undefined) return { createdAt, jobId };
-  throw new HttpProblem(400, "bad-request", "Cannot use the query: after is no `next` of a page");
+  throw new HttpProblem(
+    400,
+    "bad-request",
+    "Cannot use the query: `after` is not the `next` of a page",
+  );
 }

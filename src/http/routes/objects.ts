@@ -1,5 +1,5 @@
 /**
- * Objects: which ones a repo lacks, one of them, many of them.
+ * Routes for objects: filter the ones a repo lacks, read one, read many.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { readLocated } from "../../objects/read_object.ts";
 import { refuseDamaged } from "../../objects/check_object.ts";
 import { isObjectId } from "../../stream/mpack/mpack_decoder.ts";
 import { packOf } from "../object_pack.ts";
-import type { ApiParts } from "../context.ts";
+import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
 import { parseRange } from "../range_header.ts";
 import { reply } from "../reply.ts";
@@ -20,24 +20,23 @@ import { MissingAnswer, NoQuery, ObjectIdsBody, ObjectPath, RepoPath } from "../
 import { cutSlowReader } from "../slow_reader.ts";
 import { X_MSGPACK } from "../body.ts";
 
-/** Ids in one statement. */
 const IDS_PER_STATEMENT = 5_000;
-/** Problems name that many ids at most. */
+/** Ids listed in one problem. */
 const MAX_NAMED = 1_000;
 
 const filter = route({
   method: "POST",
   path: "/{owner}/{slug}/filter-objects",
   id: "filterObjects",
-  summary: "Which of these objects the repo lacks, so that a push has to bring them.",
+  summary: "List which of these objects the repo lacks: a push must bring them.",
   access: "read",
   params: RepoPath,
   query: NoQuery,
   body: ObjectIdsBody,
   answers: { 200: { description: "The ids it lacks, each once", schema: MissingAnswer } },
-  async handle({ request, body, repo, parts }) {
-    const objectIds = checkCount(body.object_ids, parts);
-    const missing = await filterMissing({ db: parts.db, repoId: repo.repoId, objectIds });
+  async handle({ request, body, repo, context }) {
+    const objectIds = checkCount(body.object_ids, context);
+    const missing = await filterMissing({ db: context.db, repoId: repo.repoId, objectIds });
     return reply(request, 200, { missing });
   },
 });
@@ -46,27 +45,27 @@ const one = route({
   method: "GET",
   path: "/{owner}/{slug}/objects/{objectId}",
   id: "readObject",
-  summary: "One object, checked against its id. HEAD gives the headers alone.",
+  summary: "Read one object, checked against its id. HEAD sends only the headers.",
   access: "read",
   params: ObjectPath,
   query: NoQuery,
   headers: {
     range: { description: "One range of bytes, `bytes=FIRST-LAST`" },
-    "if-none-match": { description: "An ETag; 304 if it is this object's" },
+    "if-none-match": { description: "An ETag; the answer is 304 if it is this object's" },
   },
   answers: {
     200: { description: "The object", mediaType: "application/octet-stream" },
     206: { description: "The range", mediaType: "application/octet-stream" },
-    304: { description: "You have it" },
+    304: { description: "The client has the object already" },
   },
   problems: [416],
-  async handle({ request, params, repo, parts }) {
-    const { db, store, config } = parts, { objectId } = params;
+  async handle({ request, params, repo, context }) {
+    const { db, store, config } = context, { objectId } = params;
     const location = await locateObject({ db, repoId: repo.repoId, objectId });
     const etag = `"${objectId}"`;
     const headers = new Headers({
       etag,
-      // What an id names never changes; who may read it does, so only browsers keep private ones.
+      // An object never changes, but access to it does: only browsers may cache a private one.
       "cache-control": `${repo.visibility === "public" ? "public" : "private"}, ` +
         "max-age=31536000, immutable, no-transform",
       "content-type": "application/octet-stream",
@@ -89,7 +88,7 @@ const one = route({
     }
     const status = range === undefined ? 200 : 206;
     if (request.method === "HEAD") return new Response(null, { status, headers });
-    const { stream } = await readLocated(store, location, { ...range, signal: parts.force });
+    const { stream } = await readLocated(store, location, { ...range, signal: context.force });
     return new Response(cutSlowReader(stream, config), { status, headers });
   },
 });
@@ -98,7 +97,8 @@ const many = route({
   method: "POST",
   path: "/{owner}/{slug}/objects",
   id: "readObjects",
-  summary: "Many objects as one pack, `{objects: [{object_id, content}, …]}`, each once, in order.",
+  summary:
+    "Read many objects as one pack, `{objects: [{object_id, content}, …]}`, in order, once each.",
   access: "read",
   params: RepoPath,
   query: NoQuery,
@@ -106,10 +106,10 @@ const many = route({
   answers: {
     200: { description: "The objects; cut short if one cannot be read", mediaType: X_MSGPACK },
   },
-  async handle({ body, repo, parts }) {
-    const { db, store, config, force: signal } = parts, { repoId } = repo;
-    const objectIds = [...new Set(checkCount(body.object_ids, parts))];
-    const locations = await locateAll(objectIds, repoId, parts);
+  async handle({ body, repo, context }) {
+    const { db, store, config, force: signal } = context, { repoId } = repo;
+    const objectIds = [...new Set(checkCount(body.object_ids, context))];
+    const locations = await locateAll(objectIds, repoId, context);
     const missing = objectIds.filter((id) => !locations.has(id));
     if (missing.length > 0) {
       throw new HttpProblem(404, "object-not-found", notFound(missing[0]).message, {
@@ -122,19 +122,18 @@ const many = route({
   },
 });
 
-/** The routes. */
 export const objectRoutes: readonly Route[] = [filter, one, many];
 
-function checkCount(ids: readonly string[], { config }: ApiParts): readonly string[] {
+function checkCount(ids: readonly string[], { config }: ApiContext): readonly string[] {
   if (ids.length <= config.httpIds) return ids;
   throw new HttpProblem(
     413,
     "too-large",
-    `Cannot look for ${ids.length} ids at once: ${config.httpIds} are allowed`,
+    `Cannot look up ${ids.length} ids at once: the limit is ${config.httpIds}`,
   );
 }
 
-async function locateAll(ids: readonly string[], repoId: string, { db }: ApiParts) {
+async function locateAll(ids: readonly string[], repoId: string, { db }: ApiContext) {
   const found = new Map<string, Awaited<ReturnType<typeof findLocations>>[number]>();
   const wellFormed = ids.filter(isObjectId);
   for (let at = 0; at < wellFormed.length; at += IDS_PER_STATEMENT) {

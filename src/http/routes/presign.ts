@@ -1,5 +1,5 @@
 /**
- * Where to upload a pack, and the upload itself where the store has no server of its own.
+ * Routes that presign an upload, and that take it where the store cannot (a folder).
  *
  * @module
  */
@@ -8,7 +8,7 @@ import { z } from "zod";
 import { blobKeyOf } from "../../config/config.ts";
 import { findMpack } from "../../db/packs.ts";
 import { declaredLength } from "../body.ts";
-import type { ApiParts } from "../context.ts";
+import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
 import { reply } from "../reply.ts";
 import { type Route, route } from "../route.ts";
@@ -20,20 +20,20 @@ const presign = route({
   method: "POST",
   path: "/{owner}/{slug}/push/mpack-presign",
   id: "presignMpack",
-  summary: "Ask for a URL to PUT a pack to.",
+  summary: "Get a URL to PUT a pack to.",
   access: "push",
   params: RepoPath,
   query: NoQuery,
   body: PresignBody,
   answers: { 200: { description: "Where to upload the pack", schema: PresignAnswer } },
-  async handle({ request, body, repo, parts }) {
-    const { db, store, config } = parts;
+  async handle({ request, body, repo, context }) {
+    const { db, store, config } = context;
     const { mpack_key: mpackKey, size_bytes: sizeBytes } = body;
     if (sizeBytes > config.maxPackBytes) {
       throw new HttpProblem(
         413,
         "too-large",
-        `Cannot take the pack: maxPackBytes is ${config.maxPackBytes}, it has ${sizeBytes}`,
+        `Cannot accept the pack: it has ${sizeBytes} bytes, maxPackBytes is ${config.maxPackBytes}`,
       );
     }
     if (await findMpack(db, { repoId: repo.repoId, mpackKey }) !== undefined) {
@@ -43,8 +43,8 @@ const presign = route({
     const sha256Hex = mpackKey.slice("sha256:".length);
     const key = blobKeyOf(config.blobKey, repo.repoId, mpackKey);
     const signed = await store.presignPut(key, { expiresSeconds, sizeBytes, sha256Hex }) ??
-      signUpload(parts.uploadSecret, {
-        base: baseOf(request, parts),
+      signUpload(context.uploadSecret, {
+        base: baseOf(request, context),
         repoId: repo.repoId,
         mpackKey,
         sizeBytes,
@@ -63,8 +63,8 @@ const upload = route({
   method: "PUT",
   path: "/api/uploads/{repoId}/{mpackKey}",
   id: "uploadMpack",
-  summary: "Upload a pack to a URL that mpack-presign gave, where the store is a folder.",
-  // The URL itself says who may.
+  summary: "Upload a pack to a URL from mpack-presign, where the store is a folder.",
+  // The URL's signature is the authorization.
   access: "anyone",
   params: z.object({ repoId: z.string(), mpackKey: MpackKey }),
   query: z.object({
@@ -75,36 +75,43 @@ const upload = route({
   rawBody: "application/octet-stream",
   answers: { 200: { description: "The pack is in the store" } },
   problems: [403, 411, 422],
-  async handle({ request, params, query, parts }) {
+  async handle({ request, params, query, context }) {
     const upload = {
       repoId: params.repoId,
       mpackKey: params.mpackKey,
       sizeBytes: query.size,
       expiresAt: new Date(query.expires * 1000),
     };
-    if (!checkUpload(parts.uploadSecret, upload, query.signature)) {
-      throw new HttpProblem(403, "forbidden", "Cannot take the upload: its URL does not count");
+    if (!checkUpload(context.uploadSecret, upload, query.signature)) {
+      throw new HttpProblem(
+        403,
+        "forbidden",
+        "Cannot accept the upload: its URL is not valid or has expired",
+      );
     }
     const sizeBytes = declaredLength(request, query.size);
     if (sizeBytes === undefined) {
-      throw new HttpProblem(411, "length-required", "Cannot take the upload: no Content-Length");
+      throw new HttpProblem(
+        411,
+        "length-required",
+        "Cannot accept the upload: Content-Length is missing",
+      );
     }
     if (sizeBytes !== query.size) {
       throw new HttpProblem(
         400,
         "bad-request",
-        `Cannot take the upload: ${query.size} bytes were signed, Content-Length is ${sizeBytes}`,
+        `Cannot accept the upload: the URL is for ${query.size} bytes, Content-Length is ${sizeBytes}`,
       );
     }
-    using _counted = parts.gate.beginUpload(`repo ${params.repoId}`);
-    await storeUpload(request, upload, parts);
+    using _counted = context.rateLimit.beginUpload(`repo ${params.repoId}`);
+    await storeUpload(request, upload, context);
     return new Response(null, { status: 200 });
   },
 });
 
-/** The routes. */
 export const presignRoutes: readonly Route[] = [presign, upload];
 
-function baseOf(request: Request, { config }: ApiParts): string {
+function baseOf(request: Request, { config }: ApiContext): string {
   return config.httpUrl ?? new URL(request.url).origin;
 }

@@ -1,5 +1,5 @@
 /**
- * A push in one request: the body is the pack.
+ * The route that takes a push in one request: the body is the pack.
  *
  * @module
  */
@@ -18,7 +18,7 @@ const stream = route({
   method: "POST",
   path: "/{owner}/{slug}/push/stream",
   id: "pushStream",
-  summary: "Push a pack in one request: stored, hashed, decoded and guarded while it comes in.",
+  summary: "Push a pack in one request: it is stored, hashed, decoded and checked as it arrives.",
   access: "push",
   params: RepoPath,
   query: NoQuery,
@@ -26,17 +26,17 @@ const stream = route({
   headers: {
     "x-mpack-key": { description: "The pack's key", required: true },
     "content-digest": {
-      description: "The same digest, for signed requests: it is what the signature covers",
+      description: "The same digest, for signed requests: the signature covers it",
     },
   },
   answers: { 200: { description: "The pack is indexed", schema: IndexAnswer } },
   problems: [409, 411, 422],
   async handle(call) {
-    const { request, caller, repo, parts } = call;
-    const { db, store, config, worker, force } = parts;
+    const { request, caller, repo, context } = call;
+    const { db, store, config, worker, force } = context;
     const mpackKey = keyOf(call);
     const sizeBytes = lengthOf(request, config.maxPackBytes);
-    using _counted = parts.gate.beginUpload(caller.client);
+    using _counted = context.rateLimit.beginUpload(caller.client);
     const { httpIdleMs: idleMs, httpTotalMs: totalMs, maxPackBytes: maxBytes } = config;
     const result = await pushMpack({
       db,
@@ -53,22 +53,25 @@ const stream = route({
   },
 });
 
-/** The routes. */
 export const streamRoutes: readonly Route[] = [stream];
 
 /**
- * How long the body is. It has to be said: what comes in chunks, and faster than it is stored, the
- * runtime keeps (Deno 2.9.6: all that is ahead of the reader, and moves it at each read).
+ * Requires a `Content-Length`: Deno 2.9.6 buffers all of a chunked body that arrives faster than
+ * it is read, and moves the buffer at each read.
  */
 function lengthOf(request: Request, maxBytes: number): number {
   const sizeBytes = declaredLength(request, maxBytes);
   if (sizeBytes !== undefined) return sizeBytes;
-  throw new HttpProblem(411, "length-required", "Cannot take the pack: no Content-Length");
+  throw new HttpProblem(
+    411,
+    "length-required",
+    "Cannot accept the pack: Content-Length is missing",
+  );
 }
 
 /**
- * The key that the body has to have. A signature covers the body through `content-digest`, which
- * has to say the same; the pipeline then holds the bytes to it.
+ * Reads the key that the body must have. A signature covers the body through `content-digest`, so
+ * both must name the same digest; the pipeline then checks the bytes against it.
  */
 function keyOf({ request, caller }: Call): string {
   const key = request.headers.get("x-mpack-key") ?? "";
@@ -76,7 +79,7 @@ function keyOf({ request, caller }: Call): string {
     throw new HttpProblem(
       400,
       "bad-request",
-      "Cannot take the pack: X-Mpack-Key is not sha256:<64 lower-case hex digits>",
+      "Cannot accept the pack: X-Mpack-Key is not sha256:<64 lower-case hex digits>",
     );
   }
   const field = request.headers.get("content-digest");
@@ -84,13 +87,13 @@ function keyOf({ request, caller }: Call): string {
     throw new HttpProblem(
       401,
       "unauthenticated",
-      "Cannot tell who asks: signature: it does not cover the body, by content-digest",
+      "Cannot authenticate: the signature does not cover the body (content-digest)",
     );
   }
   if (field === null || `sha256:${declaredSha256(field)}` === key) return key;
   throw new HttpProblem(
     400,
     "digest-mismatch",
-    "Cannot take the pack: Content-Digest and X-Mpack-Key say two things",
+    "Cannot accept the pack: Content-Digest and X-Mpack-Key differ",
   );
 }

@@ -1,5 +1,5 @@
 /**
- * Having an uploaded pack indexed: by a job, which goes on whether the client waits or not.
+ * The route that indexes an uploaded pack by a job. The job runs on if the client hangs up.
  *
  * @module
  */
@@ -20,27 +20,28 @@ const unpack = route({
   method: "POST",
   path: "/{owner}/{slug}/push/unpack-mpack",
   id: "unpackMpack",
-  summary: "Index an uploaded pack, and wait for the result. Hanging up does not stop the job.",
+  summary:
+    "Index an uploaded pack and wait for the result. The job runs on if the client hangs up.",
   access: "push",
   params: RepoPath,
   query: NoQuery,
   body: UnpackBody,
   headers: {
-    prefer: { description: "`respond-async`: do not wait. `wait=N`: wait N seconds at most" },
+    prefer: { description: "`respond-async`: do not wait. `wait=N`: wait at most N seconds" },
   },
   answers: {
     200: { description: "The pack is indexed", schema: IndexAnswer },
-    202: { description: "The job goes on; Location says where to ask", schema: AcceptedAnswer },
+    202: { description: "The job runs on; ask for it at Location", schema: AcceptedAnswer },
   },
   problems: [409],
-  async handle({ request, body, repo, caller, parts }) {
-    const { db, store, config } = parts, { repoId } = repo;
+  async handle({ request, body, repo, caller, context }) {
+    const { db, store, config } = context, { repoId } = repo;
     const { mpack_key: mpackKey } = body;
     if (!await isStored(store, blobKeyOf(config.blobKey, repoId, mpackKey))) {
       throw new HttpProblem(
         404,
         "blob-missing",
-        `Cannot index ${mpackKey}: no such blob; upload it first`,
+        `Cannot index ${mpackKey}: it is not in the store; upload it first`,
       );
     }
     const payload = { ...body, pusher_id: caller.identity?.identityId };
@@ -51,7 +52,7 @@ const unpack = route({
     const waitMs = Math.min(prefer.waitMs ?? config.httpWaitMs, config.httpTotalMs);
     const result = waitMs === 0 ? undefined : await waitFor(db, jobId, waitMs, [
       request.signal,
-      parts.signal,
+      context.signal,
     ]);
     if (result !== undefined) return reply(request, 200, resultForTenant(result));
     return reply(request, 202, { job_id: jobId, status: "pending" }, {
@@ -61,11 +62,10 @@ const unpack = route({
   },
 });
 
-/** The routes. */
 export const unpackRoutes: readonly Route[] = [unpack];
 
 /**
- * What the client prefers.
+ * Reads the `Prefer` field.
  *
  * @see {@link https://www.rfc-editor.org/rfc/rfc7240 | RFC 7240}
  */
@@ -79,7 +79,7 @@ function preferenceOf(field: string | null): { waitMs?: number; text?: string } 
   return {};
 }
 
-/** The job's result; undefined if it is still open when the wait is over. */
+/** Waits for the job's result; undefined if the job is still open after `waitMs`. */
 async function waitFor(
   db: Database,
   jobId: string,

@@ -10,8 +10,8 @@ import { contentDigest } from "../../../src/http/auth/content_digest.ts";
 import { identityIdOf } from "../../../src/http/auth/keys.ts";
 import { type Signer, signRequest } from "../../../src/http/auth/signature.ts";
 import { mintToken } from "../../../src/http/auth/token.ts";
-import { healthRoutes } from "../../../src/http/probes.ts";
-import { openApi } from "../../../src/http/open_http.ts";
+import { createProbes } from "../../../src/http/probes.ts";
+import { openHttp } from "../../../src/http/open_http.ts";
 import type { RequestRecord } from "../../../src/http/context.ts";
 import { listen } from "../../../src/http/server.ts";
 import { createIdentity, type Identity } from "../../../src/db/identities.ts";
@@ -24,72 +24,60 @@ import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { type ApiDescription, checkExchange } from "./openapi.ts";
 import { createWorld, type TestWorld } from "../process/worlds.ts";
 
-/** What a test asks for. */
 export interface TestRequest {
-  /** Default GET, or POST with a body. */
+  /** Default GET; POST with a body. */
   readonly method?: string;
   /** A value to send as JSON. */
   readonly json?: unknown;
-  /** A value to send as MessagePack, and to be answered so. */
+  /** A value to send as MessagePack. */
   readonly msgpack?: unknown;
-  /** Bytes to send as they are. */
+  /** Raw bytes to send. */
   readonly body?: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
-  /** More headers. */
   readonly headers?: Record<string, string>;
 }
 
-/** What came back, read to its end. */
 export interface TestAnswer {
-  /** The status. */
   readonly status: number;
-  /** The headers. */
   readonly headers: Headers;
-  /** The bytes. */
   readonly bytes: Uint8Array;
-  /** The bytes decoded by their media type. */
+  /** Decoded by its media type. */
   // deno-lint-ignore no-explicit-any -- tests look into it as they know it
   readonly value: any;
 }
 
-/** Somebody who asks. */
 export interface Client {
-  /** Who that is; undefined for nobody. */
+  /** Undefined for an anonymous client. */
   readonly identity?: Identity;
-  /** The key requests are signed with. */
+  /** Signs its requests. */
   readonly signer?: Signer;
   /**
-   * Sends a request to a path of the server, signed if there is a key; the answer has to be as
-   * /openapi.json describes it.
+   * Sends a request, signed if there is a key, and checks the answer against /openapi.json.
    */
   send(path: string, request?: TestRequest): Promise<TestAnswer>;
 }
 
-/** A server and its world. */
 export interface TestApi extends AsyncDisposable {
   /** The database, the store, and a repo `me/repo`. */
   readonly world: TestWorld;
-  /** Where the server is. */
   readonly url: string;
-  /** What was answered so far. */
+  /** Requests answered so far. */
   readonly records: RequestRecord[];
-  /** Nobody. */
   readonly anonymous: Client;
-  /** Makes an identity with a key of its own. */
+  /** Creates an identity with a new key. */
   identity(handle: string, options?: { isAdmin?: boolean }): Promise<Client>;
-  /** A client of that identity with a bearer token. */
+  /** Makes a client of the same identity with a bearer token. */
   token(
     client: Client,
     options?: { scopes?: string[]; lifetimeMs?: number },
   ): Promise<Client & { readonly text: string }>;
 }
 
-/** How to start one. */
 export interface TestApiOptions {
-  /** Settings other than the defaults. */
+  /** Settings by environment name. */
   readonly env?: Record<string, string>;
-  /** Whether jobs are run. Default true. */
+  /** Whether to run jobs. Default true. */
   readonly worker?: boolean;
-  /** Another store than the world's folder. */
+  /** Replaces the folder store. */
   readonly store?: BlobStore;
 }
 
@@ -102,9 +90,9 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
   const records: RequestRecord[] = [];
   const onRequest = (record: RequestRecord) => void records.push(record);
   const common = { db, store, config, worker: "test", signal };
-  const health = healthRoutes({ checks: {}, meter: new Meter() });
-  const parts = await openApi({ ...common, force: signal, health, onRequest });
-  const server = listen(createApi(parts, "test"), {
+  const probes = createProbes({ checks: {}, meter: new Meter() });
+  const context = await openHttp({ ...common, force: signal, probes, onRequest });
+  const server = listen(createApi(context, "test"), {
     hostname: "127.0.0.1",
     port: 0,
     closeMs: 500,
@@ -167,7 +155,6 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
   };
 }
 
-/** A new key and what it is called. */
 export async function newSigner(): Promise<{ signer: Signer; publicKey: Uint8Array }> {
   const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]);
   const { privateKey, publicKey } = pair as CryptoKeyPair;
@@ -175,7 +162,7 @@ export async function newSigner(): Promise<{ signer: Signer; publicKey: Uint8Arr
   return { signer: { keyId: identityIdOf(raw), privateKey }, publicKey: raw };
 }
 
-/** The request as `fetch` takes it: body encoded, digest and signature among the headers. */
+/** Encodes and signs a request for `fetch`. */
 export async function prepare(
   url: string,
   request: TestRequest,
@@ -204,7 +191,7 @@ export async function prepare(
 
 type Send = (path: string, request?: TestRequest, signer?: Signer) => Promise<TestAnswer>;
 
-/** Reads an answer to its end. */
+/** Reads a whole answer. */
 export async function readAnswer(response: Response): Promise<TestAnswer> {
   const bytes = new Uint8Array(await response.arrayBuffer());
   const { status, headers } = response;

@@ -1,5 +1,5 @@
 /**
- * Holds answers to the API's own description: status, media type, schema.
+ * Checks answers against the API's own description: status, media type, schema.
  *
  * @module
  */
@@ -7,11 +7,10 @@
 import { Ajv2020 } from "ajv/dist/2020.js";
 import assert from "node:assert/strict";
 
-/** As much of an OpenAPI document as is looked at here. */
+/** The part of an OpenAPI document that is used here. */
 export interface ApiDescription {
   /** Operations by path and lower-case method. */
   readonly paths: Readonly<Record<string, Readonly<Record<string, Operation>>>>;
-  /** What the operations refer to. */
   readonly components: object;
 }
 
@@ -25,21 +24,17 @@ interface Described {
   readonly content?: Readonly<Record<string, { readonly schema?: object }>>;
 }
 
-/** What was asked and answered. */
 export interface Exchange {
-  /** GET, PUT, … */
   readonly method: string;
-  /** The path as sent, without the query. */
+  /** Without the query. */
   readonly pathname: string;
-  /** The status answered. */
   readonly status: number;
-  /** The media type answered, if any. */
   readonly contentType: string | null;
-  /** The body, decoded if it was JSON or MessagePack. */
+  /** The decoded JSON or MessagePack. */
   readonly value: unknown;
 }
 
-/** Throws where an answer is not as described; paths of no route must answer 404. */
+/** Throws if an answer is not as described; unknown paths must answer 404. */
 export function checkExchange(description: ApiDescription, exchange: Exchange): void {
   const { method, pathname, status, contentType, value } = exchange;
   const asked = `${method} ${pathname}: ${status}`;
@@ -60,7 +55,7 @@ export function checkExchange(description: ApiDescription, exchange: Exchange): 
 
 const ajv = new Ajv2020({ strict: true, validateFormats: false }).addKeyword("components");
 type Validator = ReturnType<typeof ajv.compile>;
-/** Compiling takes longer than all the rest. */
+/** Cached: compiling takes longer than everything else. */
 const validators = new Map<string, Validator>();
 
 function validatorOf({ components }: ApiDescription, schema: object): Validator {
@@ -72,7 +67,7 @@ function validatorOf({ components }: ApiDescription, schema: object): Validator 
   return validator;
 }
 
-/** The operation of a path; one without names in it goes first, as with the router. */
+/** Finds the operation of a path; paths without parameters go first, as in the router. */
 function operationOf(
   { paths }: ApiDescription,
   method: string,
