@@ -6,15 +6,9 @@
 
 import { ConfigError } from "../errors.ts";
 import { DEFAULT_LIMITS, type MpackLimits } from "../stream/mpack/limits.ts";
-import type { Setting } from "./setting.ts";
-import { SETTINGS } from "./settings.ts";
+import { type Config, SETTINGS } from "./settings.ts";
 
-export { SETTINGS } from "./settings.ts";
-
-/** All settings with their values. */
-export type Config = {
-  readonly [K in keyof typeof SETTINGS]: (typeof SETTINGS)[K] extends Setting<infer T> ? T : never;
-};
+export { type Config, SETTINGS } from "./settings.ts";
 
 /**
  * Reads every setting from `env`.

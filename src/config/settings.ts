@@ -4,9 +4,9 @@
  * @module
  */
 
-import { DEFAULT_LIMITS as LIMITS } from "../stream/mpack/limits.ts";
+import { DEFAULT_LIMITS as LIMITS, type MpackLimits } from "../stream/mpack/limits.ts";
 import { DEFAULT_TIMEOUTS } from "../stream/store/timeouts.ts";
-import { choice, integer, text } from "./setting.ts";
+import { choice, integer, type Setting, text } from "./setting.ts";
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
@@ -18,8 +18,52 @@ const DAY_MS = 24 * HOUR_MS;
 const MPACK_TEMPLATE = has("{mpack_key}");
 const OBJECT_TEMPLATE = has("{object_id}");
 
+/** The value of each setting. {@link SETTINGS} says what it is for. */
+export type Config = MpackLimits & {
+  readonly databaseUrl: string | undefined;
+  readonly databaseConnections: number;
+  readonly databaseTimeoutMs: number;
+  readonly publishTimeoutMs: number;
+  readonly storeUrl: string | undefined;
+  readonly home: string;
+  readonly accessKeyId: string | undefined;
+  readonly secretAccessKey: string | undefined;
+  readonly sessionToken: string | undefined;
+  readonly blobKey: string;
+  readonly storeIdleMs: number;
+  readonly storeRetries: number;
+  readonly hash: "wasm" | "native";
+  readonly batchRows: number;
+  readonly checkpointBytes: number;
+  readonly checkpointMs: number;
+  readonly materialize: "off" | "on";
+  readonly objectKey: string;
+  readonly materializePuts: number;
+  readonly materializeBytes: number;
+  readonly leaseMs: number;
+  readonly maxAttempts: number;
+  readonly concurrency: number;
+  readonly perRepo: number;
+  readonly pollMs: number;
+  readonly drainMs: number;
+  readonly httpPort: number;
+  readonly httpHost: string;
+  readonly logLevel: "debug" | "info" | "warning" | "error";
+  readonly gcGraceMs: number;
+  readonly httpUrl: string | undefined;
+  readonly httpBodyBytes: number;
+  readonly httpIds: number;
+  readonly httpIdleMs: number;
+  readonly httpTotalMs: number;
+  readonly httpWaitMs: number;
+  readonly httpUploads: number;
+  readonly httpRequestsPerMinute: number;
+  readonly httpPresignSeconds: number;
+  readonly httpSignatureMs: number;
+};
+
 /** The settings by name, in the order in which they are listed. */
-export const SETTINGS = {
+export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> } = {
   // The database.
   databaseUrl: text("DATABASE_URL", undefined, "URL", { range: "postgres://…", isSecret: true })
     .doc("The PostgreSQL server, version 15 or newer. Not set: an embedded server"),
@@ -139,7 +183,7 @@ export const SETTINGS = {
     .doc("How long an upload URL is valid"),
   httpSignatureMs: integer("MPACK_HTTP_SIGNATURE_MS", 5 * MINUTE_MS, "ms", [1_000, DAY_MS])
     .doc("The oldest request signature that is accepted"),
-} as const;
+};
 
 /** A template must contain `placeholder`. */
 function has(placeholder: string) {

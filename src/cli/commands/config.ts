@@ -17,7 +17,7 @@ export function addConfigCommand(program: Command, context: CommandContext): voi
     .option("--markdown", "print the table of the README")
     .action((flags: { json?: boolean; markdown?: boolean }) =>
       context.run(flags, () => {
-        const config = context.config();
+        const config: Values = { ...context.config() };
         if (flags.markdown) console.log(settingsTable());
         else if (flags.json) console.log(JSON.stringify(settingsJson(config)));
         else console.log(settingsText(config));
