@@ -28,11 +28,13 @@
  * await db.close();
  * ```
  *
+ * Objects are read back by `@mpackd/mpackd/objects`; audits and garbage collection are in
+ * `@mpackd/mpackd/maintenance`, and the decoder alone in `@mpackd/mpackd/decoder`.
+ *
  * @module
  */
 
-export { type Config, limitsOf, loadConfig, SETTINGS } from "./src/config/config.ts";
-export type { Setting } from "./src/config/setting.ts";
+export { type Config, loadConfig } from "./src/config/config.ts";
 export { connectDatabase, type ConnectOptions } from "./src/db/client/connect.ts";
 export type { Database } from "./src/db/client/database.ts";
 export {
@@ -40,60 +42,16 @@ export {
   type EmbeddedPostgres,
   openEmbedded,
 } from "./src/db/embedded/open_embedded.ts";
-export { migrate, type MigrateResult } from "./src/db/schema/migrate.ts";
+export type { ServerSettings } from "./src/db/embedded/server.ts";
 export { createRepo, findRepo, type NewRepo, type Repo, type RepoName } from "./src/db/repos.ts";
+export { migrate, type MigrateResult } from "./src/db/schema/migrate.ts";
 export * from "./src/errors.ts";
 export type { IndexProgress } from "./src/jobs/index/context.ts";
 export type { IndexPayload } from "./src/jobs/index/index_handler.ts";
 export { indexMpack, type IndexMpackOptions } from "./src/jobs/index/index_mpack.ts";
-export {
-  type ObjectEntry,
-  readObjects,
-  type ReadObjectsOptions,
-} from "./src/objects/read_objects.ts";
 export { pushMpack, type PushOptions } from "./src/jobs/index/push_mpack.ts";
 export type { IndexResult, MaterializeCounts } from "./src/jobs/index/result.ts";
-export type { ObjectLocation } from "./src/db/refs.ts";
-export { filterMissing, findGhosts, type GhostOptions } from "./src/objects/ghosts.ts";
-export { guardMpack, type GuardMpackOptions, type GuardResult } from "./src/objects/guard_mpack.ts";
-export { locateObject } from "./src/objects/locate_object.ts";
-export {
-  type ByteRange,
-  type ObjectContent,
-  readLocated,
-  type ReadLocatedOptions,
-  readObject,
-  type ReadObjectOptions,
-} from "./src/objects/read_object.ts";
+export type { MpackLimits } from "./src/stream/mpack/limits.ts";
 export type * from "./src/stream/store/blob_store.ts";
-export { DEFAULT_LIMITS, type MpackLimits } from "./src/stream/mpack/limits.ts";
-export {
-  type DecoderState,
-  type MpackCounts,
-  MpackDecoder,
-  type MpackHandler,
-  type ObjectRows,
-  type SectionSpan,
-} from "./src/stream/mpack/mpack_decoder.ts";
 export { openStore, type OpenStoreOptions } from "./src/stream/store/open_store.ts";
 export type { RetryOptions } from "./src/stream/store/s3/backoff.ts";
-export type { ServerSettings } from "./src/db/embedded/server.ts";
-export {
-  audit,
-  type AuditFinding,
-  type AuditOptions,
-  type AuditParts,
-  type AuditScope,
-  type AuditSummary,
-  type LocatedMpack,
-  type MpackToAudit,
-} from "./src/maintenance/audit/audit.ts";
-export { collectGarbage, type GcOptions, type GcSummary } from "./src/maintenance/gc/gc.ts";
-export {
-  inspectMpack,
-  type InspectOptions,
-  type LargeObject,
-  type MpackProblem,
-  type MpackReport,
-  type SizeClass,
-} from "./src/maintenance/inspect.ts";

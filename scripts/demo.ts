@@ -1,5 +1,6 @@
 /**
- * `deno task demo`: a sample mpack of 1,000 objects, indexed on the embedded default.
+ * `deno task demo`: makes an mpack of 1,000 objects, indexes it on the embedded database, and shows
+ * the rows. With `MPACKD=path` a program made by `deno task compile` does the indexing.
  *
  * @module
  */
@@ -22,8 +23,12 @@ await Deno.writeFile(
   ReadableStream.from(makeMpack({ objects: OBJECTS, size: parseSize("lognormal"), seed: 1 })),
 );
 
-console.log(`\n$ main.ts index ${path} --repo ${REPO}\n`);
-const exitCode = await runProgram(["index", path, "--repo", REPO, "--create"]);
+const program = Deno.env.get("MPACKD");
+const args = ["index", path, "--repo", REPO, "--create"];
+console.log(`\n$ ${program ?? "mpackd"} ${args.join(" ")}\n`);
+const exitCode = program === undefined
+  ? await runProgram(args)
+  : (await new Deno.Command(program, { args }).spawn().status).code;
 if (exitCode !== 0) Deno.exit(exitCode);
 
 await using opened = await openDatabase(config);
@@ -50,4 +55,4 @@ console.log(`An object lies where its ref says:
   at       bytes ${first.content_offset} to ${first.content_offset + first.size_bytes - 1}
   blob     ${first.blob_key}
 
-Run it again: nothing new will be written. \`main.ts --help\` shows the rest.`);
+Run it again: nothing new will be written. \`mpackd --help\` shows the rest.`);

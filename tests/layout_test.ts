@@ -59,6 +59,8 @@ Deno.test("src/ imports run one way only", async () => {
   for (const [path, targets] of await importsOf()) {
     for (const to of targets) {
       const from = layerOf(path);
+      // The version printed is the one that deno.json has.
+      if (from === "cli" && to.endsWith("/deno.json")) continue;
       if (layerOf(to) === from || ALLOWED[from]?.includes(layerOf(to))) continue;
       wrong.push(`${path.slice(SRC.length + 1)} imports ${to.slice(SRC.length + 1)}`);
     }

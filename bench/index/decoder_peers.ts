@@ -16,7 +16,7 @@ import { unpack } from "msgpackr";
 import { CID } from "multiformats/cid";
 import * as raw from "multiformats/codecs/raw";
 import { create } from "multiformats/hashes/digest";
-import { MpackDecoder, type ObjectRows } from "../../mod.ts";
+import { MpackDecoder, type ObjectRows } from "../../decoder.ts";
 
 const SHA2_256 = 0x12;
 const BATCH_ROWS = 10_000;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { MpackDecoder } from "../../mod.ts";
+import { MpackDecoder } from "../../decoder.ts";
 import type { Pack } from "./resources.ts";
 
 const FLUSH_BYTES = 4 * 1024 * 1024;

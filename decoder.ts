@@ -1,0 +1,35 @@
+/**
+ * The mpack decoder alone: chunks of bytes in, the place of each object out.
+ *
+ * It needs no database, no store, no permission and no Deno, and it keeps no content.
+ *
+ * @example List the objects of a pack
+ * ```ts
+ * import { MpackDecoder } from "@mpackd/mpackd/decoder";
+ * import assert from "node:assert/strict";
+ *
+ * const decoder = new MpackDecoder();
+ * const found: string[] = [];
+ * const file = await Deno.open("tests/corpus/samples/prefixed.mpack");
+ * for await (const chunk of file.readable) {
+ *   decoder.write(chunk);
+ *   const { objectIds, contentOffsets, sizesBytes } = decoder.take();
+ *   objectIds.forEach((id, i) => found.push(`${id} ${contentOffsets[i]} ${sizesBytes[i]}`));
+ * }
+ * decoder.end(); // throws if the document is not whole
+ * assert.equal(found.length, decoder.counts.objects);
+ * ```
+ *
+ * @module
+ */
+
+export { InvalidMpackError, type MpackErrorCode } from "./src/errors.ts";
+export { DEFAULT_LIMITS, type MpackLimits } from "./src/stream/mpack/limits.ts";
+export {
+  type DecoderState,
+  type MpackCounts,
+  MpackDecoder,
+  type MpackHandler,
+  type ObjectRows,
+  type SectionSpan,
+} from "./src/stream/mpack/mpack_decoder.ts";
