@@ -5,7 +5,7 @@
  *
  * @example List the objects of a pack
  * ```ts
- * import { MpackDecoder } from "@mpackd/mpackd/decoder";
+ * import { MpackDecoder, objectIdsOf } from "@mpackd/mpackd/decoder";
  * import assert from "node:assert/strict";
  *
  * const decoder = new MpackDecoder();
@@ -13,8 +13,8 @@
  * const file = await Deno.open("tests/corpus/samples/prefixed.mpack");
  * for await (const chunk of file.readable) {
  *   decoder.write(chunk);
- *   const { objectIds, contentOffsets, sizesBytes } = decoder.take();
- *   objectIds.forEach((id, i) => found.push(`${id} ${contentOffsets[i]} ${sizesBytes[i]}`));
+ *   const objects = decoder.take(), { contentOffsets, sizesBytes } = objects;
+ *   objectIdsOf(objects).forEach((id, i) => found.push(`${id} ${contentOffsets[i]} ${sizesBytes[i]}`));
  * }
  * decoder.end(); // throws if the document is not whole
  * assert.equal(found.length, decoder.counts.objects);
@@ -24,12 +24,12 @@
  */
 
 export { InvalidMpackError, type MpackErrorCode } from "./src/errors.ts";
+export { type ObjectColumns, objectIdsOf } from "./src/lib/object_columns.ts";
 export { DEFAULT_LIMITS, type MpackLimits } from "./src/stream/mpack/limits.ts";
 export {
   type DecoderState,
   type MpackCounts,
   MpackDecoder,
   type MpackHandler,
-  type ObjectRows,
   type SectionSpan,
 } from "./src/stream/mpack/mpack_decoder.ts";

@@ -16,7 +16,7 @@ import { unpack } from "msgpackr";
 import { CID } from "multiformats/cid";
 import * as raw from "multiformats/codecs/raw";
 import { create } from "multiformats/hashes/digest";
-import { MpackDecoder, type ObjectRows } from "../../decoder.ts";
+import { MpackDecoder, type ObjectColumns, objectIdsOf } from "../../decoder.ts";
 
 const SHA2_256 = 0x12;
 const BATCH_ROWS = 10_000;
@@ -95,7 +95,7 @@ export async function samplesOf(name: string, pack: Uint8Array): Promise<Sample[
   decoder.write(pack);
   decoder.end();
   const rows = decoder.take();
-  if (rows.objectIds.length === 0) return [{ name, pack, car: undefined }];
+  if (rows.length === 0) return [{ name, pack, car: undefined }];
   const { offsetBytes, sizeBytes } = decoder.sections.find(({ name }) => name === "objects")!;
   const head = Uint8Array.of(0x81, 0xa7, ...new TextEncoder().encode("objects"));
   const alone = new Uint8Array(head.length + sizeBytes);
@@ -121,10 +121,10 @@ function decodeRows(chunks: readonly Uint8Array[]): number {
   let rows = 0;
   for (const chunk of chunks) {
     decoder.write(chunk);
-    if (decoder.rowsReady >= BATCH_ROWS) rows += decoder.take().objectIds.length;
+    if (decoder.rowsReady >= BATCH_ROWS) rows += objectIdsOf(decoder.take()).length;
   }
   decoder.end();
-  return rows + decoder.take().objectIds.length;
+  return rows + objectIdsOf(decoder.take()).length;
 }
 
 async function* stream(chunks: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
@@ -143,10 +143,10 @@ function joined({ sizeBytes, chunks }: Chunks): Uint8Array {
 }
 
 /** A CAR with the pack's contents under CIDs made of its ids. */
-async function carOf(pack: Uint8Array, rows: ObjectRows): Promise<Uint8Array> {
+async function carOf(pack: Uint8Array, rows: ObjectColumns): Promise<Uint8Array> {
   const { writer, out } = CarWriter.create([]);
   const written = new Response(ReadableStream.from(out)).arrayBuffer();
-  for (const [i, id] of rows.objectIds.entries()) {
+  for (const [i, id] of objectIdsOf(rows).entries()) {
     const digest = create(SHA2_256, Uint8Array.fromHex(id.slice(-64)));
     const at = rows.contentOffsets[i];
     const bytes = pack.subarray(at, at + rows.sizesBytes[i]);

@@ -7,7 +7,7 @@
 import type { Config } from "../config/config.ts";
 import { ConfigError, StoreError } from "../errors.ts";
 import { trimHeap } from "../lib/heap.ts";
-import { isMpackKey, mpackKeyOf } from "../lib/ids.ts";
+import { isMpackKey, withPrefix } from "../lib/ids.ts";
 import { BUFFER_BYTES, openSha256 } from "../hash/sha256.ts";
 import type { BlobReader, BlobStat, BlobStore } from "../stream/store/blob_store.ts";
 import { openFileStore } from "../stream/store/folder/folder_store.ts";
@@ -112,7 +112,7 @@ async function keyOf(
     hasher.update(buffer, read);
     line.show({ label: "hash", bytes: bytes += read, sizeBytes });
   }
-  return { mpackKey: mpackKeyOf(await hasher.digest()), stat: reader.stat };
+  return { mpackKey: withPrefix(await hasher.digest()), stat: reader.stat };
 }
 
 /** Writes a source's bytes under `key`. */

@@ -5,6 +5,7 @@
  */
 
 import { ConfigError } from "../errors.ts";
+import { withPrefix } from "../lib/ids.ts";
 import { DEFAULT_LIMITS, type MpackLimits } from "../stream/mpack/limits.ts";
 import { type Config, SETTINGS } from "./settings.ts";
 
@@ -53,6 +54,6 @@ export function blobKeyOf(template: string, repoId: string, mpackKey: string): s
 
 /** The store key of a repo's materialized object. The id may lack its prefix. */
 export function objectKeyOf(template: string, repoId: string, objectId: string): string {
-  const name = objectId.startsWith("sha256:") ? objectId : `sha256:${objectId}`;
+  const name = withPrefix(objectId);
   return template.replaceAll("{repo_id}", () => repoId).replaceAll("{object_id}", () => name);
 }

@@ -1,5 +1,6 @@
-import { createHash } from "node:crypto";
 import { ConfigError } from "../errors.ts";
+import { sha256Hex } from "../lib/digest.ts";
+import { withPrefix } from "../lib/ids.ts";
 import type { Database } from "./client/database.ts";
 import { execute } from "./client/execute.ts";
 
@@ -80,12 +81,12 @@ export async function createRepo(
   { owner, slug, name = slug, visibility = "private" }: NewRepo,
 ): Promise<{ readonly repo: Repo; readonly created: boolean }> {
   const createdAt = new Date().toISOString();
-  const digest = createHash("sha256").update([owner, slug, createdAt].join("\0")).digest("hex");
+  const digest = sha256Hex([owner, slug, createdAt].join("\0"));
   const rows = await execute(
     database,
     database.sql`
       insert into musehub_repos (repo_id, owner, slug, name, visibility, created_at)
-      values (${`sha256:${digest}`}, ${owner}, ${slug}, ${name}, ${visibility},
+      values (${withPrefix(digest)}, ${owner}, ${slug}, ${name}, ${visibility},
         ${createdAt}::timestamptz)
       on conflict (owner, slug) do nothing
       returning repo_id`,

@@ -1,33 +1,22 @@
 /**
- * The check at the point of use: do these bytes hash to the id they are filed under?
+ * Checks an object where it is read: do its bytes hash to its id?
  *
  * @module
  */
 
+import { withPrefix } from "../lib/ids.ts";
 import { openNativeCore } from "./engine.ts";
 
-const PREFIX = "sha256:";
-
-/** SHA-256 of one object's content. One content is never resumed, so the fastest engine does it. */
+/** SHA-256 of one content. It is never resumed, so the fastest engine does it. */
 export class ObjectHash {
   readonly #core = openNativeCore();
 
-  /** Hashes more of the content. */
   update(bytes: Uint8Array): void {
     this.#core.update(bytes);
   }
 
-  /** The id that belongs to the content, with its prefix. Nothing may follow. */
+  /** The content's id, with its prefix. Ends the hash. */
   digest(): string {
-    return PREFIX + this.#core.digest();
+    return withPrefix(this.#core.digest());
   }
-}
-
-/** Whether two ids name the same content: `sha256:` before the digits makes no difference. */
-export function isSameId(one: string, other: string): boolean {
-  return digitsOf(one) === digitsOf(other);
-}
-
-function digitsOf(objectId: string): string {
-  return objectId.startsWith(PREFIX) ? objectId.slice(PREFIX.length) : objectId;
 }

@@ -1,21 +1,22 @@
 /**
- * The hasher in a Worker, so that hashing and decoding use one core each.
+ * Hashes in a Worker, so that hashing and decoding use one core each.
  *
  * @module
  */
 
+import { withDeadline } from "../lib/deadline.ts";
 import type { HashEngine, HasherSettings, Sha256 } from "./hasher.ts";
 
 type Buffer = Uint8Array<ArrayBuffer>;
 
-/** What the thread is asked. */
+/** Messages to the thread. */
 export type Request =
   | { kind: "open"; engine: HashEngine; state?: Uint8Array }
   | { kind: "update"; buffer: Buffer; sizeBytes: number }
   | { kind: "save" }
   | { kind: "digest" };
 
-/** What it answers. */
+/** Messages from the thread. */
 export type Reply =
   | { kind: "opened" }
   | { kind: "free"; buffer: Buffer }
@@ -24,9 +25,9 @@ export type Reply =
   | { kind: "failed"; message: string };
 
 /**
- * Opens a hasher on a thread of its own, which ends with it.
+ * Opens a hasher on its own thread, which ends with it.
  *
- * @param worker The thread; to be replaced in tests.
+ * @param worker The thread; tests replace it.
  */
 export async function openWorker(
   settings: HasherSettings,
@@ -49,23 +50,19 @@ class WorkerSha256 implements Sha256 {
   readonly #worker: Worker;
   readonly #deadlineMs: number;
   readonly #free: Buffer[];
-  /** Answers waited for, in the order they were asked; the thread keeps that order. */
-  readonly #saves: PromiseWithResolvers<Uint8Array | undefined>[] = [];
   readonly #opening = Promise.withResolvers<void>();
+  /** Pending answers in the order of their requests, which the thread keeps. */
+  readonly #saves: PromiseWithResolvers<Uint8Array | undefined>[] = [];
   readonly #digest = Promise.withResolvers<string>();
   #borrower: PromiseWithResolvers<Buffer> | undefined;
   #failure: Error | undefined;
-
-  /** Runs while an answer is waited for, and starts anew with each one that comes. */
-  #timer: ReturnType<typeof setTimeout> | undefined;
-  #waits = 0;
 
   constructor({ engine, bufferBytes, buffers, state, deadlineMs }: HasherSettings, worker: Worker) {
     this.#worker = worker;
     this.#deadlineMs = deadlineMs;
     this.#free = Array.from({ length: buffers }, () => new Uint8Array(bufferBytes));
-    this.opened = this.#withDeadline(this.#opening.promise);
-    // A failure reaches whoever waits; when nobody does, it waits for the next call.
+    this.opened = this.#answer(this.#opening.promise);
+    // A failure may come while no caller waits for these; the next call reports it.
     this.#digest.promise.catch(() => {});
     this.opened.catch(() => {});
     this.#worker.onmessage = ({ data }: MessageEvent<Reply>) => this.#receive(data);
@@ -81,7 +78,7 @@ class WorkerSha256 implements Sha256 {
     const buffer = this.#free.pop();
     if (buffer) return Promise.resolve(buffer);
     this.#borrower = Promise.withResolvers();
-    return this.#withDeadline(this.#borrower.promise);
+    return this.#answer(this.#borrower.promise);
   }
 
   update(buffer: Buffer, sizeBytes: number): void {
@@ -94,12 +91,12 @@ class WorkerSha256 implements Sha256 {
     const answer = Promise.withResolvers<Uint8Array | undefined>();
     this.#saves.push(answer);
     this.#send({ kind: "save" });
-    return this.#withDeadline(answer.promise);
+    return this.#answer(answer.promise);
   }
 
   digest(): Promise<string> {
     this.#send({ kind: "digest" });
-    return this.#withDeadline(this.#digest.promise);
+    return this.#answer(this.#digest.promise);
   }
 
   [Symbol.dispose](): void {
@@ -107,23 +104,11 @@ class WorkerSha256 implements Sha256 {
     this.#fail(new Error("Cannot hash: the hasher is closed"));
   }
 
-  /** Waits for an answer, as long as the thread says anything at all within the deadline. */
-  #withDeadline<T>(answer: Promise<T>): Promise<T> {
-    if (this.#waits++ === 0) this.#watch();
-    const settled = () => {
-      if (--this.#waits === 0) clearTimeout(this.#timer);
-    };
-    answer.then(settled, settled);
-    return answer;
-  }
-
-  #watch(): void {
-    clearTimeout(this.#timer);
-    this.#timer = setTimeout(() => {
-      this.#fail(
-        new Error(`Cannot hash: the hashing thread was silent for ${this.#deadlineMs} ms`),
-      );
-    }, this.#deadlineMs);
+  /** Waits for the thread. If it does not answer in time, the hasher has failed for good. */
+  #answer<T>(answer: Promise<T>): Promise<T> {
+    const deadlineMs = this.#deadlineMs;
+    const message = `Cannot hash: the hashing thread was silent for ${deadlineMs} ms`;
+    return withDeadline(answer, { deadlineMs, error: () => this.#fail(new Error(message)) });
   }
 
   #send(request: Request, transfer: Transferable[] = []): void {
@@ -131,7 +116,6 @@ class WorkerSha256 implements Sha256 {
   }
 
   #receive(reply: Reply): void {
-    if (this.#waits > 0) this.#watch();
     switch (reply.kind) {
       case "opened":
         return this.#opening.resolve();
@@ -147,16 +131,17 @@ class WorkerSha256 implements Sha256 {
       case "digest":
         return this.#digest.resolve(reply.hex);
       case "failed":
-        return this.#fail(new RangeError(reply.message));
+        this.#fail(new RangeError(reply.message));
     }
   }
 
-  #fail(error: Error): void {
+  #fail(error: Error): Error {
     this.#failure ??= error;
     this.#opening.reject(error);
     this.#borrower?.reject(error);
     this.#borrower = undefined;
     for (const save of this.#saves.splice(0)) save.reject(error);
     this.#digest.reject(error);
+    return error;
   }
 }

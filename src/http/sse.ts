@@ -7,7 +7,7 @@
 
 import type { Context } from "hono";
 import { type SSEStreamingApi, streamSSE } from "hono/streaming";
-import { pause } from "../jobs/index/follow_job.ts";
+import { sleep } from "../lib/sleep.ts";
 import { getJob } from "../jobs/queue/list.ts";
 import type { JobRow } from "../jobs/queue/job.ts";
 import { resultForTenant } from "../jobs/index/result.ts";
@@ -64,7 +64,7 @@ async function sendEvents(
       last = text;
       await (isNew ? send("progress", progress) : stream.write(": still here\n\n"));
     }
-    await pause(Math.min(POLL_MS, keepAliveMs), signal);
+    await sleep(Math.min(POLL_MS, keepAliveMs), signal).catch(() => {});
   }
 }
 

@@ -7,7 +7,7 @@
 import { blobKeyOf } from "../config/config.ts";
 import { findMpack } from "../db/packs.ts";
 import { InvalidMpackError, StoreError } from "../errors.ts";
-import { mpackKeyOf } from "../lib/ids.ts";
+import { withPrefix } from "../lib/ids.ts";
 import { openSha256 } from "../hash/sha256.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { bodyChunks } from "./body.ts";
@@ -52,7 +52,7 @@ export async function storeUpload(
       );
     }
     // Thrown before the body ends, so that the store discards what it has.
-    const found = mpackKeyOf(await hasher.digest());
+    const found = withPrefix(await hasher.digest());
     if (found === mpackKey) return;
     throw new InvalidMpackError(
       "digest-mismatch",

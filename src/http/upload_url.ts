@@ -6,6 +6,7 @@
  */
 
 import { createHmac, timingSafeEqual } from "node:crypto";
+import { isDigest } from "../lib/ids.ts";
 import type { Presigned } from "../stream/store/blob_store.ts";
 
 /** What an upload URL is bound to. */
@@ -39,7 +40,7 @@ export function signUpload(
 
 /** Tells whether we signed these terms and they have not expired. */
 export function checkUpload(secret: Uint8Array, terms: UploadTerms, signature: string): boolean {
-  if (!/^[0-9a-f]{64}$/.test(signature)) return false;
+  if (!isDigest(signature)) return false;
   const isOurs = timingSafeEqual(signatureOf(secret, terms), Uint8Array.fromHex(signature));
   return isOurs && terms.expiresAt.getTime() > Date.now();
 }

@@ -1,12 +1,12 @@
 /**
- * SHA-256 of small things that are at hand: keys, tokens, request bodies.
+ * SHA-256 of short values in memory: keys, tokens, request bodies. Streams use src/hash.
  *
  * @module
  */
 
 import { createHash } from "node:crypto";
 
-/** The SHA-256 of a text (as UTF-8) or of bytes. */
+/** The SHA-256 of bytes, or of a text as UTF-8. */
 export function sha256(input: string | Uint8Array): Uint8Array {
   return new Uint8Array(createHash("sha256").update(input).digest());
 }

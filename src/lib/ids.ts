@@ -1,17 +1,45 @@
 /**
- * Names made of digests.
+ * The two forms of an id: `sha256:` and 64 lower-case hex digits, or the digits alone.
  *
  * @module
  */
 
-const MPACK_KEY = /^sha256:[0-9a-f]{64}$/;
+const PREFIX = "sha256:";
 
-/** Whether `text` has the form of an mpack key: `sha256:` and 64 lower-case hex digits. */
+/** A prefixed id, as the source of a regular expression. */
+export const PREFIXED_ID_PATTERN = `${PREFIX}[0-9a-f]{64}`;
+/** An mpack key: always with its prefix. */
+export const MPACK_KEY: RegExp = new RegExp(`^${PREFIXED_ID_PATTERN}$`);
+/** An object id: older clients leave the prefix out. */
+export const OBJECT_ID: RegExp = new RegExp(`^(?:${PREFIX})?[0-9a-f]{64}$`);
+const DIGEST = /^[0-9a-f]{64}$/;
+
+/** Whether `text` is `sha256:` and 64 lower-case hex digits. */
 export function isMpackKey(text: string): boolean {
   return MPACK_KEY.test(text);
 }
 
-/** The key of the mpack whose bytes have this digest (64 lower-case hex digits). */
-export function mpackKeyOf(hex: string): string {
-  return `sha256:${hex}`;
+/** Whether `text` is `sha256:` and 64 lower-case hex digits, or the digits alone. */
+export function isObjectId(text: string): boolean {
+  return OBJECT_ID.test(text);
+}
+
+/** Whether `text` is 64 lower-case hex digits. */
+export function isDigest(text: string): boolean {
+  return DIGEST.test(text);
+}
+
+/** The id with its prefix, whether it had one or not. */
+export function withPrefix(id: string): string {
+  return id.startsWith(PREFIX) ? id : PREFIX + id;
+}
+
+/** The 64 digits of an id. */
+export function digestOf(id: string): string {
+  return id.startsWith(PREFIX) ? id.slice(PREFIX.length) : id;
+}
+
+/** Whether two ids name the same content, with or without the prefix. */
+export function isSameId(one: string, other: string): boolean {
+  return digestOf(one) === digestOf(other);
 }

@@ -1,12 +1,9 @@
 /**
- * Numbers for people: `1,234,567`.
+ * Formats an integer for people: `1,234,567`.
  *
- * `toLocaleString()` would load the runtime's tables of locales, a third of a short command's time.
- *
- * @module
+ * Not `toLocaleString()`: it loads the runtime's locale tables, which takes a third of the time of a
+ * short command.
  */
-
-/** An integer with a comma before every third digit. */
 export function grouped(value: number): string {
   return String(value).replace(/\B(?=(\d{3})+$)/g, ",");
 }

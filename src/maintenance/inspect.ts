@@ -5,8 +5,8 @@
  */
 
 import { InvalidMpackError } from "../errors.ts";
-import { mpackKeyOf } from "../lib/ids.ts";
-import { isSameId, ObjectHash } from "../hash/object_hash.ts";
+import { isSameId, withPrefix } from "../lib/ids.ts";
+import { ObjectHash } from "../hash/object_hash.ts";
 import { openSha256 } from "../hash/sha256.ts";
 import type { BlobReader } from "../stream/store/blob_store.ts";
 import type { MpackLimits } from "../stream/mpack/limits.ts";
@@ -114,7 +114,7 @@ export async function inspectMpack(
     onProgress?.(hasher.bytesHashed, reader.stat.sizeBytes);
   }
   return {
-    mpack_key: mpackKeyOf(await hasher.digest()),
+    mpack_key: withPrefix(await hasher.digest()),
     size_bytes: hasher.bytesHashed,
     is_sound: !isBroken,
     sections: decoder.sections.map((section) => sectionOf(section, decoder.offsetBytes)),

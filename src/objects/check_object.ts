@@ -6,7 +6,8 @@
 
 import type { ObjectLocation } from "../db/refs.ts";
 import { ObjectError, StoreError } from "../errors.ts";
-import { isSameId, ObjectHash } from "../hash/object_hash.ts";
+import { isSameId } from "../lib/ids.ts";
+import { ObjectHash } from "../hash/object_hash.ts";
 import type { BlobReader, BlobStore } from "../stream/store/blob_store.ts";
 
 /** The error for bytes that do not hash to the id. Names the object, the mpack and the range. */

@@ -6,7 +6,7 @@
 
 import type { Database } from "../db/client/database.ts";
 import { type MissingOptions, missingRefs } from "../db/refs.ts";
-import { isObjectId } from "../stream/mpack/mpack_decoder.ts";
+import { isObjectId } from "../lib/ids.ts";
 
 /** Ids per statement. More would occupy a connection for longer and gain little. */
 const IDS_PER_STATEMENT = 5_000;

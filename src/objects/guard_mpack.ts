@@ -7,6 +7,7 @@
 import type { Database } from "../db/client/database.ts";
 import { GhostGuard } from "../db/publish/ghost_guard.ts";
 import { trimHeap } from "../lib/heap.ts";
+import { objectIdsOf } from "../lib/object_columns.ts";
 import { untilAborted } from "../lib/abort.ts";
 import { MpackDecoder } from "../stream/mpack/mpack_decoder.ts";
 import type { MpackLimits } from "../stream/mpack/limits.ts";
@@ -61,7 +62,7 @@ export async function guardMpack(options: GuardMpackOptions): Promise<GuardResul
   });
   for await (const chunk of untilAborted(mpack, signal)) {
     decoder.write(chunk);
-    guard.hold(decoder.take().objectIds);
+    guard.hold(objectIdsOf(decoder.take()));
     if (!guard.isDue) continue;
     await guard.flush();
     trimHeap();

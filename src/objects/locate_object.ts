@@ -7,7 +7,7 @@
 import type { Database } from "../db/client/database.ts";
 import { findLocation, type ObjectLocation } from "../db/refs.ts";
 import { ObjectError } from "../errors.ts";
-import { isObjectId } from "../stream/mpack/mpack_decoder.ts";
+import { isObjectId } from "../lib/ids.ts";
 import { refuseDamaged } from "./check_object.ts";
 
 /** The error for an id that the repo has no ref for. It does not depend on other repos. */

@@ -7,7 +7,7 @@
 import type { Database } from "../db/client/database.ts";
 import { findLocations, FIRST_STORED, listStored, type ObjectLocation } from "../db/refs.ts";
 import { MpackdError } from "../errors.ts";
-import { isObjectId } from "../stream/mpack/mpack_decoder.ts";
+import { isObjectId } from "../lib/ids.ts";
 import { notFound } from "./locate_object.ts";
 import { refuseDamaged } from "./check_object.ts";
 

@@ -101,8 +101,8 @@ Deno.test("borrow() waits while every buffer is out, and fails once the hasher i
   await assert.rejects(hasher.borrow(), /closed/);
 });
 
-Deno.test("openSha256() does not wait for ever for a thread that says nothing any more", async (t) => {
-  /** A thread that answers so many requests as ours would, then none. */
+Deno.test("openSha256() gives up on a thread that does not answer", async (t) => {
+  /** A thread that answers this many requests, then none. */
   const openHung = (answers: number) => {
     const thread = {
       onmessage: (_: { data: Reply }) => {},
@@ -120,12 +120,12 @@ Deno.test("openSha256() does not wait for ever for a thread that says nothing an
     return { thread, opening: openWorker(settings, thread as unknown as Worker) };
   };
   const silent = /the hashing thread was silent for 20 ms/;
-  await t.step("that never opens, and is ended", async () => {
+  await t.step("while it opens: it is terminated", async () => {
     const { thread, opening } = openHung(0);
     await assert.rejects(opening, silent);
     assert(thread.isEnded);
   });
-  await t.step("whoever waits: for a buffer, a state, the digest", async () => {
+  await t.step("while the caller waits for a buffer, a state or the digest", async () => {
     for (const wait of ["borrow", "save", "digest"] as const) {
       using hasher = await openHung(1).opening;
       hasher.update(await hasher.borrow(), 16);
@@ -134,7 +134,7 @@ Deno.test("openSha256() does not wait for ever for a thread that says nothing an
       await assert.rejects(hasher.borrow(), silent);
     }
   });
-  await t.step("though nobody need wait for one that nobody asks", async () => {
+  await t.step("an idle thread has no deadline", async () => {
     using hasher = await openHung(2).opening;
     assert.equal(await hasher.save(), undefined);
     await new Promise((resolve) => setTimeout(resolve, 40));

@@ -8,7 +8,7 @@ import type { Command } from "commander";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError, type MpackdError, ObjectError } from "../../errors.ts";
 import { readObjects } from "../../objects/read_objects.ts";
-import { isObjectId } from "../../stream/mpack/mpack_decoder.ts";
+import { isObjectId } from "../../lib/ids.ts";
 import { EXIT } from "../exit.ts";
 import { openFolderSink } from "../export/folder.ts";
 import type { ExportSink } from "../export/sink.ts";

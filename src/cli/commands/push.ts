@@ -17,7 +17,9 @@ import {
   StoreError,
 } from "../../errors.ts";
 import type { IndexResult } from "../../jobs/index/result.ts";
-import { sleepMs } from "../../lib/abort.ts";
+import { digestOf } from "../../lib/ids.ts";
+import { retryAfterMs } from "../../lib/retry_after.ts";
+import { sleep } from "../../lib/sleep.ts";
 import { iterateReader } from "../../stream/store/reader_stream.ts";
 import type { CommandContext } from "../command.ts";
 import { type Answer, post } from "../send_file.ts";
@@ -89,7 +91,7 @@ async function targetOf(
     throw new ConfigError(`Cannot push to ${remote}: it is not a URL`);
   }
   const url = new URL(`${remote.replace(/\/$/, "")}/${owner}/${slug}/push/stream`);
-  const digest = Uint8Array.fromHex(mpackKey.slice("sha256:".length));
+  const digest = Uint8Array.fromHex(digestOf(mpackKey));
   const headers = new Headers({
     "x-mpack-key": mpackKey,
     "content-type": "application/octet-stream",
@@ -126,7 +128,7 @@ async function sendUntilTaken(
     if (!isBusy || attempt === MAX_ATTEMPTS) throw errorOf(answer);
     options.line.clear();
     const waitMs = retryAfterMs(answer.headers.get("retry-after")) ?? attempt * 1_000;
-    await sleepMs(Math.min(waitMs, MAX_WAIT_MS), options.signal);
+    await sleep(Math.min(waitMs, MAX_WAIT_MS), options.signal);
   }
 }
 
@@ -158,13 +160,6 @@ async function send(
     const why = late.aborted ? `no answer in ${deadlineMs} ms` : (cause as Error).message;
     throw new StoreError("store-unavailable", `Cannot push to ${url.origin}: ${why}`, { cause });
   }
-}
-
-/** Reads `Retry-After` (seconds or a date) as milliseconds from now. */
-function retryAfterMs(field: string | null): number | undefined {
-  if (field === null) return undefined;
-  const ms = /^\d+$/.test(field) ? Number(field) * 1000 : Date.parse(field) - Date.now();
-  return Number.isNaN(ms) ? undefined : Math.max(0, ms);
 }
 
 function errorOf({ status, value }: Answer): Error {

@@ -1,4 +1,4 @@
-import type { ObjectColumns } from "./stage.ts";
+import type { ObjectColumns } from "../../lib/object_columns.ts";
 
 /** A proved pack, and where its rows are. */
 export interface PublishPack {

@@ -1,19 +1,8 @@
 import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
 import { execute } from "../client/execute.ts";
+import type { ObjectColumns } from "../../lib/object_columns.ts";
 import { type Heartbeat, type Lease, leaseLost } from "../lease.ts";
-
-/** Decoded rows, column by column. */
-export interface ObjectColumns {
-  /** How many rows there are. */
-  readonly length: number;
-  /** Ids as the pack spells them, already checked to be ids; a comma between two. */
-  readonly idsText: string;
-  /** First byte of each content in the pack. */
-  readonly contentOffsets: readonly number[];
-  /** Length of each content in bytes. */
-  readonly sizesBytes: readonly number[];
-}
 
 /** A batch on its way to the staging table. */
 export interface StageBatch {

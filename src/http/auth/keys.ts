@@ -12,6 +12,7 @@ import {
 } from "node:crypto";
 import { ConfigError } from "../../errors.ts";
 import { sha256Hex } from "../../lib/digest.ts";
+import { withPrefix } from "../../lib/ids.ts";
 import type { Signer } from "./signature.ts";
 
 const KEY_BYTES = 32;
@@ -19,7 +20,7 @@ const PRIVATE_MODE = 0o600;
 
 /** The identity id of a key: `sha256:` and the hex digest of its 32 raw bytes. */
 export function identityIdOf(publicKey: Uint8Array): string {
-  return `sha256:${sha256Hex(publicKey)}`;
+  return withPrefix(sha256Hex(publicKey));
 }
 
 /** Writes a new private key as PKCS #8 PEM to a file that only its owner may read. */

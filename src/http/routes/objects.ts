@@ -9,7 +9,7 @@ import { filterMissing } from "../../objects/ghosts.ts";
 import { locateObject, notFound } from "../../objects/locate_object.ts";
 import { readLocated } from "../../objects/read_object.ts";
 import { refuseDamaged } from "../../objects/check_object.ts";
-import { isObjectId } from "../../stream/mpack/mpack_decoder.ts";
+import { isObjectId } from "../../lib/ids.ts";
 import { packOf } from "../object_pack.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";

@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { blobKeyOf } from "../../config/config.ts";
 import { findMpack } from "../../db/packs.ts";
+import { digestOf } from "../../lib/ids.ts";
 import { declaredLength } from "../body.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
@@ -40,7 +41,7 @@ const presign = route({
       return reply(request, 200, { already_indexed: true });
     }
     const expiresSeconds = config.httpPresignSeconds;
-    const sha256Hex = mpackKey.slice("sha256:".length);
+    const sha256Hex = digestOf(mpackKey);
     const key = blobKeyOf(config.blobKey, repo.repoId, mpackKey);
     const signed = await store.presignPut(key, { expiresSeconds, sizeBytes, sha256Hex }) ??
       signUpload(context.uploadSecret, {

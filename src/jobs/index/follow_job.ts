@@ -16,6 +16,7 @@ import {
   ObjectError,
   StoreError,
 } from "../../errors.ts";
+import { sleep } from "../../lib/sleep.ts";
 import type { IndexProgress } from "./context.ts";
 import { type IndexResult, resultOf } from "./result.ts";
 import type { JobRow } from "../queue/job.ts";
@@ -46,7 +47,8 @@ export async function followJob(
   for (;;) {
     const result = await resultSoFar(db, jobId, { signal, onProgress });
     if (result !== undefined) return result;
-    await pause(POLL_MS, signal);
+    // An abort is reported by the next look.
+    await sleep(POLL_MS, signal).catch(() => {});
   }
 }
 
@@ -81,20 +83,6 @@ function progressOf({ status, progress }: JobRow): IndexProgress {
     sizeBytes: found.size_bytes ?? 0,
     objects: found.objects ?? 0,
   };
-}
-
-/** Waits so long, or until the signal fires. */
-export function pause(ms: number, signal?: AbortSignal): Promise<void> {
-  if (signal?.aborted) return Promise.resolve();
-  return new Promise((resolve) => {
-    const timer = setTimeout(end, ms);
-    function end() {
-      clearTimeout(timer);
-      signal?.removeEventListener("abort", end);
-      resolve();
-    }
-    signal?.addEventListener("abort", end);
-  });
 }
 
 /** An error again, from what a job row says of it. */

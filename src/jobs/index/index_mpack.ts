@@ -7,11 +7,12 @@
 import { type Config, loadConfig } from "../../config/config.ts";
 import type { Database } from "../../db/client/database.ts";
 import { CancelledError } from "../../errors.ts";
+import { sleep } from "../../lib/sleep.ts";
 import type { IndexProgress } from "./context.ts";
 import type { IndexResult } from "./result.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import { runAttempt } from "../attempt/run_attempt.ts";
-import { pause, POLL_MS, resultSoFar } from "./follow_job.ts";
+import { POLL_MS, resultSoFar } from "./follow_job.ts";
 import { checkPayload, indexHandler, type IndexPayload, MPACK_INDEX } from "./index_handler.ts";
 import { claim } from "../queue/claim.ts";
 import { enqueue } from "../queue/enqueue.ts";
@@ -77,7 +78,8 @@ export async function indexMpack(options: IndexMpackOptions): Promise<IndexResul
     // Another worker has it. Either it ends there, or its lease lapses and the job is ours.
     const result = await resultSoFar(db, jobId, { signal, onProgress });
     if (result !== undefined) return result;
-    await pause(POLL_MS, signal);
+    // An abort is reported by the next look.
+    await sleep(POLL_MS, signal).catch(() => {});
   }
 }
 

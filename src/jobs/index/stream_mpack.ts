@@ -22,7 +22,7 @@ import { Publisher } from "../../db/publish/publisher.ts";
 import { type StageBatch, stageBatch } from "../../db/publish/stage.ts";
 import { CancelledError, DatabaseError, InvalidMpackError, StoreError } from "../../errors.ts";
 import { trimHeap } from "../../lib/heap.ts";
-import { mpackKeyOf } from "../../lib/ids.ts";
+import { withPrefix } from "../../lib/ids.ts";
 import { Materializer } from "./materialize.ts";
 import type { Sha256 } from "../../hash/sha256.ts";
 import { removeUnwanted } from "./remove_unwanted.ts";
@@ -31,7 +31,8 @@ import type { IndexContext, IndexJob, IndexProgress } from "./context.ts";
 import { openStart, type Start } from "./open_pack.ts";
 import { LinkedAbort } from "../../lib/abort.ts";
 import type { BlobReader } from "../../stream/store/blob_store.ts";
-import type { MpackDecoder, ObjectRows } from "../../stream/mpack/mpack_decoder.ts";
+import { type ObjectColumns, objectIdsOf } from "../../lib/object_columns.ts";
+import type { MpackDecoder } from "../../stream/mpack/mpack_decoder.ts";
 
 /**
  * So many rows leave garbage worth a pause of 25 ms. The buffers of large objects leave none: there
@@ -94,9 +95,9 @@ class Attempt {
   #rowsStaged = 0;
   #batches = 0;
   #hasStaged = false;
-  #inline: ObjectRows | undefined;
+  #inline: ObjectColumns | undefined;
   /** The last batch, which may not have arrived. */
-  #lastBatch: ObjectRows | undefined;
+  #lastBatch: ObjectColumns | undefined;
   /** Whether this attempt has staged all batches. */
   #isStageFresh = true;
   #checkpointOffset = 0;
@@ -179,7 +180,7 @@ class Attempt {
     this.#signal.throwIfAborted();
     // The last batch, all of a small pack, goes along with the publish.
     const inline = this.#inline = decoder.take();
-    await this.#context.hooks?.beforePublish(inline.objectIds, {
+    await this.#context.hooks?.beforePublish(objectIdsOf(inline), {
       jobId: this.#job.jobId,
       rows: this.#rowsStaged,
     });
@@ -355,7 +356,7 @@ class Attempt {
         `Cannot accept the pack: the store says ${sizeBytes} bytes, it sent ${found}`,
       );
     }
-    const key = mpackKeyOf(await hasher.digest());
+    const key = withPrefix(await hasher.digest());
     if (key !== this.#job.mpackKey) {
       throw new InvalidMpackError(
         "digest-mismatch",
@@ -383,7 +384,7 @@ class Attempt {
     // What cannot be taken back now, gc finds later.
     await removeUnwanted(this.#job, this.#context, {
       batches: this.#batches,
-      objectIds: [...this.#lastBatch?.objectIds ?? [], ...rest.objectIds],
+      objectIds: [...(this.#lastBatch ? objectIdsOf(this.#lastBatch) : []), ...objectIdsOf(rest)],
     }).catch(() => {});
   }
 

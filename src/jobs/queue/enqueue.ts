@@ -1,7 +1,8 @@
-import { createHash } from "node:crypto";
 import type { Database } from "../../db/client/database.ts";
 import { execute } from "../../db/client/execute.ts";
 import { ConfigError } from "../../errors.ts";
+import { sha256Hex } from "../../lib/digest.ts";
+import { withPrefix } from "../../lib/ids.ts";
 import type { Job, JobRow } from "./job.ts";
 import { claimedColumns, jobColumns } from "./job_columns.ts";
 
@@ -124,7 +125,7 @@ async function tryEnqueue(database: Database, job: NewJob): Promise<Enqueued | u
 /** `sha256:` over the NUL-joined repo, type and ISO time. */
 function newJobId(repoId: string, jobType: string, createdAt: string): string {
   const name = [repoId, jobType, createdAt].join("\0");
-  return `sha256:${createHash("sha256").update(name).digest("hex")}`;
+  return withPrefix(sha256Hex(name));
 }
 
 let lastMicros = 0;

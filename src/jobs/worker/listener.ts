@@ -12,7 +12,7 @@
 import type { ConnectOptions } from "../../db/client/connect.ts";
 import type { Database } from "../../db/client/database.ts";
 import { execute } from "../../db/client/execute.ts";
-import { pause } from "../index/follow_job.ts";
+import { sleep } from "../../lib/sleep.ts";
 
 /** The channel on which inserts, retries and releases of jobs are announced. */
 export const JOBS_CHANNEL = "mpackd_jobs";
@@ -86,7 +86,8 @@ export class Listener implements AsyncDisposable {
         // The failure closed the connection already: that is no reason to try again at once.
         this.#cut = new AbortController();
       }
-      await pause(waitMs, AbortSignal.any([this.#end.signal, this.#cut.signal]));
+      const signal = AbortSignal.any([this.#end.signal, this.#cut.signal]);
+      await sleep(waitMs, signal).catch(() => {});
     }
   }
 

@@ -6,8 +6,8 @@
 
 import type { ObjectPlaces } from "../../db/damaged_refs.ts";
 import { InvalidMpackError } from "../../errors.ts";
-import { mpackKeyOf } from "../../lib/ids.ts";
-import { isSameId, ObjectHash } from "../../hash/object_hash.ts";
+import { isSameId, withPrefix } from "../../lib/ids.ts";
+import { ObjectHash } from "../../hash/object_hash.ts";
 import { openSha256 } from "../../hash/sha256.ts";
 import type { BlobReader } from "../../stream/store/blob_store.ts";
 import type { MpackLimits } from "../../stream/mpack/limits.ts";
@@ -101,5 +101,5 @@ export async function scanPack(
   }
   await flush(1);
   const { bytesHashed: sizeBytes } = hasher, { objects } = decoder.counts;
-  return { mpackKey: mpackKeyOf(await hasher.digest()), sizeBytes, objects, problem };
+  return { mpackKey: withPrefix(await hasher.digest()), sizeBytes, objects, problem };
 }

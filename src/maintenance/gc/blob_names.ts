@@ -5,6 +5,7 @@
  */
 
 import type { NamedBlob } from "../../db/garbage.ts";
+import { PREFIXED_ID_PATTERN } from "../../lib/ids.ts";
 
 /** Reads keys. */
 export interface BlobNames {
@@ -47,7 +48,7 @@ function patternOf(template: string): RegExp {
     if (name === undefined) return part.replace(/[\\^$.*+?()[\]{}|]/g, "\\$&");
     if (seen.has(name)) return `\\k<${name}>`;
     seen.add(name);
-    return name === "repo_id" ? "(?<repo_id>.+)" : `(?<${name}>sha256:[0-9a-f]{64})`;
+    return name === "repo_id" ? "(?<repo_id>.+)" : `(?<${name}>${PREFIXED_ID_PATTERN})`;
   });
   return new RegExp(`^${pattern.join("")}$`, "s");
 }

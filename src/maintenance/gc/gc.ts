@@ -30,7 +30,7 @@ import {
 } from "../../db/tombstones.ts";
 import { DatabaseError } from "../../errors.ts";
 import type { BlobEntry, BlobStore } from "../../stream/store/blob_store.ts";
-import { sleepMs } from "../../lib/abort.ts";
+import { sleep } from "../../lib/sleep.ts";
 import { blobNames } from "./blob_names.ts";
 
 const MINUTE_MS = 60_000;
@@ -280,7 +280,7 @@ class Run {
           this.sum.postponed += ours.length;
           return;
         }
-        await sleepMs(POLL_MS, signal);
+        await sleep(POLL_MS, signal);
       }
       if (ours.length > 0) await work(ours);
     } finally {

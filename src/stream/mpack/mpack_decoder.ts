@@ -1,47 +1,47 @@
 /**
- * The mpack grammar over a stream of bytes: chunks in, object locations out.
+ * Decodes an mpack as it streams in: chunks in, object locations out.
  *
- * The decoder is synchronous and never holds a content: of a whole pack it keeps the stack of open
- * containers, at most one key or id, and the hashes of the keys of open maps. Where the chunks are
- * cut makes no difference to what it finds. docs/format.md has the rules it enforces; each rule's
- * error names the first byte of the value that broke it.
+ * The decoder is synchronous and never holds a content. It keeps the stack of open containers, at
+ * most one key or id, and the hashes of the keys of open maps. Where the input is cut into chunks
+ * makes no difference. docs/format.md lists the rules; each error names the first byte of the value
+ * that broke one.
  *
- * In mpack/: `value_reader.ts` makes headers and bodies of chunks, `document.ts` knows what each of
- * them may be, `object_reader.ts` makes rows of objects.
+ * `value_reader.ts` cuts chunks into headers and bodies, `document.ts` knows which value may stand
+ * where, `object_reader.ts` turns objects into rows.
  *
  * @see {@link https://github.com/msgpack/msgpack/blob/master/spec.md | MessagePack specification}
  * @module
  */
 
+import type { ObjectColumns } from "../../lib/object_columns.ts";
 import { DEFAULT_LIMITS, type MpackLimits } from "./limits.ts";
 import { Contents } from "./contents.ts";
 import { Document } from "./document.ts";
 import { ObjectReader } from "./object_reader.ts";
 import { exceeded, truncated } from "./refusals.ts";
-import { RowColumns } from "./row_columns.ts";
-import type { DecoderState, MpackCounts, MpackHandler, ObjectRows, SectionSpan } from "./types.ts";
+import { ColumnBuilder } from "./column_builder.ts";
+import type { DecoderState, MpackCounts, MpackHandler, SectionSpan } from "./types.ts";
 import { ValueReader } from "./value_reader.ts";
 
-export { isObjectId } from "./object_id.ts";
-export type { DecoderState, MpackCounts, MpackHandler, ObjectRows, SectionSpan } from "./types.ts";
+export type { DecoderState, MpackCounts, MpackHandler, SectionSpan } from "./types.ts";
 
 const STATE_VERSION = 2;
-/** A checkpoint is worth having while it is small: 8,192 open keys are about 160 KB of JSON. */
+/** Keeps checkpoints small: 8,192 open keys are about 160 KB of JSON. */
 const MAX_SAVED_KEYS = 8192;
 
-/** Turns the bytes of one mpack into object locations. One instance decodes one pack. */
+/** Decodes one mpack. */
 export class MpackDecoder {
   readonly #limits: MpackLimits;
   readonly #contents: Contents;
-  readonly #rows: RowColumns;
+  readonly #rows: ColumnBuilder;
   readonly #objects: ObjectReader;
   readonly #document: Document;
   readonly #values: ValueReader;
 
   /**
-   * Starts a decoder, or takes one up where `save()` left it.
+   * Starts at the first byte, or where `save()` was called.
    *
-   * @param options.rows Whether `take()` is going to be called. Default true.
+   * @param options.rows Whether objects are kept for `take()`. Default true.
    * @throws {RangeError} If `state` was saved by another version.
    */
   constructor(
@@ -62,7 +62,7 @@ export class MpackDecoder {
       ? { ...DEFAULT_LIMITS, ...options.limits }
       : DEFAULT_LIMITS;
     const contents = this.#contents = new Contents(state);
-    this.#rows = new RowColumns(rows, state?.order);
+    this.#rows = new ColumnBuilder(rows, state?.order);
     const objects = this.#objects = new ObjectReader({
       limits,
       handler,
@@ -105,7 +105,7 @@ export class MpackDecoder {
   }
 
   /** The objects completed since the last call. */
-  take(): ObjectRows {
+  take(): ObjectColumns {
     return this.#rows.take();
   }
 

@@ -1,5 +1,5 @@
 /**
- * The form of an object id: `sha256:` and 64 lower-case hex digits, or the digits alone.
+ * Object ids as bytes: checks them without making strings.
  *
  * @module
  */
@@ -15,12 +15,7 @@ const ASCII = new TextDecoder();
 const IS_HEX = new Uint8Array(256);
 for (const byte of new TextEncoder().encode("0123456789abcdef")) IS_HEX[byte] = 1;
 
-/** Whether `id` is `sha256:` + 64 lower-case hex digits, or the digits alone. */
-export function isObjectId(id: string): boolean {
-  return /^(?:sha256:)?[0-9a-f]{64}$/.test(id);
-}
-
-/** The same of the `idBytes` bytes from `at`, all of which must be there. */
+/** Whether the `idBytes` bytes from `at` are an object id. */
 export function isIdAt(bytes: Uint8Array, at: number, idBytes: number): boolean {
   if (idBytes === PREFIXED_ID_BYTES) {
     for (let i = 0; i < PREFIX.length; i++) if (bytes[at + i] !== PREFIX[i]) return false;
@@ -31,8 +26,8 @@ export function isIdAt(bytes: Uint8Array, at: number, idBytes: number): boolean 
 }
 
 /**
- * Whether four bytes, given as a number, are no hex digits: 0 if they are. All four are looked at in
- * one step, in their places: a digit is 3n with n below 10, a letter 6n with n from 1 to 6.
+ * 0 if the four bytes of `word` are lower-case hex digits. Checks all four at once: a digit is 0x3n
+ * with n below 10, a letter 0x6n with n from 1 to 6.
  */
 export function notHex(word: number): number {
   const letters = word >>> 6 & 0x01010101, nibbles = word & 0x0f0f0f0f;

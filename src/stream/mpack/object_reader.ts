@@ -1,5 +1,5 @@
 /**
- * The elements of `objects`: an id and the place of a content each.
+ * Reads the elements of `objects`: each has an id and a content.
  *
  * @module
  */
@@ -10,33 +10,27 @@ import { Body } from "./grammar.ts";
 import { KeptBytes } from "./kept_bytes.ts";
 import { idText, isIdAt, PREFIXED_ID_BYTES } from "./object_id.ts";
 import { badContent, exceeded, noContent, noId, unexpected } from "./refusals.ts";
-import type { RowColumns } from "./row_columns.ts";
+import type { ColumnBuilder } from "./column_builder.ts";
 import { Type } from "./token.ts";
 import type { DecoderState, MpackHandler, ObjectState } from "./types.ts";
 import type { Value } from "./value.ts";
 
-/** What an object reader works with. */
+/** What an object reader needs. */
 export interface ObjectReaderOptions {
-  /** The limits on a pack. */
   readonly limits: MpackLimits;
-  /** Is told of objects. */
   readonly handler: MpackHandler;
-  /** Where objects are counted. */
   readonly counts: { objects: number };
-  /** Where they go. */
-  readonly rows: RowColumns;
-  /** A saved decoder, to go on from. */
+  readonly rows: ColumnBuilder;
   readonly state?: DecoderState;
 }
 
-/** Reads objects, value by value or, where they have the common layout, as a whole. */
+/** Reads objects value by value or, if they have the common layout, as a whole. */
 export class ObjectReader {
   readonly #limits: MpackLimits;
   readonly #handler: MpackHandler;
-  /** Whether the handler wants to know of objects. */
-  readonly #isHeard: boolean;
+  readonly #hasHooks: boolean;
   readonly #counts: { objects: number };
-  readonly #rows: RowColumns;
+  readonly #rows: ColumnBuilder;
   readonly #common = new CommonObject();
 
   // The object being read.
@@ -45,11 +39,10 @@ export class ObjectReader {
   #contentOffset = -1;
   #contentBytes = 0;
 
-  /** Starts with no object, or with the one in which the state was saved. */
   constructor({ limits, handler, counts, rows, state }: ObjectReaderOptions) {
     this.#limits = limits;
     this.#handler = handler;
-    this.#isHeard = (handler.contentStart ?? handler.contentBytes ?? handler.object) !== undefined;
+    this.#hasHooks = (handler.contentStart ?? handler.contentBytes ?? handler.object) !== undefined;
     this.#counts = counts;
     this.#rows = rows;
     if (!state) return;
@@ -73,14 +66,14 @@ export class ObjectReader {
     this.#contentOffset = -1;
   }
 
-  /** The value kept is its id. */
+  /** The kept value is the id. */
   takeId(value: Value): void {
     value.checkKeptId();
     const { bytes, at, sizeBytes } = value.kept;
     this.#keepId(bytes, at, at + sizeBytes);
   }
 
-  /** The value whose header was read is its content. */
+  /** The value whose header was read is the content. */
   startContent(value: Value): void {
     const { type, length } = value.header;
     if (type !== Type.Bin) throw badContent(value.offsetBytes);
@@ -90,12 +83,12 @@ export class ObjectReader {
     this.#startContent(value, value.endBytes, length);
   }
 
-  /** The next bytes of its content are those of `chunk` from `at` to `end`. */
+  /** The next bytes of the content are in `chunk` from `at` to `end`. */
   contentBytes(chunk: Uint8Array, at: number, end: number): void {
     this.#handler.contentBytes?.(chunk.subarray(at, end));
   }
 
-  /** It has all its values. */
+  /** The object has all its values. */
   end(): void {
     const id = this.#id, contentOffset = this.#contentOffset, contentBytes = this.#contentBytes;
     if (id.sizeBytes === 0) throw noId(this.#offsetBytes);
@@ -107,9 +100,9 @@ export class ObjectReader {
 
   /**
    * Reads up to `most` objects of the common layout from `at` in `chunk`, whose first byte is at
-   * `base` in the pack. Returns where it stopped: if the chunk cuts a content, at its first byte
-   * with that body started. Whatever is unusual is left to the way by single values, which also
-   * knows what to say of it.
+   * `base` in the pack. Returns where it stopped. If the chunk cuts a content, that is the content's
+   * first byte, and the body has been started. Everything else is read value by value, which also
+   * finds the right error.
    */
   readWhole(value: Value, chunk: Uint8Array, at: number, base: number, most: number): number {
     const common = this.#common, counts = this.#counts;
@@ -128,12 +121,12 @@ export class ObjectReader {
       if (!this.#rows.pushIfId(view, idAt, idBytes, contentOffset, contentBytes)) break;
       counts.objects++;
       at = contentAt + contentBytes;
-      if (this.#isHeard) this.#announce(chunk, contentOffset);
+      if (this.#hasHooks) this.#announce(chunk, contentOffset);
     }
     return at;
   }
 
-  /** The object being read as a record. */
+  /** The object being read, for the state. */
   save(): Omit<ObjectState, "field"> & { readonly id: string } {
     return {
       offsetBytes: this.#offsetBytes,
@@ -144,7 +137,7 @@ export class ObjectReader {
     };
   }
 
-  /** Tells the handler of the common object just met. */
+  /** Calls the hooks for the common object just matched. */
   #announce(chunk: Uint8Array, contentOffset: number): void {
     const handler = this.#handler, { idAt, idBytes, contentAt, contentBytes } = this.#common;
     const id = idText(chunk.subarray(idAt, idAt + idBytes));

@@ -1,29 +1,12 @@
 /**
- * What the decoder gives and takes: rows, counts, hooks and its saved state.
+ * What goes in and out of the decoder: counts, hooks and its saved state.
  *
  * @module
  */
 
 import type { Body, Field, In } from "./grammar.ts";
 
-/** Objects found, as columns: row `i` is `objectIds[i]`, `contentOffsets[i]`, `sizesBytes[i]`. */
-export interface ObjectRows {
-  /** How many there are. */
-  readonly length: number;
-  /** Their ids with commas between; ids are hex digits and a colon, so none needs quoting. */
-  readonly idsText: string;
-  /**
-   * Ids as the pack has them: `sha256:` and 64 hex digits, or the digits alone. Made of `idsText`
-   * for who asks; a copy of the rows by `{...rows}` is without them.
-   */
-  readonly objectIds: string[];
-  /** First byte of each content, counted from the start of the pack. */
-  readonly contentOffsets: number[];
-  /** Length of each content in bytes. */
-  readonly sizesBytes: number[];
-}
-
-/** What a pack held. */
+/** How many records a pack has. */
 export interface MpackCounts {
   /** Commits seen so far. */
   readonly commits: number;
@@ -45,29 +28,29 @@ export interface SectionSpan {
   sizeBytes: number;
 }
 
-/** Hooks for readers that need more than locations. Views are valid during the call only. */
+/** Hooks for callers that need more than locations. A view is valid during the call only. */
 export interface MpackHandler {
-  /** A content begins; `objectId` is undefined where the id follows the content. */
+  /** A content begins; `objectId` is undefined if the id follows the content. */
   contentStart?(sizeBytes: number, contentOffset: number, objectId: string | undefined): void;
   /** The next bytes of that content. */
   contentBytes?(bytes: Uint8Array): void;
   /** The object is complete. */
   object?(objectId: string, contentOffset: number, sizeBytes: number): void;
-  /** A snapshot's manifest names an object; asking for this makes manifests be checked. */
+  /** A snapshot's manifest names an object. Manifests are checked only if this hook is there. */
   manifestId?(objectId: string): void;
 }
 
 /** The value being read. */
 export interface ValueState {
-  /** First byte of its header. */
+  /** First byte of its header in the pack. */
   offsetBytes: number;
   /** What its body is for. */
   body: Body;
   /** Bytes of its body still to come. */
   bodyLeft: number;
-  /** Bytes of its header kept, because the chunk ended inside. */
+  /** Bytes kept of a header that the chunk cut. */
   headerBytes: number;
-  /** Bytes of its body kept. */
+  /** Bytes kept of its body. */
   capturedBytes: number;
 }
 
@@ -77,9 +60,9 @@ export interface ObjectState {
   field: Field;
   /** First byte of its map. */
   offsetBytes: number;
-  /** Length of its id in bytes; 0 until that came. */
+  /** Length of its id in bytes; 0 before the id. */
   idBytes: number;
-  /** First byte of its content; -1 until that came. */
+  /** First byte of its content; -1 before the content. */
   contentOffset: number;
   /** Length of its content in bytes. */
   contentBytes: number;
@@ -93,7 +76,7 @@ export interface ContainersState {
   readonly left: number[];
   /** The hashes of the keys of each one. */
   readonly keys: number[][];
-  /** How many were open at once. */
+  /** The most that were open at once. */
   readonly deepest: number;
 }
 
@@ -107,15 +90,15 @@ export interface OrderState {
 
 /** A decoder at rest between two chunks, as JSON. */
 export interface DecoderState {
-  /** Layout of this record; another one is not loaded. */
+  /** Version of this record; another one is not loaded. */
   readonly version: number;
   /** Bytes decoded. */
   readonly offsetBytes: number;
-  /** Whether the document is whole. */
+  /** Whether the document is complete. */
   readonly isWhole: boolean;
   /** The section being read. */
   readonly section: string;
-  /** Skipped values so far. */
+  /** Values skipped so far. */
   readonly nodes: number;
   /** What was found so far. */
   readonly counts: MpackCounts;
@@ -147,6 +130,6 @@ export interface DecoderState {
   readonly order: OrderState;
   /** Seed and value of the key hash. */
   readonly hash: number[];
-  /** Bytes kept of a header, of a key or id, and the object's id; hex. */
+  /** Bytes kept of a header, of a key or id, and the object's id, in hex. */
   readonly kept: { readonly header: string; readonly captured: string; readonly id: string };
 }

@@ -21,6 +21,10 @@ export function withStoreTimeouts(store: BlobStore, idleTimeoutMs: number): Blob
   return patient;
 }
 
+function noAnswer(action: string, waitMs: number): StoreError {
+  return new StoreError("store-unavailable", `Cannot ${action}: no answer in ${waitMs} ms`);
+}
+
 function makePatient(store: BlobStore, idleTimeoutMs: number): BlobStore {
   const { url } = store, longMs = Math.max(LONG_MS, idleTimeoutMs);
   const within = <T>(
@@ -33,8 +37,9 @@ function makePatient(store: BlobStore, idleTimeoutMs: number): BlobStore {
       readonly onLate?: (answer: T) => unknown;
     } = {},
   ) => {
-    const action = `${verb} ${JSON.stringify(key)} in ${url}`;
-    return withDeadline(answer, { deadlineMs: idleTimeoutMs, ...options, action });
+    const { deadlineMs = idleTimeoutMs } = options;
+    const error = () => noAnswer(`${verb} ${JSON.stringify(key)} in ${url}`, deadlineMs);
+    return withDeadline(answer, { ...options, deadlineMs, error });
   };
   return {
     url,
@@ -62,8 +67,7 @@ function makePatient(store: BlobStore, idleTimeoutMs: number): BlobStore {
       const watch = (waitMs: number) => {
         clearTimeout(timer);
         timer = setTimeout(() => {
-          const what = `Cannot write ${JSON.stringify(key)} in ${url}`;
-          late.reject(new StoreError("store-unavailable", `${what}: no answer in ${waitMs} ms`));
+          late.reject(noAnswer(`write ${JSON.stringify(key)} in ${url}`, waitMs));
         }, waitMs);
       };
       const watched = async function* () {

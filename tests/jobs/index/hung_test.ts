@@ -80,11 +80,17 @@ Deno.test("indexMpack() ends with store-unavailable when somebody else's store h
   for (const [name, store] of Object.entries(hanging)) {
     await t.step(name, async () => {
       const indexing = indexMpack({ ...options, store });
-      await assert.rejects(withDeadline(indexing, { deadlineMs: 30_000, action: "end the test" }), {
-        code: "store-unavailable",
-        retryable: true,
-        message: /no answer in 200 ms/,
-      });
+      await assert.rejects(
+        withDeadline(indexing, {
+          deadlineMs: 30_000,
+          error: () => new Error("Cannot end the test"),
+        }),
+        {
+          code: "store-unavailable",
+          retryable: true,
+          message: /no answer in 200 ms/,
+        },
+      );
     });
   }
   assert.equal((await indexMpack(options)).objects_written, OBJECTS);

@@ -42,7 +42,7 @@ async function inWorld(
     ...options,
   });
   const world = use({ store, proxy, double, sleepsMs });
-  await withDeadline(world, { deadlineMs: HUNG_MS, action: "end the test" });
+  await withDeadline(world, { deadlineMs: HUNG_MS, error: () => new Error("Cannot end the test") });
 }
 
 function rangesOf(proxy: FaultProxy): (string | null)[] {

@@ -6,6 +6,7 @@
 
 import { InvalidMpackError } from "../../../src/errors.ts";
 import type { MpackLimits } from "../../../src/stream/mpack/limits.ts";
+import { objectIdsOf } from "../../../src/lib/object_columns.ts";
 import { type DecoderState, MpackDecoder } from "../../../src/stream/mpack/mpack_decoder.ts";
 import { cut } from "./mpacks.ts";
 import type { Verdict, WholeRow } from "./whole_document.ts";
@@ -58,8 +59,8 @@ export function decodeMpack(
 
 /** Moves what the decoder has ready to the end of `rows`. */
 export function takeRows(decoder: MpackDecoder, rows: WholeRow[]): void {
-  const { objectIds, contentOffsets, sizesBytes } = decoder.take();
-  for (const [i, objectId] of objectIds.entries()) {
+  const taken = decoder.take(), { contentOffsets, sizesBytes } = taken;
+  for (const [i, objectId] of objectIdsOf(taken).entries()) {
     rows.push({ objectId, contentOffset: contentOffsets[i], sizeBytes: sizesBytes[i] });
   }
 }

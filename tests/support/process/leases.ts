@@ -1,5 +1,5 @@
 import type { Database } from "../../../src/db/client/database.ts";
-import type { ObjectColumns } from "../../../src/db/publish/stage.ts";
+import type { ObjectColumns } from "../../../src/lib/object_columns.ts";
 import type { PublishPack } from "../../../src/db/publish/publish_pack.ts";
 import { claim, enqueue, type Job } from "../../../src/jobs/queue/mod.ts";
 

@@ -3,7 +3,7 @@
  *
  * @module
  */
-import { sleepMs } from "../../../lib/abort.ts";
+import { sleep as realSleep } from "../../../lib/sleep.ts";
 import type { Presigned } from "../blob_store.ts";
 import { DEFAULT_TIMEOUTS } from "../timeouts.ts";
 import { RequestEnd, S3Answer } from "./answer.ts";
@@ -65,7 +65,7 @@ export class S3Client {
 
   /** A counter of failures for one deed of a caller. */
   backoff(deed: { action: string; key: string }, signal?: AbortSignal): Backoff {
-    const { sleep = sleepMs, random = Math.random, region } = this.#options;
+    const { sleep = realSleep, random = Math.random, region } = this.#options;
     const {
       retries = DEFAULT_TIMEOUTS.retries,
       retryBaseMs = DEFAULT_TIMEOUTS.retryBaseMs,

@@ -4,6 +4,7 @@
  * @module
  */
 import { StoreError } from "../../../errors.ts";
+import { retryAfterMs } from "../../../lib/retry_after.ts";
 import { xmlText } from "./xml.ts";
 
 /** The longest Retry-After that is honoured in full. */
@@ -58,6 +59,7 @@ export function errorOfAnswer(status: number, headers: Headers, body: string): S
   const s3Code = xmlText(body, "Code");
   const said = xmlText(body, "Message");
   const region = headers.get("x-amz-bucket-region");
+  const waitMs = retryAfterMs(headers.get("retry-after"));
   const words = [
     `the store answered ${status}${s3Code === undefined ? "" : ` ${s3Code}`}`,
     said === undefined || said === "" ? "" : ` (${said.slice(0, 200)})`,
@@ -68,7 +70,7 @@ export function errorOfAnswer(status: number, headers: Headers, body: string): S
     isTransient: TRANSIENT_STATUSES.has(status) || TRANSIENT_CODES.has(s3Code ?? ""),
     status,
     s3Code,
-    retryAfterMs: parseRetryAfter(headers.get("retry-after"), Date.now()),
+    retryAfterMs: waitMs === undefined ? undefined : Math.min(waitMs, MAX_RETRY_AFTER_MS),
   });
 }
 
@@ -85,13 +87,6 @@ export function errorOfNetwork(error: unknown): unknown {
   const isTransient = !/certificate|UnknownIssuer|NotValidForName|blocked/i.test(message);
   // Not as the cause either: logs print causes.
   return new S3Error(`the connection failed (${message.slice(0, 300)})`, { isTransient });
-}
-
-/** Milliseconds from a Retry-After header, which holds seconds or a date. */
-export function parseRetryAfter(value: string | null, nowMs: number): number | undefined {
-  if (value === null) return undefined;
-  const waitMs = /^\d+$/.test(value.trim()) ? Number(value) * 1000 : Date.parse(value) - nowMs;
-  return waitMs > 0 ? Math.min(waitMs, MAX_RETRY_AFTER_MS) : undefined;
 }
 
 /** What was tried, for the message. */

@@ -7,6 +7,7 @@ import { checkKey } from "../blob_key.ts";
 import type { BlobEntry, BlobReader, BlobStat, BlobStore } from "../blob_store.ts";
 import type { OpenOptions, Presigned, PresignPutOptions, PutOptions } from "../blob_store.ts";
 import { orAborted } from "../../../lib/abort.ts";
+import { isDigest } from "../../../lib/ids.ts";
 import { S3Client, type S3ClientOptions } from "./client.ts";
 import { checksDigests } from "./digest_support.ts";
 import { listObjects } from "./list.ts";
@@ -111,7 +112,7 @@ class S3Store implements BlobStore {
     const headers: Record<string, string> = {};
     if (sizeBytes !== undefined) headers["content-length"] = String(sizeBytes);
     if (sha256Hex !== undefined) {
-      if (!/^[0-9a-f]{64}$/i.test(sha256Hex)) {
+      if (!isDigest(sha256Hex.toLowerCase())) {
         throw new RangeError("Cannot sign a URL: the SHA-256 is not 64 hexadecimal digits");
       }
       headers["x-amz-checksum-sha256"] = Uint8Array.fromHex(sha256Hex).toBase64();

@@ -1,22 +1,23 @@
 /**
- * The rows found and not yet taken, in columns.
+ * The objects found and not yet taken, in columns.
  *
- * Ids are kept as bytes, one after the other with a comma between, and become one string all at
- * once: a string made for each of them was a quarter of the decoder's time on small objects.
+ * Ids are kept as bytes with commas between, and become one string at once: a string for each id
+ * took a quarter of the decoder's time on small objects.
  *
  * @module
  */
 
+import type { ObjectColumns } from "../../lib/object_columns.ts";
 import { BARE_ID_BYTES, notHex, PREFIXED_ID_BYTES } from "./object_id.ts";
-import type { ObjectRows, OrderState } from "./types.ts";
+import type { OrderState } from "./types.ts";
 
 const FIRST_BYTES = 4096;
-const COMMA = 0x2c, LETTER_S = 0x73;
+const COMMA = 0x2c;
 const ASCII = new TextDecoder();
-/** `sha256:` as two numbers of four bytes, the last of one being the first of the other. */
+/** `sha256:` as two numbers of four bytes that overlap by one. */
 const SHA2 = 0x73686132, A256 = 0x3235363a;
 
-/** Memory for ids. */
+/** Memory for ids, as bytes and as a view. */
 class Room {
   readonly bytes: Uint8Array;
   readonly view: DataView;
@@ -28,40 +29,12 @@ class Room {
 }
 
 const NONE = new Room(0);
-/** Room of the first size that nobody uses: new memory took a tenth of a tiny pack's time. */
+/** An unused Room of the first size: allocating one took a tenth of a tiny pack's time. */
 let spare: Room | undefined;
 
-/** Rows that were taken. */
-class TakenRows implements ObjectRows {
-  readonly length: number;
-  #objectIds: string[] | undefined;
-
-  constructor(
-    readonly idsText: string,
-    readonly contentOffsets: number[],
-    readonly sizesBytes: number[],
-  ) {
-    this.length = contentOffsets.length;
-  }
-
-  get objectIds(): string[] {
-    return this.#objectIds ??= splitIds(this.idsText);
-  }
-}
-
-/** What `split(",")` does in 1.5 to 2 times as long: an id's first letter says how long it is. */
-function splitIds(text: string): string[] {
-  const ids: string[] = [];
-  for (let at = 0, end = 0; at < text.length; at = end + 1) {
-    end = at + (text.charCodeAt(at) === LETTER_S ? PREFIXED_ID_BYTES : BARE_ID_BYTES);
-    ids.push(text.slice(at, end));
-  }
-  return ids;
-}
-
-/** Collects rows, and watches whether their ids keep rising. */
-export class RowColumns {
-  /** Whether each id so far was greater than the one before it. */
+/** Collects objects, and notes whether their ids are sorted. */
+export class ColumnBuilder {
+  /** Whether each id was greater than the one before it. */
   sortedUnique = true;
   /** How many rows `take()` would return. */
   get length(): number {
@@ -70,17 +43,17 @@ export class RowColumns {
 
   readonly #isKept: boolean;
   #ids: Room = NONE;
-  /** The rows' ids are from here to `#end`; before it may lie the last id of rows taken already. */
+  /** The ids are from here to `#end`. Before it may lie the last id that was taken. */
   #begin = 0;
   #end = 0;
   #lastAt = 0;
   #lastBytes = 0;
-  /** The last id, where no bytes are kept. */
+  /** The last id, while its bytes are not in `#ids`. */
   #lastId = "";
   #contentOffsets: number[] = [];
   #sizesBytes: number[] = [];
 
-  /** Starts with no rows; `isKept` false only watches the order. */
+  /** With `isKept` false it keeps no rows and only notes the order. */
   constructor(isKept: boolean, state?: OrderState) {
     this.#isKept = isKept;
     if (!state) return;
@@ -103,8 +76,8 @@ export class RowColumns {
   }
 
   /**
-   * Adds the same row if those bytes, as many as an id has, are one; false if they are not. Four at
-   * a time and checked while they are copied, they take half as long.
+   * As `push()` if the bytes are an id; else adds nothing and returns false. Checks four bytes at a
+   * time while copying, which takes half as long.
    */
   pushIfId(
     source: DataView,
@@ -133,26 +106,27 @@ export class RowColumns {
     return true;
   }
 
-  /** The rows since the last call. */
-  take(): ObjectRows {
+  /** Returns the rows since the last call. */
+  take(): ObjectColumns {
     const contentOffsets = this.#contentOffsets, sizesBytes = this.#sizesBytes;
-    if (contentOffsets.length === 0) return new TakenRows("", [], []);
-    const ids = this.#ids, text = ASCII.decode(ids.bytes.subarray(this.#begin, this.#end - 1));
+    const { length } = contentOffsets;
+    if (length === 0) return { length, idsText: "", contentOffsets, sizesBytes };
+    const ids = this.#ids, idsText = ASCII.decode(ids.bytes.subarray(this.#begin, this.#end - 1));
     this.#contentOffsets = [];
     this.#sizesBytes = [];
     if (ids.sizeBytes > FIRST_BYTES) this.#forget();
     else {
-      // The text is small: that the slice keeps all of it does no harm.
-      this.#lastId = text.slice(-this.#lastBytes);
+      // The slice keeps the whole text alive, but the text is small.
+      this.#lastId = idsText.slice(-this.#lastBytes);
       this.#ids = NONE;
       spare = ids;
       this.#begin = this.#end = 0;
       this.#lastAt = this.#lastBytes = 0;
     }
-    return new TakenRows(text, contentOffsets, sizesBytes);
+    return { length, idsText, contentOffsets, sizesBytes };
   }
 
-  /** What a later instance needs to go on watching. */
+  /** What a later instance needs to go on. */
   save(): OrderState {
     const { sortedUnique } = this;
     if (this.#lastBytes === 0) return { lastId: this.#lastId, sortedUnique };
@@ -160,7 +134,7 @@ export class RowColumns {
     return { lastId: ASCII.decode(last), sortedUnique };
   }
 
-  /** Makes a row of the id whose bytes are in their place already. */
+  /** Adds a row whose id was already copied to `#end`. */
   #add(idBytes: number, contentOffset: number, sizeBytes: number): void {
     const end = this.#end;
     if (this.sortedUnique) this.sortedUnique = this.#isGreater(end, idBytes);
@@ -173,7 +147,7 @@ export class RowColumns {
     this.#sizesBytes.push(sizeBytes);
   }
 
-  /** Lets go of all ids but the last. */
+  /** Drops all ids but the last. */
   #forget(): void {
     this.#ids.bytes.copyWithin(0, this.#lastAt, this.#lastAt + this.#lastBytes);
     this.#lastAt = 0;
@@ -200,7 +174,7 @@ export class RowColumns {
     }
     const { bytes: ids } = this.#ids = spare ?? new Room(FIRST_BYTES);
     spare = undefined;
-    // The last id goes before the rows, where their order is looked at.
+    // The last id goes first, so that the next one can be compared with it.
     const lastId = this.#lastId;
     for (let i = 0; i < lastId.length; i++) ids[i] = lastId.charCodeAt(i);
     this.#begin = this.#end = this.#lastBytes = lastId.length;
