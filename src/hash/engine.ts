@@ -1,5 +1,5 @@
 /**
- * The two SHA-256 cores behind one face: hash-wasm, and the runtime's own.
+ * The two SHA-256 engines behind one interface: hash-wasm, and the runtime's own.
  *
  * @see {@link https://github.com/Daninet/hash-wasm | hash-wasm}
  * @module
@@ -9,15 +9,14 @@ import { createHash } from "node:crypto";
 
 /** A synchronous SHA-256. */
 export interface Core {
-  /** Hashes more bytes. */
   update(bytes: Uint8Array): void;
-  /** The state so far; undefined where it cannot be had. */
+  /** The state so far; undefined if the engine cannot save it. */
   save(): Uint8Array | undefined;
-  /** The digest in lower-case hex; nothing may follow. */
+  /** The digest in lower-case hex. Ends the core. */
   digest(): string;
 }
 
-/** Opens the runtime's own SHA-256, which is there at once. */
+/** The runtime's own SHA-256; needs no loading. */
 export function openNativeCore(): Core {
   const hash = createHash("sha256");
   return {
@@ -27,11 +26,7 @@ export function openNativeCore(): Core {
   };
 }
 
-/**
- * Opens the core named.
- *
- * @throws {RangeError} If `state` was saved by another build of hash-wasm.
- */
+/** @throws {RangeError} If another version of hash-wasm saved `state`. */
 export async function openCore(engine: "wasm" | "native", state?: Uint8Array): Promise<Core> {
   if (engine === "native") return openNativeCore();
   const { createSHA256 } = await import("hash-wasm");

@@ -3,7 +3,7 @@ export type HashEngine = "wasm" | "native";
 
 /** A running SHA-256. Close it, or use `using`. */
 export interface Sha256 extends Disposable {
-  /** Bytes handed in so far by this instance (not those before a loaded state). */
+  /** Bytes hashed so far by this instance, without those before a loaded state. */
   readonly bytesHashed: number;
   /**
    * A free buffer to fill; waits until there is one.
@@ -11,27 +11,26 @@ export interface Sha256 extends Disposable {
    * @throws {Error} If the hasher has failed.
    */
   borrow(): Promise<Uint8Array<ArrayBuffer>>;
-  /** Hashes the first `sizeBytes` of a borrowed buffer, which must not be touched any more. */
+  /** Hashes the first `sizeBytes` of a borrowed buffer, which the caller must not touch again. */
   update(buffer: Uint8Array<ArrayBuffer>, sizeBytes: number): void;
   /**
-   * The state after all bytes handed in so far; undefined where the engine cannot give it.
-   * As secret as the bytes that went in.
+   * The state after all bytes so far; undefined if the engine cannot save one.
+   * It is as secret as the bytes that were hashed.
    */
   save(): Promise<Uint8Array | undefined>;
-  /** The digest of everything handed in, as 64 lower-case hex digits. Ends the hasher. */
+  /** The digest of all bytes as 64 lower-case hex digits. Ends the hasher. */
   digest(): Promise<string>;
 }
 
-/** What both ways of hashing need to know. */
+/** Settings of either hasher. */
 export interface HasherSettings {
-  /** Which core. */
   readonly engine: HashEngine;
   /** Length of each buffer in bytes. */
   readonly bufferBytes: number;
-  /** How many buffers there are; one is enough inline. */
+  /** How many buffers there are; the inline hasher has one. */
   readonly buffers: number;
-  /** Where to go on. */
+  /** A saved state to go on from. */
   readonly state?: Uint8Array;
-  /** How long a thread may be silent while it is waited for, in milliseconds. */
+  /** How long to wait for an answer of the thread, in milliseconds. */
   readonly deadlineMs: number;
 }

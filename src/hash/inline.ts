@@ -1,5 +1,5 @@
 /**
- * The hasher on the caller's own thread: no start-up cost, right for small packs.
+ * Hashes on the caller's thread: no start-up cost, so it is for small packs.
  *
  * @module
  */

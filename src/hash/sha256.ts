@@ -1,9 +1,9 @@
 /**
- * SHA-256 of a stream, in buffers that go round.
+ * SHA-256 of a stream, in a fixed set of buffers.
  *
- * The hasher owns the buffers: a caller borrows one, fills it, and gives it back to be hashed. How
- * many there are is the pipeline's whole appetite for memory, and running out of them is its
- * backpressure. With the Worker, a buffer's memory is transferred there and back, never copied.
+ * The hasher owns the buffers: the caller borrows one, fills it, and hands it back to be hashed. So
+ * their number bounds the pipeline's memory, and waiting for a free one is its backpressure. A
+ * buffer is transferred to the Worker and back, never copied.
  *
  * @module
  */
@@ -24,23 +24,23 @@ export interface Sha256Options {
   readonly buffers?: number;
   /** Whether to hash in a Worker beside the caller. Default true. */
   readonly worker?: boolean;
-  /** What `save()` gave earlier, to go on from there. */
+  /** What `save()` returned earlier, to go on from there. */
   readonly state?: Uint8Array;
-  /** How long the Worker may be silent while it is waited for, in milliseconds. Default 120,000. */
+  /** How long to wait for an answer of the Worker, in milliseconds. Default 120,000. */
   readonly deadlineMs?: number;
 }
 
-/** Length of one buffer in bytes: at a quarter of it, 4% of the hashing thread's time were messages. */
+/** With buffers of a quarter of this, messages took 4% of the hashing thread's time. */
 export const BUFFER_BYTES = 1024 * 1024;
-/** Eight megabytes in flight: reading, decoding, hashing, and some slack for uneven stores. */
+/** Eight megabytes in flight: one each to read, decode and hash, the rest for uneven stores. */
 export const BUFFERS = 8;
-/** A thread hashes a buffer in a millisecond, and takes seconds to start on a crowded machine. */
+/** A thread hashes a buffer in milliseconds, but takes seconds to start on a busy machine. */
 const DEADLINE_MS = 120_000;
 
 /**
  * Opens a SHA-256.
  *
- * @throws {RangeError} If `state` is not one that this build saved, or the engine cannot load any.
+ * @throws {RangeError} If the engine cannot load `state`.
  */
 export function openSha256(options: Sha256Options = {}): Promise<Sha256> {
   const { engine = "wasm", worker = true, state } = options;

@@ -1,5 +1,5 @@
 /**
- * The hashing thread. One message a buffer in, the same memory back.
+ * The hashing thread. Each buffer comes as a message, and its memory goes back.
  *
  * @module
  */
@@ -13,7 +13,7 @@ const scope = self as unknown as {
 };
 let core: Promise<Core>;
 
-// Messages are handled strictly one after the other: opening is the only step that waits.
+// One message after the other, because opening the core takes time.
 let queue: Promise<void> = Promise.resolve();
 scope.onmessage = ({ data }) => {
   queue = queue.then(() => handle(data)).catch((error) => {

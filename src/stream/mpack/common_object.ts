@@ -1,6 +1,6 @@
 /**
- * The one layout that nearly all objects have: `{object_id: str 8, content: bin}`, two keys in this
- * order, smallest headers. Recognised as a whole it costs a tenth of reading it value by value.
+ * The layout of nearly all objects: `{object_id: str 8, content: bin}`, the two keys in this order,
+ * each header as short as possible. Matching it as a whole takes a tenth of reading it by values.
  *
  * @module
  */
@@ -11,12 +11,12 @@ import { BARE_ID_BYTES, PREFIXED_ID_BYTES } from "./object_id.ts";
 const BEFORE_ID = words("\x82\xa9object_id\xd9");
 /** The key `content`: two words. */
 const BEFORE_CONTENT = words("\xa7content");
-/** As far as the longest such object's content can be from its first byte. */
+/** The most bytes before the content of such an object. */
 const HEAD_BYTES = 12 + 1 + PREFIXED_ID_BYTES + 8 + 5;
 
-/** Where the parts of such an object lie. One instance is used again and again. */
+/** Matches such an object and says where its parts lie. Instances are reused. */
 export class CommonObject {
-  /** First byte of the id, which may still turn out to be none. */
+  /** First byte of the id; whether it is one is not checked yet. */
   idAt = 0;
   /** Length of the id. */
   idBytes = 0;
@@ -25,7 +25,7 @@ export class CommonObject {
   /** Length of the content. */
   contentBytes = 0;
 
-  /** Whether such an object begins at `at`, all of it but its content in `chunk`; false says no more. */
+  /** Whether such an object begins at `at` and all bytes before its content are in `chunk`. */
   match(chunk: DataView, at: number): boolean {
     if (chunk.byteLength - at < HEAD_BYTES) return false;
     const isBeforeId = chunk.getInt32(at) === BEFORE_ID[0] &&
@@ -58,7 +58,7 @@ export class CommonObject {
   }
 }
 
-/** The characters as bytes, four of them in a number. */
+/** The characters as bytes, four to a number. */
 function words(text: string): number[] {
   const view = new DataView(Uint8Array.from(text, (byte) => byte.charCodeAt(0)).buffer);
   return Array.from({ length: text.length / 4 }, (_, i) => view.getInt32(4 * i));

@@ -1,5 +1,5 @@
 /**
- * The open containers of a document, and the keys their maps have had so far.
+ * The open containers of a document, and the keys of their maps so far.
  *
  * @module
  */
@@ -15,27 +15,23 @@ import { Type } from "./token.ts";
 import type { DecoderState } from "./types.ts";
 import type { Value } from "./value.ts";
 
-/** What the containers of a document work with. */
+/** What the stack needs: `contents` hears of sections that end, `objects` of objects. */
 export interface ContainersOptions {
-  /** The limits on a pack. */
   readonly limits: MpackLimits;
-  /** Is told when a section ends. */
   readonly contents: Contents;
-  /** Is told when an object ends. */
   readonly objects: ObjectReader;
-  /** A saved decoder, to go on from. */
   readonly state?: Pick<DecoderState, "isWhole" | "containers">;
 }
 
-/** A stack of containers; `left` counts values still to come, keys included. */
+/** The stack of open containers; `left` counts values still to come, keys included. */
 export class Containers {
-  /** Whether the document, a value itself, has ended. */
+  /** Whether the document has ended. */
   isWhole = false;
   /** How many are open. */
   depth = 0;
-  /** What the innermost one is. */
+  /** Kind of the innermost container. */
   kind: In = In.Nothing;
-  /** How many were open at once. */
+  /** The most that were open at once. */
   deepest = 0;
   /** Keys of all open maps. */
   openKeys = 0;
@@ -46,7 +42,6 @@ export class Containers {
   readonly #contents: Contents;
   readonly #objects: ObjectReader;
 
-  /** Starts with none, or with those of a saved state. */
   constructor({ limits, contents, objects, state }: ContainersOptions) {
     this.#limits = limits;
     this.#contents = contents;
@@ -77,7 +72,7 @@ export class Containers {
     return this.#left[this.depth - 1];
   }
 
-  /** Keys that the innermost map has had. */
+  /** Keys of the innermost map so far. */
   get keys(): number {
     return this.#keys[this.depth - 1].size;
   }
@@ -88,13 +83,13 @@ export class Containers {
     this.openWith(kind, values, offsetBytes, endBytes);
   }
 
-  /** The same of a container for `values` values, its header from `offsetBytes` to `endBytes`. */
+  /** As `open()`, for `values` values and a header from `offsetBytes` to `endBytes`. */
   openWith(kind: In, values: number, offsetBytes: number, endBytes: number): void {
     this.push(kind, values, offsetBytes);
     if (values === 0) this.#close(endBytes);
   }
 
-  /** Opens a container in which `values` values, one at least, are still to come. */
+  /** Opens a container in which `values` values, 1 or more, are still to come. */
   push(kind: In, values: number, offsetBytes: number): void {
     if (this.depth >= this.#limits.maxDepth) {
       throw exceeded(this.#limits, "maxDepth", this.depth + 1, offsetBytes);
@@ -107,12 +102,12 @@ export class Containers {
     if (this.depth > this.deepest) this.deepest = this.depth;
   }
 
-  /** A key of the innermost map, of which the value is still to come, has ended. */
+  /** A key of the innermost map has ended; its value follows. */
   keyEnds(): void {
     this.#left[this.depth - 1]--;
   }
 
-  /** That many values of the innermost container have ended, the last one at `endBytes`. */
+  /** `count` values of the innermost container have ended, the last one at `endBytes`. */
   valuesEnd(count: number, endBytes: number): void {
     const { depth } = this;
     if (depth === 0) {
@@ -129,7 +124,7 @@ export class Containers {
     return this.openKeys < this.#limits.maxOpenKeys;
   }
 
-  /** Notes a key of the innermost map, whose header is at `offsetBytes`. */
+  /** Adds a key to the innermost map; its header is at `offsetBytes`. */
   addKey(hash: KeyHash, offsetBytes: number): void {
     if (!this.#keys[this.depth - 1].add(hash.high, hash.low)) throw duplicateKey(offsetBytes);
     if (++this.openKeys > this.#limits.maxOpenKeys) {
@@ -137,7 +132,6 @@ export class Containers {
     }
   }
 
-  /** All of it as a record. */
   save(): Pick<DecoderState, "isWhole" | "containers"> {
     const { isWhole, depth, deepest } = this;
     const kinds = this.#kinds.slice(0, depth), left = this.#left.slice(0, depth);
@@ -145,7 +139,7 @@ export class Containers {
     return { isWhole, containers: { kinds, left, keys, deepest } };
   }
 
-  /** The innermost container has all its values: closes it, and whatever that completes. */
+  /** Closes the innermost container, and those that this completes. */
   #close(endBytes: number): void {
     if (this.kind === In.Object) this.#objects.end();
     const depth = --this.depth;

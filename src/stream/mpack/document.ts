@@ -1,5 +1,5 @@
 /**
- * The grammar of a pack: what each value may be, by where it stands.
+ * The grammar of a pack: which value may stand where.
  *
  * @module
  */
@@ -22,26 +22,20 @@ const UTF8 = new TextEncoder();
 const OBJECT_ID = UTF8.encode("object_id");
 const CONTENT = UTF8.encode("content");
 const MANIFEST = UTF8.encode("manifest");
-/** The names that nearly all sections have: a TextDecoder takes as long as ten short values. */
+/** The usual section names as bytes: a TextDecoder takes as long as ten short values. */
 const SECTIONS = ["objects", ...RECORDS].map((name) => ({ name, bytes: UTF8.encode(name) }));
 
-/** What a document works with. */
+/** What a document needs. */
 export interface DocumentOptions {
-  /** The limits on a pack. */
   readonly limits: MpackLimits;
-  /** Is told of manifests' ids. */
   readonly handler: MpackHandler;
-  /** Where sections and records are noted. */
   readonly contents: Contents;
-  /** Reads the elements of `objects`. */
   readonly objects: ObjectReader;
-  /** A saved decoder, to go on from. */
   readonly state?: DecoderState;
 }
 
-/** Follows a document value by value: a header each, then the body that `header()` started. */
+/** Follows a document value by value: first its header, then the body that `header()` started. */
 export class Document {
-  /** The containers that the next value is in. */
   readonly containers: Containers;
   readonly #limits: MpackLimits;
   readonly #handler: MpackHandler;
@@ -49,10 +43,9 @@ export class Document {
   readonly #objects: ObjectReader;
   readonly #keys: Keys;
   readonly #skipped: SkippedValues;
-  /** What the value after an object's or snapshot's key is. */
+  /** The field that the last key of an object or snapshot named. */
   #field: Field;
 
-  /** Starts before the first value, or where the state was saved. */
   constructor({ limits, handler, contents, objects, state }: DocumentOptions) {
     this.#limits = limits;
     this.#handler = handler;
@@ -64,7 +57,7 @@ export class Document {
     this.#field = state?.object.field ?? Field.Other;
   }
 
-  /** A header is complete: its place says what it may be, and what a body that follows is for. */
+  /** A header is complete: checks that it may stand here, and starts the body that follows. */
   header(value: Value): void {
     const { containers } = this;
     switch (containers.kind) {
@@ -95,7 +88,7 @@ export class Document {
     }
   }
 
-  /** The next bytes of the value's body are those of `chunk` from `at` to `end`. */
+  /** The next bytes of the value's body are in `chunk` from `at` to `end`. */
   bodyBytes(value: Value, chunk: Uint8Array, at: number, end: number): void {
     switch (value.body) {
       case Body.Skip:
@@ -105,7 +98,7 @@ export class Document {
       case Body.HashKey:
         return this.#keys.update(chunk, at, end);
       default:
-        // What is whole needs no copy: its body ends before the chunk does.
+        // A body that lies in one chunk needs no copy.
         if (end - at === value.bodyLeft && value.kept.sizeBytes === 0) {
           return value.kept.lend(chunk, at, end);
         }
@@ -146,8 +139,8 @@ export class Document {
   }
 
   /**
-   * Inside `objects`: reads what can be read as whole objects from `at` in `chunk`, whose first
-   * byte is at `base` in the pack, the last perhaps without its content; returns how far.
+   * Inside `objects`: reads whole objects from `at` in `chunk`, whose first byte is at `base` in the
+   * pack. The last one may lack its content. Returns where it stopped.
    */
   wholeObjects(value: Value, chunk: Uint8Array, at: number, base: number): number {
     if (!this.#hasRoom()) return at;
@@ -158,17 +151,16 @@ export class Document {
       containers.deepest = Math.max(containers.deepest, containers.depth + 1);
       containers.valuesEnd(found, base + at);
     }
-    // The content is the last of that object's values.
+    // Only the content of that object is still to come.
     if (value.body === Body.Content) containers.push(In.Object, 1, base + at);
     return at;
   }
 
-  /** Inside values that mean nothing: reads what can be read at once; returns how far. */
+  /** Inside skipped values: reads whole ones from `at`. Returns where it stopped. */
   wholeValues(chunk: Uint8Array, at: number, base: number): number {
     return this.#skipped.readWhole(chunk, at, base);
   }
 
-  /** Where it is, as a record. */
   save(): Pick<DecoderState, "isWhole" | "nodes" | "containers" | "hash"> & { field: Field } {
     return {
       ...this.containers.save(),
@@ -185,8 +177,6 @@ export class Document {
     return depth < maxDepth && openKeys + 2 <= maxOpenKeys && maxKeys >= 2 &&
       maxKeyBytes >= OBJECT_ID.length;
   }
-
-  // ---- values by place
 
   #sectionValue(value: Value): void {
     const { type } = value.header, name = this.#contents.section;
@@ -247,7 +237,7 @@ function sectionName(key: Value): string {
 function objectField(key: Value): Field {
   if (key.kept.equals(OBJECT_ID)) return Field.ObjectId;
   if (key.kept.equals(CONTENT)) return Field.Content;
-  // No field of ours, but it has to be UTF-8 all the same.
+  // Not a field we read, but it must be UTF-8.
   key.keptText();
   return Field.Other;
 }

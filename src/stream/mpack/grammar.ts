@@ -1,24 +1,24 @@
 /**
- * The words of the mpack grammar, as numbers.
+ * Names of places, bodies and fields in the mpack grammar.
  *
  * @module
  */
 
-/** What an open container is; decides what its children may be. */
+/** Kinds of open containers; the kind decides what may stand inside. */
 export const enum In {
   /** No container: the document itself. */
   Nothing,
   /** The top map. */
   TopMap,
-  /** The array of commits, of tags, or of snapshots nobody looks into. */
+  /** The array of commits or tags, or of snapshots without a `manifestId` hook. */
   Records,
-  /** The array of snapshots, where somebody asked for their manifests. */
+  /** The array of snapshots, with that hook. */
   Snapshots,
   /** The array of objects. */
   Objects,
   /** One object. */
   Object,
-  /** One snapshot, where somebody asked. */
+  /** One snapshot, with that hook. */
   Snapshot,
   /** Its manifest. */
   Manifest,
@@ -28,11 +28,11 @@ export const enum In {
   Map,
 }
 
-/** What happens to the body (the bytes after the header) of the current value. */
+/** What is done with the body of a value, the bytes after its header. */
 export const enum Body {
-  /** There is none. */
+  /** It has no body. */
   None,
-  /** Passed over. */
+  /** Skipped. */
   Skip,
   /** Handed to the handler. */
   Content,
@@ -50,9 +50,9 @@ export const enum Body {
   ManifestId,
 }
 
-/** What the value after an object's or snapshot's key is. */
+/** Fields that a key of an object or snapshot can name. */
 export const enum Field {
-  /** Nothing to us. */
+  /** A field that is skipped. */
   Other,
   /** An object's id. */
   ObjectId,

@@ -1,23 +1,21 @@
 /**
- * Bytes that have to outlive their chunk: a header that was cut, a key, an id.
+ * A few bytes that outlive their chunk: part of a header, a key, an id.
  *
  * @module
  */
 
 const NONE = new Uint8Array(0);
 
-/** A few bytes, put together from however many chunks; the room for them is taken once, if at all. */
+/** Collects a few bytes from any number of chunks. Memory for them is allocated once, when needed. */
 export class KeptBytes {
-  /** Where they lie: the `sizeBytes` bytes from `at`. */
+  /** The kept bytes are the `sizeBytes` bytes from `at` in here. */
   bytes: Uint8Array = NONE;
-  /** The first of them in `bytes`. */
   at = 0;
-  /** How many are kept. */
   sizeBytes = 0;
   readonly #maxBytes: number;
   #room: Uint8Array | undefined;
 
-  /** Keeps nothing yet, and never more than `maxBytes`. */
+  /** Never keeps more than `maxBytes`. */
   constructor(maxBytes: number) {
     this.#maxBytes = maxBytes;
   }
@@ -26,31 +24,30 @@ export class KeptBytes {
   push(source: Uint8Array, at: number, end: number): void {
     const bytes = this.bytes = this.#room ??= new Uint8Array(this.#maxBytes);
     let size = this.sizeBytes;
-    // These are tens of bytes: set() with a subarray() costs more than the loop.
+    // For tens of bytes a loop is faster than set() with a subarray().
     for (; at < end; at++) bytes[size++] = source[at];
     this.sizeBytes = size;
   }
 
-  /** Stands for these bytes where they lie, until `clear()`; none may be kept. */
+  /** Refers to these bytes without a copy until `clear()`; nothing may be kept yet. */
   lend(source: Uint8Array, at: number, end: number): void {
     this.bytes = source;
     this.at = at;
     this.sizeBytes = end - at;
   }
 
-  /** Keeps nothing, and lets go of what was lent. */
+  /** Forgets the bytes. */
   clear(): void {
     this.bytes = NONE;
     this.at = 0;
     this.sizeBytes = 0;
   }
 
-  /** The bytes kept, valid until they change. */
+  /** A view of the bytes, valid until they change. */
   view(): Uint8Array {
     return this.bytes.subarray(this.at, this.at + this.sizeBytes);
   }
 
-  /** Whether these are the bytes kept. */
   equals(other: Uint8Array): boolean {
     const { bytes, at } = this;
     if (this.sizeBytes !== other.length) return false;
@@ -58,12 +55,12 @@ export class KeptBytes {
     return true;
   }
 
-  /** The bytes kept in hex. */
+  /** The bytes in hex. */
   save(): string {
     return this.view().toHex();
   }
 
-  /** Keeps what `save()` gave, and nothing else. */
+  /** Restores what `save()` returned. */
   load(hex: string): void {
     this.clear();
     const saved = Uint8Array.fromHex(hex);

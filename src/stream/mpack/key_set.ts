@@ -1,24 +1,24 @@
 /**
- * Which keys a map has had so far, in eight bytes a key.
+ * The keys that a map has had so far, eight bytes each.
  *
- * Keys are told apart by a 64-bit hash, never kept: a manifest of 100,000 paths costs 2 MB at most,
- * and a false alarm (a sound pack refused) has a chance of about n² / 2⁶⁵, one in 10⁹ there.
- * The same key always has the same hash, so a duplicate cannot slip through.
+ * Only 64-bit hashes are kept: a manifest of 100,000 paths takes 2 MB at most. A duplicate is always
+ * found. A valid pack is refused by mistake with a chance of about n² / 2⁶⁵: one in 10⁹ for that
+ * manifest.
  *
  * @module
  */
 
 /** Room for the 22 keys of a commit. */
 const SMALLEST = 64;
-/** Tables above this many slots are let go when cleared, so one huge map does not slow every later one. */
+/** `clear()` frees larger tables, so that one huge map does not slow every later one. */
 const KEPT_SLOTS = 1024;
 const NONE = new Int32Array(0);
 /**
- * Tables of the smallest size that no set uses, all zeros. A map takes one with its first key and
- * gives it back when it ends: new memory for every map took longer than a small map's keys.
+ * Unused tables of the smallest size, all zeros. A map takes one with its first key and returns it
+ * at its end: allocating a table per map took longer than hashing a small map's keys.
  */
 const SPARE: Int32Array<ArrayBuffer>[] = [];
-/** More than a deep pack has open maps; 32 KiB. */
+/** More than a deep pack has open maps; 32 KiB in all. */
 const MAX_SPARE = 64;
 
 /** A growing set of 64-bit hashes: open addressing, linear probing, at most half full. */
@@ -28,7 +28,7 @@ export class KeySet {
   #slots = 0;
   #table = NONE;
 
-  /** Adds a hash given as two 32-bit halves; false if it was there already. */
+  /** Adds a hash, given as two 32-bit halves. Returns false if it was there already. */
   add(high: number, low: number): boolean {
     high |= 0;
     low |= 0;
@@ -40,7 +40,6 @@ export class KeySet {
     return true;
   }
 
-  /** Empties the set. */
   clear(): void {
     if (this.size === 0) return;
     this.size = 0;
@@ -54,7 +53,7 @@ export class KeySet {
     this.#table = NONE;
   }
 
-  /** The hashes, as halves one after the other, for a checkpoint. */
+  /** All hashes as a list of halves, for a checkpoint. */
   save(): number[] {
     const halves: number[] = [];
     for (let at = 0; at < this.#table.length; at += 2) {
@@ -64,7 +63,7 @@ export class KeySet {
     return halves;
   }
 
-  /** Adds what `save()` gave. */
+  /** Adds what `save()` returned. */
   load(halves: readonly number[]): void {
     for (let at = 0; at < halves.length; at += 2) this.add(halves[at], halves[at + 1]);
   }

@@ -1,5 +1,5 @@
 /**
- * The keys of maps: what may be one, and whether the map has had it before.
+ * Map keys: which values may be keys, and whether a key comes twice.
  *
  * @module
  */
@@ -18,14 +18,13 @@ export class Keys {
   readonly #containers: Containers;
   readonly #hash = new KeyHash();
 
-  /** Adds keys to `containers`, with the seed of a saved state if there is one. */
   constructor(limits: MpackLimits, containers: Containers, state?: readonly number[]) {
     this.#limits = limits;
     this.#containers = containers;
     if (state) this.#hash.load(state);
   }
 
-  /** Starts the key of a map whose keys mean something: a string, which is kept. */
+  /** Starts a key that is read: it must be a string, and is kept. */
   startKept(value: Value, body: Body, where: string): void {
     const { type, length } = value.header, { offsetBytes } = value;
     if (type !== Type.Str) throw unexpected(`a key of ${where}`, "a string", offsetBytes);
@@ -36,7 +35,7 @@ export class Keys {
     value.startBody(body, length);
   }
 
-  /** Adds the key whose bytes were kept. */
+  /** Adds the kept key. */
   addKept(value: Value): void {
     this.#hash.start(Type.Str);
     const { bytes, at, sizeBytes } = value.kept;
@@ -44,7 +43,7 @@ export class Keys {
     this.add(value);
   }
 
-  /** Starts the key of a skipped map, which is only hashed; true if its header is all of it. */
+  /** Starts a key of a skipped map, which is only hashed. Returns true if it has no body. */
   startHashed(value: Value): boolean {
     const { header, offsetBytes } = value, { type } = header;
     const isContainer = type === Type.Array || type === Type.Map;
@@ -58,24 +57,23 @@ export class Keys {
     return true;
   }
 
-  /** Adds a string whose header is at `offsetBytes` and whose bytes are those of `source`. */
+  /** Adds a string key; its header is at `offsetBytes`, its bytes in `source` from `at` to `end`. */
   addText(source: Uint8Array, at: number, end: number, offsetBytes: number): void {
     this.#hash.start(Type.Str);
     this.#hash.update(source, at, end);
     this.#containers.addKey(this.#hash, offsetBytes);
   }
 
-  /** Hashes the next bytes of that key. */
+  /** Hashes the next bytes of the key. */
   update(source: Uint8Array, at: number, end: number): void {
     this.#hash.update(source, at, end);
   }
 
-  /** Adds that key. */
+  /** Adds the hashed key. */
   add(value: Value): void {
     this.#containers.addKey(this.#hash, value.offsetBytes);
   }
 
-  /** Value and seed of the hash. */
   save(): number[] {
     return this.#hash.save();
   }

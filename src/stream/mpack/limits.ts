@@ -1,11 +1,11 @@
 /**
- * How much a pack may ask of us. Every limit is on by default, and each is counted from what has
- * really arrived: a length that a header declares is never believed.
+ * Limits on one pack. All are on by default. Each is checked against what has arrived, or before
+ * anything is allocated: a declared length alone never costs memory.
  *
  * @module
  */
 
-/** The limits on one pack; each one exceeded is a `limit-exceeded` that names it. */
+/** The limits on one pack. Exceeding one is a `limit-exceeded` error that names it. */
 export interface MpackLimits {
   /** Length of the whole pack in bytes, 1 or more. */
   readonly maxPackBytes: number;

@@ -1,5 +1,5 @@
 /**
- * The errors of the decoder, in words.
+ * The errors of the decoder.
  *
  * @module
  */
@@ -7,7 +7,6 @@
 import { InvalidMpackError } from "../../errors.ts";
 import type { MpackLimits } from "./limits.ts";
 
-/** A limit is broken. */
 export function exceeded(
   limits: MpackLimits,
   name: keyof MpackLimits,
@@ -21,7 +20,6 @@ export function exceeded(
   );
 }
 
-/** A value is of the wrong type. */
 export function unexpected(what: string, wanted: string, offsetBytes: number): InvalidMpackError {
   const message = `Cannot accept the pack: ${what} is not ${wanted}`;
   return new InvalidMpackError("unexpected-shape", message, { offsetBytes });
@@ -33,19 +31,16 @@ export function neverUsed(offsetBytes: number): InvalidMpackError {
   return new InvalidMpackError("malformed-msgpack", message, { offsetBytes });
 }
 
-/** A key is not UTF-8. */
 export function badKey(offsetBytes: number, cause: unknown): InvalidMpackError {
   const message = "Cannot decode a key: it is not UTF-8";
   return new InvalidMpackError("malformed-msgpack", message, { offsetBytes, cause });
 }
 
-/** A map has the same key twice. */
 export function duplicateKey(offsetBytes: number): InvalidMpackError {
   const message = "Cannot accept a map: it has the same key twice";
   return new InvalidMpackError("duplicate-key", message, { offsetBytes });
 }
 
-/** An id has the wrong form. */
 export function badId(offsetBytes: number): InvalidMpackError {
   return new InvalidMpackError(
     "bad-object-id",
@@ -54,31 +49,26 @@ export function badId(offsetBytes: number): InvalidMpackError {
   );
 }
 
-/** An object has no id. */
 export function noId(offsetBytes: number): InvalidMpackError {
   const message = "Cannot index an object: it has no object_id";
   return new InvalidMpackError("bad-object-id", message, { offsetBytes });
 }
 
-/** A content is no bin. */
 export function badContent(offsetBytes: number): InvalidMpackError {
   const message = "Cannot index an object: its content is not binary";
   return new InvalidMpackError("bad-content", message, { offsetBytes });
 }
 
-/** An object has no content. */
 export function noContent(offsetBytes: number): InvalidMpackError {
   const message = "Cannot index an object: it has no content";
   return new InvalidMpackError("bad-content", message, { offsetBytes });
 }
 
-/** Bytes follow the document. */
 export function trailing(offsetBytes: number): InvalidMpackError {
   const message = "Cannot accept the pack: bytes follow its end";
   return new InvalidMpackError("trailing-bytes", message, { offsetBytes });
 }
 
-/** The input ends inside the document. */
 export function truncated(offsetBytes: number): InvalidMpackError {
   const message = "Cannot read on: the pack ends inside its document";
   return new InvalidMpackError("truncated", message, { offsetBytes });

@@ -1,5 +1,5 @@
 /**
- * Values that mean nothing to us. They are counted and held to the limits, and none is kept.
+ * Values that are not read: they are checked and counted, but not kept.
  *
  * @module
  */
@@ -14,17 +14,16 @@ import type { Value } from "./value.ts";
 
 const FIX_MAP = 0x80, FIX_ARRAY = 0x90, FIX_STR = 0xa0, STR_8 = 0xd9;
 
-/** Reads values of any kind. */
+/** Skips values of any kind. */
 export class SkippedValues {
-  /** How many there were. */
+  /** How many were skipped. */
   nodes: number;
   readonly #limits: MpackLimits;
   readonly #containers: Containers;
   readonly #keys: Keys;
-  /** Whether a string of one length byte cannot break the limit. */
+  /** Whether every string with a length of one byte is within `maxValueBytes`. */
   readonly #areShortAllowed: boolean;
 
-  /** Starts after `nodes` values. */
   constructor(limits: MpackLimits, containers: Containers, keys: Keys, nodes: number) {
     this.nodes = nodes;
     this.#limits = limits;
@@ -33,13 +32,12 @@ export class SkippedValues {
     this.#areShortAllowed = limits.maxValueBytes >= 255;
   }
 
-  /** Counts one. */
   count(value: Value): void {
     if (++this.nodes <= this.#limits.maxNodes) return;
     throw exceeded(this.#limits, "maxNodes", this.nodes, value.offsetBytes);
   }
 
-  /** Its header says that it is the key of a map. */
+  /** Skips the key of a map, whose header was read. */
   key(value: Value): void {
     const isComplete = this.#keys.startHashed(value);
     this.count(value);
@@ -48,7 +46,7 @@ export class SkippedValues {
     this.#containers.valuesEnd(1, value.endBytes);
   }
 
-  /** It is no key. */
+  /** Skips a value that is not a key, whose header was read. */
   value(value: Value): void {
     this.count(value);
     switch (value.header.type) {
@@ -68,10 +66,10 @@ export class SkippedValues {
   }
 
   /**
-   * Inside skipped arrays and maps: reads the short values, containers and keys that are whole from
-   * `at` in `chunk`, whose first byte is at `base` in the pack; returns how far. Whatever is unusual,
-   * cut or about to break a limit is left to the way by single values, which also knows what to say
-   * of it.
+   * Inside skipped arrays and maps: skips short values, containers and keys that are whole, from
+   * `at` in `chunk`, whose first byte is at `base` in the pack. Returns where it stopped. A value
+   * that is unusual, cut or breaks a limit is left to the way value by value, which finds the right
+   * error.
    */
   readWhole(chunk: Uint8Array, at: number, base: number): number {
     const containers = this.#containers, { maxNodes } = this.#limits, end = chunk.length;
@@ -83,7 +81,7 @@ export class SkippedValues {
           const from = first === STR_8 ? at + 2 : at + 1;
           const to = first === STR_8 ? from + chunk[at + 1] : from + (first & 0x1f);
           const isText = first === STR_8 || (first & 0xe0) === FIX_STR;
-          // Of a length that the chunk does not hold this is NaN.
+          // NaN if the chunk ends before the length byte.
           if (!isText || !(to <= end) || !containers.hasKeyRoom) return at;
           this.nodes++;
           this.#keys.addText(chunk, from, to, base + at);

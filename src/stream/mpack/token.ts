@@ -1,5 +1,5 @@
 /**
- * One MessagePack header at a time: its type, and the length or value it declares.
+ * Reads one MessagePack header: its type, and the length it declares.
  *
  * @see {@link https://github.com/msgpack/msgpack/blob/master/spec.md#formats | formats}
  * @module
@@ -29,7 +29,7 @@ export const enum Type {
   Never,
 }
 
-/** Types by first byte from 0xc0 to 0xdf; the rest of the range is regular. */
+/** Types by first byte from 0xc0 to 0xdf; the other bytes follow a rule. */
 const TYPES = [
   ...[Type.Nil, Type.Never, Type.Bool, Type.Bool],
   ...[Type.Bin, Type.Bin, Type.Bin, Type.Ext, Type.Ext, Type.Ext],
@@ -76,20 +76,20 @@ for (let byte = 0; byte < 256; byte++) {
 /** The longest header: a float 64 or a 64-bit integer. */
 export const MAX_HEADER_BYTES = 9;
 
-/** How long a header is, by its first byte; a scalar's value counts as header. 1 to 9. */
+/** Length of a header by its first byte, 1 to 9. The value of a scalar belongs to its header. */
 export function headerBytes(first: number): number {
   return HEADER_BYTES[first];
 }
 
 /**
- * How long a whole value is, by its first byte; 0 if the first byte does not say. (Containers,
- * whose values follow, and the byte that is never used are 0, too.)
+ * Length of a whole value by its first byte; 0 if the first byte alone does not tell, and for
+ * containers and 0xc1.
  */
 export function wholeBytes(first: number): number {
   return WHOLE_BYTES[first];
 }
 
-/** The header last read. One instance is used again and again, so that a token costs no object. */
+/** The header last read. Instances are reused, so that a header costs no object. */
 export class TokenReader {
   /** The type family. */
   type: Type = Type.Nil;
@@ -97,12 +97,12 @@ export class TokenReader {
   length = 0;
   /** Length of the header in bytes. */
   headerBytes = 1;
-  /** Type number of an extension, 0 to 255 (as the unsigned byte it is written as). */
+  /** Type number of an extension as an unsigned byte, 0 to 255. */
   extType = 0;
   #source: Uint8Array = NONE;
   #at = 0;
 
-  /** Reads the header at `source[at]`, all of whose bytes must be there. */
+  /** Reads the header at `source[at]`; all its bytes must be there. */
   read(source: Uint8Array, at: number): void {
     const first = source[at];
     this.type = TYPE_OF[first];
@@ -159,8 +159,8 @@ export class TokenReader {
   }
 
   /**
-   * The scalar's value in one form whatever its width: nine bytes, so that `1` written as fixint
-   * and as uint 64 are the same map key. A float is another key than the integer equal to it.
+   * The scalar in nine bytes that do not depend on its width, so that `1` as fixint and as uint 64
+   * are the same map key. A float and an integer are different keys even if they are equal.
    */
   canonicalScalar(): Uint8Array {
     const bytes = new Uint8Array(9), out = new DataView(bytes.buffer);
@@ -176,7 +176,7 @@ export class TokenReader {
       case 0xca:
       case 0xcb: {
         const value = first === 0xca ? view.getFloat32(1) : view.getFloat64(1);
-        // Adding 0 turns -0 into 0; every NaN is written the same way.
+        // Adding 0 turns -0 into 0; all NaNs become one.
         out.setFloat64(1, Number.isNaN(value) ? NaN : value + 0);
         break;
       }

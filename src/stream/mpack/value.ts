@@ -1,5 +1,5 @@
 /**
- * The value being read, of which a chunk may hold any part.
+ * The value being read; a chunk may hold any part of it.
  *
  * @module
  */
@@ -13,27 +13,23 @@ import type { DecoderState } from "./types.ts";
 
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** A value's header, its place in the pack, and what becomes of its body. Used again and again. */
+/** A value: its header, its place in the pack, and what is done with its body. Reused. */
 export class Value {
-  /** Its header. */
   readonly header = new TokenReader();
-  /** First byte of its header, counted from the start of the pack. */
+  /** First byte of its header in the pack. */
   offsetBytes = 0;
-  /** Where the part of it that was read ends. */
+  /** Where the part that was read ends. */
   endBytes = 0;
-  /** What its body is for. */
   body: Body = Body.None;
   /** Bytes of its body still to come. */
   bodyLeft = 0;
-  /** Of a body that is kept, the bytes so far. */
+  /** The bytes so far of a body that is kept. */
   readonly kept: KeptBytes;
 
-  /** Starts with none; a key may have `maxKeyBytes` bytes. */
   constructor(maxKeyBytes: number) {
     this.kept = new KeptBytes(Math.max(maxKeyBytes, PREFIXED_ID_BYTES));
   }
 
-  /** Goes on inside the value in which `state` was saved. */
   load({ value, kept }: DecoderState): void {
     this.offsetBytes = value.offsetBytes;
     this.body = value.body;
@@ -41,14 +37,13 @@ export class Value {
     this.kept.load(kept.captured);
   }
 
-  /** Says what the body that follows is for. */
   startBody(body: Body, sizeBytes: number): void {
     this.body = body;
     this.bodyLeft = sizeBytes;
     this.kept.clear();
   }
 
-  /** Starts a body that has to be an object id. */
+  /** Starts a body that must be an object id. */
   startId(body: Body): void {
     const { type, length } = this.header;
     const isLength = length === PREFIXED_ID_BYTES || length === BARE_ID_BYTES;
@@ -56,12 +51,12 @@ export class Value {
     this.startBody(body, length);
   }
 
-  /** Throws unless the bytes kept are an object id. */
+  /** Throws unless the kept bytes are an object id. */
   checkKeptId(): void {
     if (!isIdAt(this.kept.bytes, this.kept.at, this.kept.sizeBytes)) throw badId(this.offsetBytes);
   }
 
-  /** The bytes kept as a key. */
+  /** The kept bytes as text. */
   keptText(): string {
     try {
       return UTF8.decode(this.kept.view());

@@ -1,5 +1,5 @@
 /**
- * Chunks in, headers and bodies out: the one place that knows where chunks are cut.
+ * Cuts chunks into headers and bodies. No other file needs to know where chunks end.
  *
  * @module
  */
@@ -12,16 +12,15 @@ import { headerBytes, MAX_HEADER_BYTES } from "./token.ts";
 import type { DecoderState } from "./types.ts";
 import { Value } from "./value.ts";
 
-/** Reads a document's values from chunks cut anywhere. */
+/** Reads a document's values from chunks of any length. */
 export class ValueReader {
   /** Bytes read so far. */
   offsetBytes = 0;
   readonly #document: Document;
   readonly #value: Value;
-  /** What there is of a header whose end the chunk did not hold. */
+  /** The first bytes of a header that the last chunk cut. */
   readonly #header = new KeptBytes(MAX_HEADER_BYTES);
 
-  /** Starts at the first byte of the pack, or where the state was saved. */
   constructor(document: Document, options: { maxKeyBytes: number; state?: DecoderState }) {
     const { maxKeyBytes, state } = options;
     this.#document = document;
@@ -36,7 +35,7 @@ export class ValueReader {
   read(chunk: Uint8Array): void {
     const document = this.#document, value = this.#value, end = chunk.length;
     const base = this.offsetBytes;
-    // Nearly all small chunks, and those of large contents, lie inside one body.
+    // Most chunks of a large content lie inside one body.
     if (end < value.bodyLeft) {
       this.#readBody(chunk, 0);
       this.offsetBytes = base + end;
@@ -64,7 +63,7 @@ export class ValueReader {
     this.offsetBytes = base + end;
   }
 
-  /** The value being read as a record, and the bytes kept of it. */
+  /** The value being read, and the bytes kept of it. */
   save(): Pick<DecoderState, "offsetBytes" | "value"> & { header: string; captured: string } {
     const { offsetBytes, body, bodyLeft, kept } = this.#value, header = this.#header;
     return {
@@ -81,7 +80,7 @@ export class ValueReader {
     };
   }
 
-  /** Reads the header at `at`, or keeps what the chunk has of it; returns where it ends. */
+  /** Reads the header at `at`, or keeps the part that is there. Returns where it stopped. */
   #readHeader(chunk: Uint8Array, at: number): number {
     const end = at + headerBytes(chunk[at]);
     if (end > chunk.length) {
@@ -93,7 +92,7 @@ export class ValueReader {
     return end;
   }
 
-  /** Completes a header that the last chunk cut; returns where the chunk goes on. */
+  /** Completes a header that the last chunk cut. Returns where it stopped. */
   #finishHeader(chunk: Uint8Array): number {
     const header = this.#header, needed = headerBytes(header.bytes[0]);
     const end = Math.min(needed - header.sizeBytes, chunk.length);
@@ -110,11 +109,11 @@ export class ValueReader {
     value.offsetBytes = endBytes - value.header.headerBytes;
     value.endBytes = endBytes;
     document.header(value);
-    // A body without bytes ends at once: there may be no chunk after this one.
+    // An empty body ends now: no chunk may follow.
     if (value.body !== Body.None && value.bodyLeft === 0) document.bodyEnds(value);
   }
 
-  /** Reads as much of the body as there is; returns where that ends. */
+  /** Reads the part of the body that is there. Returns where it stopped. */
   #readBody(chunk: Uint8Array, at: number): number {
     const document = this.#document, value = this.#value;
     const end = Math.min(at + value.bodyLeft, chunk.length);
