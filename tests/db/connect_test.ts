@@ -3,7 +3,6 @@ import { connect, createServer, type Socket } from "node:net";
 import type { AddressInfo } from "node:net";
 import { connectDatabase } from "../../src/db/client/connect.ts";
 import { execute } from "../../src/db/client/execute.ts";
-import { queryBuilder } from "../../src/db/client/query_builder.ts";
 import { ConfigError, DatabaseError } from "../../src/errors.ts";
 import { openTestDatabase } from "../support/postgres/database.ts";
 
@@ -156,22 +155,47 @@ Deno.test("execute() fails at its deadline when a peer accepts and hangs up at o
   await new Promise((done) => server.close(done));
 });
 
-Deno.test("Kysely runs on the pool, with mpackd's errors, and pins no connection", async () => {
+Deno.test("build() runs what Kysely builds, with the deadline and the errors of query()", async () => {
   await using test = await openTestDatabase();
-  const kysely = queryBuilder(test.db);
-  await kysely.insertInto("musehub_repos")
-    .values({
-      repo_id: "r",
-      owner: "o",
-      slug: "s",
-      name: "n",
-      visibility: "public",
-      created_at: new Date(0),
-    })
-    .execute();
-  const rows = await kysely.selectFrom("musehub_repos").select(["slug", "created_at"]).execute();
-  assert.deepEqual(rows, [{ slug: "s", created_at: new Date(0) }]);
-  await assert.rejects(kysely.transaction().execute(() => Promise.resolve()), ConfigError);
+  const { db } = test;
+  const [made] = await db.build("create a repo", (kysely) =>
+    kysely.insertInto("musehub_repos")
+      .values({ repo_id: "r", owner: "o", slug: "s", created_at: new Date(0) })
+      .returning(["slug", "created_at", "deleted_at"]));
+  assert.deepEqual(made, { slug: "s", created_at: new Date(0), deleted_at: null });
+  await assert.rejects(
+    db.build(
+      "divide",
+      (kysely, sql) => kysely.selectFrom("musehub_repos").select(sql<number>`1 / 0`.as("n")),
+    ),
+    (error) => {
+      assert(error instanceof DatabaseError && !error.retryable);
+      assert.match(error.message, /^Cannot divide on .*division by zero/);
+      return true;
+    },
+  );
+  await assert.rejects(
+    db.build(
+      "wait",
+      (kysely, sql) => kysely.selectFrom("musehub_repos").select(sql`pg_sleep(60)`.as("n")),
+      { deadlineMs: 50 },
+    ),
+    /^DatabaseError: Cannot wait on .*no answer in 50 ms/,
+  );
+  // @ts-expect-error A transaction would pin a connection, so the builder does not offer it.
+  await assert.rejects(db.build("begin", (kysely) => kysely.transaction()), /UNSAFE_TRANSACTION/);
+});
+
+Deno.test("build() reserves no connection: postgres.js would end the process when it dies", async () => {
+  await using test = await openTestDatabase();
+  const { db } = test;
+  let reserved = 0;
+  const sql = Object.assign(db.sql, { reserve: () => (reserved++, Promise.reject(new Error())) });
+  await { ...db, sql }.build(
+    "list repos",
+    (kysely) => kysely.selectFrom("musehub_repos").selectAll(),
+  );
+  assert.equal(reserved, 0);
 });
 
 Deno.test("a backend that is terminated costs a statement, never the process", async () => {

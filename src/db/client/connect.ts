@@ -1,6 +1,7 @@
 import postgres from "postgres";
 import { ConfigError } from "../../errors.ts";
-import type { Database } from "./database.ts";
+import type { BuildStatement, Database, RunSql, StatementOptions } from "./database.ts";
+import { execute } from "./execute.ts";
 import { SocketPool } from "./sockets.ts";
 
 const DEFAULT_PORT = 5432;
@@ -99,6 +100,22 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     statementTimeoutMs,
     isDirect,
     sockets,
+    // `this`: a copy of the pool with an `intercept` of its own sends its statements through that.
+    query<Row>(this: Database, action: string, options?: StatementOptions): RunSql<Row> {
+      return async (text, ...values) => {
+        const query = this.sql<(Row & object)[]>(text, ...values as never[]);
+        return Array.from(await execute(this, query, { ...options, action }));
+      };
+    },
+    async build<Row>(
+      this: Database,
+      action: string,
+      build: BuildStatement<Row>,
+      options?: StatementOptions,
+    ): Promise<Row[]> {
+      const { runBuilt } = await import("./build.ts");
+      return await runBuilt(this, build, { ...options, action });
+    },
     close: () => closing ??= sql.end({ timeout: CLOSE_TIMEOUT_SECONDS }),
   };
 }
