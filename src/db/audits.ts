@@ -1,15 +1,14 @@
 /**
- * Which packs an audit has to look at, and which of them it has found sound.
+ * Which packs an audit checks, and which it has found valid.
  *
  * @module
  */
 
 import { arrayLiteral } from "./client/array_literal.ts";
-import type { LocatedMpack } from "./damaged_refs.ts";
 import type { Database } from "./client/database.ts";
-import { execute } from "./client/execute.ts";
+import type { LocatedMpack } from "./damaged_refs.ts";
 
-/** Counting the refs of a large repo takes a while. */
+/** Counting the refs of a large repo takes minutes. */
 const COUNT_DEADLINE_MS = 10 * 60_000;
 
 /** What to audit. */
@@ -18,133 +17,159 @@ export interface AuditScope {
   readonly repoId?: string;
   /** Only the packs of this key. */
   readonly mpackKey?: string;
-  /** Only so many percent of them, chosen at random, at least one; above 0, up to 100. */
+  /** Only this percentage of the packs, drawn at random, at least one. Above 0, up to 100. */
   readonly samplePercent?: number;
 }
 
-/** One pack to be audited. */
+/** One pack to audit. */
 export interface MpackToAudit extends LocatedMpack {
-  /** Its repo as people know it. */
+  /** OWNER/SLUG of its repo. */
   readonly repo: string;
-  /** Its name. */
+  /** The pack's key. */
   readonly mpackKey: string;
-  /** Its key in the store. */
+  /** Key of its blob in the store. */
   readonly blobKey: string;
-  /** Its length in bytes. */
+  /** Length in bytes. */
   readonly sizeBytes: number;
   /** How many of the repo's refs point into it. */
   readonly refs: number;
 }
 
-/** An audit begun now, or one that was interrupted. */
+/** A new audit, or one that was interrupted. */
 export interface BegunAudit {
-  /** When it began. */
   readonly startedAt: Date;
-  /** The packs that are left, in the order to look at them. */
+  /** The packs still to check, in that order. */
   readonly mpackIds: readonly number[];
-  /** How many packs it has found sound already. */
+  /** How many packs it has found valid. */
   readonly packsChecked: number;
 }
 
-/** Begins an audit, or goes on with one of this id that has not ended. */
+/** Begins an audit, or continues one of this id that has not ended. */
 export async function beginAudit(
-  database: Database,
+  db: Database,
   auditId: string,
-  { repoId = null, mpackKey = null, samplePercent = 100 }: {
+  { repoId, mpackKey, samplePercent }: {
     readonly [K in keyof AuditScope]: AuditScope[K] | null;
   },
 ): Promise<BegunAudit> {
-  const { sql } = database;
-  const seed = crypto.randomUUID();
-  const [audit] = await execute(
-    database,
-    sql<{ seed: string; startedAt: Date }[]>`
-      insert into mpackd_audits (audit_id, seed) values (${auditId}, ${seed})
-      on conflict (audit_id) do update set seed = mpackd_audits.seed
-      returning seed, started_at as "startedAt"`,
-    { action: "begin an audit" },
+  const [audit] = await db.build(
+    "begin an audit",
+    (kysely, sql) =>
+      kysely.insertInto("mpackd_audits")
+        .values({ audit_id: auditId, seed: crypto.randomUUID() })
+        // An update that changes nothing, because "do nothing" would return no row.
+        .onConflict((conflict) =>
+          conflict.column("audit_id").doUpdateSet({ seed: sql`mpackd_audits.seed` })
+        )
+        .returning(["seed", "started_at"]),
   );
-  const rows = await execute(
-    database,
-    sql<{ id: number; isChecked: boolean }[]>`
-      with packs as materialized (
-        select p.mpack_id, p.repo_id from musehub_mpacks p
-        where (${repoId}::text is null or p.repo_id = ${repoId}::text)
-          and (${mpackKey}::text is null or p.mpack_key = ${mpackKey}::text)
-          and not exists (
-            select from musehub_repos r where r.repo_id = p.repo_id and r.deleted_at is not null)
-      ), chosen as materialized (
-        select * from packs order by md5(${audit.seed} || mpack_id)
-        limit (select ceil(count(*) * ${samplePercent}::float8 / 100) from packs)
+  const rows = await db.build("list the packs to audit", (kysely, sql) => {
+    const share = sql<number>`ceil(count(*) * ${samplePercent ?? 100}::float8 / 100)`.as("packs");
+    return kysely
+      .with(
+        (cte) => cte("packs").materialized(),
+        (kysely) =>
+          kysely.selectFrom("musehub_mpacks as p")
+            .select(["p.mpack_id", "p.repo_id"])
+            .$if(typeof repoId === "string", (packs) => packs.where("p.repo_id", "=", repoId!))
+            .$if(
+              typeof mpackKey === "string",
+              (packs) => packs.where("p.mpack_key", "=", mpackKey!),
+            )
+            .where(({ not, exists, selectFrom }) =>
+              not(exists(
+                selectFrom("musehub_repos as r")
+                  .select("r.repo_id")
+                  .whereRef("r.repo_id", "=", "p.repo_id")
+                  .where("r.deleted_at", "is not", null),
+              ))
+            ),
       )
-      select c.mpack_id as id, a.mpack_id is not null as "isChecked"
-      from chosen c
-      left join mpackd_audited_packs a on a.audit_id = ${auditId} and a.mpack_id = c.mpack_id
-      order by c.repo_id, c.mpack_id`,
-    { action: "list the packs to audit" },
-  );
+      .with(
+        (cte) => cte("chosen").materialized(),
+        (kysely) =>
+          kysely.selectFrom("packs")
+            .selectAll()
+            .orderBy(sql`md5(${audit.seed} || mpack_id)`)
+            .limit((eb) => eb.selectFrom("packs").select(share)),
+      )
+      .selectFrom("chosen as c")
+      .leftJoin(
+        "mpackd_audited_packs as a",
+        (join) => join.on("a.audit_id", "=", auditId).onRef("a.mpack_id", "=", "c.mpack_id"),
+      )
+      .select(["c.mpack_id as id", "a.mpack_id as audited"])
+      .orderBy("c.repo_id").orderBy("c.mpack_id");
+  });
+  const left = rows.filter(({ audited }) => audited === null);
   return {
-    startedAt: audit.startedAt,
-    mpackIds: rows.filter(({ isChecked }) => !isChecked).map(({ id }) => id),
-    packsChecked: rows.filter(({ isChecked }) => isChecked).length,
+    startedAt: audit.started_at,
+    mpackIds: left.map(({ id }) => id),
+    packsChecked: rows.length - left.length,
   };
 }
 
-/** The rows of these packs, as they are now, in the order of repo and pack. */
-export async function readAuditPacks(
-  database: Database,
+/** Reads the rows of these packs as they are now, ordered by repo and pack. */
+export function readAuditPacks(
+  db: Database,
   mpackIds: readonly number[],
 ): Promise<MpackToAudit[]> {
-  const { sql } = database;
-  const ids = sql`${arrayLiteral(mpackIds)}::bigint[]`;
-  return [
-    ...await execute(
-      database,
-      // The refs are counted in one pass over the repos' refs: an index on mpack_id would be one
-      // more write for every object of every publish.
-      sql<MpackToAudit[]>`
-        with packs as materialized (
-          select * from musehub_mpacks where mpack_id = any(${ids})
-        ), pointing as materialized (
-          select mpack_id, count(*)::bigint as refs from musehub_object_refs
-          where repo_id in (select repo_id from packs) and mpack_id = any(${ids})
-          group by mpack_id
+  return db.build(
+    "read the packs to audit",
+    (kysely, sql) => {
+      const isAsked = sql<boolean>`mpack_id = any(${arrayLiteral(mpackIds)}::bigint[])`;
+      return kysely
+        .with(
+          (cte) => cte("packs").materialized(),
+          (kysely) => kysely.selectFrom("musehub_mpacks").selectAll().where(isAsked),
         )
-        select p.mpack_id as "mpackId", p.repo_id as "repoId", p.mpack_key as "mpackKey",
-          p.blob_key as "blobKey", p.etag, p.size_bytes as "sizeBytes",
-          coalesce(r.owner || '/' || r.slug, p.repo_id) as repo, coalesce(n.refs, 0) as refs
-        from packs p
-        left join musehub_repos r on r.repo_id = p.repo_id
-        left join pointing n on n.mpack_id = p.mpack_id
-        where p.blob_key is not null and p.etag is not null
-        order by p.repo_id, p.mpack_id`,
-      { action: "read the packs to audit", deadlineMs: COUNT_DEADLINE_MS },
-    ),
-  ];
-}
-
-/** Notes that an audit has found a pack sound. */
-export async function noteSound(
-  database: Database,
-  auditId: string,
-  mpackId: number,
-): Promise<void> {
-  await execute(
-    database,
-    database.sql`
-      insert into mpackd_audited_packs (audit_id, mpack_id) values (${auditId}, ${mpackId}::bigint)
-      on conflict do nothing`,
-    { action: "note an audited pack" },
+        // One pass over the repos' refs. An index on mpack_id would cost a write for each object of
+        // each publish.
+        .with(
+          (cte) => cte("counts").materialized(),
+          (kysely) =>
+            kysely.selectFrom("musehub_object_refs")
+              .select(["mpack_id", ({ fn }) => fn.countAll<number>().as("refs")])
+              .where("repo_id", "in", (eb) => eb.selectFrom("packs").select("repo_id"))
+              .where(isAsked)
+              .groupBy("mpack_id"),
+        )
+        .selectFrom("packs as p")
+        .leftJoin("musehub_repos as r", "r.repo_id", "p.repo_id")
+        .leftJoin("counts as c", "c.mpack_id", "p.mpack_id")
+        .select([
+          "p.mpack_id as mpackId",
+          "p.repo_id as repoId",
+          "p.mpack_key as mpackKey",
+          "p.blob_key as blobKey",
+          "p.etag",
+          "p.size_bytes as sizeBytes",
+          sql<string>`coalesce(r.owner || '/' || r.slug, p.repo_id)`.as("repo"),
+          sql<number>`coalesce(c.refs, 0)`.as("refs"),
+        ])
+        .where("p.blob_key", "is not", null)
+        .where("p.etag", "is not", null)
+        .orderBy("p.repo_id").orderBy("p.mpack_id")
+        .$narrowType<{ blobKey: string; etag: string; sizeBytes: number }>();
+    },
+    { deadlineMs: COUNT_DEADLINE_MS },
   );
 }
 
-/** Forgets an audit: it has ended, or shall start over. */
-export async function endAudit(database: Database, auditId: string): Promise<void> {
-  await execute(
-    database,
-    database.sql`
-      with packs as (delete from mpackd_audited_packs where audit_id = ${auditId})
-      delete from mpackd_audits where audit_id = ${auditId}`,
-    { action: "end an audit" },
-  );
+/** Records that an audit has found a pack valid. */
+export async function recordValid(db: Database, auditId: string, mpackId: number): Promise<void> {
+  await db.build("record an audited pack", (kysely) =>
+    kysely.insertInto("mpackd_audited_packs")
+      .values({ audit_id: auditId, mpack_id: mpackId })
+      .onConflict((conflict) => conflict.doNothing()));
+}
+
+/** Deletes what an audit has recorded, because it has ended or shall start over. */
+export async function endAudit(db: Database, auditId: string): Promise<void> {
+  await db.build("end an audit", (kysely) =>
+    kysely
+      .with("packs", (kysely) =>
+        kysely.deleteFrom("mpackd_audited_packs").where("audit_id", "=", auditId))
+      .deleteFrom("mpackd_audits")
+      .where("audit_id", "=", auditId));
 }

@@ -1,68 +1,64 @@
 import type { Database } from "./client/database.ts";
-import { execute } from "./client/execute.ts";
-import type { Repo } from "./repos.ts";
+import { type Repo, toRepo } from "./repos.ts";
+import type { Row } from "./schema/tables.ts";
 
-/** A repo as one identity meets it. */
+/** A repo, and what one identity may do with it. */
 export interface RepoForIdentity extends Repo {
-  /** Whether its owner has let the identity in. */
+  /** Whether the repo's owner lets the identity push. */
   readonly isCollaborator: boolean;
 }
 
-/** How a request names a repo. */
+/** The two ways in which a request names a repo. */
 export type RepoPlace =
   | { readonly owner: string; readonly slug: string }
   | { readonly repoId: string };
 
-/** Looks a repo up for somebody; undefined if there is none or it was deleted. */
+/** Finds a repo for an identity; undefined if there is none or it was deleted. */
 export async function findRepoFor(
-  database: Database,
+  db: Database,
   place: RepoPlace,
   identityId: string | undefined,
 ): Promise<RepoForIdentity | undefined> {
-  const { sql } = database;
   const isPlace = "repoId" in place
-    ? sql`r.repo_id = ${place.repoId}`
-    : sql`r.owner = ${place.owner} and r.slug = ${place.slug}`;
-  const [row] = await execute(
-    database,
-    sql<RepoForIdentity[]>`
-      select r.repo_id as "repoId", r.owner, r.slug, coalesce(r.name, r.slug) as name,
-        coalesce(r.visibility, 'private') as visibility, r.created_at as "createdAt",
-        exists (select from mpackd_collaborators c
-          where c.repo_id = r.repo_id and c.identity_id = ${identityId ?? null}::text)
-          as "isCollaborator"
-      from musehub_repos r
-      where ${isPlace} and r.deleted_at is null`,
-    { action: "look a repo up" },
-  );
-  return row;
+    ? db.sql`r.repo_id = ${place.repoId}`
+    : db.sql`r.owner = ${place.owner} and r.slug = ${place.slug}`;
+  type Found = Row<"musehub_repos"> & { is_collaborator: boolean };
+  const [row] = await db.query<Found>("find a repo")`
+    select r.repo_id, r.owner, r.slug, r.name, r.visibility, r.created_at,
+      exists (select from mpackd_collaborators c
+        where c.repo_id = r.repo_id and c.identity_id = ${identityId ?? null}::text)
+        as is_collaborator
+    from musehub_repos r
+    where ${isPlace} and r.deleted_at is null`;
+  return row && { ...toRepo(row), isCollaborator: row.is_collaborator };
 }
 
-/** Lets an identity push to a repo; doing so twice changes nothing. */
-export async function grantAccess(
-  database: Database,
-  { repoId, identityId }: { readonly repoId: string; readonly identityId: string },
-): Promise<void> {
-  await execute(
-    database,
-    database.sql`
-      insert into mpackd_collaborators (repo_id, identity_id) values (${repoId}, ${identityId})
-      on conflict do nothing`,
-    { action: "grant access to a repo" },
-  );
+/** Which identity may push to which repo. */
+interface Access {
+  readonly repoId: string;
+  readonly identityId: string;
 }
 
-/** Takes that back; returns whether it was granted. */
+/** Lets an identity push to a repo. A second call changes nothing. */
+export async function grantAccess(db: Database, { repoId, identityId }: Access): Promise<void> {
+  await db.build("grant access to a repo", (kysely) =>
+    kysely.insertInto("mpackd_collaborators")
+      .values({ repo_id: repoId, identity_id: identityId })
+      .onConflict((conflict) => conflict.doNothing()));
+}
+
+/** Withdraws what `grantAccess()` granted; returns whether it was granted. */
 export async function withdrawAccess(
-  database: Database,
-  { repoId, identityId }: { readonly repoId: string; readonly identityId: string },
+  db: Database,
+  { repoId, identityId }: Access,
 ): Promise<boolean> {
-  const rows = await execute(
-    database,
-    database.sql`
-      delete from mpackd_collaborators
-      where repo_id = ${repoId} and identity_id = ${identityId} returning 1`,
-    { action: "withdraw access to a repo" },
+  const rows = await db.build(
+    "withdraw access to a repo",
+    (kysely) =>
+      kysely.deleteFrom("mpackd_collaborators")
+        .where("repo_id", "=", repoId)
+        .where("identity_id", "=", identityId)
+        .returning("repo_id"),
   );
   return rows.length > 0;
 }

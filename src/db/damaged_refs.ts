@@ -1,29 +1,29 @@
 /**
- * Marks refs whose bytes are not the object's, and takes the marks back.
+ * Marks refs whose bytes are not the object's, and clears the marks.
  *
- * Every statement names the location it speaks of: a ref that points elsewhere by now, because a
+ * Every statement names the location that was read. A ref that points elsewhere by now, because a
  * later push has healed it, is left alone.
  *
  * @module
  */
 
+import type { QueryCreator, Sql } from "kysely";
 import { arrayLiteral } from "./client/array_literal.ts";
 import type { Database } from "./client/database.ts";
-import { execute } from "./client/execute.ts";
+import type { Tables } from "./schema/tables.ts";
 
-/** The pack that locations are in, in the version that was looked at. */
+/** A pack, in the version of its blob that was read. */
 export interface LocatedMpack {
-  /** Its short name. */
+  /** The pack's number, which refs name. */
   readonly mpackId: number;
-  /** Whose refs point into it. */
+  /** The repo whose refs point into it. */
   readonly repoId: string;
   /** The version of its blob. */
   readonly etag: string;
 }
 
-/** Objects of that pack: three arrays of one length. */
+/** Objects in that pack: three arrays of one length. */
 export interface ObjectPlaces {
-  /** Their ids. */
   readonly objectIds: readonly string[];
   /** First byte of each content in the pack. */
   readonly contentOffsets: readonly number[];
@@ -31,108 +31,123 @@ export interface ObjectPlaces {
   readonly sizesBytes: readonly number[];
 }
 
-/** `lie`: the pack itself holds other bytes. `loss`: its blob is not the one that was indexed. */
+/**
+ * As the column `damage` stores it. `lie`: the pack itself holds other bytes, so pushing it again
+ * cannot help. `loss`: the blob is damaged, replaced or gone.
+ */
 export type Damage = "lie" | "loss";
 
-/** What became of locations that hold other bytes. */
+/** How many refs `markDamaged()` found and changed. */
 export interface Marked {
-  /** Refs that point at one of them. */
+  /** Refs that point at one of the locations. */
   readonly refs: number;
-  /** Those of them that were not marked before. */
+  /** How many of them were not marked so before. */
   readonly marked: number;
 }
 
 /** Marks the repo's refs to these locations as damaged. */
 export async function markDamaged(
-  database: Database,
+  db: Database,
   pack: LocatedMpack,
   rows: ObjectPlaces,
   damage: Damage,
 ): Promise<Marked> {
-  const { sql } = database;
-  const [row] = await execute(
-    database,
-    sql<Marked[]>`
-      with pack as materialized (
-        ${samePack(sql, pack)}
-      ), found as materialized (
-        select r.object_id, r.damage is distinct from ${damage} as is_new
-        from pack, ${locations(sql, rows)} join musehub_object_refs r
-          on r.repo_id = ${pack.repoId} and r.object_id = u.object_id
-        where ${isAt(sql)}
-        order by r.object_id collate "C"
-        for update of r
-      ), marked as (
-        update musehub_object_refs r
-        set damaged_at = coalesce(r.damaged_at, now()), damage = ${damage}
-        from found
-        where r.repo_id = ${pack.repoId} and r.object_id = found.object_id and is_new
-        returning 1
-      )
-      select (select count(*) from found)::int as refs, (select count(*) from marked)::int as marked`,
-    { action: "mark damaged objects" },
-  );
+  const [row] = await db.build("mark damaged objects", (kysely, sql) =>
+    inPack(kysely, pack)
+      .with((cte) => cte("found").materialized(), (kysely) =>
+        kysely.selectFrom(["pack", locations(sql, rows)])
+          .innerJoin("musehub_object_refs as r", (join) =>
+            join.on("r.repo_id", "=", pack.repoId).onRef("r.object_id", "=", "u.object_id"))
+          .whereRef("r.mpack_id", "=", "pack.mpack_id")
+          .whereRef("r.content_offset", "=", "u.content_offset")
+          .whereRef("r.size_bytes", "=", "u.size_bytes")
+          .select(["r.object_id", sql<boolean>`r.damage is distinct from ${damage}`.as("is_new")])
+          .orderBy(sql`r.object_id collate "C"`)
+          .forUpdate("r"))
+      .with("marked", (kysely) =>
+        kysely.updateTable("musehub_object_refs as r")
+          .from("found")
+          .set({ damaged_at: sql`coalesce(r.damaged_at, now())`, damage })
+          .where("r.repo_id", "=", pack.repoId)
+          .whereRef("r.object_id", "=", "found.object_id")
+          .where("found.is_new", "=", true)
+          .returning("r.object_id"))
+      .selectNoFrom([
+        sql<number>`(select count(*) from found)`.as("refs"),
+        sql<number>`(select count(*) from marked)`.as("marked"),
+      ]));
   return row;
 }
 
-/** What became of locations that hold what they should. */
+/** How many refs `confirmValid()` found and changed. */
 export interface Confirmed {
-  /** Refs that point at one of them. */
+  /** Refs that point at one of the locations. */
   readonly refs: number;
-  /** Those of them that were marked as damaged and are not any more. */
+  /** How many of them were marked as damaged, and are not any more. */
   readonly restored: number;
 }
 
-/** Counts the repo's refs to these sound locations, and takes back marks on them. */
-export async function confirmSound(
-  database: Database,
+/** Counts the repo's refs to these valid locations, and clears the marks on them. */
+export async function confirmValid(
+  db: Database,
   pack: LocatedMpack,
   rows: ObjectPlaces,
 ): Promise<Confirmed> {
-  const { sql } = database;
-  const [row] = await execute(
-    database,
-    sql<Confirmed[]>`
-      with pack as materialized (
-        ${samePack(sql, pack)}
-      ), found as materialized (
-        select r.object_id, r.damaged_at
-        from pack, ${locations(sql, rows)} join musehub_object_refs r
-          on r.repo_id = ${pack.repoId} and r.object_id = u.object_id
-        where ${isAt(sql)}
-      ), marked as materialized (
-        select r.object_id from musehub_object_refs r
-        where r.repo_id = ${pack.repoId} and r.mpack_id = (select mpack_id from pack)
-          and r.damaged_at is not null
-          and r.object_id in (select object_id from found where damaged_at is not null)
-        order by r.object_id collate "C"
-        for update of r
-      ), restored as (
-        update musehub_object_refs r set damaged_at = null, damage = null
-        from marked where r.repo_id = ${pack.repoId} and r.object_id = marked.object_id
-        returning 1
-      )
-      select (select count(*) from found)::int as refs,
-        (select count(*) from restored)::int as restored`,
-    { action: "confirm objects" },
-  );
+  const [row] = await db.build("confirm objects", (kysely, sql) =>
+    inPack(kysely, pack)
+      .with((cte) => cte("found").materialized(), (kysely) =>
+        kysely.selectFrom(["pack", locations(sql, rows)])
+          .innerJoin("musehub_object_refs as r", (join) =>
+            join.on("r.repo_id", "=", pack.repoId).onRef("r.object_id", "=", "u.object_id"))
+          .whereRef("r.mpack_id", "=", "pack.mpack_id")
+          .whereRef("r.content_offset", "=", "u.content_offset")
+          .whereRef("r.size_bytes", "=", "u.size_bytes")
+          .select(["r.object_id", "r.damaged_at"]))
+      .with((cte) =>
+        cte("marked").materialized(), (kysely) =>
+        kysely.selectFrom("musehub_object_refs as r")
+          .select("r.object_id")
+          .where("r.repo_id", "=", pack.repoId)
+          .where("r.mpack_id", "=", (eb) =>
+            eb.selectFrom("pack").select("mpack_id"))
+          .where("r.damaged_at", "is not", null)
+          .where("r.object_id", "in", (eb) =>
+            eb.selectFrom("found").select("object_id").where("damaged_at", "is not", null))
+          .orderBy(sql`r.object_id collate "C"`)
+          .forUpdate("r"))
+      .with("restored", (kysely) =>
+        kysely.updateTable("musehub_object_refs as r")
+          .from("marked")
+          .set({ damaged_at: null, damage: null })
+          .where("r.repo_id", "=", pack.repoId)
+          .whereRef("r.object_id", "=", "marked.object_id")
+          .returning("r.object_id"))
+      .selectNoFrom([
+        sql<number>`(select count(*) from found)`.as("refs"),
+        sql<number>`(select count(*) from restored)`.as("restored"),
+      ]));
   return row;
 }
 
-/** One page of the refs that point into a pack, by id; columns as long as the page. */
+/** Reads one page of the refs that point into a pack, by id. */
 export async function refsInto(
-  database: Database,
+  db: Database,
   { repoId, mpackId }: LocatedMpack,
   { afterId, limit }: { readonly afterId: string; readonly limit: number },
 ): Promise<ObjectPlaces> {
-  const rows = await execute(
-    database,
-    database.sql<{ id: string; at: number; size: number }[]>`
-      select object_id as id, content_offset as at, size_bytes as size from musehub_object_refs
-      where repo_id = ${repoId} and mpack_id = ${mpackId}::bigint and object_id > ${afterId}
-        and content_offset is not null and size_bytes is not null
-      order by object_id limit ${limit}::bigint`,
-    { action: "list a pack's refs" },
+  const rows = await db.build(
+    "list a pack's refs",
+    (kysely) =>
+      kysely.selectFrom("musehub_object_refs")
+        .select(["object_id as id", "content_offset as at", "size_bytes as size"])
+        .where("repo_id", "=", repoId)
+        .where("mpack_id", "=", mpackId)
+        .where("object_id", ">", afterId)
+        .where("content_offset", "is not", null)
+        .where("size_bytes", "is not", null)
+        .orderBy("object_id")
+        .limit(limit)
+        .$narrowType<{ at: number; size: number }>(),
   );
   return {
     objectIds: rows.map(({ id }) => id),
@@ -141,22 +156,28 @@ export async function refsInto(
   };
 }
 
-/**
- * The pack, if its blob still is the version looked at. Shared, so that a publish which replaces the
- * version and heals its refs comes wholly before or wholly after.
- */
-function samePack(sql: Database["sql"], { mpackId, etag }: LocatedMpack) {
-  return sql`select mpack_id from musehub_mpacks
-    where mpack_id = ${mpackId}::bigint and etag = ${etag} for share`;
+/** Begins a statement with the CTE `pack`, which is empty if the blob has another version now. */
+function inPack(kysely: QueryCreator<Tables>, { mpackId, etag }: LocatedMpack) {
+  return kysely.with(
+    (cte) => cte("pack").materialized(),
+    (kysely) =>
+      kysely.selectFrom("musehub_mpacks")
+        .select("mpack_id")
+        .where("mpack_id", "=", mpackId)
+        .where("etag", "=", etag)
+        // A publish that replaces the version and heals its refs comes wholly before or after.
+        .forShare(),
+  );
 }
 
-function locations(sql: Database["sql"], rows: ObjectPlaces) {
-  return sql`unnest(${arrayLiteral(rows.objectIds)}::text[],
-    ${arrayLiteral(rows.contentOffsets)}::bigint[], ${arrayLiteral(rows.sizesBytes)}::bigint[])
-    as u(object_id, content_offset, size_bytes)`;
-}
-
-function isAt(sql: Database["sql"]) {
-  return sql`r.mpack_id = pack.mpack_id and r.content_offset = u.content_offset
-    and r.size_bytes = u.size_bytes`;
+/** The locations as a table `u`. */
+function locations(sql: Sql, { objectIds, contentOffsets, sizesBytes }: ObjectPlaces) {
+  interface Location {
+    readonly object_id: string;
+    readonly content_offset: number;
+    readonly size_bytes: number;
+  }
+  return sql<Location>`unnest(${arrayLiteral(objectIds)}::text[],
+    ${arrayLiteral(contentOffsets)}::bigint[], ${arrayLiteral(sizesBytes)}::bigint[])`
+    .as<"u">(sql`u(object_id, content_offset, size_bytes)`);
 }

@@ -1,282 +1,240 @@
 /**
- * What nobody needs any more, and its removal. Each statement decides and deletes in one.
+ * Finds and deletes rows that are no longer needed. Each statement checks and deletes in one, so
+ * that a row which is needed again in between is kept.
  *
  * @module
  */
 
 import { arrayLiteral } from "./client/array_literal.ts";
 import type { Database } from "./client/database.ts";
-import { execute } from "./client/execute.ts";
 
-/** Looking through all refs of a large database takes a while. */
+/** Reading all refs of a large database takes minutes. */
 const SCAN_DEADLINE_MS = 10 * 60_000;
-/** An audit that nobody went on with. */
+/** An audit that was interrupted so long ago is not continued. */
 const OLD_AUDIT = "30 days";
 
-/** Staged batches whose job is not open any more; `isDryRun` only counts them. */
+/** Deletes staged batches whose job is neither pending nor running; `isDryRun` only counts them. */
 export async function collectStaged(
-  database: Database,
+  db: Database,
   { isDryRun, limit }: { readonly isDryRun: boolean; readonly limit: number },
 ): Promise<number> {
-  const { sql } = database;
-  const dead = sql`
+  const dead = db.sql`
     select s.job_id, s.batch from mpack_staged_objects s
     where not exists (select from musehub_background_jobs j
       where j.job_id = s.job_id and j.status in ('pending', 'running'))
     limit ${isDryRun ? null : limit}::bigint`;
-  const [{ count }] = await execute(
-    database,
-    isDryRun
-      ? sql<{ count: number }[]>`select count(*)::int as count from (${dead}) as dead`
-      : sql<{ count: number }[]>`
-        with dead as materialized (${dead}), gone as (
-          delete from mpack_staged_objects s using dead
-          where s.job_id = dead.job_id and s.batch = dead.batch returning 1
-        )
-        select count(*)::int as count from gone`,
-    { action: "collect staged rows" },
-  );
-  return count;
-}
-
-/** Audits that were interrupted long ago; `isDryRun` only counts them. */
-export async function collectAudits(database: Database, isDryRun: boolean): Promise<number> {
-  const { sql } = database;
-  const old = sql`select audit_id from mpackd_audits
-    where started_at < now() - ${OLD_AUDIT}::interval`;
-  const [{ count }] = await execute(
-    database,
-    sql<{ count: number }[]>`
-      with old as materialized (${old}), packs as (
-        delete from mpackd_audited_packs a using old
-        where a.audit_id = old.audit_id and not ${isDryRun}::boolean
-      ), gone as (
-        delete from mpackd_audits a using old
-        where a.audit_id = old.audit_id and not ${isDryRun}::boolean
+  const query = db.query<{ count: number }>("collect staged rows");
+  const [{ count }] = isDryRun
+    ? await query`select count(*)::int as count from (${dead}) as dead`
+    : await query`
+      with dead as materialized (${dead}), gone as (
+        delete from mpack_staged_objects s using dead
+        where s.job_id = dead.job_id and s.batch = dead.batch returning 1
       )
-      select count(*)::int as count from old`,
-    { action: "collect old audits" },
-  );
+      select count(*)::int as count from gone`;
   return count;
 }
 
-/** Repos deleted so long ago. */
-export async function deletedRepos(
-  database: Database,
+/** Deletes audits that were interrupted 30 days ago; `isDryRun` only counts them. */
+export async function collectAudits(db: Database, isDryRun: boolean): Promise<number> {
+  const [{ count }] = await db.query<{ count: number }>("collect old audits")`
+    with old as materialized (
+      select audit_id from mpackd_audits where started_at < now() - ${OLD_AUDIT}::interval
+    ), packs as (
+      delete from mpackd_audited_packs a using old
+      where a.audit_id = old.audit_id and not ${isDryRun}::boolean
+    ), gone as (
+      delete from mpackd_audits a using old
+      where a.audit_id = old.audit_id and not ${isDryRun}::boolean
+    )
+    select count(*)::int as count from old`;
+  return count;
+}
+
+/** Lists the repos that were deleted at least `graceMs` milliseconds ago. */
+export function deletedRepos(
+  db: Database,
   { graceMs }: { readonly graceMs: number },
 ): Promise<{ repoId: string; repo: string }[]> {
-  return [
-    ...await execute(
-      database,
-      database.sql<{ repoId: string; repo: string }[]>`
-        select repo_id as "repoId", owner || '/' || slug as repo from musehub_repos
-        where deleted_at < now() - ${graceMs}::float8 * interval '1 ms' order by repo_id`,
-      { action: "look for deleted repos" },
-    ),
-  ];
+  return db.query<{ repoId: string; repo: string }>("look for deleted repos")`
+    select repo_id as "repoId", owner || '/' || slug as repo from musehub_repos
+    where deleted_at < now() - ${graceMs}::float8 * interval '1 ms' order by repo_id`;
 }
 
-/** Cancels what waits for a deleted repo, and asks what runs to stop; says how much still runs. */
-export async function cancelJobsOf(database: Database, repoId: string): Promise<number> {
-  const [{ running }] = await execute(
-    database,
-    database.sql<{ running: number }[]>`
-      with open as materialized (
-        select job_id, status from musehub_background_jobs
-        where repo_id = ${repoId} and status in ('pending', 'running')
-        order by job_id for update
-      ), asked as (
-        update musehub_background_jobs j set
-          status = case when open.status = 'pending' then 'cancelled' else j.status end,
-          finished_at = case when open.status = 'pending' then now() else j.finished_at end,
-          checkpoint = case when open.status = 'pending' then null else j.checkpoint end,
-          cancel_requested = true
-        from open where j.job_id = open.job_id
-      )
-      select count(*) filter (where status = 'running')::int as running from open`,
-    { action: "cancel the jobs of a deleted repo" },
-  );
+/**
+ * Cancels the pending jobs of a deleted repo, and asks its running ones to stop.
+ *
+ * @returns How many are still running.
+ */
+export async function cancelJobsOf(db: Database, repoId: string): Promise<number> {
+  const query = db.query<{ running: number }>("cancel the jobs of a deleted repo");
+  const [{ running }] = await query`
+    with open as materialized (
+      select job_id, status from musehub_background_jobs
+      where repo_id = ${repoId} and status in ('pending', 'running')
+      order by job_id for update
+    ), asked as (
+      update musehub_background_jobs j set
+        status = case when open.status = 'pending' then 'cancelled' else j.status end,
+        finished_at = case when open.status = 'pending' then now() else j.finished_at end,
+        checkpoint = case when open.status = 'pending' then null else j.checkpoint end,
+        cancel_requested = true
+      from open where j.job_id = open.job_id
+    )
+    select count(*) filter (where status = 'running')::int as running from open`;
   return running;
 }
 
-/** Deletes some refs of a repo, if it still is deleted; says how many there were. */
+/** Deletes up to `limit` refs of a repo that is deleted; returns how many. */
 export async function collectRefs(
-  database: Database,
+  db: Database,
   repoId: string,
   { limit }: { readonly limit: number },
 ): Promise<number> {
-  const rows = await execute(
-    database,
-    database.sql`
-      with picked as materialized (
-        select object_id from musehub_object_refs
-        where repo_id = ${repoId} and ${isDeleted(database.sql, repoId)}
-        order by object_id limit ${limit}::bigint for update
-      )
-      delete from musehub_object_refs r using picked
-      where r.repo_id = ${repoId} and r.object_id = picked.object_id
-      returning 1`,
-    { action: "collect the refs of a deleted repo" },
-  );
+  const rows = await db.query("collect the refs of a deleted repo")`
+    with picked as materialized (
+      select object_id from musehub_object_refs
+      where repo_id = ${repoId} and ${isDeleted(db, repoId)}
+      order by object_id limit ${limit}::bigint for update
+    )
+    delete from musehub_object_refs r using picked
+    where r.repo_id = ${repoId} and r.object_id = picked.object_id
+    returning 1`;
   return rows.length;
 }
 
-/** Deletes the rows of a deleted repo's packs, if it has no refs; says how many there were. */
-export async function collectPacksOf(database: Database, repoId: string): Promise<number> {
-  const { sql } = database;
-  const rows = await execute(
-    database,
-    sql`
-      delete from musehub_mpacks
-      where repo_id = ${repoId} and ${isDeleted(sql, repoId)}
-        and not exists (select from musehub_object_refs where repo_id = ${repoId})
-      returning 1`,
-    { action: "collect the packs of a deleted repo" },
-  );
+/** Deletes the rows of a deleted repo's packs if no refs are left; returns how many. */
+export async function collectPacksOf(db: Database, repoId: string): Promise<number> {
+  const rows = await db.query("collect the packs of a deleted repo")`
+    delete from musehub_mpacks
+    where repo_id = ${repoId} and ${isDeleted(db, repoId)}
+      and not exists (select from musehub_object_refs where repo_id = ${repoId})
+    returning 1`;
   return rows.length;
 }
 
-/** Deletes the row of a deleted repo that has no packs. */
-export async function collectRepo(database: Database, repoId: string): Promise<void> {
-  await execute(
-    database,
-    database.sql`
-      delete from musehub_repos
-      where repo_id = ${repoId} and deleted_at is not null
-        and not exists (select from musehub_mpacks where repo_id = ${repoId})`,
-    { action: "collect a deleted repo" },
-  );
+/** Deletes the row of a deleted repo if no packs are left. */
+export async function collectRepo(db: Database, repoId: string): Promise<void> {
+  await db.query("collect a deleted repo")`
+    delete from musehub_repos
+    where repo_id = ${repoId} and deleted_at is not null
+      and not exists (select from musehub_mpacks where repo_id = ${repoId})`;
 }
 
-/** How many rows go with a deleted repo. */
+/** Counts the rows that would go with a deleted repo. */
 export async function countRepo(
-  database: Database,
+  db: Database,
   repoId: string,
 ): Promise<{ refs: number; packs: number }> {
-  const [row] = await execute(
-    database,
-    database.sql<{ refs: number; packs: number }[]>`
-      select (select count(*) from musehub_object_refs where repo_id = ${repoId})::bigint as refs,
-        (select count(*) from musehub_mpacks where repo_id = ${repoId})::bigint as packs`,
-    { action: "count what a deleted repo has", deadlineMs: SCAN_DEADLINE_MS },
-  );
+  const query = db.query<{ refs: number; packs: number }>("count the rows of a deleted repo", {
+    deadlineMs: SCAN_DEADLINE_MS,
+  });
+  const [row] = await query`
+    select (select count(*) from musehub_object_refs where repo_id = ${repoId})::bigint as refs,
+      (select count(*) from musehub_mpacks where repo_id = ${repoId})::bigint as packs`;
   return row;
 }
 
 /** A pack that no ref points into. */
 export interface UnusedPack {
-  /** Its short name. */
   readonly mpackId: number;
-  /** Its name. */
   readonly mpackKey: string;
-  /** Its key in the store. */
   readonly blobKey: string;
 }
 
 /**
- * Packs that were published so long ago and that no ref points into. One that has commits, snapshots
- * or tags is none of them: its blob is the only place where those are.
+ * Lists packs that were published at least `graceMs` ago and that no ref points into. A pack with
+ * commits, snapshots or tags is never among them: its blob is the only copy of those.
  */
-export async function unusedPacks(
-  database: Database,
+export function unusedPacks(
+  db: Database,
   { graceMs, afterId, limit }: {
     readonly graceMs: number;
     readonly afterId: number;
     readonly limit: number;
   },
 ): Promise<UnusedPack[]> {
-  const { sql } = database;
-  return [
-    ...await execute(
-      database,
-      sql<UnusedPack[]>`
-        select p.mpack_id as "mpackId", p.mpack_key as "mpackKey", p.blob_key as "blobKey"
-        from musehub_mpacks p
-        where p.mpack_id > ${afterId}::bigint and p.blob_key is not null
-          and p.indexed_at < now() - ${graceMs}::float8 * interval '1 ms'
-          and ${isUnused(sql)}
-        order by p.mpack_id limit ${limit}::bigint`,
-      { action: "look for unused packs", deadlineMs: SCAN_DEADLINE_MS },
-    ),
-  ];
+  return db.query<UnusedPack>("look for unused packs", { deadlineMs: SCAN_DEADLINE_MS })`
+    select p.mpack_id as "mpackId", p.mpack_key as "mpackKey", p.blob_key as "blobKey"
+    from musehub_mpacks p
+    where p.mpack_id > ${afterId}::bigint and p.blob_key is not null
+      and p.indexed_at < now() - ${graceMs}::float8 * interval '1 ms'
+      and ${isUnused(db)}
+    order by p.mpack_id limit ${limit}::bigint`;
 }
 
-/** Deletes the rows of those packs that still are unused and that no open job names. */
+/** Deletes the rows of those packs that are still unused and that no open job names. */
 export async function collectPacks(
-  database: Database,
+  db: Database,
   mpackIds: readonly number[],
 ): Promise<number[]> {
-  const { sql } = database;
-  const rows = await execute(
-    database,
-    sql<{ mpackId: number }[]>`
-      delete from musehub_mpacks p
-      where p.mpack_id = any(${arrayLiteral(mpackIds)}::bigint[]) and ${isUnused(sql)}
-        and not exists (select from musehub_background_jobs j
-          where j.repo_id = p.repo_id and j.job_type = 'mpack.index'
-            and j.status in ('pending', 'running')
-            and mpackd_mpack_key(j.payload::text) = p.mpack_key)
-      returning mpack_id as "mpackId"`,
-    { action: "collect unused packs", deadlineMs: SCAN_DEADLINE_MS },
-  );
+  const query = db.query<{ mpackId: number }>("collect unused packs", {
+    deadlineMs: SCAN_DEADLINE_MS,
+  });
+  const rows = await query`
+    delete from musehub_mpacks p
+    where p.mpack_id = any(${arrayLiteral(mpackIds)}::bigint[]) and ${isUnused(db)}
+      and not exists (select from musehub_background_jobs j
+        where j.repo_id = p.repo_id and j.job_type = 'mpack.index'
+          and j.status in ('pending', 'running')
+          and mpackd_mpack_key(j.payload::text) = p.mpack_key)
+    returning mpack_id as "mpackId"`;
   return rows.map(({ mpackId }) => mpackId);
 }
 
-/** A blob in the store, and what its key may be the key of. */
+/** A blob in the store, and what its key says that it holds. In snake_case, for SQL. */
 export interface NamedBlob {
-  /** The key. */
   readonly key: string;
-  /** As a pack: its repo, where the key says. */
+  /** The repo of a pack, where the key names it. */
   readonly pack_repo?: string;
-  /** As a pack: its name. */
+  /** The key of a pack. */
   readonly mpack_key?: string;
-  /** As a materialized object: its repo, where the key says. */
+  /** The repo of a materialized object, where the key names it. */
   readonly object_repo?: string;
-  /** As a materialized object: its id. */
+  /** The id of a materialized object. */
   readonly object_id?: string;
 }
 
 /**
- * Of these blobs, those that nothing needs: no pack's row names them, no ref names their object, and
- * no open job may come to need them.
+ * Finds the blobs that no row needs: no pack names them, no ref names their object, and no open job
+ * may come to need them.
  */
 export async function unnamedBlobs(
-  database: Database,
+  db: Database,
   blobs: readonly NamedBlob[],
 ): Promise<string[]> {
-  const rows = await execute(
-    database,
-    database.sql<{ key: string }[]>`
-      select u.key
-      from jsonb_to_recordset(${JSON.stringify(blobs)}::text::jsonb)
-        as u(key text, pack_repo text, mpack_key text, object_repo text, object_id text)
-      where not exists (select from musehub_mpacks p where p.blob_key = u.key)
-        and (u.mpack_key is null or not exists (
-          select from musehub_background_jobs j
-          where j.job_type = 'mpack.index' and j.status in ('pending', 'running')
-            and (u.pack_repo is null or j.repo_id = u.pack_repo)
-            and mpackd_mpack_key(j.payload::text) = u.mpack_key))
-        and (u.object_id is null or u.object_repo is not null and not exists (
-            select from musehub_object_refs r where r.repo_id = u.object_repo
-              and r.object_id in (u.object_id, substr(u.object_id, 8)))
-          or u.object_repo is null and not exists (
-            select from musehub_objects o
-            where o.object_id in (u.object_id, substr(u.object_id, 8))))
-        and (u.object_id is null or not exists (
-          select from musehub_background_jobs j
-          where j.job_type = 'mpack.index' and j.status in ('pending', 'running')
-            and (u.object_repo is null or j.repo_id = u.object_repo)))`,
-    { action: "look for blobs that nothing names", deadlineMs: SCAN_DEADLINE_MS },
-  );
+  const query = db.query<{ key: string }>("look for blobs that no row names", {
+    deadlineMs: SCAN_DEADLINE_MS,
+  });
+  const rows = await query`
+    select u.key
+    from jsonb_to_recordset(${JSON.stringify(blobs)}::text::jsonb)
+      as u(key text, pack_repo text, mpack_key text, object_repo text, object_id text)
+    where not exists (select from musehub_mpacks p where p.blob_key = u.key)
+      and (u.mpack_key is null or not exists (
+        select from musehub_background_jobs j
+        where j.job_type = 'mpack.index' and j.status in ('pending', 'running')
+          and (u.pack_repo is null or j.repo_id = u.pack_repo)
+          and mpackd_mpack_key(j.payload::text) = u.mpack_key))
+      and (u.object_id is null or u.object_repo is not null and not exists (
+          select from musehub_object_refs r where r.repo_id = u.object_repo
+            and r.object_id in (u.object_id, substr(u.object_id, 8)))
+        or u.object_repo is null and not exists (
+          select from musehub_objects o
+          where o.object_id in (u.object_id, substr(u.object_id, 8))))
+      and (u.object_id is null or not exists (
+        select from musehub_background_jobs j
+        where j.job_type = 'mpack.index' and j.status in ('pending', 'running')
+          and (u.object_repo is null or j.repo_id = u.object_repo)))`;
   return rows.map(({ key }) => key);
 }
 
-function isDeleted(sql: Database["sql"], repoId: string) {
+function isDeleted({ sql }: Database, repoId: string) {
   return sql`exists (
     select from musehub_repos where repo_id = ${repoId} and deleted_at is not null)`;
 }
 
-function isUnused(sql: Database["sql"]) {
+function isUnused({ sql }: Database) {
   return sql`coalesce(p.commits, 0) + coalesce(p.snapshots, 0) + coalesce(p.tags, 0) = 0
     and not exists (select from musehub_object_refs r
       where r.repo_id = p.repo_id and r.mpack_id = p.mpack_id)`;

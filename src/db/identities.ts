@@ -1,172 +1,172 @@
 import { ConfigError } from "../errors.ts";
 import type { Database } from "./client/database.ts";
-import { execute } from "./client/execute.ts";
+import type { Row } from "./schema/tables.ts";
 
-/** Somebody who may talk to the HTTP API. */
+/** A person or program that may use the HTTP API. */
 export interface Identity {
   /** `sha256:` and the hex digest of the raw public key. */
   readonly identityId: string;
-  /** Its name for people; the owner part of its repos' names. */
+  /** The name for display, and the owner part of its repos' names. */
   readonly handle: string;
   /** The raw Ed25519 public key, base64. */
   readonly publicKey: string;
-  /** Whether a program and not a person. */
   readonly isAgent: boolean;
-  /** Whether every repo is open to it. */
+  /** Whether it may use every repo. */
   readonly isAdmin: boolean;
-  /** When it was created. */
   readonly createdAt: Date;
-  /** When it was revoked; null while it is good. */
+  /** Null until it is revoked. */
   readonly revokedAt: Date | null;
 }
 
-/** An identity to be made. */
+/** An identity to create. */
 export type NewIdentity = Pick<
   Identity,
   "identityId" | "handle" | "publicKey" | "isAgent" | "isAdmin"
 >;
 
+/** An identity of its row. */
+export function toIdentity(row: Row<"mpackd_identities">): Identity {
+  return {
+    identityId: row.identity_id,
+    handle: row.handle,
+    publicKey: row.public_key,
+    isAgent: row.is_agent,
+    isAdmin: row.is_admin,
+    createdAt: row.created_at,
+    revokedAt: row.revoked_at,
+  };
+}
+
 /**
- * Makes an identity.
+ * Creates an identity.
  *
- * @throws {ConfigError} If the key is known already, revoked or not, or the handle is in use.
+ * @throws {ConfigError} If the key is known, revoked or not, or the handle is in use.
  */
-export async function createIdentity(database: Database, identity: NewIdentity): Promise<Identity> {
+export async function createIdentity(db: Database, identity: NewIdentity): Promise<Identity> {
   const { identityId, handle, publicKey, isAgent, isAdmin } = identity;
-  const rows = await execute(
-    database,
-    database.sql`
-      insert into mpackd_identities (identity_id, handle, public_key, is_agent, is_admin)
-      values (${identityId}, ${handle}, ${publicKey}, ${isAgent}::boolean, ${isAdmin}::boolean)
-      on conflict do nothing
-      returning identity_id`,
-    { action: "create an identity" },
+  const created = await db.build(
+    "create an identity",
+    (kysely) =>
+      kysely.insertInto("mpackd_identities")
+        .values({
+          identity_id: identityId,
+          handle,
+          public_key: publicKey,
+          is_agent: isAgent,
+          is_admin: isAdmin,
+        })
+        .onConflict((conflict) => conflict.doNothing())
+        .returning("identity_id"),
   );
-  const found = await findIdentity(database, identityId);
-  if (rows.length === 0 || found === undefined) {
-    const which = found === undefined ? `the handle ${handle} is in use` : "its key is known";
-    throw new ConfigError(`Cannot create the identity ${handle}: ${which}`);
+  const found = await findIdentity(db, identityId);
+  if (created.length === 0 || found === undefined) {
+    const why = found === undefined ? `the handle ${handle} is in use` : "its key is known";
+    throw new ConfigError(`Cannot create the identity ${handle}: ${why}`);
   }
   return found;
 }
 
-/** Looks an identity up, revoked or not. */
+/** Finds an identity by its id, revoked or not. */
 export async function findIdentity(
-  database: Database,
+  db: Database,
   identityId: string,
 ): Promise<Identity | undefined> {
-  const [row] = await execute(
-    database,
-    database.sql<Identity[]>`
-      select ${columns(database)} from mpackd_identities i where identity_id = ${identityId}`,
-    { action: "look an identity up" },
-  );
-  return row;
+  const [row] = await db.query<Row<"mpackd_identities">>("find an identity")`
+    select * from mpackd_identities where identity_id = ${identityId}`;
+  return row && toIdentity(row);
 }
 
-/** Looks up who has this handle now. */
-export async function findHandle(
-  database: Database,
-  handle: string,
-): Promise<Identity | undefined> {
-  const [row] = await execute(
-    database,
-    database.sql<Identity[]>`
-      select ${columns(database)} from mpackd_identities i
-      where handle = ${handle} and revoked_at is null`,
-    { action: "look an identity up" },
+/** Finds the identity that has a handle and is not revoked. */
+export async function findHandle(db: Database, handle: string): Promise<Identity | undefined> {
+  const [row] = await db.build(
+    "find an identity",
+    (kysely) =>
+      kysely.selectFrom("mpackd_identities")
+        .selectAll()
+        .where("handle", "=", handle)
+        .where("revoked_at", "is", null),
   );
-  return row;
+  return row && toIdentity(row);
 }
 
-/** Lists all identities, revoked ones too, by handle. */
-export async function listIdentities(database: Database): Promise<Identity[]> {
-  return [
-    ...await execute(
-      database,
-      database.sql<Identity[]>`
-        select ${columns(database)} from mpackd_identities i order by handle, created_at`,
-      { action: "list identities" },
-    ),
-  ];
+/** Lists all identities by handle, revoked ones too. */
+export async function listIdentities(db: Database): Promise<Identity[]> {
+  const rows = await db.build(
+    "list identities",
+    (kysely) =>
+      kysely.selectFrom("mpackd_identities").selectAll().orderBy("handle").orderBy("created_at"),
+  );
+  return rows.map(toIdentity);
 }
 
 /**
- * Revokes an identity, by handle or id: nothing it has signed and none of its tokens counts from
- * now on.
+ * Revokes an identity, by handle or id. Its signatures and tokens are refused from now on.
  *
- * @returns Whether there was one to revoke.
+ * @returns Whether this call revoked one.
  */
-export async function revokeIdentity(database: Database, handleOrId: string): Promise<boolean> {
-  const rows = await execute(
-    database,
-    database.sql`
-      update mpackd_identities set revoked_at = now()
-      where (handle = ${handleOrId} or identity_id = ${handleOrId}) and revoked_at is null
-      returning identity_id`,
-    { action: "revoke an identity" },
+export async function revokeIdentity(db: Database, handleOrId: string): Promise<boolean> {
+  const rows = await db.build(
+    "revoke an identity",
+    (kysely, sql) =>
+      kysely.updateTable("mpackd_identities")
+        .set({ revoked_at: sql`now()` })
+        .where((eb) => eb.or([eb("handle", "=", handleOrId), eb("identity_id", "=", handleOrId)]))
+        .where("revoked_at", "is", null)
+        .returning("identity_id"),
   );
   return rows.length > 0;
 }
 
-/** Whether anybody was ever given an identity; revoking the last one does not open the doors. */
-export async function hasIdentities(database: Database): Promise<boolean> {
-  const [row] = await execute(
-    database,
-    database.sql<{ found: boolean }[]>`select exists (select from mpackd_identities) as found`,
-    { action: "look for identities" },
-  );
+/** Whether an identity was ever created. Revoked ones count, so that access stays closed. */
+export async function hasIdentities(db: Database): Promise<boolean> {
+  const [row] = await db.query<{ found: boolean }>("look for identities")`
+    select exists (select from mpackd_identities) as found`;
   return row.found;
 }
 
 /**
- * Notes that a signature was used, and looks at its signer again: one statement, so that of two
- * requests with one signature, on whichever servers, one is refused.
+ * Records that a signature was used, and reads its signer. One statement: if two requests carry the
+ * same signature, to any servers, one of them is refused.
  *
- * @returns `isFresh` false if it was seen before; undefined if the signer is unknown or revoked.
+ * @returns `isFresh` is false if the signature was used before. Undefined if the signer is unknown
+ * or revoked.
  */
 export async function admitSignature(
-  database: Database,
+  db: Database,
   { identityId, signatureHash, expiresAt }: {
     readonly identityId: string;
     readonly signatureHash: string;
     readonly expiresAt: Date;
   },
 ): Promise<{ readonly identity: Identity; readonly isFresh: boolean } | undefined> {
-  const [row] = await execute(
-    database,
-    database.sql<(Identity & { isFresh: boolean })[]>`
-      with signer as materialized (
-        select * from mpackd_identities where identity_id = ${identityId} and revoked_at is null
-      ), noted as (
-        insert into mpackd_seen_signatures (signature_hash, expires_at)
-        select ${signatureHash}, ${expiresAt.toISOString()}::timestamptz from signer
-        on conflict (signature_hash) do nothing
-        returning 1
-      )
-      select ${columns(database)}, exists (select from noted) as "isFresh" from signer i`,
-    { action: "note a signature" },
-  );
-  if (row === undefined) return undefined;
-  const { isFresh, ...identity } = row;
-  return { identity, isFresh };
+  type Signer = Row<"mpackd_identities"> & { is_fresh: boolean };
+  const [row] = await db.query<Signer>("record a signature")`
+    with signer as materialized (
+      select * from mpackd_identities where identity_id = ${identityId} and revoked_at is null
+    ), recorded as (
+      insert into mpackd_seen_signatures (signature_hash, expires_at)
+      select ${signatureHash}, ${expiresAt.toISOString()}::timestamptz from signer
+      on conflict (signature_hash) do nothing
+      returning 1
+    )
+    select *, exists (select from recorded) as is_fresh from signer`;
+  return row && { identity: toIdentity(row), isFresh: row.is_fresh };
 }
 
-/** Forgets signatures that have expired; returns how many. */
-export async function forgetSignatures(database: Database): Promise<number> {
-  const rows = await execute(
-    database,
-    database.sql`
-      delete from mpackd_seen_signatures where signature_hash in (
-        select signature_hash from mpackd_seen_signatures where expires_at < now() limit 10000
-      ) returning 1`,
-    { action: "forget old signatures" },
+const FORGOTTEN_AT_ONCE = 10_000;
+
+/** Deletes signatures that have expired, 10,000 at most; returns how many. */
+export async function forgetSignatures(db: Database): Promise<number> {
+  const rows = await db.build(
+    "forget old signatures",
+    (kysely, sql) =>
+      kysely.deleteFrom("mpackd_seen_signatures")
+        .where("signature_hash", "in", (eb) =>
+          eb.selectFrom("mpackd_seen_signatures")
+            .select("signature_hash")
+            .where("expires_at", "<", sql<Date>`now()`)
+            .limit(FORGOTTEN_AT_ONCE))
+        .returning(sql`1`.as("one")),
   );
   return rows.length;
-}
-
-function columns({ sql }: Database) {
-  return sql`
-    i.identity_id as "identityId", i.handle, i.public_key as "publicKey", i.is_agent as "isAgent",
-    i.is_admin as "isAdmin", i.created_at as "createdAt", i.revoked_at as "revokedAt"`;
 }

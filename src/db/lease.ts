@@ -1,20 +1,20 @@
 import { LeaseLostError } from "../errors.ts";
 
-/** A worker's hold on a job: the job, and the fence that its claim got. */
+/** A worker's hold on a job. */
 export interface Lease {
-  /** The job. */
+  /** The job's id. */
   readonly jobId: string;
-  /** Grows with each claim of the job; a write under an older one has no effect. */
+  /** Raised by each claim of the job. A write that names an older fence has no effect. */
   readonly fence: number;
 }
 
-/** What a heartbeat brings back. */
+/** What renewing a lease reports. */
 export interface Heartbeat {
-  /** Whether somebody asked for the job to be cancelled. */
+  /** Whether a user asked to cancel the job. */
   readonly cancelRequested: boolean;
 }
 
-/** The error for a fenced write that met no row. */
+/** The error for a fenced write that changed no row. */
 export function leaseLost(action: string, { jobId, fence }: Lease): LeaseLostError {
   return new LeaseLostError(
     `Cannot ${action}: job ${jobId} is no longer held under fence ${fence}`,

@@ -1,27 +1,22 @@
 import type { Database } from "./client/database.ts";
-import { execute } from "./client/execute.ts";
 
-/** An indexed pack of a repo. */
+/** An indexed mpack of a repo. */
 export interface IndexedMpack {
-  /** Its key in the store. */
+  /** Key of the mpack's blob in the store. */
   readonly blobKey: string;
-  /** The version that was indexed. */
+  /** The version of the blob that was indexed. */
   readonly etag: string;
-  /** Its length in bytes. */
+  /** Length in bytes. */
   readonly sizeBytes: number;
 }
 
-/** Looks up whether a repo has a pack. */
+/** Finds an indexed mpack of a repo by its key. */
 export async function findMpack(
-  database: Database,
+  db: Database,
   { repoId, mpackKey }: { readonly repoId: string; readonly mpackKey: string },
 ): Promise<IndexedMpack | undefined> {
-  const [row] = await execute(
-    database,
-    database.sql<IndexedMpack[]>`
-      select blob_key as "blobKey", etag, size_bytes as "sizeBytes" from musehub_mpacks
-      where repo_id = ${repoId} and mpack_key = ${mpackKey}`,
-    { action: "look a pack up" },
-  );
+  const [row] = await db.query<IndexedMpack>("find an mpack")`
+    select blob_key as "blobKey", etag, size_bytes as "sizeBytes" from musehub_mpacks
+    where repo_id = ${repoId} and mpack_key = ${mpackKey}`;
   return row;
 }

@@ -2,23 +2,23 @@ import { ConfigError } from "../errors.ts";
 import { sha256Hex } from "../lib/digest.ts";
 import { withPrefix } from "../lib/ids.ts";
 import type { Database } from "./client/database.ts";
-import { execute } from "./client/execute.ts";
+import type { Row } from "./schema/tables.ts";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
-/** Where a repo is found by people. */
+/** The name by which people find a repo. */
 export interface RepoName {
-  /** Handle of who owns it. */
+  /** Handle of the repo's owner. */
   readonly owner: string;
-  /** Its name in URLs. */
+  /** The repo's name in URLs, unique per owner. */
   readonly slug: string;
 }
 
-/** A repo that lives. */
+/** A repo that was not deleted. */
 export interface Repo extends RepoName {
-  /** Its id everywhere else. */
+  /** The id that other tables and blob keys use. */
   readonly repoId: string;
-  /** Its name for people. */
+  /** The name for display. */
   readonly name: string;
   /** Who may read it: `public` or `private`. */
   readonly visibility: string;
@@ -42,57 +42,62 @@ export function parseRepoName(text: string): RepoName {
   return { owner, slug };
 }
 
-/** Looks a repo up; undefined if there is none or it was deleted. */
-export async function findRepo(
-  database: Database,
-  { owner, slug }: RepoName,
-): Promise<Repo | undefined> {
-  const [row] = await execute(
-    database,
-    database.sql<Repo[]>`
-      select repo_id as "repoId", owner, slug, coalesce(name, slug) as name,
-        coalesce(visibility, 'private') as visibility, created_at as "createdAt"
-      from musehub_repos
-      where owner = ${owner} and slug = ${slug} and deleted_at is null`,
-    { action: "look a repo up" },
-  );
-  return row;
+const COLUMNS = ["repo_id", "owner", "slug", "name", "visibility", "created_at"] as const;
+
+/** A repo of its row. Other producers may leave name and visibility out. */
+export function toRepo(row: Pick<Row<"musehub_repos">, typeof COLUMNS[number]>): Repo {
+  const { repo_id: repoId, owner, slug } = row;
+  return {
+    repoId,
+    owner,
+    slug,
+    name: row.name ?? slug,
+    visibility: row.visibility ?? "private",
+    createdAt: row.created_at!,
+  };
 }
 
-/** Nobody can have the name any more. */
+/** Finds a repo by its name; undefined if there is none or it was deleted. */
+export async function findRepo(
+  db: Database,
+  { owner, slug }: RepoName,
+): Promise<Repo | undefined> {
+  const [row] = await db.query<Row<"musehub_repos">>("find a repo")`
+    select repo_id, owner, slug, name, visibility, created_at from musehub_repos
+    where owner = ${owner} and slug = ${slug} and deleted_at is null`;
+  return row && toRepo(row);
+}
+
+/** A deleted repo keeps the name. */
 export class NameTakenError extends ConfigError {}
 
-/** A repo to be made. */
+/** A repo to create. */
 export interface NewRepo extends RepoName {
-  /** Its name for people. Default: the slug. */
+  /** The name for display. Default: the slug. */
   readonly name?: string;
-  /** Default `private`. */
+  /** Who may read it. Default `private`. */
   readonly visibility?: "public" | "private";
 }
 
 /**
- * Makes a repo, or finds the one of that name.
+ * Creates a repo, or finds the one that has the name.
  *
- * @returns The repo, and whether this call made it.
- * @throws {NameTakenError} If a deleted repo still has the name.
+ * @returns The repo, and whether this call created it.
+ * @throws {NameTakenError} If a deleted repo has the name.
  */
 export async function createRepo(
-  database: Database,
+  db: Database,
   { owner, slug, name = slug, visibility = "private" }: NewRepo,
 ): Promise<{ readonly repo: Repo; readonly created: boolean }> {
   const createdAt = new Date().toISOString();
-  const digest = sha256Hex([owner, slug, createdAt].join("\0"));
-  const rows = await execute(
-    database,
-    database.sql`
-      insert into musehub_repos (repo_id, owner, slug, name, visibility, created_at)
-      values (${withPrefix(digest)}, ${owner}, ${slug}, ${name}, ${visibility},
-        ${createdAt}::timestamptz)
-      on conflict (owner, slug) do nothing
-      returning repo_id`,
-    { action: "create a repo" },
-  );
-  const repo = await findRepo(database, { owner, slug });
+  const repoId = withPrefix(sha256Hex([owner, slug, createdAt].join("\0")));
+  const rows = await db.query("create a repo")`
+    insert into musehub_repos (repo_id, owner, slug, name, visibility, created_at)
+    values (${repoId}, ${owner}, ${slug}, ${name}, ${visibility},
+      ${createdAt}::timestamptz)
+    on conflict (owner, slug) do nothing
+    returning repo_id`;
+  const repo = await findRepo(db, { owner, slug });
   if (repo === undefined) {
     throw new NameTakenError(`Cannot create repo ${owner}/${slug}: a deleted repo has that name`);
   }
@@ -100,64 +105,57 @@ export async function createRepo(
 }
 
 /**
- * Finds the repo of a name, or makes it where that is allowed.
+ * Finds a repo by its name, or creates it if `create` is set.
  *
  * @throws {ConfigError} `repo-not-found`.
  */
 export async function resolveRepo(
-  database: Database,
+  db: Database,
   name: RepoName,
   { create }: { readonly create: boolean },
 ): Promise<Repo> {
-  const repo = await findRepo(database, name);
+  const repo = await findRepo(db, name);
   if (repo !== undefined) return repo;
-  if (create) return (await createRepo(database, name)).repo;
+  if (create) return (await createRepo(db, name)).repo;
   throw new ConfigError(
-    `Cannot find repo ${name.owner}/${name.slug} on ${database.label}; create it first`,
+    `Cannot find repo ${name.owner}/${name.slug} on ${db.label}; create it first`,
     { code: "repo-not-found" },
   );
 }
 
 /**
- * Deletes a repo softly: from now on nobody finds it, and its name stays taken.
+ * Marks a repo as deleted: no lookup finds it any more, and its name stays taken.
  *
- * @returns Whether there was one to delete.
+ * @returns Whether this call deleted it.
  */
 export async function deleteRepo(
-  database: Database,
+  db: Database,
   { repoId }: Pick<Repo, "repoId">,
 ): Promise<boolean> {
-  const rows = await execute(
-    database,
-    database.sql`
-      update musehub_repos set deleted_at = now()
-      where repo_id = ${repoId} and deleted_at is null
-      returning repo_id`,
-    { action: "delete a repo" },
-  );
+  const rows = await db.build("delete a repo", (kysely, sql) =>
+    kysely.updateTable("musehub_repos")
+      .set({ deleted_at: sql`now()` })
+      .where("repo_id", "=", repoId)
+      .where("deleted_at", "is", null)
+      .returning("repo_id"));
   return rows.length > 0;
 }
 
 const REPOS_PER_PAGE = 1_000;
 
-/** The repos that live, by owner and slug, a page at a time. */
-export async function* listRepos(
-  database: Database,
-): AsyncGenerator<readonly Repo[], void, undefined> {
+/** Lists all repos that were not deleted, by owner and slug, in pages. */
+export async function* listRepos(db: Database): AsyncGenerator<readonly Repo[], void, undefined> {
   let after: RepoName = { owner: "", slug: "" };
   for (;;) {
-    const page = await execute(
-      database,
-      database.sql<Repo[]>`
-        select repo_id as "repoId", owner, slug, coalesce(name, slug) as name,
-          coalesce(visibility, 'private') as visibility, created_at as "createdAt"
-        from musehub_repos
-        where deleted_at is null and (owner, slug) > (${after.owner}, ${after.slug})
-        order by owner, slug limit ${REPOS_PER_PAGE}::bigint`,
-      { action: "list repos" },
-    );
-    yield page;
-    if (page.length < REPOS_PER_PAGE) return;
-    after = page[page.length - 1];
+    const rows = await db.build("list repos", (kysely) =>
+      kysely.selectFrom("musehub_repos")
+        .select(COLUMNS)
+        .where("deleted_at", "is", null)
+        .where((eb) => eb(eb.refTuple("owner", "slug"), ">", eb.tuple(after.owner, after.slug)))
+        .orderBy("owner").orderBy("slug")
+        .limit(REPOS_PER_PAGE));
+    yield rows.map(toRepo);
+    if (rows.length < REPOS_PER_PAGE) return;
+    after = rows[rows.length - 1];
   }
 }

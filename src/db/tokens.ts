@@ -1,106 +1,101 @@
 import { arrayLiteral } from "./client/array_literal.ts";
 import type { Database } from "./client/database.ts";
-import { execute } from "./client/execute.ts";
-import type { Identity } from "./identities.ts";
+import { type Identity, toIdentity } from "./identities.ts";
+import type { Row } from "./schema/tables.ts";
 
-/** A bearer token as it is kept; the secret itself is not. */
+/** A bearer token as it is stored, without its secret. */
 export interface TokenRow {
-  /** The part of the token that is no secret. */
+  /** The part of the token that is not secret. */
   readonly tokenId: string;
-  /** Whose it is. */
   readonly identityId: string;
-  /** The handle of whose it is. */
   readonly handle: string;
-  /** What it is good for: read, push, admin. */
+  /** What the token allows: read, push, admin. */
   readonly scopes: string[];
-  /** When it was created. */
   readonly createdAt: Date;
-  /** When it stops working. */
   readonly expiresAt: Date;
-  /** When it was revoked; null while it is good. */
+  /** Null until it is revoked. */
   readonly revokedAt: Date | null;
 }
 
-/** A token to be kept. */
+/** A token to store. */
 export interface NewToken extends Pick<TokenRow, "tokenId" | "identityId" | "scopes"> {
-  /** SHA-256 of its secret part, hex. */
+  /** SHA-256 of the secret part, hex. */
   readonly secretHash: string;
-  /** How long it works, in milliseconds from now. */
+  /** Milliseconds from now until it expires. */
   readonly lifetimeMs: number;
 }
 
-/** Keeps a new token; returns when it stops working. */
-export async function createToken(database: Database, token: NewToken): Promise<Date> {
+/** Stores a new token; returns when it expires. */
+export async function createToken(db: Database, token: NewToken): Promise<Date> {
   const { tokenId, identityId, secretHash, scopes, lifetimeMs } = token;
-  const [row] = await execute(
-    database,
-    database.sql<{ expiresAt: Date }[]>`
-      insert into mpackd_tokens (token_id, identity_id, secret_hash, scopes, expires_at)
-      values (${tokenId}, ${identityId}, ${secretHash}, ${arrayLiteral(scopes)}::text[],
-        now() + ${lifetimeMs}::float8 * interval '1 ms')
-      returning expires_at as "expiresAt"`,
-    { action: "create a token" },
+  const [{ expires_at }] = await db.build(
+    "create a token",
+    (kysely, sql) =>
+      kysely.insertInto("mpackd_tokens")
+        .values({
+          token_id: tokenId,
+          identity_id: identityId,
+          secret_hash: secretHash,
+          scopes: sql`${arrayLiteral(scopes)}::text[]`,
+          expires_at: sql`now() + ${lifetimeMs}::float8 * interval '1 ms'`,
+        })
+        .returning("expires_at"),
   );
-  return row.expiresAt;
+  return expires_at;
 }
 
-/** A token that works, and whose it is. */
+/** A token that is neither expired nor revoked. */
 export interface LiveToken {
-  /** SHA-256 of its secret part, hex. */
+  /** SHA-256 of the secret part, hex. */
   readonly secretHash: string;
-  /** What it is good for. */
   readonly scopes: string[];
-  /** Whose it is. */
   readonly identity: Identity;
 }
 
-/** Looks a token up; undefined if it is unknown, expired or revoked, or its owner is. */
-export async function findToken(
-  database: Database,
-  tokenId: string,
-): Promise<LiveToken | undefined> {
-  type Row = Identity & { secretHash: string; scopes: string };
-  const [row] = await execute(
-    database,
-    database.sql<Row[]>`
-      select t.secret_hash as "secretHash", array_to_string(t.scopes, ',') as scopes,
-        i.identity_id as "identityId", i.handle, i.public_key as "publicKey",
-        i.is_agent as "isAgent", i.is_admin as "isAdmin", i.created_at as "createdAt",
-        i.revoked_at as "revokedAt"
-      from mpackd_tokens t join mpackd_identities i using (identity_id)
-      where t.token_id = ${tokenId} and t.revoked_at is null and t.expires_at > now()
-        and i.revoked_at is null`,
-    { action: "look a token up" },
-  );
-  if (row === undefined) return undefined;
-  const { secretHash, scopes, ...identity } = row;
-  return { secretHash, scopes: scopes.split(","), identity };
+/** Finds a token; undefined if it is unknown, expired or revoked, or its identity is revoked. */
+export async function findToken(db: Database, tokenId: string): Promise<LiveToken | undefined> {
+  type Found = Row<"mpackd_identities"> & { secret_hash: string; scope_list: string };
+  const [row] = await db.query<Found>("find a token")`
+    select i.*, t.secret_hash, array_to_string(t.scopes, ',') as scope_list
+    from mpackd_tokens t join mpackd_identities i using (identity_id)
+    where t.token_id = ${tokenId} and t.revoked_at is null and t.expires_at > now()
+      and i.revoked_at is null`;
+  return row && {
+    secretHash: row.secret_hash,
+    scopes: row.scope_list.split(","),
+    identity: toIdentity(row),
+  };
 }
 
-/** Lists all tokens, those that no longer work too, newest first. */
-export async function listTokens(database: Database): Promise<TokenRow[]> {
-  type Row = Omit<TokenRow, "scopes"> & { scopes: string };
-  const rows = await execute(
-    database,
-    database.sql<Row[]>`
-      select t.token_id as "tokenId", t.identity_id as "identityId", i.handle,
-        array_to_string(t.scopes, ',') as scopes, t.created_at as "createdAt",
-        t.expires_at as "expiresAt", t.revoked_at as "revokedAt"
-      from mpackd_tokens t join mpackd_identities i using (identity_id)
-      order by t.created_at desc, t.token_id`,
-    { action: "list tokens" },
+/** Lists all tokens, newest first, expired and revoked ones too. */
+export async function listTokens(db: Database): Promise<TokenRow[]> {
+  const rows = await db.build(
+    "list tokens",
+    (kysely, sql) =>
+      kysely.selectFrom("mpackd_tokens as t")
+        .innerJoin("mpackd_identities as i", "i.identity_id", "t.identity_id")
+        .select([
+          "t.token_id as tokenId",
+          "t.identity_id as identityId",
+          "i.handle",
+          sql<string>`array_to_string(t.scopes, ',')`.as("scopes"),
+          "t.created_at as createdAt",
+          "t.expires_at as expiresAt",
+          "t.revoked_at as revokedAt",
+        ])
+        .orderBy("t.created_at", "desc")
+        .orderBy("t.token_id"),
   );
   return rows.map((row) => ({ ...row, scopes: row.scopes.split(",") }));
 }
 
-/** Revokes a token; returns whether there was one to revoke. */
-export async function revokeToken(database: Database, tokenId: string): Promise<boolean> {
-  const rows = await execute(
-    database,
-    database.sql`
-      update mpackd_tokens set revoked_at = now()
-      where token_id = ${tokenId} and revoked_at is null returning token_id`,
-    { action: "revoke a token" },
-  );
+/** Revokes a token; returns whether this call revoked it. */
+export async function revokeToken(db: Database, tokenId: string): Promise<boolean> {
+  const rows = await db.build("revoke a token", (kysely, sql) =>
+    kysely.updateTable("mpackd_tokens")
+      .set({ revoked_at: sql`now()` })
+      .where("token_id", "=", tokenId)
+      .where("revoked_at", "is", null)
+      .returning("token_id"));
   return rows.length > 0;
 }

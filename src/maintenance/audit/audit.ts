@@ -8,8 +8,8 @@ import {
   type AuditScope,
   beginAudit,
   endAudit,
-  noteSound,
   readAuditPacks,
+  recordValid,
 } from "../../db/audits.ts";
 import { StoreError } from "../../errors.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
@@ -92,7 +92,7 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
       sum.marked += found.marked;
       sum.restored += found.restored;
       if (found.wasMisread) sum.misread++;
-      if (found.isSound) await noteSound(db, auditId, pack.mpackId);
+      if (found.isSound) await recordValid(db, auditId, pack.mpackId);
       else sum.damaged++;
     }
   }

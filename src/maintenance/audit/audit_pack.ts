@@ -5,7 +5,7 @@
  */
 
 import { type MpackToAudit, readAuditPacks } from "../../db/audits.ts";
-import { confirmSound, markDamaged, type ObjectPlaces, refsInto } from "../../db/damaged_refs.ts";
+import { confirmValid, markDamaged, type ObjectPlaces, refsInto } from "../../db/damaged_refs.ts";
 import type { Database } from "../../db/client/database.ts";
 import { StoreError } from "../../errors.ts";
 import { isSameId } from "../../lib/ids.ts";
@@ -152,7 +152,7 @@ class Reading {
       await using reader = await store.open(pack.blobKey, { etag: pack.etag, signal });
       return await scanPack(reader, {
         sound: async (rows) => {
-          const { refs, restored } = await confirmSound(db, pack, rows);
+          const { refs, restored } = await confirmValid(db, pack, rows);
           this.#refs += refs;
           this.#restored += restored;
         },
@@ -197,7 +197,7 @@ class Reading {
           sizesBytes: [sizeBytes],
         };
         if (await this.#isSound(objectId, contentOffset, sizeBytes)) {
-          this.#restored += (await confirmSound(this.#parts.db, this.#pack, row)).restored;
+          this.#restored += (await confirmValid(this.#parts.db, this.#pack, row)).restored;
         } else {
           await this.#mark(row);
           this.#mismatch(objectId, contentOffset, sizeBytes, false);
