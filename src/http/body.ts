@@ -4,11 +4,11 @@
  * @module
  */
 
-import { decode } from "@msgpack/msgpack";
 import type { z } from "zod";
 import { sha256Hex } from "../lib/digest.ts";
 import { orAborted } from "../lib/abort.ts";
 import { declaredSha256 } from "./auth/content_digest.ts";
+import { decodeBody, type DecodeLimits } from "./decode_body.ts";
 import { HttpProblem } from "./problem.ts";
 
 /** MessagePack's registered media type. */
@@ -194,13 +194,14 @@ function joined(chunks: readonly Uint8Array[]): Uint8Array {
 /**
  * Decodes a body and checks it against a schema.
  *
- * @throws {HttpProblem} 415, 400 or 422.
+ * @throws {HttpProblem} 415, 400, 413 or 422.
  */
-export function parseBody<T extends z.ZodType>(
+export async function parseBody<T extends z.ZodType>(
   body: Uint8Array,
   contentType: string | null,
   schema: T,
-): z.output<T> {
+  limits: DecodeLimits,
+): Promise<z.output<T>> {
   const codec = codecOf(contentType);
   if (codec === undefined) {
     throw new HttpProblem(
@@ -209,16 +210,7 @@ export function parseBody<T extends z.ZodType>(
       `Cannot read the body: it is neither application/json nor ${X_MSGPACK}`,
     );
   }
-  return checkShape(schema, decodeBody(body, codec), "body");
-}
-
-function decodeBody(body: Uint8Array, codec: "json" | "msgpack"): unknown {
-  try {
-    if (codec === "msgpack") return decode(body);
-    return JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(body));
-  } catch {
-    throw new HttpProblem(400, "bad-request", `Cannot read the body: it is not ${codec}`);
-  }
+  return checkShape(schema, await decodeBody(body, codec, limits), "body");
 }
 
 /**

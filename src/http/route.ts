@@ -149,5 +149,7 @@ async function bodyOf<B extends z.ZodType>(
   const { httpBodyBytes: maxBytes, httpIdleMs: idleMs, httpTotalMs: totalMs } = config;
   const bytes = await readBody(request, { maxBytes, idleMs, totalMs }, caller);
   if (schema === undefined) return undefined as z.output<B>;
-  return parseBody(bytes, request.headers.get("content-type"), schema);
+  // Ids, each with a key at most, and some members around them.
+  const maxValues = 2 * config.httpIds + 1_000;
+  return await parseBody(bytes, request.headers.get("content-type"), schema, { maxValues });
 }

@@ -1,0 +1,150 @@
+/**
+ * `mpackd serve` as a process of its own, and what an attack does to it.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { createWorld, type TestWorld } from "../process/worlds.ts";
+
+const encoder = new TextEncoder();
+const path = (relative: string) => new URL(relative, import.meta.url).pathname;
+const MAIN = path("../../../main.ts");
+const WATCHDOG = path("watchdog.ts");
+
+/** A running server. */
+export interface ServerProcess extends AsyncDisposable {
+  readonly world: TestWorld;
+  readonly url: string;
+  readonly pid: number;
+  /** All lines of its log so far. */
+  log(): string;
+  /** Peak resident memory since its start, in MiB. */
+  peakMib(): Promise<number>;
+  /** The longest hold of its event loop since the last call, in milliseconds of processor time. */
+  longestHoldMs(): Promise<number>;
+  /** Asserts that it still answers, and that its log has no error line. */
+  assertUnharmed(): Promise<void>;
+}
+
+export interface ServerOptions {
+  readonly env?: Record<string, string>;
+  readonly args?: readonly string[];
+}
+
+/** Starts a server on a database and a folder of its own; dispose of it. */
+export async function startServer({ env = {}, args = [] }: ServerOptions = {}): Promise<
+  ServerProcess
+> {
+  const world = await createWorld();
+  const holds = await Deno.makeTempFile({ prefix: "mpackd-test-" });
+  const child = new Deno.Command(Deno.execPath(), {
+    args: [
+      ...["run", "-A", "--quiet", "--no-check", "--preload", WATCHDOG, MAIN],
+      ...["serve", "--port", "0", ...args],
+    ],
+    env: {
+      DATABASE_URL: world.databaseUrl,
+      MPACK_STORE: `file://${world.folder}`,
+      MPACK_HTTP_REQUESTS_PER_MINUTE: "1000000",
+      WATCHDOG_FILE: holds,
+      NO_COLOR: "1",
+      ...env,
+    },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let log = "";
+  const listening = Promise.withResolvers<string>();
+  const reading = (async () => {
+    for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+      const [, url] = /Listening on (http:\/\/[^\s;"]+)/.exec(log += text) ?? [];
+      if (url !== undefined) listening.resolve(url);
+    }
+    listening.reject(new Error(`The server did not start: ${log}`));
+  })();
+  listening.promise.catch(() => {});
+  const output = child.stdout.pipeTo(new WritableStream()).catch(() => {});
+  const { pid } = child;
+  const status = async (name: string) => {
+    const text = await Deno.readTextFile(`/proc/${pid}/status`);
+    return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(text)![1]);
+  };
+  const url = await listening.promise;
+  return {
+    world,
+    url,
+    pid,
+    log: () => log,
+    peakMib: async () => await status("VmHWM") / 1024,
+    async longestHoldMs() {
+      const text = await Deno.readTextFile(holds);
+      await Deno.truncate(holds);
+      return Math.max(0, ...text.split("\n").map(Number));
+    },
+    async assertUnharmed() {
+      const { status } = await readAll(await fetch(`${url}/healthz`));
+      assert.equal(status, 200);
+      assert.doesNotMatch(log, /"level":"(ERROR|FATAL)"|Uncaught|\bERR\b|\berror\b/i, log);
+    },
+    async [Symbol.asyncDispose]() {
+      try {
+        child.kill("SIGTERM");
+      } catch {
+        // It is dead already; the test has seen that.
+      }
+      await Promise.all([child.status, reading.catch(() => {}), output]);
+      await Deno.remove(holds);
+      await world[Symbol.asyncDispose]();
+    },
+  };
+}
+
+async function readAll(response: Response): Promise<Response> {
+  await response.arrayBuffer();
+  return response;
+}
+
+/** Longest hold of the event loop that any request may cause, in milliseconds. */
+export const MAX_HOLD_MS = 100;
+
+/**
+ * Asserts that `attack` never holds the event loop for long. A busy machine only adds time, so the
+ * best of five tries counts.
+ */
+export async function assertNoHold(
+  server: ServerProcess,
+  attack: () => Promise<unknown>,
+): Promise<void> {
+  let best = Infinity;
+  await server.longestHoldMs();
+  for (let i = 0; i < 5 && best > MAX_HOLD_MS; i++) {
+    await attack();
+    // One more turn of the loop, in which the watchdog writes.
+    await (await fetch(`${server.url}/healthz`)).arrayBuffer();
+    best = Math.min(best, await server.longestHoldMs());
+  }
+  assert.ok(best <= MAX_HOLD_MS, `the event loop was held for ${Math.round(best)} ms`);
+}
+
+/** Sends raw bytes, and reads what comes back until the server closes the connection. */
+export async function sendRaw(url: string, bytes: string | Uint8Array): Promise<string> {
+  const { hostname, port } = new URL(url);
+  using connection = await Deno.connect({ hostname, port: Number(port) });
+  const sending = (async () => {
+    const data = typeof bytes === "string" ? encoder.encode(bytes) : bytes;
+    for (let at = 0; at < data.length;) at += await connection.write(data.subarray(at));
+  })().catch(() => {});
+  let text = "";
+  const buffer = new Uint8Array(65536);
+  try {
+    for (let count; (count = await connection.read(buffer)) !== null;) {
+      text += new TextDecoder().decode(buffer.subarray(0, count));
+    }
+  } catch {
+    // A reset ends the answer, too.
+  }
+  await sending;
+  return text;
+}
