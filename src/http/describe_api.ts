@@ -128,6 +128,6 @@ function parameters(schema: z.ZodType, place: "path" | "query"): object[] {
 }
 
 function jsonSchema(schema: z.ZodType, io: "input" | "output"): object {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io });
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: "any" });
   return rest;
 }

@@ -26,6 +26,20 @@ export const NoParams = z.object({});
 /** Text of one line. PostgreSQL refuses NUL. */
 const line = (maxCharacters: number) =>
   z.string().max(maxCharacters).refine((text) => !/\p{Cc}/u.test(text), "has control characters");
+/** An array whose check ends at the first bad element: z.array() makes an issue for each. */
+function listOf<T extends z.ZodType>(element: T) {
+  const list = z.custom<readonly z.output<T>[]>(Array.isArray, "not an array");
+  const { $schema: _, ...items } = z.toJSONSchema(element);
+  return list.superRefine((values, context) => {
+    for (const [index, value] of values.entries()) {
+      const [issue] = element.safeParse(value).error?.issues ?? [];
+      if (issue === undefined) continue;
+      context.addIssue({ code: "custom", path: [index, ...issue.path], message: issue.message });
+      return;
+    }
+  }).meta({ type: "array", items });
+}
+
 const Time = z.string().meta({ format: "date-time" });
 const Count = z.int().min(0);
 
@@ -94,7 +108,9 @@ export const IndexAnswer = z.object({
 
 export const AcceptedAnswer = z.object({ job_id: z.string(), status: z.string() });
 
-export const ObjectIdsBody = z.object({ object_ids: z.array(z.string().max(200)) });
+export const ObjectIdsBody = z.object({
+  object_ids: listOf(z.string().max(200)),
+});
 
 export const MissingAnswer = z.object({ missing: z.array(z.string()) });
 
