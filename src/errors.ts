@@ -136,6 +136,11 @@ export class StoreError extends MpackdError<"blob-missing" | "store-unavailable"
   }
 }
 
+/** Whether `error` says that a store has no such blob, or another version of it (status 412). */
+export function isBlobMissing(error: unknown): error is StoreError {
+  return error instanceof StoreError && error.code === "blob-missing";
+}
+
 /** The database did not answer, or cannot do the work now. */
 export class DatabaseError extends MpackdError<"database-unavailable"> {
   /** Builds the error. `retryable` defaults to true. */

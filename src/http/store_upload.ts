@@ -6,7 +6,7 @@
 
 import { blobKeyOf } from "../config/config.ts";
 import { findMpack } from "../db/packs.ts";
-import { InvalidMpackError, StoreError } from "../errors.ts";
+import { InvalidMpackError, isBlobMissing } from "../errors.ts";
 import { withPrefix } from "../lib/ids.ts";
 import { openSha256 } from "../hash/sha256.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
@@ -72,7 +72,7 @@ export async function isStored(
     const stat = await store.stat(key);
     return sizeBytes === undefined || stat.sizeBytes === sizeBytes;
   } catch (error) {
-    if (error instanceof StoreError && error.code === "blob-missing") return false;
+    if (isBlobMissing(error)) return false;
     throw error;
   }
 }

@@ -5,7 +5,7 @@
  */
 
 import type { ObjectLocation } from "../db/refs.ts";
-import { type MpackdError, ObjectError, StoreError } from "../errors.ts";
+import { isBlobMissing, type MpackdError, ObjectError } from "../errors.ts";
 import type { BlobReader, BlobStore } from "../stream/store/blob_store.ts";
 import type { Run } from "./plan_reads.ts";
 import { asMismatch } from "./check_object.ts";
@@ -80,8 +80,6 @@ export class RunReader implements AsyncDisposable {
  */
 export function refusalOf(location: ObjectLocation, error: unknown): MpackdError {
   const verdict = asMismatch(location, error);
-  const isRefusal = verdict instanceof ObjectError ||
-    (verdict instanceof StoreError && verdict.code === "blob-missing");
-  if (isRefusal) return verdict;
+  if (verdict instanceof ObjectError || isBlobMissing(verdict)) return verdict;
   throw error;
 }

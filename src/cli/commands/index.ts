@@ -7,7 +7,7 @@
 import type { Command } from "commander";
 import { blobKeyOf, type Config } from "../../config/config.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
-import { ConfigError, InvalidMpackError } from "../../errors.ts";
+import { ConfigError, InvalidMpackError, isBlobMissing } from "../../errors.ts";
 import { isMpackKey } from "../../lib/ids.ts";
 import type { IndexPayload } from "../../jobs/index/index_handler.ts";
 import { indexMpack } from "../../jobs/index/index_mpack.ts";
@@ -212,9 +212,7 @@ async function statOrNothing(store: BlobStore, key: string, signal: AbortSignal)
   try {
     return await store.stat(key, { signal });
   } catch (error) {
-    if (error instanceof Error && "code" in error && error.code === "blob-missing") {
-      return undefined;
-    }
+    if (isBlobMissing(error)) return undefined;
     throw error;
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { MpackdError, StoreError } from "../../errors.ts";
+import { isBlobMissing, MpackdError, StoreError } from "../../errors.ts";
 
 /** Waits between attempts: drawn from nothing up to a limit that doubles each time. */
 export interface Backoff {
@@ -35,6 +35,5 @@ export function isRetryable(error: unknown): boolean {
 
 /** How long to wait after a failure of this kind. */
 export function backoffOf(error: Error): Backoff {
-  const isBlobMissing = error instanceof MpackdError && error.code === "blob-missing";
-  return isBlobMissing ? FOR_BLOB : FOR_SERVICE;
+  return isBlobMissing(error) ? FOR_BLOB : FOR_SERVICE;
 }

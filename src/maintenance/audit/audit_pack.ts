@@ -7,7 +7,7 @@
 import { type MpackToAudit, readAuditPacks } from "../../db/audits.ts";
 import { confirmValid, markDamaged, type ObjectPlaces, refsInto } from "../../db/damaged_refs.ts";
 import type { Database } from "../../db/client/database.ts";
-import { StoreError } from "../../errors.ts";
+import { isBlobMissing } from "../../errors.ts";
 import { isSameId } from "../../lib/ids.ts";
 import { ObjectHash } from "../../hash/object_hash.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
@@ -169,7 +169,7 @@ class Reading {
         },
       }, { limits, signal, onProgress: (bytes) => onProgress?.(pack, bytes) });
     } catch (error) {
-      if (!(error instanceof StoreError) || error.code !== "blob-missing") throw error;
+      if (!isBlobMissing(error)) throw error;
       return error.status === 412 ? "blob-replaced" : "blob-missing";
     }
   }
