@@ -7,7 +7,7 @@
  * @module
  */
 
-import { AwsClient } from "aws4fetch";
+import { S3Client as S3LiteClient } from "@bradenmacdonald/s3-lite-client";
 import { Command } from "commander";
 import { openFolderSink } from "../src/cli/export/folder.ts";
 import { openTarSink } from "../src/cli/export/tar.ts";
@@ -42,8 +42,14 @@ const server = await openEmbedded({ dataDir: `${folder}/pg` });
 resources.defer(() => server.close());
 
 const { endpoint, region, accessKeyId, secretAccessKey } = engine;
-const bare = new AwsClient({ accessKeyId, secretAccessKey, region, service: "s3" });
-await (await bare.fetch(`${endpoint}/bench`, { method: "PUT" })).body?.cancel();
+const bare = new S3LiteClient({
+  endPoint: endpoint,
+  region,
+  bucket: "bench",
+  accessKey: accessKeyId,
+  secretKey: secretAccessKey,
+});
+await bare.makeBucket("bench");
 const store = openS3Store({ bucket: "bench", endpoint, region, accessKeyId, secretAccessKey });
 const db = connectDatabase(server.url, { maxConnections: 4 });
 resources.defer(() => db.close());
@@ -56,8 +62,7 @@ async function prepare(slug: string, shape: Partial<MpackShape>) {
   const blobKey = `mpacks/${repoId}/${mpackKey}`;
   const { sizeBytes } = await store.put(blobKey, makeMpack(shape));
   await indexMpack({ db, store, repoId, mpackKey });
-  const path = blobKey.split("/").map(encodeURIComponent).join("/");
-  return { repoId, sizeBytes, url: `${endpoint}/bench/${path}` };
+  return { repoId, sizeBytes, blobKey };
 }
 
 async function timed(work: () => Promise<void>): Promise<number> {
@@ -73,14 +78,13 @@ function percentile(values: readonly number[], share: number): number {
 
 /** One by one: a bare ranged GET of an object's bytes, then the same object by its id. */
 async function benchOne(name: string, shape: Partial<MpackShape>) {
-  const { repoId, url } = await prepare(name, shape);
+  const { repoId, blobKey } = await prepare(name, shape);
   const rows = await db.sql<{ id: string; at: number; size: number }[]>`
     select object_id as id, content_offset as at, size_bytes as size from musehub_object_refs
     where repo_id = ${repoId} and size_bytes > 0 order by md5(object_id) limit ${reads}`;
   const times = { bare: [] as number[], readObject: [] as number[] };
   const bareGet = async ({ at, size }: typeof rows[0]) => {
-    const headers = { range: `bytes=${at}-${at + size - 1}` };
-    await (await bare.fetch(url, { headers })).arrayBuffer();
+    await (await bare.getPartialObject(blobKey, { offset: at, length: size })).arrayBuffer();
   };
   const byId = async ({ id }: typeof rows[0]) => {
     const { stream } = await readObject({ db, store, repoId, objectId: id });
@@ -106,7 +110,7 @@ async function benchOne(name: string, shape: Partial<MpackShape>) {
 async function benchAll() {
   const objects = Math.round(megabytes * 1e6 / OBJECT_BYTES);
   const shape = { objects, size: parseSize(String(OBJECT_BYTES)), seed: 9 };
-  const { repoId, url } = await prepare("export", shape);
+  const { repoId, blobKey } = await prepare("export", shape);
   const out = `${folder}/out`;
   const all = () => readObjects({ db, store, repoId });
   const exportTo = async (open: typeof openTarSink) => {
@@ -116,11 +120,11 @@ async function benchAll() {
   };
   const ways: Record<string, () => Promise<void>> = {
     "bare, dropped": async () => {
-      for await (const _chunk of (await bare.fetch(url)).body!);
+      for await (const _chunk of (await bare.getObject(blobKey)).body!);
     },
     "bare, to a file": async () => {
       const file = await Deno.open(out, { write: true, create: true, truncate: true });
-      await (await bare.fetch(url)).body!.pipeTo(file.writable);
+      await (await bare.getObject(blobKey)).body!.pipeTo(file.writable);
     },
     "readObjects(), dropped": async () => {
       for await (const entry of all()) await drop(entry);

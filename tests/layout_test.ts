@@ -97,7 +97,7 @@ Deno.test("only src/hash touches a hash function, so that nothing in a job hashe
   // The other digests are signatures of requests.
   const named = ["stream/store/s3/sign.ts"];
   // A store that proves what it is given: see the next test.
-  named.push("stream/store/body_digest.ts");
+  named.push("stream/store/checked_body.ts");
   const found: string[] = [];
   for await (const path of sources(SRC)) {
     const text = await Deno.readTextFile(path), file = path.slice(SRC.length + 1);
@@ -111,7 +111,7 @@ Deno.test("only readers and audits hash objects, and stores what they are to pro
   for await (const path of sources(SRC)) {
     const text = await Deno.readTextFile(path), file = path.slice(SRC.length + 1);
     if (/from "[^"]*\/object_hash\.ts"/.test(text)) readers.push(file);
-    if (/from "[^"]*\/body_digest\.ts"/.test(text)) provers.push(file);
+    if (/from "[^"]*\/checked_body\.ts"/.test(text)) provers.push(file);
   }
   // The materializer only where a store says that it proves nothing.
   assert.deepEqual(provers.sort(), [

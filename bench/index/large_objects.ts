@@ -142,8 +142,12 @@ async function uploaded(engine: S3Engine, world: BenchWorld, pack: Pack): Promis
 }
 
 async function createBucket(engine: S3Engine): Promise<void> {
-  const { AwsClient } = await import("aws4fetch");
-  const client = new AwsClient({ ...engine, service: "s3" });
-  const response = await client.fetch(`${engine.endpoint}/${BUCKET}`, { method: "PUT" });
-  if (!response.ok) throw new Error(`Cannot create the bucket: ${await response.text()}`);
+  const { S3Client } = await import("@bradenmacdonald/s3-lite-client");
+  const { endpoint, region, accessKeyId, secretAccessKey } = engine;
+  await new S3Client({
+    endPoint: endpoint,
+    region,
+    accessKey: accessKeyId,
+    secretKey: secretAccessKey,
+  }).makeBucket(BUCKET);
 }

@@ -214,7 +214,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a wait for the store relies on fetch to hear its abort",
     file: "src/stream/store/s3/answer.ts",
-    from: "return await orAborted(promise(), signal);",
+    from: "return await withDeadline(promise(), { deadlineMs: waitMs, error, signal });",
     to: "return await promise();",
     tests: ["tests/stream/store/s3_faults_test.ts"],
   },

@@ -16,7 +16,7 @@ export function withDeadline<T>(
 ): Promise<T> {
   return new Promise((resolve, reject) => {
     const settle = () => {
-      removeWait(wait);
+      cancel();
       signal?.removeEventListener("abort", onAbort);
     };
     const giveUp = (reason: unknown) => {
@@ -25,10 +25,9 @@ export function withDeadline<T>(
       reject(reason);
     };
     const onAbort = () => giveUp(signal!.reason);
-    const wait = { dueAt: performance.now() + deadlineMs, end: () => giveUp(error()) };
+    const cancel = startDeadline(deadlineMs, () => giveUp(error()));
     if (signal?.aborted) return onAbort();
     signal?.addEventListener("abort", onAbort);
-    addWait(wait);
     answer.then(resolve, reject).finally(settle);
   });
 }
@@ -45,15 +44,16 @@ const waits = new Set<Wait>();
 let timer: ReturnType<typeof setTimeout> | undefined;
 let timerDueAt = Infinity;
 
-function addWait(wait: Wait): void {
+/** Calls `end` after `deadlineMs`, unless the returned function is called before. */
+export function startDeadline(deadlineMs: number, end: () => void): () => void {
+  const wait = { dueAt: performance.now() + deadlineMs, end };
   waits.add(wait);
   if (wait.dueAt < timerDueAt) setTimer(wait.dueAt);
-}
-
-function removeWait(wait: Wait): void {
-  waits.delete(wait);
-  // An idle timer would keep the process alive.
-  if (waits.size === 0) setTimer(Infinity);
+  return () => {
+    waits.delete(wait);
+    // An idle timer would keep the process alive.
+    if (waits.size === 0) setTimer(Infinity);
+  };
 }
 
 function setTimer(dueAt: number): void {
@@ -64,8 +64,13 @@ function setTimer(dueAt: number): void {
 
 function endOverdue(): void {
   const now = performance.now();
-  for (const { dueAt, end } of waits) if (dueAt <= now) end();
   let nextAt = Infinity;
-  for (const { dueAt } of waits) nextAt = Math.min(nextAt, dueAt);
+  for (const wait of waits) {
+    if (wait.dueAt > now) nextAt = Math.min(nextAt, wait.dueAt);
+    else {
+      waits.delete(wait);
+      wait.end();
+    }
+  }
   setTimer(nextAt);
 }

@@ -43,7 +43,7 @@ const presign = route({
     const expiresSeconds = config.httpPresignSeconds;
     const sha256Hex = digestOf(mpackKey);
     const key = blobKeyOf(config.blobKey, repo.repoId, mpackKey);
-    const signed = await store.presignPut(key, { expiresSeconds, sizeBytes, sha256Hex }) ??
+    const signed = await store.presignPut(key, { expiresSeconds, sha256Hex }) ??
       signUpload(context.uploadSecret, {
         base: baseOf(request, context),
         repoId: repo.repoId,

@@ -17,10 +17,10 @@
 import { type Config, objectKeyOf } from "../../config/config.ts";
 import type { Database } from "../../db/client/database.ts";
 import { hasSoundRef } from "../../db/publish/materialized.ts";
-import { StoreError } from "../../errors.ts";
+import { isBlobMissing } from "../../errors.ts";
 import type { MaterializeCounts } from "./result.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
-import { checkedBody, DigestError } from "../../stream/store/body_digest.ts";
+import { checkedBody, DigestError } from "../../stream/store/checked_body.ts";
 import { BodyQueue } from "../../stream/store/body_queue.ts";
 import type { MpackHandler } from "../../stream/mpack/mpack_decoder.ts";
 import { iterateReader } from "../../stream/store/reader_stream.ts";
@@ -189,7 +189,7 @@ export class Materializer {
         return;
       }
       const sha256Hex = objectId.slice(-SHA256_DIGITS), content = await body();
-      const proved = store.provesDigests ? content : checkedBody(key, content, sha256Hex);
+      const proved = store.provesDigests ? content : checkedBody(key, content, { sha256Hex });
       await store.put(key, proved, { sizeBytes, sha256Hex, signal });
       this.#counts.written++;
     } catch (error) {
@@ -210,7 +210,7 @@ export class Materializer {
       const stat = await store.stat(key, { signal: this.#signal });
       return stat.sizeBytes === sizeBytes && await hasSoundRef(db, repoId, objectId);
     } catch (error) {
-      if (error instanceof StoreError && error.code === "blob-missing") return false;
+      if (isBlobMissing(error)) return false;
       throw error;
     }
   }

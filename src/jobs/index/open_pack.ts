@@ -7,12 +7,12 @@
 import { type Checkpoint, readCheckpoint } from "./checkpoint.ts";
 import { type Config, limitsOf } from "../../config/config.ts";
 import { stagedRows } from "../../db/publish/stage.ts";
-import { InvalidMpackError, MpackdError, StoreError } from "../../errors.ts";
+import { InvalidMpackError, isBlobMissing, MpackdError, StoreError } from "../../errors.ts";
 import { BUFFER_BYTES, openSha256, type Sha256 } from "../../hash/sha256.ts";
 import type { IndexContext, IndexJob } from "./context.ts";
 import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
 import { MpackDecoder, type MpackHandler } from "../../stream/mpack/mpack_decoder.ts";
-import { withStoreTimeouts } from "../../stream/store/store_timeouts.ts";
+import { withStoreTimeouts } from "../../stream/store/timeouts.ts";
 
 /** Packs up to this size are hashed on the spot: a Worker takes about 40 ms to start. */
 const INLINE_BYTES = 8 * 1024 * 1024;
@@ -91,7 +91,7 @@ async function resume(
   try {
     reader = await openRest(store, blobKey, checkpoint, signal);
   } catch (error) {
-    if (!(error instanceof StoreError) || error.code !== "blob-missing") throw error;
+    if (!isBlobMissing(error)) throw error;
     return "the blob was replaced or is gone";
   }
   try {

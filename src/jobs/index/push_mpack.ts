@@ -9,7 +9,7 @@ import { blobKeyOf, type Config } from "../../config/config.ts";
 import type { Database } from "../../db/client/database.ts";
 import { GhostGuard, type StagedIds } from "../../db/publish/ghost_guard.ts";
 import { findMpack } from "../../db/packs.ts";
-import { CancelledError, GhostError, StoreError } from "../../errors.ts";
+import { CancelledError, GhostError, isBlobMissing } from "../../errors.ts";
 import { trimHeap } from "../../lib/heap.ts";
 import { streamMpack } from "./stream_mpack.ts";
 import type { IndexResult } from "./result.ts";
@@ -118,8 +118,8 @@ async function takeIn(
       const ghosts = await guard.ghosts({ staged });
       if (ghosts.count > 0) throw await ghostError(ghosts);
       const there = await blobInUse(db, store, { key, repoId, mpackKey });
-      if (there === undefined) await upload.keep();
-      else await upload.forgo(there);
+      if (there === undefined) await upload.commit();
+      else await upload.discard(there);
     },
   };
   const opened = { ...delegate(store), open: () => Promise.resolve(upload) };
@@ -154,7 +154,7 @@ async function blobInUse(
     const stat = await store.stat(key);
     return stat.etag === known.etag ? stat : undefined;
   } catch (error) {
-    if (error instanceof StoreError && error.code === "blob-missing") return undefined;
+    if (isBlobMissing(error)) return undefined;
     throw error;
   }
 }

@@ -1,17 +1,17 @@
 /**
- * Where mpacks lie: the one interface that a folder and an S3 bucket both keep.
+ * The contract of a blob store. A folder and an S3 bucket both implement it, and
+ * `tests/stream/store/blob_store_contract.ts` tests it.
  *
- * Bytes are pulled into buffers the caller owns. A reader therefore never decides how much memory
- * the pipeline holds, and a buffer can be used again for the next read.
+ * A caller reads into its own buffers, so the caller decides how much memory a read takes.
  *
  * @module
  */
 
-/** What a store knows of a blob without reading it. */
+/** What a store knows about a blob without reading it. */
 export interface BlobStat {
   /** Length in bytes. */
   readonly sizeBytes: number;
-  /** The store's name for this version of the bytes, to be sent back as If-Match. */
+  /** The store's identifier of this version of the blob, as sent in `If-Match`. */
   readonly etag: string;
 }
 
@@ -19,123 +19,122 @@ export interface BlobStat {
 export interface OpenOptions {
   /** First byte to read, from 0. Default 0. */
   readonly offsetBytes?: number;
-  /** How many bytes to read at most, 1 or more. Default: to the end. */
+  /** The most bytes to read, 1 or more. Default: to the end. */
   readonly lengthBytes?: number;
-  /** Refuse with `blob-missing` (status 412) unless the blob still is this version. */
+  /** Fails with `blob-missing` (status 412) if the blob has another version. */
   readonly etag?: string;
-  /** Ends the read with the signal's reason. */
+  /** Ends the opening and every later read with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
 /** An open blob. Close it, or use `await using`. */
 export interface BlobReader extends AsyncDisposable {
-  /** The blob as it was when opened (the whole blob's size, whatever range was asked for). */
+  /** The blob when it was opened; the size is the whole blob's, whichever range is read. */
   readonly stat: BlobStat;
   /**
-   * Fills `into` from where the last read ended.
+   * Fills `into` with the bytes that follow the last read.
    *
-   * @returns How many bytes were written; fewer than `into.length` only at the end, 0 after it.
-   * @throws {StoreError} If the store fails for longer than its retries last.
+   * @returns How many bytes were written: fewer than `into.length` only at the end, 0 after it.
+   * @throws {StoreError} `store-unavailable` if the store still fails after all retries.
    */
   read(into: Uint8Array): Promise<number>;
-  /** Lets go of the connection or file. May be called twice. */
+  /** Closes the connection or file. May be called more than once. */
   close(): Promise<void>;
 }
 
 /** How to write a blob. */
 export interface PutOptions {
-  /** The length of `body` in bytes, where it is known beforehand. */
+  /** The length of `body` in bytes, if it is known. */
   readonly sizeBytes?: number;
   /**
-   * SHA-256 of `body` as 64 lower-case hex digits: a store that {@link BlobStore.provesDigests} takes
-   * no other body.
+   * SHA-256 of `body` as 64 lower-case hexadecimal digits. A store with
+   * {@link BlobStore.provesDigests} writes no other body.
    */
   readonly sha256Hex?: string;
   /** Ends the write; nothing is left under the key. */
   readonly signal?: AbortSignal;
 }
 
-/** One row of a listing. */
+/** One entry of a listing. */
 export interface BlobEntry {
   /** The blob's key. */
   readonly key: string;
   /** Length in bytes. */
   readonly sizeBytes: number;
-  /** When it was last written. */
+  /** When the blob was last written. */
   readonly modifiedAt: Date;
 }
 
-/** A URL that lets its holder do one thing for a while. */
+/** A URL that permits one request until it expires. */
 export interface Presigned {
   /** The URL. */
   readonly url: string;
-  /** Headers that the request must carry exactly, or the signature does not fit. */
+  /** Headers that the request must send exactly, or the store refuses the signature. */
   readonly headers: Record<string, string>;
-  /** When it stops working. */
+  /** When the URL expires. */
   readonly expiresAt: Date;
 }
 
-/** What a presigned upload is bound to. */
+/** What a presigned upload permits. */
 export interface PresignPutOptions {
-  /** Seconds the URL works, 1 to 604,800. */
+  /** Seconds until the URL expires, 1 to 604,800. */
   readonly expiresSeconds: number;
-  /** The only length accepted, in bytes, where the engine enforces it. */
-  readonly sizeBytes?: number;
-  /** SHA-256 of the body as 64 hex digits, signed in as `x-amz-checksum-sha256`. */
+  /**
+   * SHA-256 of the body as 64 hexadecimal digits. The request must then send it as
+   * `x-amz-checksum-sha256`, which engines that know the header compare with the body. Default: any
+   * body is accepted, and a PUT needs no header.
+   */
   readonly sha256Hex?: string;
 }
 
 /**
- * A place that holds immutable blobs under string keys.
+ * Immutable blobs under string keys.
  *
- * A key is a relative path such as `mpacks/r1/sha256:ab12`; every method throws a `ConfigError` for
- * one that is not. No method waits for ever: a store that gets no answer says `store-unavailable`.
+ * A key is a relative path such as `mpacks/r1/sha256:ab12`. Every method throws a `ConfigError` for
+ * an invalid key, and `store-unavailable` when the store gives no answer in time: none waits forever.
  */
 export interface BlobStore {
-  /** The store as a URL with no secrets, for logs and errors. */
+  /** The store as a URL without secrets, for logs and errors. */
   readonly url: string;
-  /**
-   * Whether `put` holds a body to the digest it is given. Of a store that does not say so, whoever
-   * needs the proof has to make it.
-   */
+  /** Whether `put` checks `sha256Hex`. Where it does not, the caller must check the body. */
   readonly provesDigests?: boolean;
   /**
-   * Looks a blob up.
+   * Returns the blob's size and version.
    *
-   * @throws {StoreError} `blob-missing`, or `store-unavailable`.
+   * @throws {StoreError} `blob-missing` or `store-unavailable`.
    */
   stat(key: string, options?: { signal?: AbortSignal }): Promise<BlobStat>;
   /**
-   * Opens a blob for reading.
+   * Opens a blob for reading. Reads after a lost connection continue with the same version.
    *
-   * @throws {StoreError} `blob-missing` (also when the ETag differs), or `store-unavailable`.
-   * @throws {RangeError} If the offset is beyond the blob's end; the end itself reads as nothing.
+   * @throws {StoreError} `blob-missing` (status 412 if the ETag differs) or `store-unavailable`.
+   * @throws {RangeError} If the offset is after the blob's end. At the end, reads return 0.
    */
   open(key: string, options?: OpenOptions): Promise<BlobReader>;
   /**
-   * Writes a blob whole: under the key lies the old content or all of the new one, never a part.
+   * Writes a blob. Other readers see the old content or all of the new one, never a part.
    *
-   * A chunk of `body` may be overwritten once the next one is asked for. What `body` throws is
-   * thrown on as it is.
+   * The body may overwrite a chunk when the next one is asked for. An error that the body throws is
+   * thrown unchanged, and nothing is written.
    *
    * @throws {StoreError} `store-unavailable`.
-   * @throws {RangeError} If the body is not as long as declared.
-   * @throws {DigestError} If the body is not what `sha256Hex` says.
+   * @throws {RangeError} If the body does not have `sizeBytes` bytes.
+   * @throws {DigestError} If the body does not have the digest `sha256Hex`.
    */
   put(key: string, body: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<BlobStat>;
-  /** Deletes a blob; deleting one that is not there succeeds. */
+  /** Deletes a blob. Succeeds if there is none. */
   delete(key: string, options?: { signal?: AbortSignal }): Promise<void>;
-  /** Lists the blobs under a prefix, in key order, page by page. */
+  /** Lists the blobs whose keys begin with `prefix`, sorted by the bytes of the key. */
   list(prefix: string, options?: { signal?: AbortSignal }): AsyncIterable<BlobEntry>;
   /**
-   * Removes what writers that were killed left half-written, if it was begun before a time.
-   * Undefined for a store that leaves nothing.
+   * Removes half-written blobs of killed writers, if they were begun before a time. Undefined for a
+   * store that has none.
    *
-   * @returns How many half-written blobs there were; with `isDryRun` they are still there.
+   * @returns How many there were; with `isDryRun` they are still there.
    */
   sweep?(
     options: { readonly before: Date; readonly isDryRun?: boolean; readonly signal?: AbortSignal },
   ): Promise<number>;
-  /** A URL to PUT one blob with; undefined where the store has no server of its own. */
+  /** Returns a URL to PUT one blob with; undefined if the store has no server of its own. */
   presignPut(key: string, options: PresignPutOptions): Promise<Presigned | undefined>;
 }

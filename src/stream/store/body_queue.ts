@@ -1,14 +1,13 @@
 /**
- * A body that is pushed by one side and pulled by the other, for a writer that has to keep pace
- * with bytes it cannot ask for.
+ * A body that one side pushes and a store pulls.
  *
- * The pushing side is synchronous: it must itself look at `heldBytes` and pause. What was yielded
- * counts as held until the next chunk is asked for, which is when a store has let go of it.
+ * `push` is synchronous and never refuses: the pushing side counts the buffered bytes and pauses. A
+ * chunk counts until the store asks for the next one, which means that it has used the chunk.
  *
  * @module
  */
 
-/** Bytes on their way from a decoder to a store. */
+/** Chunks on their way from a decoder to a store. */
 export class BodyQueue implements AsyncIterable<Uint8Array> {
   readonly #chunks: Uint8Array[] = [];
   readonly #onFreed: (sizeBytes: number) => void;
@@ -17,37 +16,37 @@ export class BodyQueue implements AsyncIterable<Uint8Array> {
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
 
-  /** Starts empty; `onFreed` is told of bytes that are held no longer. */
+  /** Calls `onFreed` with the length of each chunk that is no longer buffered. */
   constructor(onFreed: (sizeBytes: number) => void) {
     this.#onFreed = onFreed;
   }
 
-  /** Adds a chunk, which must not change any more. */
+  /** Adds a chunk. The caller must not change it afterwards. */
   push(chunk: Uint8Array): void {
     if (this.#isClosed) return this.#onFreed(chunk.length);
     this.#chunks.push(chunk);
     this.#wake?.();
   }
 
-  /** Says that the body is whole. */
+  /** Ends the body after the chunks pushed so far. */
   end(): void {
     this.#isEnded = true;
     this.#wake?.();
   }
 
-  /** Ends the body with an error for whoever pulls it. */
+  /** Makes the pulling side throw `error`. */
   fail(error: Error): void {
     this.#failure ??= error;
     this.#wake?.();
   }
 
-  /** Lets go of what is held and of all that is still pushed: nobody wants it. */
+  /** Drops all chunks, and those still to be pushed. */
   close(): void {
     this.#isClosed = true;
     for (const chunk of this.#chunks.splice(0)) this.#onFreed(chunk.length);
   }
 
-  /** The chunks as they come. To be called once. */
+  /** Yields the chunks. Call it once. */
   async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
     try {
       for (;;) {

@@ -1,18 +1,20 @@
 /**
- * Byte ranges, checked once for every store.
+ * Checks byte ranges, for every store alike.
  *
  * @module
  */
 
+type RangeOptions = { readonly offsetBytes?: number; readonly lengthBytes?: number };
+
 /**
- * The range to read of a blob of `sizeBytes`, as a half-open interval.
+ * Returns the bytes to read of a blob of `sizeBytes`, the end exclusive.
  *
- * @throws {RangeError} If the options are no range, or it begins after the blob's end.
+ * @throws {RangeError} If the range is invalid or begins after the blob's end.
  */
 export function checkRange(
   key: string,
   sizeBytes: number,
-  options: { offsetBytes?: number; lengthBytes?: number },
+  options: RangeOptions,
 ): { startBytes: number; endBytes: number } {
   const { startBytes, lengthBytes } = checkRangeOptions(key, options);
   if (startBytes > sizeBytes) {
@@ -24,23 +26,17 @@ export function checkRange(
 }
 
 /**
- * The options as numbers, before the blob's size is known; no length means to the end.
+ * Returns the range before the blob's size is known; without a length, `lengthBytes` is Infinity.
  *
- * @throws {RangeError} If they are no range.
+ * @throws {RangeError} If the range is invalid.
  */
 export function checkRangeOptions(
   key: string,
-  options: { offsetBytes?: number; lengthBytes?: number },
+  { offsetBytes = 0, lengthBytes = Infinity }: RangeOptions,
 ): { startBytes: number; lengthBytes: number } {
-  const { offsetBytes = 0, lengthBytes = Infinity } = options;
-  const isRange = Number.isSafeInteger(offsetBytes) && offsetBytes >= 0 &&
+  const isValid = Number.isSafeInteger(offsetBytes) && offsetBytes >= 0 &&
     (lengthBytes === Infinity || Number.isSafeInteger(lengthBytes)) && lengthBytes >= 1;
-  if (!isRange) {
-    throw new RangeError(
-      `Cannot read ${
-        JSON.stringify(key)
-      }: ${lengthBytes} bytes from byte ${offsetBytes} is no range`,
-    );
-  }
-  return { startBytes: offsetBytes, lengthBytes };
+  if (isValid) return { startBytes: offsetBytes, lengthBytes };
+  const range = `${lengthBytes} bytes from byte ${offsetBytes}`;
+  throw new RangeError(`Cannot read ${JSON.stringify(key)}: ${range} is no range`);
 }

@@ -1,5 +1,6 @@
 /**
- * Opens a folder as a store, without what only S3 needs: that takes longer to load than all else here.
+ * Opens a folder as a store. Apart from `open_store.ts`, because loading the S3 store takes longer
+ * than loading everything else here.
  *
  * @module
  */
@@ -9,9 +10,9 @@ import type { BlobStore } from "./blob_store.ts";
 import { type FileStoreOptions, openFileStore } from "./folder/folder_store.ts";
 
 /**
- * Opens `file:///folder` or a plain path of a folder; undefined if it is neither.
+ * Opens `file:///folder` or a folder's path. Returns undefined if `urlText` is another URL.
  *
- * @throws {ConfigError} If it is a file URL that names no folder.
+ * @throws {ConfigError} If it is a file URL, but not of a folder on this machine.
  */
 export function openFolder(
   urlText: string,
@@ -26,9 +27,7 @@ export function openFolder(
 function folderOf(urlText: string): string {
   try {
     const url = new URL(urlText);
-    if (!/^file:\/\/(localhost)?\//i.test(urlText)) {
-      throw new TypeError("it names no absolute path");
-    }
+    if (!/^file:\/\/(localhost)?\//i.test(urlText)) throw new TypeError("it has no absolute path");
     if (url.search !== "" || url.hash !== "") throw new TypeError("it has a query or a fragment");
     return fileURLToPath(url);
   } catch (error) {

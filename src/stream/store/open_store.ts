@@ -9,13 +9,13 @@ import { openFolder } from "./open_folder.ts";
 import type { RetryOptions } from "./s3/backoff.ts";
 import { openS3Store } from "./s3/s3_store.ts";
 
-/** What a URL should not hold: who asks, and how withDeadline. */
+/** What does not belong in a URL: the credentials, and how long to wait. */
 export interface OpenStoreOptions extends RetryOptions {
-  /** Who asks. Needed for s3. */
+  /** The access key's id. Required for s3. */
   readonly accessKeyId?: string;
-  /** The key that signs. Needed for s3. */
+  /** The secret key. Required for s3. */
   readonly secretAccessKey?: string;
-  /** Belongs to temporary credentials. */
+  /** The session token of temporary credentials. */
   readonly sessionToken?: string;
   /** The longest silence of the store, in milliseconds. Default 30,000. */
   readonly idleTimeoutMs?: number;
@@ -25,13 +25,13 @@ const S3_PARAMETERS = new Set(["endpoint", "region", "style"]);
 const DEFAULT_REGION = "us-east-1";
 
 /**
- * Opens `file:///folder`, a plain path of a folder, or
+ * Opens `file:///folder`, a folder's path, or
  * `s3://bucket[/prefix][?endpoint=http://host:port&region=…&style=path|virtual]`.
  *
- * Without `endpoint` the bucket is Amazon's, with the bucket in the host name; with one it stands
- * in the path. `style` says otherwise. Nothing is sent, and nothing looked up, until first used.
+ * Without `endpoint` the bucket is Amazon's. `style` decides whether the bucket stands in the path or
+ * before the host: `path` is the default with an endpoint, `virtual` without. Sends nothing.
  *
- * @throws {ConfigError} That names the part of the URL, or the credential, that is wrong.
+ * @throws {ConfigError} Naming the wrong part of the URL, or the missing credential.
  */
 export function openStore(urlText: string, options: OpenStoreOptions = {}): BlobStore {
   if (urlText === "") throw new ConfigError("Cannot open a store: its URL is empty");
@@ -45,18 +45,18 @@ export function openStore(urlText: string, options: OpenStoreOptions = {}): Blob
 }
 
 function openBucket(urlText: string, options: OpenStoreOptions): BlobStore {
-  // Not the text: somebody may have written credentials into it.
+  // For errors: without the query and without credentials, which a user may have put there.
   const name = `s3://${urlText.slice("s3://".length).replace(/^[^/?]*@/, "").replace(/\?.*/s, "")}`;
   const refuse = (reason: string, cause?: unknown): never => {
     throw new ConfigError(`Cannot open the store ${name}: ${reason}`, { cause });
   };
-  // The URL class would lower the case of a bucket's name, or refuse it.
+  // The URL class would change or refuse a bucket's name with capitals.
   const match = /^s3:\/\/([^/?#]*)(\/[^?#]*)?(?:\?([^#]*))?$/i.exec(urlText);
   if (match === null) return refuse("its URL has a fragment");
   const [, bucket, path = "", search = ""] = match;
-  if (bucket.includes("@")) return refuse("credentials do not belong into its URL");
+  if (bucket.includes("@")) return refuse("credentials do not belong in its URL");
   if (!/^[a-zA-Z0-9][a-zA-Z0-9._-]{1,253}[a-zA-Z0-9]$/.test(bucket) || bucket.includes("..")) {
-    return refuse(`${JSON.stringify(bucket)} is no bucket name`);
+    return refuse(`${JSON.stringify(bucket)} is not a bucket name`);
   }
   const parameters = new URLSearchParams(search);
   for (const key of parameters.keys()) {
@@ -73,12 +73,12 @@ function openBucket(urlText: string, options: OpenStoreOptions): BlobStore {
   }
   const given = parameters.get("endpoint");
   const endpoint = given === null ? `https://s3.${region}.amazonaws.com` : given;
-  const fault = faultOfEndpoint(endpoint);
-  if (fault !== undefined) return refuse(`endpoint ${fault}`);
-  // A certificate for *.s3.amazonaws.com does not fit a bucket with a dot.
+  const problem = problemOfEndpoint(endpoint);
+  if (problem !== undefined) return refuse(`endpoint ${problem}`);
+  // The certificate for *.s3.amazonaws.com is not valid for a bucket with a dot.
   const pathStyle = style === null ? given !== null || bucket.includes(".") : style === "path";
   if (!pathStyle && new URL(endpoint).pathname !== "/") {
-    return refuse("endpoint has a path, so the bucket has to stand in the path, too (style=path)");
+    return refuse("endpoint has a path, so the bucket must stand in the path, too (style=path)");
   }
   const { accessKeyId, secretAccessKey, ...rest } = options;
   if (!accessKeyId) return refuse("the access key is missing (AWS_ACCESS_KEY_ID)");
@@ -101,8 +101,8 @@ function openBucket(urlText: string, options: OpenStoreOptions): BlobStore {
   });
 }
 
-function faultOfEndpoint(endpoint: string): string | undefined {
-  if (!URL.canParse(endpoint)) return "is no URL, such as http://host:port";
+function problemOfEndpoint(endpoint: string): string | undefined {
+  if (!URL.canParse(endpoint)) return "is not a URL such as http://host:port";
   const { protocol, username, password, pathname, search, hash } = new URL(endpoint);
   if (protocol !== "http:" && protocol !== "https:") return "is neither http nor https";
   if (username !== "" || password !== "") return "holds credentials";

@@ -1,35 +1,28 @@
 /**
- * Turns a pulled reader into the shape that `for await` wants.
+ * Reads an open blob with `for await`.
  *
  * @module
  */
 import type { BlobReader } from "./blob_store.ts";
 
-/** Bytes per chunk unless said otherwise: few turns of the event loop, little memory. */
+/** Large enough for few turns of the event loop, small enough to hold several. */
 const DEFAULT_CHUNK_BYTES = 256 * 1024;
 
 /**
- * Reads to the end in chunks the consumer may keep, then closes the reader, also on an early
- * `break`. Every chunk but the last is `chunkBytes` long.
+ * Yields the rest of the blob in chunks that the consumer may keep, all but the last of `chunkBytes`.
+ * Closes the reader at the end, on an error and on an early `break`.
  */
 export async function* iterateReader(
   reader: BlobReader,
   chunkBytes: number = DEFAULT_CHUNK_BYTES,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
-  checkChunkBytes(chunkBytes);
   await using open = reader;
   while (true) {
     const chunk = new Uint8Array(chunkBytes);
     const filledBytes = await open.read(chunk);
     if (filledBytes === 0) return;
-    // A copy, so that a short last chunk does not keep a long buffer alive.
+    // Copied, so that a short last chunk does not keep the whole buffer alive.
     yield filledBytes === chunkBytes ? chunk : chunk.slice(0, filledBytes);
     if (filledBytes < chunkBytes) return;
-  }
-}
-
-function checkChunkBytes(chunkBytes: number): void {
-  if (!Number.isSafeInteger(chunkBytes) || chunkBytes < 1) {
-    throw new RangeError(`Cannot read in chunks of ${chunkBytes} bytes: 1 is the least`);
   }
 }

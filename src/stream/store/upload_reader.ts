@@ -1,30 +1,28 @@
 /**
- * Bytes on their way into a store, read while they pass.
+ * Reads a body and writes it to a store at the same time.
  *
- * The blob comes to be under its key when its reader says so (`keep()`), and not before: until then
- * the store has been given every byte but not the end. Whatever ends the reading early takes the
- * blob with it.
+ * The store gets every byte as it is read, but not the end of the body: the blob appears under its
+ * key only after `commit()`. If the reading ends without it, nothing is left in the store.
  *
  * @module
  */
-
 import type { BlobReader, BlobStat, BlobStore } from "./blob_store.ts";
 import { BodyQueue } from "./body_queue.ts";
 
-/** Bytes read that the store has not taken yet; more make the reader wait. */
-const MAX_HELD_BYTES = 2 * 1024 * 1024;
+/** Reading pauses while the store has more than this many bytes still to write. */
+const MAX_BUFFERED_BYTES = 2 * 1024 * 1024;
 
-/** What goes where. */
+/** What to upload. */
 export interface UploadOptions {
   /** The blob's key. */
   readonly key: string;
-  /** The bytes; a chunk must not change after it was given. */
+  /** The bytes. A chunk must not change after it was yielded. */
   readonly body: AsyncIterable<Uint8Array>;
-  /** Their number, where it is known beforehand. */
+  /** The length of the body in bytes, if it is known. */
   readonly sizeBytes?: number;
 }
 
-/** Reads a body and writes it to a store at once. */
+/** A reader of bytes that are being uploaded. */
 export class UploadReader implements BlobReader {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #queue: BodyQueue;
@@ -33,40 +31,36 @@ export class UploadReader implements BlobReader {
   readonly #declaredBytes: number | undefined;
   #rest: Uint8Array = new Uint8Array();
   #readBytes = 0;
-  #heldBytes = 0;
+  #bufferedBytes = 0;
   #etag = "";
-  #storeFailure: Error | undefined;
+  #storeError: Error | undefined;
   #wake: (() => void) | undefined;
   #isClosed = false;
 
-  /** Starts to write; the store asks for bytes as they are read. */
+  /** Begins to write; the store takes bytes as they are read. */
   constructor(store: BlobStore, { key, body, sizeBytes }: UploadOptions) {
     this.#chunks = body[Symbol.asyncIterator]();
     this.#declaredBytes = sizeBytes;
     this.#queue = new BodyQueue((freedBytes) => {
-      this.#heldBytes -= freedBytes;
+      this.#bufferedBytes -= freedBytes;
       this.#wake?.();
     });
-    const { signal } = this.#stop;
-    this.#written = store.put(key, this.#queue, {
-      signal,
-      ...(sizeBytes === undefined ? {} : { sizeBytes }),
-    });
+    this.#written = store.put(key, this.#queue, { signal: this.#stop.signal, sizeBytes });
     this.#written.catch((error) => {
-      this.#storeFailure = error;
+      this.#storeError = error;
       this.#wake?.();
     });
   }
 
   /**
-   * The blob: its length as declared or, where nobody did, as read so far. Its ETag is known when
-   * it is there.
+   * The size is the declared one, or else what was read so far. The ETag is empty before
+   * `commit()` or `discard()`.
    */
   get stat(): BlobStat {
     return { sizeBytes: this.#declaredBytes ?? this.#readBytes, etag: this.#etag };
   }
 
-  /** As any reader; throws what the body throws, and what the store does. */
+  /** Reads as any reader does; throws the errors of the body and of the store. */
   async read(into: Uint8Array): Promise<number> {
     let filledBytes = 0;
     while (filledBytes < into.length) {
@@ -81,54 +75,54 @@ export class UploadReader implements BlobReader {
   }
 
   /**
-   * Lets the blob come to be; to be called after the last byte was read.
+   * Makes the blob appear under its key. Call it after the last byte was read.
    *
-   * @throws {StoreError} `store-unavailable`; then it is not there.
+   * @throws {StoreError} `store-unavailable`; the blob is then not there.
    */
-  async keep(): Promise<void> {
+  async commit(): Promise<void> {
     this.#queue.end();
     const { etag } = await this.#written;
     this.#etag = etag;
   }
 
-  /** Leaves the store as it was: a blob of this key that is there already is as good. */
-  async forgo({ etag }: BlobStat): Promise<void> {
+  /** Drops the upload in favour of a blob that is already under the key. */
+  async discard({ etag }: BlobStat): Promise<void> {
     this.#etag = etag;
-    await this.#abandon();
+    await this.#abort();
   }
 
-  /** Ends it; without `keep()` nothing is left. */
+  /** Ends the upload; without `commit()` nothing is left. */
   async close(): Promise<void> {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    // Not waited for: a silent body may never answer.
+    // Not awaited: a silent body may never answer.
     Promise.resolve(this.#chunks.return?.()).catch(() => {});
-    await this.#abandon();
+    await this.#abort();
   }
 
-  /** As `close()`. */
+  /** Calls `close()`. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.close();
   }
 
-  async #abandon(): Promise<void> {
-    const reason = new Error("The upload was broken off");
+  async #abort(): Promise<void> {
+    const reason = new Error("The upload was aborted");
+    // Neither has an effect after `commit()`.
     this.#queue.fail(reason);
     this.#stop.abort(reason);
-    // After `keep()` both come too late, and change nothing.
     await this.#written.catch(() => {});
   }
 
-  /** Gets the next chunk, once the store has taken enough of those before. */
+  /** Gets the next chunk once the store has written enough of the earlier ones. */
   async #next(): Promise<boolean> {
-    while (this.#heldBytes > MAX_HELD_BYTES && this.#storeFailure === undefined) {
+    while (this.#bufferedBytes > MAX_BUFFERED_BYTES && this.#storeError === undefined) {
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
-    if (this.#storeFailure !== undefined) throw this.#storeFailure;
+    if (this.#storeError !== undefined) throw this.#storeError;
     const { done, value } = await this.#chunks.next();
     if (done) return false;
     this.#rest = value;
-    this.#heldBytes += value.length;
+    this.#bufferedBytes += value.length;
     this.#queue.push(value);
     return true;
   }

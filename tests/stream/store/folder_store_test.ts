@@ -92,7 +92,7 @@ Deno.test("openFileStore() neither reads, lists nor deletes a folder as a blob",
   await assert.rejects(temp.store.put("a", bodyOf(sampleBytes(1))), {
     code: "store-unavailable",
     retryable: false,
-    message: /a folder lies where the blob should go/,
+    message: /a folder has the blob's name/,
   });
   await assert.rejects(temp.store.put("a/c/d", bodyOf(sampleBytes(1))), {
     code: "store-unavailable",

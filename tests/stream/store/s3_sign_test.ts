@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
-import { AwsV4Signer } from "aws4fetch";
-import { S3Presigner, URL_EXPIRES_SECONDS } from "../../../src/stream/store/s3/presign.ts";
-import { S3Signer } from "../../../src/stream/store/s3/sign.ts";
+import { S3Client as S3LiteClient } from "@bradenmacdonald/s3-lite-client";
+import {
+  type HeaderSignable,
+  type S3Identity,
+  S3Signer,
+} from "../../../src/stream/store/s3/sign.ts";
 
 const IDENTITY = {
   bucket: "bucket",
@@ -10,9 +13,8 @@ const IDENTITY = {
   accessKeyId: "key",
   secretAccessKey: "secret",
 };
-const DATE = new Date("2026-11-23T08:00:00Z");
 
-/** Who asks in the examples that Amazon publishes with every step of their signatures. */
+/** The identity of the examples that Amazon publishes with every step of their signatures. */
 const AMAZON = {
   bucket: "examplebucket",
   endpoint: "https://s3.amazonaws.com",
@@ -27,7 +29,7 @@ const NO_BYTES = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b8
 
 Deno.test("sign() makes the signatures of Amazon's own examples", () => {
   const signer = new S3Signer(AMAZON);
-  const request = { method: "GET", objectKey: "", bodySha256Hex: NO_BYTES };
+  const request = { method: "GET", objectKey: "", bodySha256Hex: NO_BYTES } as const;
   const date = new Date("2013-05-24T00:00:00Z");
   const lifecycle = signer.sign({ ...request, query: { lifecycle: "" }, date });
   assert.equal(lifecycle.url, "https://examplebucket.s3.amazonaws.com/?lifecycle=");
@@ -42,7 +44,7 @@ Deno.test("sign() makes the signatures of Amazon's own examples", () => {
     listing.headers.authorization,
     /Signature=34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7$/,
   );
-  // The key of one day is kept: another day needs another.
+  // The signer caches the key of one day; another day needs another key.
   const later = signer.sign({ ...request, date: new Date("2013-05-25T00:00:00Z") });
   const fresh = new S3Signer(AMAZON)
     .sign({ ...request, date: new Date("2013-05-25T00:00:00Z") });
@@ -50,7 +52,7 @@ Deno.test("sign() makes the signatures of Amazon's own examples", () => {
 });
 
 Deno.test("presign() makes the URL that Amazon's own example makes", async () => {
-  const signer = new S3Presigner("s3://examplebucket", AMAZON);
+  const signer = new S3Signer(AMAZON);
   const url = new URL(
     await signer.presign({
       method: "GET",
@@ -66,11 +68,39 @@ Deno.test("presign() makes the URL that Amazon's own example makes", async () =>
   );
 });
 
-Deno.test("sign() and presign() agree with another signer on every request", async (t) => {
+/** The request that s3-lite-client would send. */
+async function requestByOther(
+  identity: S3Identity,
+  { method, objectKey, query }: Pick<HeaderSignable, "method" | "objectKey" | "query">,
+): Promise<Request> {
+  const { endpoint, accessKeyId, secretAccessKey, ...rest } = identity;
+  class AnyName extends S3LiteClient {
+    protected override getBucketName = () => identity.bucket;
+  }
+  const client = new AnyName({
+    ...rest,
+    endPoint: endpoint,
+    accessKey: accessKeyId,
+    secretKey: secretAccessKey,
+  });
+  const realFetch = globalThis.fetch;
+  let sent: Request | undefined;
+  globalThis.fetch = (input, init) => {
+    sent = new Request(input, { ...init, body: undefined });
+    return Promise.resolve(new Response());
+  };
+  try {
+    await client.makeRequest({ method, objectName: objectKey, query });
+  } finally {
+    globalThis.fetch = realFetch;
+  }
+  return sent!;
+}
+
+Deno.test("sign() agrees with another signer on every request", async (t) => {
   const cases = [
     { name: "an object", method: "GET", objectKey: "mpacks/r1/sha256:ab" },
     { name: "an odd key", method: "DELETE", objectKey: "é/ü &<>'\"+%41!()*#" },
-    { name: "a key with a question mark", method: "HEAD", objectKey: "a?b=c" },
     { name: "the bucket", method: "HEAD", objectKey: "" },
     {
       name: "a listing",
@@ -85,52 +115,34 @@ Deno.test("sign() and presign() agree with another signer on every request", asy
       objectKey: "a",
       query: { partNumber: "7", uploadId: "x~y/z==" },
     },
-    {
-      name: "a bound length and digest",
-      method: "PUT",
-      objectKey: "a",
-      headers: { "content-length": "12", "x-amz-checksum-sha256": "A".repeat(43) + "=" },
-    },
   ] as const;
-  const places = [
-    [IDENTITY, "http://store.test:8080/bucket/"],
-    [{ ...IDENTITY, pathStyle: false }, "http://bucket.store.test:8080/"],
-    [{ ...IDENTITY, endpoint: "http://store.test/s3/" }, "http://store.test/s3/bucket/"],
-    [{ ...IDENTITY, bucket: "b_1", sessionToken: "to/k+n" }, "http://store.test:8080/b_1/"],
-  ] as const;
+  const places: S3Identity[] = [
+    IDENTITY,
+    { ...IDENTITY, pathStyle: false },
+    { ...IDENTITY, endpoint: "http://store.test/s3/" },
+    { ...IDENTITY, bucket: "b_1", sessionToken: "to/k+n" },
+  ];
   for (const { name, ...request } of cases) {
     await t.step(name, async () => {
-      for (const [identity, base] of places) {
-        const query = "query" in request ? request.query : {};
-        const headers = "headers" in request ? request.headers : {};
-        const path = request.objectKey.split("/").map(encodeURIComponent).join("/");
-        const other = (search: URLSearchParams, options: object) =>
-          new AwsV4Signer({
-            ...identity,
-            service: "s3",
-            method: request.method,
-            url: `${base}${path}?${search.toString().replaceAll("+", "%20")}`,
-            datetime: "20261123T080000Z",
-            ...options,
-          }).sign();
-        const asked = { ...request, date: DATE };
-        const found = new URL(await new S3Presigner("s3://b", identity).presign(asked));
-        const search = new URLSearchParams({
-          ...query,
-          "X-Amz-Expires": String(URL_EXPIRES_SECONDS),
-        });
-        const expected = await other(search, { headers, signQuery: true, allHeaders: true });
-        assert.equal(found.origin + found.pathname, expected.url.origin + expected.url.pathname);
-        assert.deepEqual([...found.searchParams].sort(), [...expected.url.searchParams].sort());
-        const signed = new S3Signer(identity).sign(asked);
-        const byOther = await other(new URLSearchParams(query), {});
-        const at = new URL(signed.url);
-        assert.equal(decodeURI(at.origin + at.pathname), decodeURI(base + path));
-        assert.deepEqual([...at.searchParams].sort(), [...byOther.url.searchParams].sort());
-        assert.deepEqual(signed.headers, Object.fromEntries(byOther.headers));
+      for (const identity of places) {
+        const other = await requestByOther(identity, request);
+        const date = dateOf(other.headers.get("x-amz-date")!);
+        const signed = new S3Signer(identity).sign({ ...request, date, bodySha256Hex: NO_BYTES });
+        const url = new URL(signed.url), expected = new URL(other.url);
+        assert.equal(
+          decodeURI(url.origin + url.pathname),
+          decodeURI(expected.origin + expected.pathname),
+        );
+        assert.deepEqual([...url.searchParams].sort(), [...expected.searchParams].sort());
+        for (const [key, value] of Object.entries(signed.headers)) {
+          assert.equal(other.headers.get(key), value, key);
+        }
         assert.ok(!signed.url.includes("Signature"));
-        assert.ok(!found.href.includes(identity.secretAccessKey));
       }
     });
   }
 });
+
+function dateOf(text: string): Date {
+  return new Date(text.replace(/^(....)(..)(..T..)(..)(..Z)$/, "$1-$2-$3:$4:$5"));
+}

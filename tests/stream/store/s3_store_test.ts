@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import type { StoreError } from "../../../src/errors.ts";
+import { ConfigError, type StoreError } from "../../../src/errors.ts";
 import { openS3Store } from "../../../src/stream/store/s3/s3_store.ts";
 import { assertSameBytes, bodyOf, drain, sampleBytes } from "../../support/store/blobs.ts";
 import { startFaultProxy } from "../../support/store/fault_proxy.ts";
-import { makeBucket, s3Engine } from "../../support/store/swift.ts";
+import { makeBucket, s3Engine, type TempBucket } from "../../support/store/swift.ts";
 import { keysOf, testBlobStore } from "./blob_store_contract.ts";
 
 const ignore = s3Engine === undefined;
@@ -48,7 +48,7 @@ Deno.test({
       };
       await assert.rejects(store.put("broken", broken()), /the source broke/);
       assert.deepEqual(await keysOf(store, "broken"), []);
-      assert.deepEqual(await uploadsOf(bucket.options.bucket), []);
+      assert.deepEqual(await uploadsOf(bucket), []);
     });
   },
 });
@@ -175,7 +175,7 @@ Deno.test({
     const bytes = sampleBytes(1000);
     const sha256Hex = createHash("sha256").update(bytes).digest("hex");
     const key = `mpacks/r1/sha256:${sha256Hex}`;
-    const options = { expiresSeconds: 60, sizeBytes: bytes.length, sha256Hex };
+    const options = { expiresSeconds: 60, sha256Hex };
     const put = async (url: string, headers: Record<string, string>, body = bytes) => {
       const response = await fetch(url, { method: "PUT", headers, body });
       await response.body?.cancel();
@@ -185,19 +185,16 @@ Deno.test({
     assert.ok(signed);
     await t.step("is bound to its headers", () => {
       const names = new URL(signed.url).searchParams.get("X-Amz-SignedHeaders");
-      assert.equal(names, "content-length;host;x-amz-checksum-sha256");
+      assert.equal(names, "host;x-amz-checksum-sha256");
       assert.deepEqual(signed.headers, {
-        "content-length": "1000",
         "x-amz-checksum-sha256": createHash("sha256").update(bytes).digest("base64"),
       });
       assert.ok(!signed.url.includes("testing"));
       assert.ok(Math.abs(signed.expiresAt.getTime() - Date.now() - 60_000) < 30_000);
     });
-    await t.step("refuses another digest, length, key or time", async () => {
+    await t.step("refuses another digest, key or time", async () => {
       const other = { ...signed.headers, "x-amz-checksum-sha256": "A".repeat(43) + "=" };
       assert.equal(await put(signed.url, other), 403);
-      const longer = { ...signed.headers, "content-length": "1001" };
-      assert.equal(await put(signed.url, longer, sampleBytes(1001)), 403);
       assert.equal(await put(signed.url.replace("sha256%3A", "sha257%3A"), signed.headers), 403);
       assert.equal(await put(signed.url.replace("Expires=60", "Expires=61"), signed.headers), 403);
       assert.deepEqual(await keysOf(store, ""), []);
@@ -212,16 +209,15 @@ Deno.test({
       }
       const bad = { expiresSeconds: 60, sha256Hex: "ab" };
       await assert.rejects(store.presignPut(key, bad), RangeError);
+      await assert.rejects(store.presignPut("a?b", { expiresSeconds: 60 }), ConfigError);
     });
   },
 });
 
-async function uploadsOf(bucket: string): Promise<string[]> {
-  assert.ok(s3Engine);
-  const { AwsClient } = await import("aws4fetch");
-  const { endpoint, region, accessKeyId, secretAccessKey } = s3Engine;
-  const admin = new AwsClient({ accessKeyId, secretAccessKey, region, service: "s3" });
-  const xml = await (await admin.fetch(`${endpoint}/${bucket}?uploads`)).text();
+async function uploadsOf({ admin }: TempBucket): Promise<string[]> {
+  const query = { uploads: "" };
+  const request = { method: "GET", objectName: "", query, returnBody: true } as const;
+  const xml = await (await admin.makeRequest(request)).text();
   assert.match(xml, /ListMultipartUploadsResult/);
   return [...xml.matchAll(/<UploadId>([^<]+)/g)].map((match) => match[1]);
 }

@@ -1,5 +1,5 @@
 /**
- * The S3 engine that tests run against, started once per test run.
+ * The S3 engine that tests use, started once per test run.
  *
  * `MPACKD_TEST_S3=http://ACCESS_KEY:SECRET_KEY@host:port/?region=us-east-1` names another one (both
  * keys percent-encoded). With neither that nor Swift installed, {@link s3Engine} is undefined, and
@@ -7,7 +7,7 @@
  *
  * @module
  */
-import { AwsClient } from "aws4fetch";
+import { S3Client as S3LiteClient } from "@bradenmacdonald/s3-lite-client";
 import { fileURLToPath } from "node:url";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { openS3Store, type S3StoreOptions } from "../../../src/stream/store/s3/s3_store.ts";
@@ -18,34 +18,38 @@ const ENV = "MPACKD_TEST_S3";
 /** The engine, or undefined where there is none. */
 export const s3Engine: S3Engine | undefined = await findEngine();
 
-/** A new bucket of the engine; disposing empties and deletes it. */
+/** A new bucket of the engine. Disposing deletes it and its objects. */
 export interface TempBucket extends AsyncDisposable {
   /** How to open a store on it. */
   readonly options: S3StoreOptions;
   /** A store that is the whole bucket. */
   readonly store: BlobStore;
+  /** Another client of the bucket. */
+  readonly admin: S3LiteClient;
 }
 
-/** Makes a bucket. Only to be called where {@link s3Engine} is there. */
+/** Makes a bucket. Throws if there is no {@link s3Engine}. */
 export async function makeBucket(overrides: Partial<S3StoreOptions> = {}): Promise<TempBucket> {
   if (s3Engine === undefined) throw new Error("Cannot make a bucket: there is no S3 engine");
   const { endpoint, region, accessKeyId, secretAccessKey } = s3Engine;
   const bucket = `mpackd-test-${crypto.randomUUID()}`;
   const options = { bucket, endpoint, region, accessKeyId, secretAccessKey, ...overrides };
-  const admin = new AwsClient({ accessKeyId, secretAccessKey, region, service: "s3" });
-  const send = async (method: string) => {
-    const response = await admin.fetch(`${endpoint}/${bucket}`, { method });
-    if (!response.ok) throw new Error(`Cannot ${method} ${bucket}: ${await response.text()}`);
-    await response.body?.cancel();
-  };
-  await send("PUT");
+  const admin = new S3LiteClient({
+    endPoint: endpoint,
+    region,
+    bucket,
+    accessKey: accessKeyId,
+    secretKey: secretAccessKey,
+  });
+  await admin.makeBucket(bucket);
   const whole = openS3Store({ ...options, endpoint, prefix: "" });
   return {
     options,
     store: openS3Store(options),
+    admin,
     async [Symbol.asyncDispose]() {
       for await (const { key } of whole.list("")) await whole.delete(key);
-      await send("DELETE");
+      await admin.removeBucket(bucket);
     },
   };
 }
@@ -58,7 +62,7 @@ async function findEngine(): Promise<S3Engine | undefined> {
     return undefined;
   }
   const script = fileURLToPath(import.meta.resolve("../../../scripts/swift.ts"));
-  // It ends itself when this process is gone: test files come and go within one process.
+  // It ends when this process ends, not when a test file ends: the next file uses it, too.
   const process = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", script, "--while-pid", String(Deno.pid)],
     stdin: "null",
@@ -76,7 +80,7 @@ async function findEngine(): Promise<S3Engine | undefined> {
   url.username = encodeURIComponent(engine.accessKeyId);
   url.password = encodeURIComponent(engine.secretAccessKey);
   url.searchParams.set("region", engine.region);
-  // The next test file of this run finds it here.
+  // For the next test file of this run.
   Deno.env.set(ENV, url.href);
   return engine;
 }

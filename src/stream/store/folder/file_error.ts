@@ -1,13 +1,13 @@
 /**
- * What the file system's refusals mean to a caller of a store.
+ * What errors of the file system mean to the caller of a store.
  *
  * @module
  */
 import { StoreError } from "../../../errors.ts";
 
-const NOT_THERE = new Set(["ENOENT", "ENOTDIR", "EISDIR"]);
+const MISSING_CODES = new Set(["ENOENT", "ENOTDIR", "EISDIR"]);
 
-/** What the operator has to know, by the code the system call gave. */
+/** What the operator can do, by the code of the system call. */
 const ADVICE: Record<string, string> = {
   ENOENT: "the folder is gone",
   EACCES: "permission denied; check the folder's owner and mode",
@@ -17,14 +17,14 @@ const ADVICE: Record<string, string> = {
   EDQUOT: "the disk quota is used up",
   EMFILE: "this process has too many files open",
   ENFILE: "the system has too many files open",
-  EISDIR: "a folder lies where the blob should go",
-  ENOTEMPTY: "a folder lies where the blob should go",
-  EEXIST: "a folder lies where the blob should go",
-  ENOTDIR: "a blob lies where a folder of the key should go",
+  EISDIR: "a folder has the blob's name",
+  ENOTEMPTY: "a folder has the blob's name",
+  EEXIST: "a folder has the blob's name",
+  ENOTDIR: "a blob has the name of a folder of the key",
 };
 
-/** Waiting cures a full disk or table of files, never a wrong mode. */
-const PASSING = new Set([
+/** These can pass: a full disk may be emptied. A wrong mode stays wrong. */
+const TRANSIENT_CODES = new Set([
   "ENOSPC",
   "EDQUOT",
   "EMFILE",
@@ -36,9 +36,8 @@ const PASSING = new Set([
 ]);
 
 /**
- * The typed error for what the file system threw while doing `action` ("read", "write" …) to `key`.
- *
- * @param error What was thrown; anything but a file system's error is handed back as it is.
+ * Returns the typed error for what the file system threw during `action` ("read", "write" …).
+ * Returns `error` itself if it is not an error of the file system.
  */
 export function fileStoreError(
   error: unknown,
@@ -54,16 +53,16 @@ export function fileStoreError(
   }
   const code = codeOf(error);
   if (code === undefined) return error;
-  if (action !== "write" && NOT_THERE.has(code)) {
+  if (action !== "write" && MISSING_CODES.has(code)) {
     return new StoreError("blob-missing", `${what}: there is no such blob`, { cause: error });
   }
   return new StoreError("store-unavailable", `${what}: ${ADVICE[code] ?? code} (${code})`, {
     cause: error,
-    retryable: PASSING.has(code),
+    retryable: TRANSIENT_CODES.has(code),
   });
 }
 
-/** The system call's code, such as ENOSPC, where `error` has one. */
+/** Returns the code of a system call's error, such as ENOSPC; undefined for other errors. */
 export function codeOf(error: unknown): string | undefined {
   if (!(error instanceof Error) || !("code" in error)) return undefined;
   const { code } = error;

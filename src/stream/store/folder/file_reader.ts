@@ -5,14 +5,14 @@
  */
 import { StoreError } from "../../../errors.ts";
 import type { BlobReader, BlobStat, OpenOptions } from "../blob_store.ts";
-import { fileStoreError } from "./file_error.ts";
 import { checkRange } from "../byte_range.ts";
+import { fileStoreError } from "./file_error.ts";
 
 /**
- * The file's version: when it was last written, in milliseconds, and its length.
+ * The ETag is the time of the last write, in milliseconds, and the length.
  *
- * Not the inode: then a folder copied to a new disk (`cp -a`, `rsync -a`, a restored backup) would
- * no longer be the one that was indexed. The store's own `put` never gives two versions one time.
+ * It leaves out the inode: a folder that was copied with its times (`cp -a`, `rsync -a`, a restored
+ * backup) keeps its ETags. The store's own `put` gives two versions of a blob two times.
  */
 export function statOf(info: Deno.FileInfo): BlobStat {
   const writtenAtMs = info.mtime?.getTime() ?? 0;
@@ -20,10 +20,8 @@ export function statOf(info: Deno.FileInfo): BlobStat {
 }
 
 /**
- * Opens `path`. The version is read from the open file, so a blob that is replaced afterwards is
- * still read as it was.
- *
- * @param about How errors name the blob.
+ * Opens `path`, which errors name as the blob `about.key`. The version is that of the open file: if
+ * the blob is replaced afterwards, the reader still reads the old one.
  */
 export async function openFileReader(
   path: string,
@@ -47,7 +45,7 @@ export async function openFileReader(
     if (etag !== undefined && etag !== stat.etag) {
       throw new StoreError(
         "blob-missing",
-        `${what}: it is another version (${stat.etag}) than the one asked for (${etag})`,
+        `${what}: its version is ${stat.etag}, not ${etag} as asked for`,
         { status: 412, retryable: false },
       );
     }
@@ -60,11 +58,12 @@ export async function openFileReader(
   }
 }
 
-interface FileReaderParts {
+interface FileReaderContext {
   file: Deno.FsFile;
   stat: BlobStat;
   startBytes: number;
   endBytes: number;
+  /** Begins the messages of errors. */
   what: string;
   asError: (error: unknown) => unknown;
   signal?: AbortSignal;
@@ -72,18 +71,18 @@ interface FileReaderParts {
 
 class FileReader implements BlobReader {
   readonly stat: BlobStat;
-  readonly #parts: FileReaderParts;
+  readonly #context: FileReaderContext;
   #positionBytes: number;
   #isClosed = false;
 
-  constructor(parts: FileReaderParts) {
-    this.stat = parts.stat;
-    this.#parts = parts;
-    this.#positionBytes = parts.startBytes;
+  constructor(context: FileReaderContext) {
+    this.stat = context.stat;
+    this.#context = context;
+    this.#positionBytes = context.startBytes;
   }
 
   async read(into: Uint8Array): Promise<number> {
-    const { file, endBytes, what, asError, signal } = this.#parts;
+    const { file, endBytes, what, asError, signal } = this.#context;
     const wantedBytes = Math.min(into.length, endBytes - this.#positionBytes);
     let filledBytes = 0;
     while (filledBytes < wantedBytes) {
@@ -109,7 +108,7 @@ class FileReader implements BlobReader {
   }
 
   close(): Promise<void> {
-    if (!this.#isClosed) this.#parts.file.close();
+    if (!this.#isClosed) this.#context.file.close();
     this.#isClosed = true;
     return Promise.resolve();
   }

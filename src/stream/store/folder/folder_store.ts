@@ -5,25 +5,24 @@
  */
 import { isAbsolute, join, resolve } from "node:path";
 import { pathToFileURL } from "node:url";
-import { StoreError } from "../../../errors.ts";
+import { isBlobMissing, StoreError } from "../../../errors.ts";
 import { checkKey, TEMP_FOLDER } from "../blob_key.ts";
 import type { BlobEntry, BlobReader, BlobStat, BlobStore } from "../blob_store.ts";
 import type { OpenOptions, PutOptions } from "../blob_store.ts";
+import { DEFAULT_TIMEOUTS, withStoreTimeouts } from "../timeouts.ts";
 import { fileStoreError } from "./file_error.ts";
-import { listFiles } from "./list_files.ts";
 import { openFileReader, statOf } from "./file_reader.ts";
-import { DEFAULT_TIMEOUTS } from "../timeouts.ts";
-import { withStoreTimeouts } from "../store_timeouts.ts";
+import { listFiles } from "./list_files.ts";
 import { removeTempFiles, sweepTempFiles, writeFile } from "./write_file.ts";
 
-/** How withDeadline to wait for a disk. */
+/** How long to wait for a disk. */
 export interface FileStoreOptions {
   /** The longest silence of the disk, in milliseconds. Default 30,000. */
   readonly idleTimeoutMs?: number;
 }
 
 /**
- * A store whose blob `a/b` is the file `a/b` under `folder`. The folder is made by the first `put`.
+ * Opens a store whose blob `a/b` is the file `a/b` under `folder`. The first `put` makes the folder.
  *
  * @param folder A path; a relative one is resolved against the current folder now, not later.
  */
@@ -70,7 +69,7 @@ class FileStore implements BlobStore {
     body: AsyncIterable<Uint8Array>,
     options: PutOptions = {},
   ): Promise<BlobStat> {
-    this.#pathOf(key);
+    checkKey(key);
     await (this.#swept ??= sweepTempFiles(this.#folder));
     return await writeFile(this.#folder, key, body, options);
   }
@@ -79,12 +78,12 @@ class FileStore implements BlobStore {
     const path = this.#pathOf(key);
     options.signal?.throwIfAborted();
     try {
-      // `remove` takes an empty folder too, and a folder is no blob.
+      // `remove` would delete an empty folder, too.
       if ((await Deno.lstat(path)).isDirectory) return;
       await Deno.remove(path);
     } catch (error) {
       const reason = fileStoreError(error, { action: "delete", key, folder: this.#folder });
-      if (!(reason instanceof StoreError && reason.code === "blob-missing")) throw reason;
+      if (!isBlobMissing(reason)) throw reason;
     }
   }
 

@@ -9,15 +9,15 @@ import type { BlobEntry } from "../blob_store.ts";
 import { codeOf, fileStoreError } from "./file_error.ts";
 
 /**
- * Walks the tree depth first, so that only the names of the folders on the way down are held.
- * Symbolic links are passed over, and so are files that vanish meanwhile.
+ * Walks the tree depth first, so memory holds only the names in the folders on the way down. Skips
+ * symbolic links, and files that are deleted meanwhile.
  */
 export async function* listFiles(
   folder: string,
   prefix: string,
   signal?: AbortSignal,
 ): AsyncGenerator<BlobEntry, void, undefined> {
-  // Whole segments of the prefix are walked straight to; `..` there would leave the folder.
+  // The walk begins at the prefix's folder, so `..` in it would leave the store.
   const parent = prefix.slice(0, prefix.lastIndexOf("/") + 1);
   const segments = parent.split("/").slice(0, -1);
   if (segments.some((segment) => segment === "" || segment === "." || segment === "..")) {
@@ -45,14 +45,14 @@ async function* walk(
       yield* walk(folder, key, prefix, signal);
       continue;
     }
-    const info = await orVanished(Deno.stat(join(folder, key)));
+    const info = await unlessDeleted(Deno.stat(join(folder, key)));
     if (info?.isFile && key.startsWith(prefix)) {
       yield { key, sizeBytes: info.size, modifiedAt: info.mtime ?? new Date(0) };
     }
   }
 }
 
-/** The keys in one folder, sub-folders with a slash behind: so that `a-b` sorts before `a/b`. */
+/** Returns the sorted keys in one folder. A sub-folder ends in a slash, so `a-b` precedes `a/b`. */
 async function keysIn(folder: string, parent: string): Promise<string[]> {
   const keys: string[] = [];
   try {
@@ -62,29 +62,29 @@ async function keysIn(folder: string, parent: string): Promise<string[]> {
       else if (entry.isFile) keys.push(parent + entry.name);
     }
   } catch (error) {
-    if (!isVanished(error)) throw error;
+    if (!isDeleted(error)) throw error;
   }
   return keys.sort(byCodePoint);
 }
 
-/** S3's order is that of the UTF-8 bytes; JavaScript's own differs beyond U+FFFF. */
+/** Compares by UTF-8 bytes, as S3 does. JavaScript's own order differs above U+FFFF. */
 function byCodePoint(left: string, right: string): number {
   let at = 0;
   while (at < left.length && left[at] === right[at]) at++;
-  // Both halves of a pair may differ from here on; the first halves then were equal.
+  // If the second halves of surrogate pairs differ, compare the whole pairs.
   if (at > 0 && (left.charCodeAt(at) & 0xfc00) === 0xdc00) at--;
   return (left.codePointAt(at) ?? -1) - (right.codePointAt(at) ?? -1);
 }
 
-async function orVanished<T>(promise: Promise<T>): Promise<T | undefined> {
+async function unlessDeleted<T>(promise: Promise<T>): Promise<T | undefined> {
   try {
     return await promise;
   } catch (error) {
-    if (isVanished(error)) return undefined;
+    if (isDeleted(error)) return undefined;
     throw error;
   }
 }
 
-function isVanished(error: unknown): boolean {
+function isDeleted(error: unknown): boolean {
   return codeOf(error) === "ENOENT" || codeOf(error) === "ENOTDIR";
 }

@@ -1,23 +1,23 @@
 /**
- * Writes one file of a folder store: whole, or not at all.
+ * Writes one file of a folder store completely, or not at all.
  *
  * @module
  */
 import { dirname, join } from "node:path";
 import { untilAborted } from "../../../lib/abort.ts";
 import { TEMP_FOLDER } from "../blob_key.ts";
-import { checkedBody } from "../body_digest.ts";
 import type { BlobStat, PutOptions } from "../blob_store.ts";
-import { checkSize, checkSizeSoFar } from "../body_size.ts";
+import { checkedBody } from "../checked_body.ts";
 import { fileStoreError } from "./file_error.ts";
 import { statOf } from "./file_reader.ts";
 
-/** Half-written files older than this belong to no writer that still lives. */
+/** The writer of a half-written file older than this was killed. */
 const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000;
 
 /**
  * Streams `body` into a temporary file on the same file system, syncs it, and renames it to `key`.
- * The temporary file goes away if anything fails; see {@link sweepTempFiles} for killed processes.
+ * Removes the temporary file if anything fails; {@link sweepTempFiles} removes those of killed
+ * processes.
  */
 export async function writeFile(
   folder: string,
@@ -60,8 +60,7 @@ async function fill(
   options: PutOptions,
   asError: (error: unknown) => unknown,
 ): Promise<void> {
-  const { sizeBytes, sha256Hex, signal } = options;
-  const proved = sha256Hex === undefined ? body : checkedBody(key, body, sha256Hex);
+  const { signal } = options;
   let file: Deno.FsFile;
   try {
     file = await Deno.open(tempPath, { write: true, createNew: true });
@@ -69,18 +68,14 @@ async function fill(
     throw asError(error);
   }
   try {
-    let writtenBytes = 0;
-    for await (const chunk of untilAborted(proved, signal)) {
-      checkSizeSoFar(key, writtenBytes + chunk.length, sizeBytes);
-      // Caught here and not around the loop: what the body throws is not the store's failure.
+    for await (const chunk of untilAborted(checkedBody(key, body, options), signal)) {
+      // Caught here and not around the loop: an error of the body is not the store's.
       try {
         for (let at = 0; at < chunk.length;) at += await file.write(chunk.subarray(at));
       } catch (error) {
         throw asError(error);
       }
-      writtenBytes += chunk.length;
     }
-    checkSize(key, writtenBytes, sizeBytes);
     signal?.throwIfAborted();
     await file.sync().catch((error) => {
       throw asError(error);
@@ -91,8 +86,8 @@ async function fill(
 }
 
 /**
- * Moves the new file's time past the old one's: the kernel's clock ticks every few milliseconds, and
- * two versions of one length in one tick would share an ETag.
+ * Makes the new file's time later than the old one's. The kernel's clock ticks every few
+ * milliseconds, so two versions of one length could have the same ETag otherwise.
  */
 async function stampNewer(tempPath: string, path: string): Promise<void> {
   const oldMs = (await Deno.stat(path).catch(() => undefined))?.mtime?.getTime();
@@ -102,7 +97,7 @@ async function stampNewer(tempPath: string, path: string): Promise<void> {
   await Deno.utime(tempPath, bumped, bumped);
 }
 
-/** Makes the rename outlast a power cut. Not every file system can sync a folder. */
+/** Makes the rename survive a power cut. Some file systems cannot sync a folder. */
 async function syncFolder(folder: string): Promise<void> {
   const handle = await Deno.open(folder);
   try {
@@ -112,14 +107,14 @@ async function syncFolder(folder: string): Promise<void> {
   }
 }
 
-/** Removes what killed processes left half-written a day ago or longer. */
+/** Removes the half-written files of processes that were killed a day ago or earlier. */
 export async function sweepTempFiles(folder: string): Promise<void> {
   const before = new Date(Date.now() - ABANDONED_AFTER_MS);
-  // No write needs the sweep.
+  // A write can go on without it.
   await removeTempFiles(folder, { before }).catch(() => {});
 }
 
-/** Removes half-written files last touched before a time; says how many there were. */
+/** Removes half-written files last modified before a time; returns how many there were. */
 export async function removeTempFiles(
   folder: string,
   { before, isDryRun = false }: { readonly before: Date; readonly isDryRun?: boolean },
@@ -135,7 +130,7 @@ export async function removeTempFiles(
       removed++;
     }
   } catch (error) {
-    // Nothing was ever written here, or another process sweeps too.
+    // Nothing was written here yet, or another process removed the file first.
     if (!(error instanceof Deno.errors.NotFound)) throw error;
   }
   return removed;

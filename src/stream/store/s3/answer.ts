@@ -3,40 +3,39 @@
  *
  * @module
  */
-import { LinkedAbort, orAborted } from "../../../lib/abort.ts";
+import { LinkedAbort } from "../../../lib/abort.ts";
+import { withDeadline } from "../../../lib/deadline.ts";
 import { errorOfNetwork, S3Error } from "./s3_error.ts";
 
-/** The longest document (an error, a page of a listing) that is taken in whole. */
+/** The longest document (an error, a page of a listing) that is read whole. */
 const MAX_TEXT_BYTES = 16 * 1024 * 1024;
 
-/** What one read of a body takes in. */
+/** How many bytes one read of a body asks for. */
 const CHUNK_BYTES = 64 * 1024;
 
-/** Ends one request: by the caller's signal, or by its own clock. */
+/** Ends one request: when the caller's signal fires, or when a wait takes too long. */
 export class RequestEnd extends LinkedAbort {
   /**
-   * Waits for `promise`; ends the request with a passing fault after `waitMs`.
+   * Waits for `promise` until `waitMs` are over; then ends the request with a transient error.
    *
-   * Nothing relies on `promise` hearing of that: once the answer's head is there, Deno 2.9.6 holds a
-   * fetch's signal weakly, and after the next garbage collection no abort reaches its body.
+   * The wait ends even if `promise` ignores the signal. In Deno 2.9.6 a fetch refers to its signal
+   * weakly once the answer's head is there: after a garbage collection no abort reaches the body.
    */
   async within<T>(waitMs: number, what: string, promise: () => Promise<T>): Promise<T> {
     const { signal } = this;
-    const timer = setTimeout(() => {
-      const message = `${what} for ${waitMs} ms`;
-      this.abort(new S3Error(message, { isTransient: true }));
-    }, waitMs);
+    const error = () => {
+      this.abort(new S3Error(`${what} for ${waitMs} ms`, { isTransient: true }));
+      return signal.reason;
+    };
     try {
-      return await orAborted(promise(), signal);
+      return await withDeadline(promise(), { deadlineMs: waitMs, error, signal });
     } catch (error) {
       throw signal.aborted ? signal.reason : errorOfNetwork(error);
-    } finally {
-      clearTimeout(timer);
     }
   }
 }
 
-/** An answer with its body still to come. Read it to the end, or discard it. */
+/** An answer whose body is not read yet. Read it to the end, or discard it. */
 export class S3Answer {
   /** The HTTP status. */
   readonly status: number;
@@ -47,7 +46,7 @@ export class S3Answer {
   readonly #idleTimeoutMs: number;
   #buffer?: Uint8Array<ArrayBuffer>;
 
-  /** Takes over the body and `end`. */
+  /** Takes ownership of the body and of `end`. */
   constructor(response: Response, end: RequestEnd, idleTimeoutMs: number) {
     this.status = response.status;
     this.headers = response.headers;
@@ -58,8 +57,8 @@ export class S3Answer {
   }
 
   /**
-   * The next bytes as they came, or undefined at the end. They stand in the one buffer that the next
-   * call fills again: a buffer for each chunk was 30 MB of garbage at any time.
+   * Returns the next bytes, or undefined at the end. The next call overwrites them: a new buffer for
+   * each chunk kept 30 MB of garbage alive.
    */
   async nextChunk(): Promise<Uint8Array | undefined> {
     const reader = this.#reader;
@@ -75,7 +74,7 @@ export class S3Answer {
         this.#end[Symbol.dispose]();
         return undefined;
       }
-      // The stream took the buffer and hands it back under another view.
+      // The stream detaches the buffer and returns its memory in a new view.
       this.#buffer = new Uint8Array(value.buffer);
       return value;
     } catch (error) {
@@ -84,13 +83,13 @@ export class S3Answer {
     }
   }
 
-  /** Most objects are shorter than a chunk: 64 KiB for each of them would be mostly garbage. */
+  /** Most objects are shorter than 64 KiB: a buffer of that length would be mostly garbage. */
   #chunkBytes(): number {
     const bodyBytes = Number(this.headers.get("content-length") ?? CHUNK_BYTES);
     return bodyBytes > 0 && bodyBytes < CHUNK_BYTES ? bodyBytes : CHUNK_BYTES;
   }
 
-  /** The whole body as text. */
+  /** Returns the whole body as text. */
   async text(): Promise<string> {
     const decoder = new TextDecoder();
     let text = "";
@@ -108,10 +107,10 @@ export class S3Answer {
     }
   }
 
-  /** Lets go of the connection. */
+  /** Closes the connection. */
   async discard(): Promise<void> {
     this.#end[Symbol.dispose]();
-    // A broken body rejects its own cancelling.
+    // The body of a broken connection rejects its cancel().
     await this.#reader?.cancel().catch(() => {});
   }
 }

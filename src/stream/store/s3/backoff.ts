@@ -1,27 +1,27 @@
 /**
- * When to try a failed request again.
+ * When to repeat a failed request.
  *
  * @module
  */
 import { S3Error } from "./s3_error.ts";
 
-/** How patient a store is. */
+/** How often a request is repeated, and how long to wait before. */
 export interface RetryOptions {
-  /** Tries after the first that may fail in a row, 0 or more. Default 6. */
+  /** How many tries after the first may fail in a row, 0 or more. Default 6. */
   readonly retries?: number;
   /** The longest wait before the first retry, in milliseconds; doubled each time. Default 200. */
   readonly retryBaseMs?: number;
   /** The longest wait before any retry, in milliseconds. Default 20,000. */
   readonly retryCapMs?: number;
-  /** Waits; to be replaced in tests. */
+  /** Waits. For tests. */
   readonly sleep?: (ms: number, signal?: AbortSignal) => Promise<void>;
-  /** A number from 0 to 1; to be replaced in tests. */
+  /** Returns a number from 0 to 1. For tests. */
   readonly random?: () => number;
 }
 
 /**
- * Counts failures in a row and waits between them, with full jitter, so that clients that failed
- * together do not come back together.
+ * Counts failures in a row and waits between them. The waits have full jitter, so clients that
+ * failed together do not retry together.
  *
  * @see {@link https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/ | Exponential
  * backoff and jitter}
@@ -32,7 +32,7 @@ export class Backoff {
   readonly #signal?: AbortSignal;
   #failures = 0;
 
-  /** Builds the counter; `toError` makes the last failure into what the caller sees. */
+  /** Builds the counter; `toError` makes the error that the caller sees from the last failure. */
   constructor(
     options: Required<RetryOptions>,
     toError: (error: unknown, tries: number) => unknown,
@@ -43,12 +43,12 @@ export class Backoff {
     this.#signal = signal;
   }
 
-  /** Forgets the failures: there was progress. */
+  /** Counts from 0 again, after progress. */
   reset(): void {
     this.#failures = 0;
   }
 
-  /** Returns once it is time for another try, or throws because there must be none. */
+  /** Waits until the next try is due, or throws if there is none. */
   async after(error: unknown): Promise<void> {
     this.#failures++;
     const { retries, retryBaseMs, retryCapMs, sleep, random } = this.#options;
@@ -59,7 +59,7 @@ export class Backoff {
     await sleep(Math.max(random() * boundMs, error.retryAfterMs ?? 0), this.#signal);
   }
 
-  /** Does `attempt` until it succeeds or there must be no other try. */
+  /** Repeats `attempt` until it succeeds or {@link Backoff.after} throws. */
   async run<T>(attempt: () => Promise<T>): Promise<T> {
     while (true) {
       try {

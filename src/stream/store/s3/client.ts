@@ -1,41 +1,37 @@
 /**
- * Signed requests to one bucket: one try each, every wait bounded.
+ * Sends signed requests to one bucket. Each is tried once, and each wait has a deadline.
  *
  * @module
  */
+import { ConfigError } from "../../../errors.ts";
 import { sleep as realSleep } from "../../../lib/sleep.ts";
 import type { Presigned } from "../blob_store.ts";
 import { DEFAULT_TIMEOUTS } from "../timeouts.ts";
 import { RequestEnd, S3Answer } from "./answer.ts";
 import { Backoff, type RetryOptions } from "./backoff.ts";
 import { errorOfAnswer, S3Error, toStoreError } from "./s3_error.ts";
-import { type Presignable, S3Presigner } from "./presign.ts";
-import { type S3Identity, S3Signer } from "./sign.ts";
+import { type S3Identity, S3Signer, type Signable, type UrlSignable } from "./sign.ts";
 
-/** A body may take this much longer to send than an answer to come: 64 KiB/s is the slowest. */
+/** The slowest upload that is waited for: 64 KiB/s. */
 const SLOWEST_UPLOAD_BYTES_PER_MS = 64;
 
-/** Where a bucket is, who asks, and how withDeadline. */
+/** Where a bucket is, the credentials for it, and how long to wait. */
 export interface S3ClientOptions extends RetryOptions, S3Identity {
   /** The longest silence of the store, in milliseconds, 1 or more. Default 30,000. */
   readonly idleTimeoutMs?: number;
-  /** Sends requests; to be replaced in tests. */
+  /** Sends requests. For tests. */
   readonly fetch?: typeof fetch;
 }
 
 /** One request. */
-export interface S3Request {
-  /** The HTTP method. */
-  readonly method: "GET" | "HEAD" | "PUT" | "POST" | "DELETE";
-  /** The object, or nothing for the bucket itself. */
+export interface S3Request extends Pick<Signable, "method" | "query"> {
+  /** The object's key; undefined for the bucket itself. */
   readonly objectKey?: string;
-  /** The query. */
-  readonly query?: Record<string, string>;
-  /** Headers, which are not signed. */
+  /** Headers that are not signed. */
   readonly headers?: Record<string, string>;
-  /** The body, whole: it is sent with its length. */
+  /** The whole body. It is sent with its length. */
   readonly body?: Uint8Array<ArrayBuffer>;
-  /** SHA-256 of the body as hex digits: the store takes no other. Default: it is not bound. */
+  /** SHA-256 of the body as hexadecimal digits, which the store then checks. Default: not bound. */
   readonly bodySha256Hex?: string;
   /** The longest wait for the answer's headers, in milliseconds. Default: the idle timeout. */
   readonly answerWithinMs?: number;
@@ -43,28 +39,33 @@ export interface S3Request {
   readonly signal?: AbortSignal;
 }
 
-/** Sends requests to one bucket. Holds no connection of its own. */
+/** Sends requests to one bucket. Has no connection of its own. */
 export class S3Client {
-  /** The bucket as a URL without secrets. */
+  /** The store as a URL without secrets, for errors. */
   readonly url: string;
-  /** The longest silence of the store, in milliseconds. */
-  readonly idleTimeoutMs: number;
+  readonly #idleTimeoutMs: number;
   readonly #options: S3ClientOptions;
   readonly #signer: S3Signer;
-  readonly #presigner: S3Presigner;
 
-  /** Builds the client; sends nothing. `url` is how errors name the store. */
+  /**
+   * Builds the client; sends nothing.
+   *
+   * @throws {ConfigError} If the endpoint or the credentials are invalid.
+   */
   constructor(url: string, options: S3ClientOptions) {
     this.url = url;
-    this.idleTimeoutMs = options.idleTimeoutMs ?? DEFAULT_TIMEOUTS.idleTimeoutMs;
+    this.#idleTimeoutMs = options.idleTimeoutMs ?? DEFAULT_TIMEOUTS.idleTimeoutMs;
     this.#options = options;
-    // It knows what an endpoint may be.
-    this.#presigner = new S3Presigner(url, options);
-    this.#signer = new S3Signer(options);
+    try {
+      this.#signer = new S3Signer(options);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      throw new ConfigError(`Cannot open the store ${url}: ${reason}`, { cause: error });
+    }
   }
 
-  /** A counter of failures for one deed of a caller. */
-  backoff(deed: { action: string; key: string }, signal?: AbortSignal): Backoff {
+  /** Returns a counter of failures for one operation of a caller. */
+  backoff(operation: { action: string; key: string }, signal?: AbortSignal): Backoff {
     const { sleep = realSleep, random = Math.random, region } = this.#options;
     const {
       retries = DEFAULT_TIMEOUTS.retries,
@@ -73,7 +74,7 @@ export class S3Client {
     } = this.#options;
     return new Backoff(
       { retries, retryBaseMs, retryCapMs, sleep, random },
-      (error, tries) => toStoreError(error, { ...deed, storeUrl: this.url, region }, tries),
+      (error, tries) => toStoreError(error, { ...operation, storeUrl: this.url, region }, tries),
       signal,
     );
   }
@@ -84,16 +85,16 @@ export class S3Client {
    * @throws {S3Error} If there is no answer, or it is not a success.
    */
   async send(request: S3Request): Promise<S3Answer> {
-    const { method, signal, body, answerWithinMs = this.idleTimeoutMs } = request;
+    const { method, signal, body, answerWithinMs = this.#idleTimeoutMs } = request;
     signal?.throwIfAborted();
     const { objectKey = "", query, bodySha256Hex } = request;
     const { url, headers: signed } = this.#signer.sign({ method, objectKey, query, bodySha256Hex });
-    // fetch would ask for gzip otherwise, and offsets would be wrong.
+    // Otherwise fetch asks for gzip, and offsets are wrong.
     const headers = { ...signed, ...request.headers, "accept-encoding": "identity" };
     const end = new RequestEnd(signal);
     const uploadMs = Math.ceil((body?.length ?? 0) / SLOWEST_UPLOAD_BYTES_PER_MS);
     const send = this.#options.fetch ?? fetch;
-    // A redirect would have to be signed anew, for another host.
+    // A redirect is not followed: it would need a signature for the other host.
     const init = { method, headers, body, redirect: "manual", signal: end.signal } as const;
     let sent: Promise<Response> | undefined, response: Response;
     try {
@@ -104,38 +105,32 @@ export class S3Client {
       sent?.then((late) => late.body?.cancel()).catch(() => {});
       throw error;
     }
-    const answer = new S3Answer(response, end, this.idleTimeoutMs);
+    const answer = new S3Answer(response, end, this.#idleTimeoutMs);
     if (response.ok) return answer;
-    const fault = errorOfAnswer(answer.status, answer.headers, await answer.text());
-    throw fault.status === 404 ? await this.#explain404(request, fault) : fault;
+    const error = errorOfAnswer(answer.status, answer.headers, await answer.text());
+    throw error.status === 404 ? await this.#explain404(request, error) : error;
   }
 
-  /** A URL that lets its holder send one request with exactly these headers. */
-  async presign(
-    request: Presignable & { headers: Record<string, string>; expiresSeconds: number },
-  ): Promise<Presigned> {
-    const date = new Date();
-    const { headers, expiresSeconds } = request;
-    return {
-      url: await this.#presigner.presign({ ...request, date }),
-      headers,
-      expiresAt: new Date(date.getTime() + expiresSeconds * 1000),
-    };
+  /** Returns a URL that permits its holder to send one request with exactly these headers. */
+  async presign(request: Omit<UrlSignable, "date">): Promise<Presigned> {
+    const date = new Date(), { headers = {}, expiresSeconds } = request;
+    const url = await this.#signer.presign({ ...request, date });
+    return { url, headers, expiresAt: new Date(date.getTime() + expiresSeconds * 1000) };
   }
 
-  /** HEAD has no body to tell a missing bucket from a missing object, nor have some proxies. */
-  async #explain404(request: S3Request, fault: S3Error): Promise<S3Error> {
-    if (fault.s3Code?.startsWith("NoSuch")) return fault;
+  /** An answer to HEAD has no body that tells a missing bucket from a missing object. */
+  async #explain404(request: S3Request, error: S3Error): Promise<S3Error> {
+    if (error.s3Code?.startsWith("NoSuch")) return error;
     let s3Code = "NoSuchKey";
     if (request.objectKey === undefined) s3Code = "NoSuchBucket";
     else {
       try {
         await (await this.send({ method: "HEAD", signal: request.signal })).discard();
-      } catch (error) {
-        if (!(error instanceof S3Error) || error.isTransient) throw error;
-        if (error.s3Code === "NoSuchBucket") s3Code = error.s3Code;
+      } catch (ofBucket) {
+        if (!(ofBucket instanceof S3Error) || ofBucket.isTransient) throw ofBucket;
+        if (ofBucket.s3Code === "NoSuchBucket") s3Code = ofBucket.s3Code;
       }
     }
-    return new S3Error(fault.message, { isTransient: false, status: 404, s3Code, cause: fault });
+    return new S3Error(error.message, { isTransient: false, status: 404, s3Code, cause: error });
   }
 }

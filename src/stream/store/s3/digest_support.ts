@@ -1,8 +1,8 @@
 /**
- * Whether an engine compares a body with the digest in the header that it was signed with.
+ * Whether an engine compares a body with the digest that its request was signed with.
  *
- * Amazon, Swift, Ceph and MinIO do. One that did not would file any bytes under an object's key, and
- * nobody would notice, so each is asked before it is believed.
+ * Amazon, Swift, Ceph and MinIO do. An engine that does not would store wrong bytes under an
+ * object's key without an error, so each engine is tested before mpackd relies on it.
  *
  * @see {@link https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html | Error responses}
  * @module
@@ -11,20 +11,21 @@ import { TEMP_FOLDER } from "../blob_key.ts";
 import type { S3Client } from "./client.ts";
 import { S3Error } from "./s3_error.ts";
 
-/** Amazon's word, and Swift's. */
+/** The codes of Amazon and of Swift. */
 const REFUSALS = new Set(["XAmzContentSHA256Mismatch", "BadDigest"]);
 const WRONG_BODY = new Uint8Array([0]);
 const SHA256_OF_NO_BYTES = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
-/** Whether the store refused the body because it is not what the digest says. */
+/** Whether the store refused the body because it does not match the digest. */
 export function isDigestRefusal(error: unknown): boolean {
   return error instanceof S3Error && REFUSALS.has(error.s3Code ?? "");
 }
 
 /**
- * Asks by one PUT that must fail. Where that may not be tried, the answer is no.
+ * Sends one PUT with a wrong digest, and returns whether the engine refused it for that reason.
+ * Returns false if this PUT is not permitted.
  *
- * @param folder The store's folder in the bucket, with a slash behind, or "".
+ * @param folder The store's folder in the bucket, with a slash at its end, or "".
  */
 export async function checksDigests(client: S3Client, folder: string): Promise<boolean> {
   const objectKey = `${folder}${TEMP_FOLDER}/${crypto.randomUUID()}`;

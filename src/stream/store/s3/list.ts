@@ -1,5 +1,5 @@
 /**
- * Lists a bucket, a page of at most 1,000 objects at a time.
+ * Lists a bucket in pages of at most 1,000 objects.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { S3Client } from "./client.ts";
 import { S3Error } from "./s3_error.ts";
 import { xmlElements, xmlText } from "./xml.ts";
 
-/** The objects whose keys begin with `objectPrefix`; their keys are the bucket's. */
+/** Yields the objects whose keys in the bucket begin with `objectPrefix`. */
 export async function* listObjects(
   client: S3Client,
   objectPrefix: string,
@@ -19,7 +19,7 @@ export async function* listObjects(
   do {
     const query: Record<string, string> = {
       "list-type": "2",
-      // Else a key that XML cannot hold would break the page.
+      // XML cannot represent every key.
       "encoding-type": "url",
       prefix: objectPrefix,
     };
@@ -36,7 +36,7 @@ export async function* listObjects(
 
 function parsePage(xml: string): { entries: BlobEntry[]; token?: string } {
   if (!/<ListBucketResult[\s>]/.test(xml)) {
-    throw new S3Error("the store sent something else than a listing", { isTransient: false });
+    throw new S3Error("the store's answer is not a listing", { isTransient: false });
   }
   const isEncoded = xmlText(xml, "EncodingType") === "url";
   const entries = xmlElements(xml, "Contents").map((element) => {
@@ -50,7 +50,9 @@ function parsePage(xml: string): { entries: BlobEntry[]; token?: string } {
   if (xmlText(xml, "IsTruncated") !== "true") return { entries };
   const token = xmlText(xml, "NextContinuationToken");
   if (token === undefined || token === "") {
-    throw new S3Error("the store sent half a listing and no way on", { isTransient: false });
+    throw new S3Error("the store sent a part of a listing, and no token for the rest", {
+      isTransient: false,
+    });
   }
   return { entries, token };
 }

@@ -1,5 +1,6 @@
 /**
- * A multipart upload: begun by its first part, two parts in flight, nothing left when it fails.
+ * A multipart upload. The first part begins it, two parts are sent at a time, and a failed upload is
+ * aborted, so that no part is left in the store.
  *
  * @module
  */
@@ -12,52 +13,51 @@ import { encodeXml, xmlText } from "./xml.ts";
 
 /** S3's own limit. See {@link https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html}. */
 export const MAX_PARTS = 10_000;
-/** Joining the parts may take the store minutes. */
+/** The store may need minutes to join the parts. */
 const COMPLETE_WITHIN_MS = 10 * 60 * 1000;
 
 /** What an upload needs. */
-export interface UploadParts {
+export interface UploadContext {
   /** Sends the requests. */
   readonly client: S3Client;
-  /** What is written. */
+  /** The object to write. */
   readonly target: S3Target;
-  /** Ends everything but the clean-up. */
+  /** Ends everything except the clean-up. */
   readonly signal: AbortSignal;
-  /** A fresh counter of failures. */
+  /** Returns a new counter of failures. */
   readonly backoff: () => Backoff;
-  /** Told when a part fails for good. */
+  /** Is aborted when a part fails after all its retries. */
   readonly failed: AbortController;
 }
 
-/** Resolves to the buffer that was sent, when it is free again. */
+/** Resolves to the buffer, which can be filled again, when the part was sent. */
 type PartSent = Promise<Uint8Array<ArrayBuffer> | undefined>;
 
-/** One upload in parts. */
+/** One upload in parts. Sends nothing before the first part. */
 export class MultipartUpload {
-  readonly #parts: UploadParts;
+  readonly #context: UploadContext;
   readonly #etags: string[] = [];
   #uploadId: string | undefined;
-  /** The part sent last; while it is under way, the next buffer is filled. */
+  /** The last part. While it is sent, the caller fills the next buffer. */
   #inFlight: PartSent = Promise.resolve(undefined);
-  /** The part before it. */
+  /** The part before the last. */
   #before: PartSent = this.#inFlight;
   #isDone = false;
 
-  /** Builds the upload; sends nothing. */
-  constructor(parts: UploadParts) {
-    this.#parts = parts;
+  /** Builds the upload. */
+  constructor(context: UploadContext) {
+    this.#context = context;
   }
 
-  /** Whether a part was sent. */
+  /** Whether the store was told of the upload. */
   get isBegun(): boolean {
     return this.#uploadId !== undefined;
   }
 
   /**
-   * Sends `buffer` as the next part.
+   * Starts to send `buffer` as the next part, and waits for the part before it.
    *
-   * @returns A buffer of the same length to fill next: the one of the part before, which has
-   * arrived, or a new one.
+   * @returns A buffer of the same length to fill next: that of the part before, or a new one.
    */
   async send(buffer: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
     this.#uploadId ??= await this.#begin();
@@ -65,20 +65,20 @@ export class MultipartUpload {
     if (index === MAX_PARTS) {
       const message = `the body has more than ${MAX_PARTS} parts of ${buffer.length} bytes; ` +
         "declare its length";
-      await this.#parts.backoff().after(new S3Error(message, { isTransient: false }));
+      await this.#context.backoff().after(new S3Error(message, { isTransient: false }));
     }
     this.#etags.push("");
     this.#before = this.#inFlight;
     this.#inFlight = this.#sendPart(index, buffer);
-    // Seen by whoever awaits it next; until then it is not an unhandled rejection.
-    this.#inFlight.catch((error) => this.#parts.failed.abort(error));
+    // The next send() or complete() awaits it; this keeps it from being an unhandled rejection.
+    this.#inFlight.catch((error) => this.#context.failed.abort(error));
     return await this.#before ?? new Uint8Array(buffer.length);
   }
 
-  /** Joins the parts, and returns the ETag of the whole. */
+  /** Joins the parts to one object, and returns its ETag. */
   async complete(): Promise<string> {
     await this.#inFlight;
-    const { client, target, signal, backoff } = this.#parts;
+    const { client, target, signal, backoff } = this.#context;
     const parts = this.#etags.map((etag, index) =>
       `<Part><PartNumber>${index + 1}</PartNumber><ETag>${encodeXml(etag)}</ETag></Part>`
     );
@@ -95,7 +95,7 @@ export class MultipartUpload {
           answerWithinMs: COMPLETE_WITHIN_MS,
           signal,
         });
-        // The status is sent before the parts are joined, so an error may follow in the body.
+        // The store sends the status before it joins the parts, so the body may hold an error.
         const text = await answer.text();
         const joined = xmlText(text, "ETag");
         if (joined === undefined) throw errorOfAnswer(500, answer.headers, text);
@@ -104,7 +104,7 @@ export class MultipartUpload {
         const isLostAnswer = tries > 1 && error instanceof S3Error &&
           error.s3Code === "NoSuchUpload";
         if (!isLostAnswer) throw error;
-        // An earlier try did join them, and its answer was lost.
+        // An earlier try joined the parts, but its answer was lost.
         return (await statObject(client, target.objectKey, signal)).etag;
       }
     });
@@ -112,23 +112,23 @@ export class MultipartUpload {
     return etag;
   }
 
-  /** Has the store forget the parts, if there are any. Never throws: the upload's error counts. */
+  /** Deletes the parts in the store. Never throws, so that the upload's own error is reported. */
   async abort(): Promise<void> {
-    this.#parts.failed.abort();
-    // A part that arrives after the clean-up would stay for ever.
+    this.#context.failed.abort();
+    // A part that arrives after the clean-up would stay in the store.
     await Promise.allSettled([this.#before, this.#inFlight]);
     if (this.#uploadId === undefined || this.#isDone) return;
-    const { client, target } = this.#parts;
+    const { client, target } = this.#context;
     const backoff = client.backoff({ action: "abort the upload of", key: target.key });
     try {
       await backoff.run(async () => (await client.send(this.#request("DELETE", {}))).discard());
     } catch {
-      // The bucket's lifecycle rule for unfinished uploads is what is left.
+      // `gc`, or the bucket's lifecycle rule for unfinished uploads, deletes them later.
     }
   }
 
   async #begin(): Promise<string> {
-    const { client, target, signal, backoff } = this.#parts;
+    const { client, target, signal, backoff } = this.#context;
     const { objectKey } = target;
     return await backoff().run(async () => {
       const query = { uploads: "" };
@@ -143,7 +143,7 @@ export class MultipartUpload {
     index: number,
     body: Uint8Array<ArrayBuffer>,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    const { client, signal, backoff } = this.#parts;
+    const { client, signal, backoff } = this.#context;
     const request = this.#request("PUT", { partNumber: String(index + 1) });
     await backoff().run(async () => {
       const answer = await client.send({ ...request, body, signal });
@@ -154,7 +154,7 @@ export class MultipartUpload {
   }
 
   #request<M extends "PUT" | "POST" | "DELETE">(method: M, query: Record<string, string>) {
-    const { objectKey } = this.#parts.target;
+    const { objectKey } = this.#context.target;
     return { method, objectKey, query: { ...query, uploadId: this.#uploadId ?? "" } };
   }
 }

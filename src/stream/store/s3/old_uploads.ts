@@ -1,5 +1,6 @@
 /**
- * Uploads in parts that nobody completed: invisible, and paid for all the same.
+ * Aborts multipart uploads that were never completed. Their parts are in no listing, but they take
+ * space and cost money.
  *
  * @module
  */
@@ -18,7 +19,7 @@ interface Marker {
   readonly "upload-id-marker"?: string;
 }
 
-/** Aborts uploads under a prefix that were begun before a time; says how many there were. */
+/** Aborts the uploads under a prefix that were begun before a time; returns how many there were. */
 export async function abortOldUploads(
   client: S3Client,
   objectPrefix: string,
@@ -56,7 +57,7 @@ async function abortUpload(
       const request = { method: "DELETE", objectKey, query: { uploadId }, signal } as const;
       await (await client.send(request)).discard();
     } catch (error) {
-      // Its own writer was quicker.
+      // Its writer completed or aborted it first.
       if (!(error instanceof S3Error && error.s3Code === "NoSuchUpload")) throw error;
     }
   });
@@ -64,7 +65,7 @@ async function abortUpload(
 
 function parsePage(xml: string): { uploads: Upload[]; next?: Marker } {
   if (!/<ListMultipartUploadsResult[\s>]/.test(xml)) {
-    throw new S3Error("the store sent something else than a list of uploads", {
+    throw new S3Error("the store's answer is not a list of uploads", {
       isTransient: false,
     });
   }

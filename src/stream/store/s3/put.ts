@@ -1,12 +1,11 @@
 /**
- * Writes one object: in one request if it is small, in parts if not.
+ * Writes one object: a small one in one request, a large one in parts.
  *
  * @module
  */
 import { untilAborted } from "../../../lib/abort.ts";
 import type { BlobStat, PutOptions } from "../blob_store.ts";
-import { checkedBody, DigestError, hasDigest } from "../body_digest.ts";
-import { checkSize, checkSizeSoFar } from "../body_size.ts";
+import { checkedBody, DigestError, hasDigest } from "../checked_body.ts";
 import type { S3Client } from "./client.ts";
 import { isDigestRefusal } from "./digest_support.ts";
 import { S3Error } from "./s3_error.ts";
@@ -15,27 +14,27 @@ import type { S3Target } from "./reader.ts";
 import { etagOf } from "./stat.ts";
 
 const MIB = 1024 * 1024;
-/** What fits into one request, and the least size of a part. */
+/** The largest body of one request, and the smallest part. */
 const MIN_PART_BYTES = 8 * MIB;
-/** Parts of a body of unknown length: 10,000 of them are 156 GiB. */
+/** The part of a body of unknown length: 10,000 of them are 156 GiB. */
 const UNKNOWN_PART_BYTES = 16 * MIB;
 const FIRST_BUFFER_BYTES = 64 * 1024;
 
-/** The size of every part but the last, so that `sizeBytes` need no more than 10,000 of them. */
+/** Returns the size of every part but the last, so that 10,000 parts are enough. */
 export function partBytesFor(sizeBytes: number | undefined): number {
   if (sizeBytes === undefined) return UNKNOWN_PART_BYTES;
   return Math.max(MIN_PART_BYTES, Math.ceil(sizeBytes / MAX_PARTS / MIB) * MIB);
 }
 
-/** How to write an object. */
+/** How to write an object to an engine. */
 export interface S3PutOptions extends PutOptions {
-  /** Whether the engine compares a body with the digest in its header. */
+  /** Whether the engine compares a body with the digest that its request was signed with. */
   readonly checksDigests: () => Promise<boolean>;
 }
 
 /**
- * Writes `body` under the target's key. Memory: two parts, whatever the body's length; one buffer
- * of the body's length if it is small.
+ * Writes `body` under the target's key. Needs memory for the body if it is small, and for two parts
+ * if it is large.
  */
 export async function putObject(
   client: S3Client,
@@ -46,24 +45,23 @@ export async function putObject(
   const { sizeBytes, sha256Hex } = options;
   options.signal?.throwIfAborted();
   const partBytes = partBytesFor(sizeBytes);
-  // A part that fails for good must end the wait for a slow body, too.
+  // A part that failed after all its retries must also end the wait for a slow body.
   const failed = new AbortController();
   const signal = options.signal === undefined
     ? failed.signal
     : AbortSignal.any([options.signal, failed.signal]);
-  // Of parts, an engine can prove each, and no digest of the whole.
+  // No engine can check the digest of a whole body that comes in parts.
   const isOne = sizeBytes !== undefined && sizeBytes <= partBytes;
   const isProved = sha256Hex === undefined || (isOne && await options.checksDigests());
-  const proved = isProved ? body : checkedBody(target.key, body, sha256Hex);
+  const declared = { sizeBytes, sha256Hex: isProved ? undefined : sha256Hex };
   const backoff = () => client.backoff({ action: "write", key: target.key }, signal);
   const upload = new MultipartUpload({ client, target, signal, backoff, failed });
   try {
     let buffer = new Uint8Array(Math.min(partBytes, sizeBytes ?? FIRST_BUFFER_BYTES));
     let filledBytes = 0;
     let totalBytes = 0;
-    for await (const chunk of untilAborted(proved, signal)) {
+    for await (const chunk of untilAborted(checkedBody(target.key, body, declared), signal)) {
       totalBytes += chunk.length;
-      checkSizeSoFar(target.key, totalBytes, sizeBytes);
       for (let at = 0; at < chunk.length;) {
         if (filledBytes === partBytes) {
           buffer = await upload.send(buffer);
@@ -77,7 +75,6 @@ export async function putObject(
         at += part.length;
       }
     }
-    checkSize(target.key, totalBytes, sizeBytes);
     const rest = buffer.subarray(0, filledBytes);
     if (!upload.isBegun) {
       const digest = isProved ? sha256Hex : undefined;
@@ -113,7 +110,7 @@ async function putWhole(
   } catch (error) {
     if (bodySha256Hex === undefined || !isDigestRefusal(error)) throw error;
     if (!hasDigest(body, bodySha256Hex)) throw new DigestError(key, { cause: error });
-    // What came is not what was sent.
+    // The body was damaged on its way.
     throw new S3Error((error as Error).message, { isTransient: true, status: 400, cause: error });
   }
 }

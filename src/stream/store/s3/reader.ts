@@ -1,5 +1,5 @@
 /**
- * Reads one object of a bucket, over as many connections as it takes.
+ * Reads one object of a bucket. When a connection fails, another one continues.
  *
  * @module
  */
@@ -12,17 +12,15 @@ import type { S3Client } from "./client.ts";
 import { S3Error } from "./s3_error.ts";
 import { answerExtent, isSameVersion, statObject } from "./stat.ts";
 
-/** Which object, under which name in errors. */
+/** One object. */
 export interface S3Target {
-  /** The key as the caller knows it. */
+  /** The key in the store, for errors. */
   readonly key: string;
   /** The key in the bucket. */
   readonly objectKey: string;
 }
 
-/**
- * Opens an object with one GET. Later connections ask for the rest of the same version only.
- */
+/** Opens an object with one GET. Further connections ask for the rest of the same version. */
 export async function openS3Reader(
   client: S3Client,
   target: S3Target,
@@ -36,7 +34,7 @@ export async function openS3Reader(
       return await source.connect(startBytes, startBytes + lengthBytes, options.etag);
     } catch (error) {
       if (!(error instanceof S3Error) || error.status !== 416) throw error;
-      // Nothing lies at the offset: an empty object, or the offset is its end or beyond.
+      // There is no byte at the offset: it is the object's end, or after it.
       return { stat: await source.stat(options.etag), answer: undefined, skipBytes: 0 };
     }
   });
@@ -52,9 +50,9 @@ export async function openS3Reader(
 
 interface Connection {
   readonly stat: BlobStat;
-  /** The body; undefined where there is nothing to read. */
+  /** The body; undefined if there is nothing to read. */
   readonly answer: S3Answer | undefined;
-  /** Bytes of the body before the first one wanted. */
+  /** How many bytes of the body come before the wanted ones. */
   readonly skipBytes: number;
 }
 
@@ -87,9 +85,9 @@ class S3Source {
       const extent = answerExtent(answer);
       const stat = extent.stat ??
         await this.stat(etag ?? answer.headers.get("etag") ?? undefined);
-      // For stores and caches that pass over If-Match.
+      // Some stores and caches ignore If-Match.
       if (etag !== undefined && !isSameVersion(etag, stat.etag)) {
-        throw new S3Error(`it is another version`, { isTransient: false, status: 412 });
+        throw new S3Error(`it has another version`, { isTransient: false, status: 412 });
       }
       const skipBytes = startBytes - extent.startBytes;
       if (skipBytes < 0) {
@@ -106,7 +104,7 @@ class S3Source {
   async stat(etag?: string): Promise<BlobStat> {
     const stat = await statObject(this.#client, this.#target.objectKey, this.signal);
     if (etag === undefined || isSameVersion(etag, stat.etag)) return stat;
-    throw new S3Error(`it is another version`, { isTransient: false, status: 412 });
+    throw new S3Error(`it has another version`, { isTransient: false, status: 412 });
   }
 }
 
@@ -121,29 +119,29 @@ class S3Reader implements BlobReader {
   #positionBytes: number;
   #connection: Connection | undefined;
   #skipBytes: number;
-  /** What of the last chunk did not fit into the caller's buffer. */
+  /** The end of the last chunk, which did not fit into the caller's buffer. */
   #rest: Uint8Array = NOTHING;
   #isClosed = false;
 
   constructor(
-    parts: {
+    context: {
       source: S3Source;
       backoff: Backoff;
       startBytes: number;
       endBytes: number;
       connection: Connection;
-      /** Whether the caller asked for this version. */
+      /** Whether the caller gave an ETag. */
       isPinned: boolean;
     },
   ) {
-    this.stat = parts.connection.stat;
-    this.#source = parts.source;
-    this.#backoff = parts.backoff;
-    this.#positionBytes = parts.startBytes;
-    this.#endBytes = parts.endBytes;
-    this.#isPinned = parts.isPinned;
-    this.#connection = parts.connection;
-    this.#skipBytes = parts.connection.skipBytes;
+    this.stat = context.connection.stat;
+    this.#source = context.source;
+    this.#backoff = context.backoff;
+    this.#positionBytes = context.startBytes;
+    this.#endBytes = context.endBytes;
+    this.#isPinned = context.isPinned;
+    this.#connection = context.connection;
+    this.#skipBytes = context.connection.skipBytes;
   }
 
   async read(into: Uint8Array): Promise<number> {
@@ -172,13 +170,13 @@ class S3Reader implements BlobReader {
     return this.close();
   }
 
-  /** Takes one chunk, from another connection if this one ends or stalls. */
+  /** Gets one chunk, over a new connection if this one ends or is silent. */
   async #refill(): Promise<void> {
     await this.#backoff.run(async () => {
       try {
         this.#throwIfClosed();
         this.#connection ??= await this.#reconnect();
-        // Closed in the meantime, it would never be closed again.
+        // If the reader was closed meanwhile, this connection must be closed, too.
         this.#throwIfClosed();
         this.#rest = await this.#nextChunk(this.#connection);
       } catch (error) {
@@ -186,7 +184,7 @@ class S3Reader implements BlobReader {
         throw error;
       }
     });
-    // Only bytes are progress: a store that answers and then says nothing must not go on for ever.
+    // An answer without bytes is no progress: otherwise retries would never end.
     if (this.#rest.length > 0) this.#backoff.reset();
   }
 
@@ -209,7 +207,7 @@ class S3Reader implements BlobReader {
       if (connection.stat.sizeBytes === sizeBytes) return connection;
       await connection.answer?.discard();
     } catch (error) {
-      // 416: what is there now is shorter than what was.
+      // 416: the object is now shorter than before.
       if (!(error instanceof S3Error) || (error.status !== 412 && error.status !== 416)) {
         throw error;
       }
@@ -218,7 +216,7 @@ class S3Reader implements BlobReader {
       "blob-missing",
       `${this.#source.what}: it was replaced while being read, at byte ${this.#positionBytes} ` +
         `of ${sizeBytes}`,
-      // Who opens it again gets the new version, unless the old one was asked for.
+      // Opening it again gives the new version, unless the caller gave an ETag.
       { status: 412, retryable: !this.#isPinned },
     );
   }

@@ -1,5 +1,5 @@
 /**
- * What went wrong with one request to an S3 store, and what it means to the caller.
+ * The error of one request to an S3 store, and the error that the caller sees.
  *
  * @module
  */
@@ -7,21 +7,21 @@ import { StoreError } from "../../../errors.ts";
 import { retryAfterMs } from "../../../lib/retry_after.ts";
 import { xmlText } from "./xml.ts";
 
-/** The longest Retry-After that is honoured in full. */
+/** A longer Retry-After counts as this long. */
 const MAX_RETRY_AFTER_MS = 60_000;
 
-/** One failed request. It never leaves this folder: see {@link toStoreError}. */
+/** One failed request. Callers of the store get the error of {@link toStoreError} instead. */
 export class S3Error extends Error {
-  /** Whether the same request may succeed in a moment. */
+  /** Whether the same request may succeed soon. */
   readonly isTransient: boolean;
   /** The HTTP status, if the store answered. */
   readonly status?: number;
-  /** S3's own name for the fault, such as NoSuchKey. */
+  /** S3's code of the error, such as NoSuchKey. */
   readonly s3Code?: string;
-  /** How long the store asked to be left alone. */
+  /** How long the store asked to wait before a retry. */
   readonly retryAfterMs?: number;
 
-  /** Builds the fault; `message` reads on from "Cannot read …: ". */
+  /** Builds the error; `message` continues "Cannot read …: ". */
   constructor(
     message: string,
     options: ErrorOptions & {
@@ -40,7 +40,7 @@ export class S3Error extends Error {
   }
 }
 
-/** S3 codes that pass whatever status they come with (RequestTimeout comes with 400). */
+/** S3 codes of transient errors, whatever the status is (400 for RequestTimeout). */
 const TRANSIENT_CODES = new Set([
   "SlowDown",
   "InternalError",
@@ -54,7 +54,7 @@ const TRANSIENT_CODES = new Set([
 ]);
 const TRANSIENT_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504, 509]);
 
-/** The fault that a refusing answer stands for. `body` is "" for HEAD. */
+/** Returns the error of an answer that is not a success. `body` is "" for HEAD. */
 export function errorOfAnswer(status: number, headers: Headers, body: string): S3Error {
   const s3Code = xmlText(body, "Code");
   const said = xmlText(body, "Message");
@@ -74,7 +74,7 @@ export function errorOfAnswer(status: number, headers: Headers, body: string): S
   });
 }
 
-/** The fault of a request that got no answer, or of a body that broke. */
+/** Returns the error of a request without an answer, or of a broken body. */
 export function errorOfNetwork(error: unknown): unknown {
   if (error instanceof S3Error) return error;
   if (error instanceof Deno.errors.NotCapable) {
@@ -82,14 +82,14 @@ export function errorOfNetwork(error: unknown): unknown {
   }
   if (!(error instanceof Error)) return error;
   const cause = error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : "";
-  // fetch names the URL; what stands in its query helps nobody.
+  // The message has the URL; its query is long and explains nothing.
   const message = (cause || error.message).replace(/\?[^\s)]*/g, "");
   const isTransient = !/certificate|UnknownIssuer|NotValidForName|blocked/i.test(message);
-  // Not as the cause either: logs print causes.
+  // Without `cause`, because logs print it, and it has the query, too.
   return new S3Error(`the connection failed (${message.slice(0, 300)})`, { isTransient });
 }
 
-/** What was tried, for the message. */
+/** The failed operation, for the message. */
 export interface S3Operation {
   /** "read", "write", "look up" … */
   readonly action: string;
@@ -101,28 +101,28 @@ export interface S3Operation {
   readonly region: string;
 }
 
-/** The error a caller sees; anything but a fault is handed back as it is. */
-export function toStoreError(error: unknown, deed: S3Operation, tries = 1): unknown {
+/** Returns the error that the caller sees. Returns an error that is no {@link S3Error} unchanged. */
+export function toStoreError(error: unknown, operation: S3Operation, tries = 1): unknown {
   if (!(error instanceof S3Error)) return error;
-  const { status, s3Code } = error;
-  const what = `Cannot ${deed.action} ${JSON.stringify(deed.key)} in ${deed.storeUrl}`;
+  const { status, s3Code } = error, { action, key, storeUrl, region } = operation;
+  const what = `Cannot ${action} ${JSON.stringify(key)} in ${storeUrl}`;
   const make = (code: StoreError["code"], message: string, retryable: boolean) =>
     new StoreError(code, `${what}: ${message}`, { status, retryable, cause: error });
   if (s3Code === "NoSuchKey") return make("blob-missing", "there is no such blob", true);
   if (status === 412) {
-    return make("blob-missing", "it is another version than the one asked for", false);
+    return make("blob-missing", "it has another version than the one asked for", false);
   }
   if (s3Code === "NoSuchBucket") {
     const advice = "there is no such bucket; check its name, the endpoint and the region";
-    return make("store-unavailable", `${advice} (${deed.region})`, false);
+    return make("store-unavailable", `${advice} (${region})`, false);
   }
-  // Requests are signed when they are sent: one that comes too late was dated by a slow clock.
+  // A request is signed when it is sent, so it can only seem expired if this clock is slow.
   if (s3Code === "RequestTimeTooSkewed" || /Request has expired/i.test(error.message)) {
     return make("store-unavailable", `${error.message}; set this machine's clock`, false);
   }
   if (status === 401 || status === 403) {
     const advice = "check the access key, the secret key, the session token, " +
-      `the region (${deed.region}) and the bucket's policy`;
+      `the region (${region}) and the bucket's policy`;
     return make("store-unavailable", `${error.message}; ${advice}`, false);
   }
   const tried = tries > 1 ? `, after ${tries} tries` : "";

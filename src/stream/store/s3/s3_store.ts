@@ -1,12 +1,13 @@
 /**
- * Blobs as objects of a bucket, on any engine that speaks S3.
+ * Blobs as objects of a bucket, on any engine with the S3 protocol.
  *
  * @module
  */
+import { isBlobMissing } from "../../../errors.ts";
+import { orAborted } from "../../../lib/abort.ts";
 import { checkKey } from "../blob_key.ts";
 import type { BlobEntry, BlobReader, BlobStat, BlobStore } from "../blob_store.ts";
 import type { OpenOptions, Presigned, PresignPutOptions, PutOptions } from "../blob_store.ts";
-import { orAborted } from "../../../lib/abort.ts";
 import { isDigest } from "../../../lib/ids.ts";
 import { S3Client, type S3ClientOptions } from "./client.ts";
 import { checksDigests } from "./digest_support.ts";
@@ -18,13 +19,13 @@ import { abortOldUploads } from "./old_uploads.ts";
 
 const MAX_EXPIRES_SECONDS = 7 * 24 * 60 * 60;
 
-/** Where the bucket is, who asks, and how patient the store is. */
+/** Where the bucket is, the credentials for it, and how long to wait. */
 export interface S3StoreOptions extends S3ClientOptions {
-  /** The folder of the bucket that is the store, with no slash at its ends. Default: all of it. */
+  /** The bucket's folder that is the store, without slashes at its ends. Default: the whole bucket. */
   readonly prefix?: string;
 }
 
-/** A store whose blob `a/b` is the object `prefix/a/b`. Sends nothing until it is used. */
+/** Opens a store whose blob `a/b` is the object `prefix/a/b`. Sends nothing until it is used. */
 export function openS3Store(options: S3StoreOptions): BlobStore {
   return new S3Store(options);
 }
@@ -33,7 +34,7 @@ class S3Store implements BlobStore {
   readonly url: string;
   readonly provesDigests = true;
   readonly #client: S3Client;
-  /** "" or a folder with a slash behind. */
+  /** "" or a folder with a slash at its end. */
   readonly #folder: string;
   #checksDigests: Promise<boolean> | undefined;
 
@@ -59,12 +60,12 @@ class S3Store implements BlobStore {
     body: AsyncIterable<Uint8Array>,
     options: PutOptions = {},
   ): Promise<BlobStat> {
-    const checksDigests = () => orAborted(this.#askOnce(), options.signal);
+    const checksDigests = () => orAborted(this.#testOnce(), options.signal);
     return await putObject(this.#client, this.#target(key), body, { ...options, checksDigests });
   }
 
-  /** Of an engine that could not be reached, it is asked again. */
-  #askOnce(): Promise<boolean> {
+  /** Tests the engine once, and again if it could not be reached. */
+  #testOnce(): Promise<boolean> {
     this.#checksDigests ??= checksDigests(this.#client, this.#folder).catch((error) => {
       this.#checksDigests = undefined;
       throw error;
@@ -102,7 +103,7 @@ class S3Store implements BlobStore {
   }
 
   async presignPut(key: string, options: PresignPutOptions): Promise<Presigned> {
-    const { expiresSeconds, sizeBytes, sha256Hex } = options;
+    const { expiresSeconds, sha256Hex } = options;
     const isInRange = expiresSeconds >= 1 && expiresSeconds <= MAX_EXPIRES_SECONDS;
     if (!Number.isInteger(expiresSeconds) || !isInRange) {
       throw new RangeError(
@@ -110,10 +111,9 @@ class S3Store implements BlobStore {
       );
     }
     const headers: Record<string, string> = {};
-    if (sizeBytes !== undefined) headers["content-length"] = String(sizeBytes);
     if (sha256Hex !== undefined) {
       if (!isDigest(sha256Hex.toLowerCase())) {
-        throw new RangeError("Cannot sign a URL: the SHA-256 is not 64 hexadecimal digits");
+        throw new RangeError("Cannot sign a URL: the SHA-256 does not have 64 hexadecimal digits");
       }
       headers["x-amz-checksum-sha256"] = Uint8Array.fromHex(sha256Hex).toBase64();
     }
@@ -123,11 +123,7 @@ class S3Store implements BlobStore {
 
   #target(key: string): S3Target {
     const objectKey = this.#folder + checkKey(key);
-    // Together they may be too long.
+    // Folder and key can be too long together.
     return { key, objectKey: checkKey(objectKey) };
   }
-}
-
-function isBlobMissing(error: unknown): boolean {
-  return error instanceof Error && "code" in error && error.code === "blob-missing";
 }

@@ -1,5 +1,5 @@
 /**
- * What an answer's headers say of the object behind it.
+ * Reads an object's size and version from an answer's headers.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { S3Answer } from "./answer.ts";
 import type { S3Client } from "./client.ts";
 import { S3Error } from "./s3_error.ts";
 
-/** Asks for an object's length and version without its bytes. */
+/** Asks for an object's size and version by a HEAD request. */
 export async function statObject(
   client: S3Client,
   objectKey: string,
@@ -20,8 +20,8 @@ export async function statObject(
 }
 
 /**
- * Which bytes of the object the body holds, and the object's stat; none if the answer does not say
- * how long the object is.
+ * Returns the offset of the body's first byte in the object, and the object's stat if the answer
+ * tells the object's length.
  */
 export function answerExtent(answer: S3Answer): { startBytes: number; stat?: BlobStat } {
   const { status, headers } = answer;
@@ -34,14 +34,16 @@ export function answerExtent(answer: S3Answer): { startBytes: number; stat?: Blo
   }
   const range = /^bytes (\d+)-\d+\/(\d+|\*)$/.exec(headers.get("content-range")?.trim() ?? "");
   if (range === null) {
-    throw new S3Error("the store sent a part without saying which", { isTransient: false });
+    throw new S3Error("the store sent a part without a valid Content-Range", {
+      isTransient: false,
+    });
   }
   const startBytes = Number(range[1]);
   if (range[2] === "*") return { startBytes };
   return { startBytes, stat: statOfHeaders(headers, Number(range[2])) };
 }
 
-/** Whether two ETags name one version; a cache on the way may have made one of them weak. */
+/** Whether two ETags name the same version. A cache may have made one of them weak. */
 export function isSameVersion(left: string, right: string): boolean {
   return bare(left) === bare(right);
 }
@@ -50,7 +52,7 @@ function bare(etag: string): string {
   return etag.replace(/^W\//, "").replace(/^"(.*)"$/, "$1");
 }
 
-/** The ETag as the store sent it, quotes and all, since If-Match wants it so. */
+/** Returns the ETag with its quotes, as `If-Match` needs it. */
 export function etagOf(headers: Headers): string {
   const etag = headers.get("etag");
   if (etag === null) throw new S3Error("the store sent no ETag", { isTransient: false });

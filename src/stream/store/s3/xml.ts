@@ -1,24 +1,24 @@
 /**
- * The little XML that S3 speaks: flat elements with text in them.
+ * Reads the XML of S3: elements with text, or with other elements.
  *
  * @module
  */
 
 const ENTITIES: Record<string, string> = { lt: "<", gt: ">", amp: "&", quot: '"', apos: "'" };
 
-/** The text of the first element called `tag`, its entities decoded. */
+/** Returns the text of the first element with this tag, entities decoded. */
 export function xmlText(xml: string, tag: string): string | undefined {
   const text = new RegExp(`<${tag}(?:\\s[^>]*)?>([^<]*)</${tag}>`).exec(xml)?.[1];
   return text === undefined ? undefined : decodeXml(text);
 }
 
-/** The insides of every element called `tag`, as XML. */
+/** Returns the content of every element with this tag, as XML. */
 export function xmlElements(xml: string, tag: string): string[] {
   return [...xml.matchAll(new RegExp(`<${tag}(?:\\s[^>]*)?>(.*?)</${tag}>`, "gs"))]
     .map((match) => match[1]);
 }
 
-/** `text` with the characters replaced that XML keeps for itself. */
+/** Escapes the characters that have a meaning in XML. */
 export function encodeXml(text: string): string {
   return text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;")
     .replaceAll('"', "&quot;");

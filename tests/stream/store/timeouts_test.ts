@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts";
-import { withStoreTimeouts } from "../../../src/stream/store/store_timeouts.ts";
+import { withStoreTimeouts } from "../../../src/stream/store/timeouts.ts";
 
 const NEVER = new Promise<never>(() => {});
 const IDLE_MS = 20;
