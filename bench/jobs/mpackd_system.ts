@@ -1,7 +1,7 @@
 import { connectDatabase } from "../../src/db/client/connect.ts";
 import { migrate } from "../../src/db/schema/migrate.ts";
 import { Listener } from "../../src/jobs/worker/listener.ts";
-import { complete } from "../../src/jobs/queue/complete.ts";
+import { completeJob } from "../../src/jobs/queue/complete_job.ts";
 import { enqueue } from "../../src/jobs/queue/enqueue.ts";
 import { Worker, type WorkerOptions } from "../../src/jobs/worker/worker.ts";
 import type { Contender, System } from "./system.ts";
@@ -24,7 +24,7 @@ async function open(url: string): Promise<System> {
       handlers: {
         [TYPE]: async (job) => {
           await onJob();
-          await complete(db, job, {});
+          await completeJob(db, job, {});
           return {};
         },
       },

@@ -206,7 +206,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a claim does not raise the fence",
-    file: "src/jobs/queue/claim.ts",
+    file: "src/jobs/queue/claim_jobs.ts",
     from: "fence = coalesce(j.fence, 0) + 1,",
     to: "fence = coalesce(j.fence, 0),",
     tests: ["tests/jobs/queue_test.ts"],

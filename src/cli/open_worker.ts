@@ -10,7 +10,7 @@ import { execute } from "../db/client/execute.ts";
 import { mpackdHandlers } from "../jobs/handlers.ts";
 import { Instruments } from "../jobs/worker/worker_metrics.ts";
 import { Listener } from "../jobs/worker/listener.ts";
-import { countJobs } from "../jobs/queue/counts.ts";
+import { countJobs } from "../jobs/queue/count_jobs.ts";
 import { traced } from "../jobs/worker/tracing.ts";
 import { Worker } from "../jobs/worker/worker.ts";
 import type { WorkerEvent } from "../jobs/worker/worker_event.ts";

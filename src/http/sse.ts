@@ -8,7 +8,7 @@
 import type { Context } from "hono";
 import { type SSEStreamingApi, streamSSE } from "hono/streaming";
 import { sleep } from "../lib/sleep.ts";
-import { getJob } from "../jobs/queue/list.ts";
+import { getJob } from "../jobs/queue/get_job.ts";
 import type { JobRow } from "../jobs/queue/job.ts";
 import { resultForTenant } from "../jobs/index/result.ts";
 import type { ApiContext } from "./context.ts";

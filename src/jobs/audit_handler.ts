@@ -11,7 +11,7 @@ import { isMpackKey } from "../lib/ids.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { audit, type AuditFinding, type AuditSummary } from "../maintenance/audit/audit.ts";
 import type { Handler } from "./attempt/handler.ts";
-import { complete } from "./queue/complete.ts";
+import { completeJob } from "./queue/complete_job.ts";
 
 /** The job type. */
 export const MPACK_AUDIT = "mpack.audit";
@@ -59,7 +59,7 @@ export function auditHandler(
     });
     const result = { ...summary, first_findings: findings };
     scope.finishing();
-    await complete(db, job, result);
+    await completeJob(db, job, result);
     return result;
   };
 }

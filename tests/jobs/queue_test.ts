@@ -3,21 +3,21 @@ import { connectDatabase } from "../../src/db/client/connect.ts";
 import type { Database } from "../../src/db/client/database.ts";
 import { ConfigError, LeaseLostError } from "../../src/errors.ts";
 import {
-  cancel,
-  claim,
+  cancelJob,
+  claimJobs,
   type ClaimOptions,
-  complete,
+  completeJob,
   countJobs,
   enqueue,
-  fail,
+  failJob,
   finishCancelled,
   getJob,
   type Job,
   listJobs,
-  purge,
-  release,
-  renew,
-  retry,
+  purgeJobs,
+  releaseJob,
+  renewLease,
+  retryJobs,
 } from "../../src/jobs/queue/mod.ts";
 import { addRepos, openTestDatabase } from "../support/postgres/database.ts";
 import { expireLease, REPO_ID, startJob, takeOver } from "../support/process/leases.ts";
@@ -37,7 +37,7 @@ function add(db: Database, key: string, more: { repoId?: string; priority?: numb
 }
 
 function take(db: Database, options: Partial<ClaimOptions> = {}): Promise<Job[]> {
-  return claim(db, {
+  return claimJobs(db, {
     worker: "w",
     jobTypes: [TYPE],
     leaseMs: 60_000,
@@ -71,7 +71,7 @@ Deno.test("enqueue() returns the open job for the same repo, type and mpack", as
     assert.equal((await add(db, "k1", { repoId: "repo-2" })).existing, false);
     assert.equal((await add(db, "k2")).existing, false);
     const [job] = await take(db, { jobId: (await add(db, "k3")).row.jobId });
-    await complete(db, job, {});
+    await completeJob(db, job, {});
     assert.equal((await add(db, "k3")).existing, false);
   });
   await t.step("a repo that is not there", async () => {
@@ -99,7 +99,7 @@ Deno.test("enqueue() keeps the order of jobs made in one millisecond", async () 
   assert.deepEqual(keys(await take(db, { limit: 40 })), names);
 });
 
-Deno.test("claim() goes by priority, then age, and counts the attempt", async () => {
+Deno.test("claimJobs() goes by priority, then age, and counts the attempt", async () => {
   await using test = await open();
   const { db } = test;
   await add(db, "old");
@@ -111,7 +111,7 @@ Deno.test("claim() goes by priority, then age, and counts the attempt", async ()
   assert.deepEqual(await take(db), []);
 });
 
-Deno.test("claim() takes a row that knows only the base columns", async () => {
+Deno.test("claimJobs() takes a row that knows only the base columns", async () => {
   await using test = await open();
   const { db } = test;
   await db.sql`alter table musehub_background_jobs
@@ -122,11 +122,11 @@ Deno.test("claim() takes a row that knows only the base columns", async () => {
     ('unknown', 'any', 'send.mail', '{}', 'pending', now(), 0)`;
   const [job, ...others] = await take(db);
   assert.deepEqual([job.jobId, job.fence, job.attempt, others.length], ["theirs", 1, 1, 0]);
-  await complete(db, job, {});
+  await completeJob(db, job, {});
   assert.equal((await getJob(db, "unknown"))!.status, "pending");
 });
 
-Deno.test("claim() leaves alone what it should", async (t) => {
+Deno.test("claimJobs() leaves alone what it should", async (t) => {
   await using test = await open();
   const { db } = test;
   await t.step("a job whose time has not come, unless named", async () => {
@@ -155,12 +155,12 @@ Deno.test("claim() leaves alone what it should", async (t) => {
     const first = await take(db);
     assert.deepEqual(first.map(({ jobId }) => jobId), ["t1"]);
     assert.deepEqual(await take(db), []);
-    await complete(db, first[0], {});
+    await completeJob(db, first[0], {});
     assert.deepEqual((await take(db)).map(({ jobId }) => jobId), ["t2"]);
   });
 });
 
-Deno.test("claim() keeps a repo to its share, those already running included", async () => {
+Deno.test("claimJobs() keeps a repo to its share, those already running included", async () => {
   await using test = await open("repo-2");
   const { db } = test;
   for (const key of ["a", "b", "c"]) await add(db, key);
@@ -168,11 +168,11 @@ Deno.test("claim() keeps a repo to its share, those already running included", a
   const first = await take(db, { perRepo: 2 });
   assert.deepEqual(keys(first).sort(), ["a", "b", "z"]);
   assert.deepEqual(await take(db, { perRepo: 2 }), []);
-  await complete(db, first.find(({ repoId }) => repoId === REPO_ID)!, {});
+  await completeJob(db, first.find(({ repoId }) => repoId === REPO_ID)!, {});
   assert.deepEqual(keys(await take(db, { perRepo: 2 })), ["c"]);
 });
 
-Deno.test("claim() finds another repo's job behind any number of a full repo's", async () => {
+Deno.test("claimJobs() finds another repo's job behind any number of a full repo's", async () => {
   await using test = await open("repo-2", "repo-3");
   const { db } = test;
   await db.sql`insert into musehub_background_jobs
@@ -186,7 +186,7 @@ Deno.test("claim() finds another repo's job behind any number of a full repo's",
   assert.deepEqual(rest.map(({ repoId }) => repoId).sort(), [REPO_ID, "repo-2", "repo-3"]);
 });
 
-Deno.test("claim() reads the head of the queue, however many jobs wait", async () => {
+Deno.test("claimJobs() reads the head of the queue, however many jobs wait", async () => {
   await using test = await open();
   const { db } = test;
   await db.sql`insert into musehub_background_jobs
@@ -210,7 +210,7 @@ Deno.test("claim() reads the head of the queue, however many jobs wait", async (
   assert.ok(rows < 500, `${rows} rows were read to claim one job`);
 });
 
-Deno.test("claim() ends a job that used up its attempts instead of running it again", async () => {
+Deno.test("claimJobs() ends a job that used up its attempts instead of running it again", async () => {
   await using test = await open();
   const { db } = test;
   const job = await startJob(db);
@@ -223,10 +223,10 @@ Deno.test("claim() ends a job that used up its attempts instead of running it ag
   assert.deepEqual(await take(db), []);
   const row = await getJob(db, job.jobId);
   assert.deepEqual([row!.status, row!.lastError!.code], ["failed", "attempts-exhausted"]);
-  await assert.rejects(renew(db, rescued, { leaseMs: 1 }), LeaseLostError);
+  await assert.rejects(renewLease(db, rescued, { leaseMs: 1 }), LeaseLostError);
 });
 
-Deno.test("claim() of a job by name does not count how often it was tried", async () => {
+Deno.test("claimJobs() of a job by name does not count how often it was tried", async () => {
   await using test = await open();
   const { db } = test;
   const { row: { jobId } } = await add(db, "k");
@@ -235,7 +235,7 @@ Deno.test("claim() of a job by name does not count how often it was tried", asyn
   assert.deepEqual((await take(db, { jobId })).map(({ attempt }) => attempt), [11]);
 });
 
-Deno.test("claim() takes jobs over from workers that are known to be gone", async () => {
+Deno.test("claimJobs() takes jobs over from workers that are known to be gone", async () => {
   await using test = await open();
   const { db } = test;
   await add(db, "a");
@@ -248,11 +248,11 @@ Deno.test("claim() takes jobs over from workers that are known to be gone", asyn
     [again.jobId, again.fence, again.isRescue, others.length],
     [a.jobId, 2, true, 0],
   );
-  await assert.rejects(complete(db, a, {}), LeaseLostError);
-  await complete(db, b, {});
+  await assert.rejects(completeJob(db, a, {}), LeaseLostError);
+  await completeJob(db, b, {});
 });
 
-Deno.test("claim() by eight workers at once gives each job to one of them", async () => {
+Deno.test("claimJobs() by eight workers at once gives each job to one of them", async () => {
   await using test = await open();
   const { db } = test;
   for (let i = 0; i < 120; i++) await add(db, `k${i}`);
@@ -278,10 +278,10 @@ Deno.test("every write of a worker that lost its lease changes nothing", async (
   const successor = await takeOver(db, stale.jobId);
   const before = await getJob(db, stale.jobId);
   const writes = {
-    renew: () => renew(db, stale, { leaseMs: 1 }),
-    fail: () => fail(db, stale, FAILURE),
-    release: () => release(db, stale),
-    complete: () => complete(db, stale, {}),
+    renew: () => renewLease(db, stale, { leaseMs: 1 }),
+    fail: () => failJob(db, stale, FAILURE),
+    release: () => releaseJob(db, stale),
+    complete: () => completeJob(db, stale, {}),
     finishCancelled: () => finishCancelled(db, stale),
   };
   for (const [name, write] of Object.entries(writes)) {
@@ -290,18 +290,18 @@ Deno.test("every write of a worker that lost its lease changes nothing", async (
       assert.deepEqual(await getJob(db, stale.jobId), before);
     });
   }
-  await complete(db, successor, {});
-  await t.step("renew() after the end", async () => {
-    await assert.rejects(renew(db, successor, { leaseMs: 1 }), LeaseLostError);
+  await completeJob(db, successor, {});
+  await t.step("renewLease() after the end", async () => {
+    await assert.rejects(renewLease(db, successor, { leaseMs: 1 }), LeaseLostError);
   });
 });
 
-Deno.test("fail() puts a job back with a wait, or ends it", async (t) => {
+Deno.test("failJob() puts a job back with a wait, or ends it", async (t) => {
   await using test = await open();
   const { db } = test;
   await t.step("with attempts left", async () => {
     const job = await startJob(db);
-    const { status, runAt } = await fail(db, job, {
+    const { status, runAt } = await failJob(db, job, {
       ...FAILURE,
       retry: true,
       baseDelayMs: 3_600_000,
@@ -314,30 +314,30 @@ Deno.test("fail() puts a job back with a wait, or ends it", async (t) => {
     assert.deepEqual({ ...lastError, at: undefined }, { ...ERROR, at: undefined });
   });
   await t.step("of a kind that no retry helps", async () => {
-    const { status, runAt } = await fail(db, await startJob(db), FAILURE);
+    const { status, runAt } = await failJob(db, await startJob(db), FAILURE);
     assert.deepEqual([status, runAt], ["failed", null]);
   });
   await t.step("of one that somebody cancelled meanwhile", async () => {
     const job = await startJob(db);
-    await cancel(db, job.jobId);
-    const { status, runAt } = await fail(db, job, { ...FAILURE, retry: true });
+    await cancelJob(db, job.jobId);
+    const { status, runAt } = await failJob(db, job, { ...FAILURE, retry: true });
     assert.deepEqual([status, runAt], ["cancelled", null]);
     // "retry all that failed" must not bring it back.
-    assert(!(await retry(db, { failed: true })).includes(job.jobId));
+    assert(!(await retryJobs(db, { failed: true })).includes(job.jobId));
   });
   await t.step("with none left", async () => {
     const job = await startJob(db);
     await db.sql`update musehub_background_jobs set max_attempts = 1 where job_id = ${job.jobId}`;
-    assert.equal((await fail(db, job, { ...FAILURE, retry: true })).status, "failed");
+    assert.equal((await failJob(db, job, { ...FAILURE, retry: true })).status, "failed");
   });
 });
 
-Deno.test("release() gives the attempt back and keeps the fence", async () => {
+Deno.test("releaseJob() gives the attempt back and keeps the fence", async () => {
   await using test = await open();
   const { db } = test;
   const job = await startJob(db);
-  await renew(db, job, { leaseMs: 60_000, progress: { rows: 9 } });
-  assert.equal(await release(db, job), "pending");
+  await renewLease(db, job, { leaseMs: 60_000, progress: { rows: 9 } });
+  assert.equal(await releaseJob(db, job), "pending");
   const row = await getJob(db, job.jobId);
   assert.deepEqual([row!.status, row!.attempt, row!.fence], ["pending", 0, job.fence]);
   assert.deepEqual(row!.progress, { rows: 9 });
@@ -345,45 +345,45 @@ Deno.test("release() gives the attempt back and keeps the fence", async () => {
   assert.deepEqual([next.attempt, next.fence], [1, job.fence + 1]);
 });
 
-Deno.test("release() ends a job that was to be cancelled", async () => {
+Deno.test("releaseJob() ends a job that was to be cancelled", async () => {
   await using test = await open();
   const { db } = test;
   const job = await startJob(db);
-  assert.equal(await cancel(db, job.jobId), "running");
-  assert.equal(await release(db, job), "cancelled");
+  assert.equal(await cancelJob(db, job.jobId), "running");
+  assert.equal(await releaseJob(db, job), "cancelled");
   const row = await getJob(db, job.jobId);
   assert.equal(row!.status, "cancelled");
   assert(row!.finishedAt instanceof Date);
   assert.deepEqual(await take(db), []);
 });
 
-Deno.test("cancel() ends a waiting job at once and asks a running one to stop", async () => {
+Deno.test("cancelJob() ends a waiting job at once and asks a running one to stop", async () => {
   await using test = await open();
   const { db } = test;
   const { row } = await add(db, "waiting");
-  assert.equal(await cancel(db, row.jobId), "cancelled");
-  assert.equal(await cancel(db, row.jobId), "cancelled");
-  assert.equal(await cancel(db, "no such job"), undefined);
+  assert.equal(await cancelJob(db, row.jobId), "cancelled");
+  assert.equal(await cancelJob(db, row.jobId), "cancelled");
+  assert.equal(await cancelJob(db, "no such job"), undefined);
   const job = await startJob(db);
-  assert.equal(await cancel(db, job.jobId), "running");
-  assert.deepEqual(await renew(db, job, { leaseMs: 60_000 }), { cancelRequested: true });
+  assert.equal(await cancelJob(db, job.jobId), "running");
+  assert.deepEqual(await renewLease(db, job, { leaseMs: 60_000 }), { cancelRequested: true });
   await finishCancelled(db, job);
   assert.equal((await getJob(db, job.jobId))!.status, "cancelled");
   const orphan = await startJob(db);
-  await cancel(db, orphan.jobId);
+  await cancelJob(db, orphan.jobId);
   assert.equal(await takeOver(db, orphan.jobId), undefined);
   assert.equal((await getJob(db, orphan.jobId))!.status, "cancelled");
 });
 
-Deno.test("retry() gives failed jobs all their attempts again", async () => {
+Deno.test("retryJobs() gives failed jobs all their attempts again", async () => {
   await using test = await open();
   const { db } = test;
   const jobs = [await startJob(db), await startJob(db), await startJob(db)];
-  for (const job of jobs) await fail(db, job, FAILURE);
-  assert.deepEqual(await retry(db, { jobId: jobs[1].jobId }), [jobs[1].jobId]);
-  assert.deepEqual(await retry(db, { jobId: jobs[1].jobId }), []);
-  assert.equal((await retry(db, { failed: true, repoId: "other" })).length, 0);
-  assert.equal((await retry(db, { failed: true })).length, 2);
+  for (const job of jobs) await failJob(db, job, FAILURE);
+  assert.deepEqual(await retryJobs(db, { jobId: jobs[1].jobId }), [jobs[1].jobId]);
+  assert.deepEqual(await retryJobs(db, { jobId: jobs[1].jobId }), []);
+  assert.equal((await retryJobs(db, { failed: true, repoId: "other" })).length, 0);
+  assert.equal((await retryJobs(db, { failed: true })).length, 2);
   assert.deepEqual((await take(db)).map(({ attempt, fence }) => [attempt, fence]), [
     [1, 2],
     [1, 2],
@@ -391,14 +391,14 @@ Deno.test("retry() gives failed jobs all their attempts again", async () => {
   ]);
 });
 
-Deno.test("purge() deletes what ended long ago, in bounded batches", async () => {
+Deno.test("purgeJobs() deletes what ended long ago, in bounded batches", async () => {
   await using test = await open();
   const { db } = test;
-  for (let i = 0; i < 5; i++) await complete(db, await startJob(db), {});
+  for (let i = 0; i < 5; i++) await completeJob(db, await startJob(db), {});
   const running = await startJob(db);
-  assert.equal(await purge(db, { olderThanMs: 3_600_000, limit: 10 }), 0);
-  assert.equal(await purge(db, { olderThanMs: 0, limit: 3 }), 3);
-  assert.equal(await purge(db, { olderThanMs: 0, limit: 3 }), 2);
+  assert.equal(await purgeJobs(db, { olderThanMs: 3_600_000, limit: 10 }), 0);
+  assert.equal(await purgeJobs(db, { olderThanMs: 0, limit: 3 }), 3);
+  assert.equal(await purgeJobs(db, { olderThanMs: 0, limit: 3 }), 2);
   assert.deepEqual((await listJobs(db)).map(({ jobId }) => jobId), [running.jobId]);
 });
 
@@ -407,7 +407,7 @@ Deno.test("listJobs() pages through, newest first, and countJobs() counts", asyn
   const { db } = test;
   const made: string[] = [];
   for (let i = 0; i < 5; i++) made.unshift((await add(db, `k${i}`)).row.jobId);
-  await fail(db, await startJob(db), FAILURE);
+  await failJob(db, await startJob(db), FAILURE);
   const listed: string[] = [];
   let after: { createdAt: Date; jobId: string } | undefined;
   for (;;) {

@@ -4,7 +4,7 @@ import { StoreError } from "../../src/errors.ts";
 import { runAttempt } from "../../src/jobs/attempt/run_attempt.ts";
 import { auditHandler, MPACK_AUDIT } from "../../src/jobs/audit_handler.ts";
 import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
-import { claim, enqueue, getJob } from "../../src/jobs/queue/mod.ts";
+import { claimJobs, enqueue, getJob } from "../../src/jobs/queue/mod.ts";
 import type { BlobStore } from "../../src/stream/store/blob_store.ts";
 import { readObject } from "../../src/objects/read_object.ts";
 import { audit, type AuditFinding, type AuditScope } from "../../src/maintenance/audit/audit.ts";
@@ -299,7 +299,7 @@ Deno.test("an mpack.audit job is done with what it found", async () => {
   await store.put("mpacks/another", ReadableStream.from([sampleBytes(1)]));
   const payload = { mpack_key: key };
   await enqueue(db, { repoId: repo.repoId, jobType: MPACK_AUDIT, payload });
-  const [job] = await claim(db, {
+  const [job] = await claimJobs(db, {
     worker: "test",
     jobTypes: [MPACK_AUDIT],
     leaseMs: 60_000,

@@ -8,11 +8,12 @@ import type { Command } from "commander";
 import type { Database } from "../../db/client/database.ts";
 import { findRepo, parseRepoName } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
-import { cancel } from "../../jobs/queue/cancel.ts";
+import { cancelJob } from "../../jobs/queue/cancel_job.ts";
 import type { JobRow, JobStatus } from "../../jobs/queue/job.ts";
-import { getJob, listJobs } from "../../jobs/queue/list.ts";
-import { purge } from "../../jobs/queue/purge.ts";
-import { retry } from "../../jobs/queue/retry.ts";
+import { getJob } from "../../jobs/queue/get_job.ts";
+import { listJobs } from "../../jobs/queue/list_jobs.ts";
+import { purgeJobs } from "../../jobs/queue/purge_jobs.ts";
+import { retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { parseCount, parseDuration } from "../flags.ts";
 import { jobDetails, jobJson, jobTable } from "../job_text.ts";
 import type { CommandContext } from "../command.ts";
@@ -113,12 +114,12 @@ async function putBack(
   if (jobId === undefined) {
     const repoId = await repoIdOf(db, flags.repo);
     for (;;) {
-      const batch = await retry(db, { failed: true, repoId, limit: BATCH });
+      const batch = await retryJobs(db, { failed: true, repoId, limit: BATCH });
       jobIds.push(...batch);
       if (batch.length < BATCH) break;
     }
   } else {
-    jobIds.push(...await retry(db, { jobId }));
+    jobIds.push(...await retryJobs(db, { jobId }));
     if (jobIds.length === 0) {
       const row = await getJob(db, jobId);
       if (row === undefined) throw noSuchJob("retry", jobId);
@@ -129,7 +130,7 @@ async function putBack(
 }
 
 async function stop(db: Database, jobId: string): Promise<Answer> {
-  const status = await cancel(db, jobId);
+  const status = await cancelJob(db, jobId);
   if (status === undefined) throw noSuchJob("cancel", jobId);
   const text = status === "running"
     ? "it runs, and stops at its next batch"
@@ -146,7 +147,7 @@ async function sweep(db: Database, flags: JobsFlags): Promise<Answer> {
   const olderThanMs = parseDuration("--older-than", flags.olderThan);
   let purged = 0;
   for (;;) {
-    const batch = await purge(db, { olderThanMs, limit: BATCH });
+    const batch = await purgeJobs(db, { olderThanMs, limit: BATCH });
     purged += batch;
     if (batch < BATCH) break;
   }

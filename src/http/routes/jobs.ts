@@ -4,10 +4,11 @@
  * @module
  */
 
-import { cancel } from "../../jobs/queue/cancel.ts";
-import { getJob, listJobs } from "../../jobs/queue/list.ts";
+import { cancelJob } from "../../jobs/queue/cancel_job.ts";
+import { getJob } from "../../jobs/queue/get_job.ts";
+import { listJobs } from "../../jobs/queue/list_jobs.ts";
 import type { JobRow } from "../../jobs/queue/job.ts";
-import { retry } from "../../jobs/queue/retry.ts";
+import { retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { resultForTenant } from "../../jobs/index/result.ts";
 import { openRepo } from "../auth/access.ts";
 import { HttpProblem } from "../problem.ts";
@@ -67,7 +68,7 @@ const retryRoute = route({
   problems: [403, 404, 409],
   async handle(call) {
     const { jobId, status } = await jobOf(call);
-    const [found] = await retry(call.context.db, { jobId });
+    const [found] = await retryJobs(call.context.db, { jobId });
     if (found === undefined) {
       throw new HttpProblem(409, "conflict", `Cannot retry the job: it is ${status}`);
     }
@@ -85,7 +86,7 @@ const stop = route({
   answers: { 200: { description: "The job, as it is now", schema: JobAnswer } },
   async handle(call) {
     const { jobId } = await jobOf(call);
-    await cancel(call.context.db, jobId);
+    await cancelJob(call.context.db, jobId);
     return reply(call.request, 200, shownJob(await jobOf(call)));
   },
 });

@@ -9,7 +9,7 @@ import { CancelledError, LeaseLostError } from "../../errors.ts";
 import { LinkedAbort } from "../../lib/abort.ts";
 import type { AttemptScope } from "./handler.ts";
 import type { Job } from "../queue/job.ts";
-import { renew } from "../queue/renew.ts";
+import { renewLease } from "../queue/renew_lease.ts";
 
 /** Three heartbeats may be missed before the lease lapses. */
 const BEATS_PER_LEASE = 4;
@@ -94,7 +94,7 @@ export class LeaseKeeper implements AttemptScope, Disposable {
     this.#isRenewing = true;
     const sentAt = performance.now();
     try {
-      const { cancelRequested } = await renew(this.#db, this.#job, { leaseMs: this.#leaseMs });
+      const { cancelRequested } = await renewLease(this.#db, this.#job, { leaseMs: this.#leaseMs });
       this.renewed(sentAt);
       if (cancelRequested) {
         this.#isCancelled = true;

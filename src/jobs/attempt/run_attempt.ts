@@ -7,10 +7,10 @@
 
 import type { Database } from "../../db/client/database.ts";
 import { CancelledError, LeaseLostError, MpackdError } from "../../errors.ts";
-import { finishCancelled } from "../queue/cancel.ts";
-import { fail } from "../queue/fail.ts";
+import { finishCancelled } from "../queue/finish_cancelled.ts";
+import { failJob } from "../queue/fail_job.ts";
 import type { Job } from "../queue/job.ts";
-import { release } from "../queue/release.ts";
+import { releaseJob } from "../queue/release_job.ts";
 import type { Handler } from "./handler.ts";
 import { LeaseKeeper } from "./lease_keeper.ts";
 import { type Backoff, backoffOf, isRetryable } from "./retry_policy.ts";
@@ -77,10 +77,10 @@ async function settle(
     return { status: "cancelled", error };
   }
   if (signal.aborted) {
-    const status = await release(db, job);
+    const status = await releaseJob(db, job);
     return status === "cancelled" ? cancelled(error) : { status: "released", error };
   }
-  const { status, runAt } = await fail(db, job, {
+  const { status, runAt } = await failJob(db, job, {
     error: describe(error),
     retry: isRetryable(error),
     ...backoff(error),

@@ -20,7 +20,7 @@ import { sleep } from "../../lib/sleep.ts";
 import type { IndexProgress } from "./context.ts";
 import { type IndexResult, resultOf } from "./result.ts";
 import type { JobRow } from "../queue/job.ts";
-import { getJob } from "../queue/list.ts";
+import { getJob } from "../queue/get_job.ts";
 
 /** How often a followed job is looked at, in milliseconds. */
 export const POLL_MS = 250;

@@ -14,7 +14,7 @@ import type { BlobStore } from "../../stream/store/blob_store.ts";
 import { runAttempt } from "../attempt/run_attempt.ts";
 import { POLL_MS, resultSoFar } from "./follow_job.ts";
 import { checkPayload, indexHandler, type IndexPayload, MPACK_INDEX } from "./index_handler.ts";
-import { claim } from "../queue/claim.ts";
+import { claimJobs } from "../queue/claim_jobs.ts";
 import { enqueue } from "../queue/enqueue.ts";
 import type { Job } from "../queue/job.ts";
 
@@ -89,7 +89,7 @@ async function claimOne(
   claimAs: { worker: string; leaseMs: number; takeOver: readonly string[] },
 ): Promise<Job | undefined> {
   const which = { jobId, jobTypes: [MPACK_INDEX], limit: 1, perRepo: MANY };
-  const [job] = await claim(db, { ...claimAs, ...which });
+  const [job] = await claimJobs(db, { ...claimAs, ...which });
   return job;
 }
 

@@ -1,83 +1,81 @@
 import type { Lease } from "../../db/lease.ts";
 
-/** Where a job stands. */
+/** The status words of the jobs table. */
 export type JobStatus = "pending" | "running" | "done" | "failed" | "cancelled";
 
-/** Claims a job may have when its row does not say. */
+/** How often a job may be claimed if its row does not say. */
 export const DEFAULT_MAX_ATTEMPTS = 10;
 
-/** A job that this worker holds. */
+/** A job that this worker has claimed. */
 export interface Job extends Lease {
-  /** The repo it works for. */
   readonly repoId: string;
-  /** Which handler it is for. */
+  /** Decides which handler runs it. */
   readonly jobType: string;
-  /** What the producer wrote; check before use. */
+  /** What the producer wrote; check it before use. */
   readonly payload: Record<string, unknown>;
   /** Which attempt this is, from 1. */
   readonly attempt: number;
-  /** How many it may have. */
   readonly maxAttempts: number;
-  /** Where an earlier attempt stopped, or null. */
+  /** Where the attempt before stopped, or null. */
   readonly checkpoint: unknown;
-  /** How far that attempt said it was, or null. */
+  /** The progress that the attempt before reported, or null. */
   readonly progress: unknown;
-  /** How long the lease was given, in milliseconds. */
+  /** Length of the lease in milliseconds. */
   readonly leaseMs: number;
-  /** Whether an earlier worker let its lease lapse. */
+  /** Whether another worker let its lease expire. */
   readonly isRescue: boolean;
 }
 
-/** Why an attempt ended, as the job's row keeps it. */
+/** Why an attempt ended, as the job's row stores it. */
 export interface JobFailure {
   /** The error's code. */
   readonly code: string;
   /** What happened, for people. */
   readonly message: string;
-  /** Whether the same job may succeed later. */
+  /** Whether another attempt may succeed. */
   readonly retryable: boolean;
-  /** First byte to blame, where there is one. */
+  /** First byte of what is wrong with the pack, where one is to blame. */
   readonly offset_bytes?: number;
 }
 
-/** A job's row, for people and programs to look at. */
+/** A job as its row says. */
 export interface JobRow {
-  /** Its id. */
+  /** The job's id. */
   readonly jobId: string;
   /** The repo it works for. */
   readonly repoId: string;
-  /** Which handler it is for. */
+  /** Decides which handler runs it. */
   readonly jobType: string;
   /** What the producer wrote. */
   readonly payload: Record<string, unknown>;
-  /** Where it stands. */
+  /** Pending, running, or how it ended. */
   readonly status: JobStatus;
   /** When it was enqueued. */
   readonly createdAt: Date;
   /** How often it was claimed. */
   readonly attempt: number;
-  /** How often it may be. */
+  /** How often it may be claimed. */
   readonly maxAttempts: number;
   /** Higher goes first. */
   readonly priority: number;
   /** The fence of its last claim. */
   readonly fence: number;
-  /** Not to be claimed before; null for at once. */
+  /** The job is not claimed before; null: it may be claimed at once. */
   readonly runAt: Date | null;
-  /** Until when its worker holds it. */
+  /** When its worker's lease expires. */
   readonly leaseExpiresAt: Date | null;
-  /** Who holds it, or did last. */
+  /** The worker that claimed it last. */
   readonly lockedBy: string | null;
-  /** How far it is. */
+  /** What its worker reported last. */
   readonly progress: unknown;
-  /** What it achieved. */
+  /** The result of a job that is done. */
   readonly result: unknown;
   /** Why its last attempt ended. */
   readonly lastError: (JobFailure & { readonly at: string }) | null;
-  /** Whether its worker was asked to stop. */
+  /** Whether a user asked to cancel it. */
   readonly cancelRequested: boolean;
   /** When its last attempt began. */
   readonly startedAt: Date | null;
-  /** When it ended for good. */
+  /** When it was done, failed or cancelled. */
   readonly finishedAt: Date | null;
 }

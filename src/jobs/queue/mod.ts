@@ -1,19 +1,21 @@
 /**
- * The queue: every operation is one statement that stands alone, and every write of a worker names
- * the fence of its claim.
+ * The queue. Every operation is one statement, and every write of a worker names the fence of its
+ * claim.
  *
  * @module
  */
-export * from "./cancel.ts";
-export * from "./claim.ts";
-export * from "./complete.ts";
-export * from "./counts.ts";
-export * from "./due.ts";
+export * from "./cancel_job.ts";
+export * from "./claim_jobs.ts";
+export * from "./complete_job.ts";
+export * from "./count_jobs.ts";
 export * from "./enqueue.ts";
-export * from "./fail.ts";
+export * from "./fail_job.ts";
+export * from "./finish_cancelled.ts";
+export * from "./get_job.ts";
+export * from "./has_due_jobs.ts";
 export * from "./job.ts";
-export * from "./list.ts";
-export * from "./purge.ts";
-export * from "./release.ts";
-export * from "./renew.ts";
-export * from "./retry.ts";
+export * from "./list_jobs.ts";
+export * from "./purge_jobs.ts";
+export * from "./release_job.ts";
+export * from "./renew_lease.ts";
+export * from "./retry_jobs.ts";

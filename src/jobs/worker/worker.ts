@@ -9,10 +9,10 @@ import { CancelledError } from "../../errors.ts";
 import { runAttempt } from "../attempt/run_attempt.ts";
 import type { Handlers } from "../handlers.ts";
 import { type HeldJob, HeldJobs } from "./prefetched_jobs.ts";
-import { claim } from "../queue/claim.ts";
-import { hasDueJobs } from "../queue/due.ts";
+import { claimJobs } from "../queue/claim_jobs.ts";
+import { hasDueJobs } from "../queue/has_due_jobs.ts";
 import type { Job } from "../queue/job.ts";
-import { release } from "../queue/release.ts";
+import { releaseJob } from "../queue/release_job.ts";
 import type { Backoff } from "../attempt/retry_policy.ts";
 import type { Observer } from "./worker_event.ts";
 
@@ -127,7 +127,7 @@ export class Worker {
     const { db, handlers, worker, leaseMs, perRepo } = this.#options;
     const claimedAt = performance.now();
     const jobTypes = Object.keys(handlers);
-    const jobs = await claim(db, { worker, jobTypes, leaseMs, limit, perRepo });
+    const jobs = await claimJobs(db, { worker, jobTypes, leaseMs, limit, perRepo });
     this.#polledAt = performance.now();
     if (jobs.length > 0) this.#observe({ type: "claimed", jobs });
     this.#held.push(jobs, claimedAt);
@@ -147,7 +147,7 @@ export class Worker {
   #release(jobs: readonly HeldJob[]): void {
     for (const { job } of jobs) {
       // What fails here is claimed by somebody when its lease has lapsed.
-      const released = release(this.#options.db, job).catch(() => {})
+      const released = releaseJob(this.#options.db, job).catch(() => {})
         .finally(() => this.#releasing.delete(released));
       this.#releasing.add(released);
     }

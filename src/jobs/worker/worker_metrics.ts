@@ -6,7 +6,7 @@
 
 import type { IndexResult } from "../index/result.ts";
 import { Meter } from "./metrics.ts";
-import type { QueueCounts } from "../queue/counts.ts";
+import type { QueueCounts } from "../queue/count_jobs.ts";
 import type { Job } from "../queue/job.ts";
 import type { WorkerEvent } from "./worker_event.ts";
 

@@ -4,13 +4,13 @@ import { publish } from "../../../src/db/publish/publish.ts";
 import { stageBatch, stagedRows } from "../../../src/db/publish/stage.ts";
 import { LeaseLostError } from "../../../src/errors.ts";
 import {
-  cancel,
-  claim,
-  fail,
+  cancelJob,
+  claimJobs,
+  failJob,
   finishCancelled,
   getJob,
   type Job,
-  release,
+  releaseJob,
 } from "../../../src/jobs/queue/mod.ts";
 import { addRepos, openTestDatabase } from "../../support/postgres/database.ts";
 import {
@@ -124,11 +124,11 @@ Deno.test("stageBatch() brings back that somebody cancelled the job", async () =
   const { db } = test;
   await addRepos(db, REPO_ID);
   const job = await startJob(db);
-  assert.equal(await cancel(db, job.jobId), "running");
+  assert.equal(await cancelJob(db, job.jobId), "running");
   assert.equal((await stageBatch(db, job, BATCH)).cancelRequested, true);
 });
 
-Deno.test("fail() keeps staged rows for the next attempt and drops them with the last", async () => {
+Deno.test("failJob() keeps staged rows for the next attempt and drops them with the last", async () => {
   await using test = await openTestDatabase();
   const { db } = test;
   await addRepos(db, REPO_ID);
@@ -136,11 +136,11 @@ Deno.test("fail() keeps staged rows for the next attempt and drops them with the
   await stageBatch(db, job, { ...BATCH, checkpoint: { at: 1 } });
   const error = { code: "store-unavailable", message: "gone", retryable: true };
   const failure = { error, baseDelayMs: 0, maxDelayMs: 0 };
-  assert.equal((await fail(db, job, { ...failure, retry: true })).status, "pending");
+  assert.equal((await failJob(db, job, { ...failure, retry: true })).status, "pending");
   assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 1, rows: 2 });
   const successor = await takeOver(db, job.jobId);
   assert.deepEqual(successor.checkpoint, { at: 1 });
-  assert.equal((await fail(db, successor, { ...failure, retry: false })).status, "failed");
+  assert.equal((await failJob(db, successor, { ...failure, retry: false })).status, "failed");
   assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 0, rows: 0 });
 });
 
@@ -166,16 +166,16 @@ Deno.test("what ends a job takes the rows of a batch that was under way along", 
   const error = { code: "truncated", message: "cut", retryable: false };
   const failure = { error, retry: false, baseDelayMs: 0, maxDelayMs: 0 };
   const ends = {
-    failed: [(job: Job) => fail(db, job, failure)],
+    failed: [(job: Job) => failJob(db, job, failure)],
     cancelled: [(job: Job) => finishCancelled(db, job)],
     // In either order: who waits for a row twice may be overtaken.
     "released and cancelled": [
-      (job: Job) => release(db, job),
-      (job: Job) => cancel(db, job.jobId),
+      (job: Job) => releaseJob(db, job),
+      (job: Job) => cancelJob(db, job.jobId),
     ],
     "cancelled and released": [
-      (job: Job) => cancel(db, job.jobId),
-      (job: Job) => release(db, job),
+      (job: Job) => cancelJob(db, job.jobId),
+      (job: Job) => releaseJob(db, job),
     ],
   };
   for (const [name, statements] of Object.entries(ends)) {
@@ -205,7 +205,7 @@ Deno.test("what ends a job takes the rows of a batch that was under way along", 
       limit: 9,
       perRepo: 9,
     };
-    assert.deepEqual(await claim(db, options), []);
+    assert.deepEqual(await claimJobs(db, options), []);
     assert.equal((await getJob(db, job.jobId))!.status, "failed");
     assert.deepEqual(await stagedRows(db, job.jobId, 10), { batches: 0, rows: 0 });
   });

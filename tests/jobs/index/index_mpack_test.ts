@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { InvalidMpackError } from "../../../src/errors.ts";
 import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
-import { getJob } from "../../../src/jobs/queue/list.ts";
+import { getJob } from "../../../src/jobs/queue/get_job.ts";
 import { collect } from "../../support/store/blobs.ts";
 import { buildMpack, map, object, str, type Value } from "../../support/mpack/mpacks.ts";
 import { testIndexOfPacks } from "./index_contract.ts";

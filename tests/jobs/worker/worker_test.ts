@@ -3,8 +3,8 @@ import type { Database } from "../../../src/db/client/database.ts";
 import { InvalidMpackError, StoreError } from "../../../src/errors.ts";
 import type { Handler } from "../../../src/jobs/attempt/handler.ts";
 import {
-  cancel,
-  complete,
+  cancelJob,
+  completeJob,
   enqueue,
   getJob,
   type Job,
@@ -58,7 +58,7 @@ function workerOf(
 }
 
 const finish = (db: Database): Handler<object> => async (job) => {
-  await complete(db, job, { did: job.jobId });
+  await completeJob(db, job, { did: job.jobId });
   return { did: job.jobId };
 };
 
@@ -213,7 +213,7 @@ Deno.test("Worker stops a job that somebody cancels while it runs", async () => 
   const { worker } = workerOf(db, handler, { untilEmpty: true, leaseMs: 1_000 });
   const over = worker.run();
   await entered;
-  assert.equal(await cancel(db, id), "running");
+  assert.equal(await cancelJob(db, id), "running");
   await over;
   assert.equal((await getJob(db, id))!.status, "cancelled");
 });
@@ -226,7 +226,7 @@ Deno.test("Worker that has to go ends a job that was to be cancelled, and says s
   const { worker, stop, events } = workerOf(db, handler, { drainMs: 0 });
   const over = worker.run();
   await entered;
-  assert.equal(await cancel(db, id), "running");
+  assert.equal(await cancelJob(db, id), "running");
   // Long before a heartbeat would hear of it.
   stop.abort();
   await over;
@@ -249,7 +249,7 @@ Deno.test("Worker whose job another one took records nothing", async () => {
   assert.deepEqual(await getJob(db, id), before);
   const ended = events.find(({ type }) => type === "ended");
   assert(ended?.type === "ended" && ended.outcome.status === "lost");
-  await complete(db, successor, {});
+  await completeJob(db, successor, {});
 });
 
 Deno.test("Worker takes back a job whose worker died", async () => {

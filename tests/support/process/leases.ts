@@ -1,7 +1,7 @@
 import type { Database } from "../../../src/db/client/database.ts";
 import type { ObjectColumns } from "../../../src/lib/object_columns.ts";
 import type { PublishPack } from "../../../src/db/publish/publish_pack.ts";
-import { claim, enqueue, type Job } from "../../../src/jobs/queue/mod.ts";
+import { claimJobs, enqueue, type Job } from "../../../src/jobs/queue/mod.ts";
 
 /** The repo of these jobs; make it with `addRepos`. */
 export const REPO_ID = "repo-1";
@@ -28,7 +28,7 @@ export async function expireLease(db: Database, jobId: string): Promise<void> {
 /** Takes the job from whoever holds it. */
 export async function takeOver(db: Database, jobId: string): Promise<Job> {
   await expireLease(db, jobId);
-  const [job] = await claim(db, {
+  const [job] = await claimJobs(db, {
     worker: "successor",
     jobTypes: ["mpack.index"],
     leaseMs: 60_000,

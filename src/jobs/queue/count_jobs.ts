@@ -1,10 +1,9 @@
 import type { Database } from "../../db/client/database.ts";
-import { execute } from "../../db/client/execute.ts";
 import type { JobStatus } from "./job.ts";
 
 /** The queue at one moment. */
 export interface QueueCounts {
-  /** Jobs by status; every status is there. */
+  /** Jobs by status, zeros included. */
   readonly byStatus: Readonly<Record<JobStatus, number>>;
   /** Age of the oldest job that could be claimed now, in milliseconds; 0 if there is none. */
   readonly oldestPendingMs: number;
@@ -12,25 +11,26 @@ export interface QueueCounts {
 
 /** Counts jobs by status, of the given types or of all. */
 export async function countJobs(
-  database: Database,
+  db: Database,
   { jobTypes }: { readonly jobTypes?: readonly string[] } = {},
 ): Promise<QueueCounts> {
-  const rows = await execute(
-    database,
-    database.sql<{ status: JobStatus; jobs: number; age: number | null }[]>`
-      select status, count(*) as jobs,
-        (1000 * extract(epoch from now() - min(created_at)
-          filter (where status = 'pending' and (run_at is null or run_at <= now()))))::float8 as age
-      from musehub_background_jobs
-      where ${jobTypes === undefined}::boolean or job_type = any(
-        string_to_array(${jobTypes?.join(",") ?? ""}::text, ','))
-      group by status`,
-    { action: "count jobs" },
+  const rows = await db.build(
+    "count jobs",
+    (kysely, sql) =>
+      kysely.selectFrom("musehub_background_jobs")
+        .select([
+          "status",
+          sql<number>`count(*)`.as("jobs"),
+          sql<number | null>`(1000 * extract(epoch from now() - min(created_at) filter (
+          where status = 'pending' and (run_at is null or run_at <= now()))))::float8`.as("age"),
+        ])
+        .$if(jobTypes !== undefined, (jobs) => jobs.where("job_type", "in", jobTypes!))
+        .groupBy("status"),
   );
   const byStatus = { pending: 0, running: 0, done: 0, failed: 0, cancelled: 0 };
   let oldestPendingMs = 0;
   for (const { status, jobs, age } of rows) {
-    if (Object.hasOwn(byStatus, status)) byStatus[status] = jobs;
+    if (Object.hasOwn(byStatus, status)) byStatus[status as JobStatus] = jobs;
     if (age !== null) oldestPendingMs = Math.max(0, age);
   }
   return { byStatus, oldestPendingMs };

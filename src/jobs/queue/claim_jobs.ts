@@ -1,0 +1,154 @@
+import { arrayLiteral } from "../../db/client/array_literal.ts";
+import type { Database } from "../../db/client/database.ts";
+import { DEFAULT_MAX_ATTEMPTS, type Job } from "./job.ts";
+import { type JobColumns, toJob } from "./job_row.ts";
+
+/** Which jobs to claim, and how many. */
+export interface ClaimOptions {
+  /** The worker's name, written to the row for people. */
+  readonly worker: string;
+  /** The job types that this worker handles; letters, digits, dots and dashes. */
+  readonly jobTypes: readonly string[];
+  /** Milliseconds until the lease expires unless it is renewed. */
+  readonly leaseMs: number;
+  /** Most jobs to claim, 1 or more. */
+  readonly limit: number;
+  /** Most running jobs of one repo, on all workers. Two claims at one moment may exceed it. */
+  readonly perRepo: number;
+  /** Claim only this job, even before its `run_at` and with no attempts left: a user asked for it. */
+  readonly jobId?: string;
+  /** Workers known to have ended: their jobs are claimed before the lease expires. */
+  readonly takeOver?: readonly string[];
+}
+
+/** Other workers lock some candidates, and a repo's quota rules out others. */
+const CANDIDATES_PER_JOB = 2;
+const MIN_LIMIT = 16;
+
+/**
+ * Claims pending jobs, and running jobs whose lease has expired.
+ *
+ * The attempt is counted here, so a job that kills its worker ends too: past `max_attempts` it fails
+ * with `attempts-exhausted` instead of being claimed. A job is passed over while a duplicate (same
+ * repo, type and mpack) runs. A running row without a lease belongs to another program.
+ *
+ * The claim reads the head of the queue. Only if repos at their quota fill the head, it reads the
+ * head of each other repo: ten thousand jobs of one repo do not delay the others.
+ */
+export async function claimJobs(db: Database, options: ClaimOptions): Promise<Job[]> {
+  const { worker, jobTypes, leaseMs, limit, perRepo, jobId, takeOver = [] } = options;
+  const { sql } = db;
+  // Limits are text, rounded up so that few statements exist. For a LIMIT that is a parameter
+  // PostgreSQL plans each claim anew, which takes longer than the claim.
+  const most = 2 ** Math.ceil(Math.log2(Math.max(limit, MIN_LIMIT)));
+  const candidates = sql.unsafe(`${CANDIDATES_PER_JOB * most}`);
+  // If a worker in takeOver still runs, its writes fail at the raised fence, as after an expiry.
+  const isExpired = takeOver.length === 0
+    ? sql`lease_expires_at <= now()`
+    : sql`lease_expires_at is not null
+        and (lease_expires_at <= now() or locked_by in (
+          select jsonb_array_elements_text(${JSON.stringify(takeOver)}::text::jsonb)))`;
+  // "is not false" hides the condition from the planner. In a young table it would choose the index
+  // of open jobs, and read every pending job.
+  const isOurs = sql`(job_type = any(${arrayLiteral(jobTypes)}::text[])) is not false`;
+  const isNamed = jobId === undefined ? sql`true` : sql`job_id = ${jobId}`;
+  const isDue = jobId === undefined ? sql`(run_at is null or run_at <= now())` : isNamed;
+  const isSpent = jobId === undefined
+    ? sql`coalesce(j.attempt, 0) >= coalesce(j.max_attempts, ${DEFAULT_MAX_ATTEMPTS}::integer)`
+    : sql`false`;
+  const order = sql`coalesce(priority, 0) desc, created_at, job_id`;
+  const columns = sql`job_id, repo_id, job_type, priority, created_at,
+    mpackd_mpack_key(payload::text) as mpack_key`;
+  // Each CTE is materialized: flattened into a join, LIMIT with FOR UPDATE may lock more rows than
+  // it returns.
+  const rows = await db.query<JobColumns & { is_rescue: boolean }>("claim jobs")`
+    with recursive busy as materialized (
+      select repo_id, job_type, mpackd_mpack_key(payload::text) as mpack_key
+      from musehub_background_jobs
+      where status = 'running' and (${isExpired}) is not true
+    ), busy_repos as materialized (
+      select repo_id, count(*) as running from busy group by repo_id
+    ), full_repos as materialized (
+      select repo_id from busy_repos where running >= ${perRepo}::integer
+    ), expired as materialized (
+      select ${columns} from musehub_background_jobs
+      where status = 'running' and ${isOurs} and ${isExpired} and ${isNamed}
+      limit ${candidates}
+    ), head as materialized (
+      select ${columns} from musehub_background_jobs
+      where status = 'pending' and ${isOurs} and ${isDue}
+      order by ${order}
+      limit ${candidates}
+    ), shortage as materialized (
+      -- One row if the head is full and the quotas let through fewer jobs than asked for.
+      select from (select repo_id, count(*) as waiting from head group by repo_id) as own
+      left join busy_repos using (repo_id)
+      having sum(waiting) = ${candidates}
+        and sum(least(waiting, greatest(${perRepo}::integer - coalesce(running, 0), 0)))
+          < ${limit}::integer
+    ), repos as (
+      -- All repos with pending jobs, one index lookup each.
+      select min(repo_id) as repo_id from musehub_background_jobs
+      where status = 'pending' and exists (select from shortage)
+      union all
+      select (select min(repo_id) from musehub_background_jobs j
+        where status = 'pending' and j.repo_id > repos.repo_id)
+      from repos where repos.repo_id is not null
+    ), heads as materialized (
+      select own.* from repos cross join lateral (
+        select ${columns} from musehub_background_jobs j
+        where status = 'pending' and j.repo_id = repos.repo_id and ${isOurs} and ${isDue}
+        order by repo_id, ${order}
+        limit ${sql.unsafe(`${most}`)}
+      ) own
+      where repos.repo_id is not null
+        and repos.repo_id not in (select repo_id from full_repos)
+    ), ranked as materialized (
+      select job_id,
+        row_number() over (partition by repo_id order by ${order})
+          + coalesce(running, 0) as place_in_repo,
+        row_number() over (
+          partition by repo_id, job_type, coalesce(mpack_key, job_id) order by ${order}
+        ) as place_among_duplicates
+      from (select * from expired union select * from head union select * from heads) as found
+      left join busy_repos using (repo_id)
+      where not exists (
+        select from busy where busy.repo_id = found.repo_id and busy.job_type = found.job_type
+          and busy.mpack_key = found.mpack_key)
+    ), taken as materialized (
+      select j.job_id, j.status = 'running' as is_rescue, ${isSpent} as is_spent,
+        coalesce(j.cancel_requested, false) as is_cancelled
+      from musehub_background_jobs j
+      join ranked on ranked.job_id = j.job_id
+      where place_in_repo <= ${perRepo}::integer and place_among_duplicates = 1
+        and (j.status = 'pending' or j.status = 'running' and ${isExpired})
+      order by coalesce(j.priority, 0) desc, j.created_at, j.job_id
+      limit ${limit}::integer
+      for update of j skip locked
+    ), claimed as (
+      update musehub_background_jobs j set
+        status = case when is_cancelled then 'cancelled' when is_spent then 'failed'
+          else 'running' end,
+        attempt = coalesce(j.attempt, 0) + case when is_spent or is_cancelled then 0 else 1 end,
+        fence = coalesce(j.fence, 0) + 1,
+        lease_expires_at = case when not is_spent and not is_cancelled
+          then now() + ${leaseMs}::float8 * interval '1 ms' end,
+        locked_by = case when is_spent or is_cancelled then j.locked_by else ${worker} end,
+        started_at = case when is_spent or is_cancelled then j.started_at else now() end,
+        finished_at = case when is_spent or is_cancelled then now() end,
+        checkpoint = case when not is_spent and not is_cancelled then j.checkpoint end,
+        last_error = case when is_spent and not is_cancelled then json_build_object(
+            'code', 'attempts-exhausted',
+            'message', format('the job was claimed %s times and never finished', j.attempt),
+            'retryable', false, 'at', now())
+          else j.last_error end
+      from taken
+      where j.job_id = taken.job_id
+      returning j.*, is_rescue,
+        case when is_spent or is_cancelled then mpackd_drop_staged(j.job_id) end as dropped
+    )
+    select * from claimed j
+    order by coalesce(j.priority, 0) desc, j.created_at, j.job_id`;
+  return rows.filter(({ status }) => status === "running")
+    .map((row) => toJob(row, { leaseMs, isRescue: row.is_rescue }));
+}

@@ -1,0 +1,44 @@
+import type { Database } from "../../db/client/database.ts";
+
+/** What to purge. */
+export interface PurgeOptions {
+  /** Jobs that ended longer ago than this are deleted, in milliseconds. */
+  readonly olderThanMs: number;
+  /** Most jobs to delete in one statement, so that locks are short. */
+  readonly limit: number;
+}
+
+/**
+ * Deletes jobs that ended long ago. Call it again until it returns less than the limit.
+ *
+ * @returns How many were deleted.
+ */
+export async function purgeJobs(
+  db: Database,
+  { olderThanMs, limit }: PurgeOptions,
+): Promise<number> {
+  const [{ purged }] = await db.build("purge jobs", (kysely, sql) =>
+    kysely
+      .with((cte) => cte("old").materialized(), (kysely) =>
+        kysely.selectFrom("musehub_background_jobs")
+          .select("job_id")
+          .where("status", "in", ["done", "failed", "cancelled"])
+          .where(
+            sql<boolean>`finished_at < now() - ${olderThanMs}::float8 * interval '1 ms'`,
+          )
+          .limit(limit)
+          .forUpdate()
+          .skipLocked())
+      .with("staged", (kysely) =>
+        kysely.deleteFrom("mpack_staged_objects as s")
+          .using("old")
+          .whereRef("s.job_id", "=", "old.job_id"))
+      .with("purged", (kysely) =>
+        kysely.deleteFrom("musehub_background_jobs as j")
+          .using("old")
+          .whereRef("j.job_id", "=", "old.job_id")
+          .returning("j.job_id"))
+      .selectFrom("purged")
+      .select(sql<number>`count(*)`.as("purged")));
+  return purged;
+}
