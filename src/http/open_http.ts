@@ -6,7 +6,7 @@
 
 import { forgetSignatures } from "../db/identities.ts";
 import { sharedSecret } from "../db/secrets.ts";
-import { Authenticator } from "./auth/authenticate.ts";
+import { Authenticator, type AuthenticatorOptions } from "./auth/authenticate.ts";
 import { RateLimit } from "./rate_limit.ts";
 import type { ApiContext } from "./context.ts";
 
@@ -15,20 +15,22 @@ const SWEEP_MS = 60_000;
 /** What the caller has opened; without `probes` their three routes answer 404. */
 export type OpenHttpOptions =
   & Omit<ApiContext, "auth" | "rateLimit" | "uploadSecret" | "probes">
-  & Partial<Pick<ApiContext, "probes">>;
+  & Partial<Pick<ApiContext, "probes">>
+  & Pick<AuthenticatorOptions, "openToken">;
 
 /** Makes the context, and deletes expired signatures every minute until `signal` fires. */
 export async function openHttp(options: OpenHttpOptions): Promise<ApiContext> {
-  const { db, config, signal } = options;
+  const { openToken, ...opened } = options, { db, config, signal } = opened;
   const sweep = setInterval(() => forgetSignatures(db).catch(() => {}), SWEEP_MS);
   signal.addEventListener("abort", () => clearInterval(sweep));
   return {
     probes: () => Promise.resolve(undefined),
-    ...options,
+    ...opened,
     auth: new Authenticator({
       db,
       signatureMs: config.httpSignatureMs,
       ...(config.httpUrl === undefined ? {} : { publicUrl: config.httpUrl }),
+      ...(openToken === undefined ? {} : { openToken }),
     }),
     rateLimit: new RateLimit({
       requestsPerMinute: config.httpRequestsPerMinute,

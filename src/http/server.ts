@@ -5,8 +5,6 @@
  */
 
 import { ConfigError } from "../errors.ts";
-import { hasIdentities } from "../db/identities.ts";
-import type { Database } from "../db/client/database.ts";
 import type { Api } from "./app.ts";
 
 export interface ListenOptions {
@@ -22,21 +20,6 @@ export interface ApiServer extends AsyncDisposable {
   readonly url: string;
   /** Stops accepting requests and waits up to `closeMs` for running ones. */
   close(): Promise<void>;
-}
-
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|::1|\[::1\])$/i;
-
-/**
- * Refuses a public address while no identity exists: every caller would be an admin.
- *
- * @throws {ConfigError} If no identity exists and the address is not a loopback one.
- */
-export async function checkExposure(db: Database, hostname: string): Promise<void> {
-  if (LOOPBACK.test(hostname) || await hasIdentities(db)) return;
-  throw new ConfigError(
-    `Cannot listen on ${hostname}: no identity exists, so every caller would be an admin; ` +
-      `run "mpackd identity create" first, or listen on 127.0.0.1`,
-  );
 }
 
 /**

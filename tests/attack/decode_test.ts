@@ -41,7 +41,7 @@ function nestedClaims(bytes: number): Uint8Array<ArrayBuffer> {
 }
 
 async function post(server: ServerProcess, type: string, body: Uint8Array<ArrayBuffer>) {
-  const headers = { "content-type": type };
+  const headers = { "content-type": type, authorization: `Bearer ${server.openToken}` };
   const response = await fetch(`${server.url}/api/repos`, { method: "POST", headers, body });
   await response.arrayBuffer();
   return response;

@@ -54,7 +54,7 @@ async function post(
   type: string,
   body: Uint8Array<ArrayBuffer>,
 ) {
-  const headers = { "content-type": type };
+  const headers = { "content-type": type, authorization: `Bearer ${server.openToken}` };
   const response = await fetch(server.url + path, { method: "POST", headers, body });
   await response.arrayBuffer();
   return response.status;

@@ -58,7 +58,7 @@ Deno.test("paths are only names, keys and ids: no traversal, no NUL, no header i
     "/me/repo/objects/%zz",
   ];
   for (const path of paths) {
-    const { status, headers, value } = await api.anonymous.send(path);
+    const { status, headers, value } = await api.admin.send(path);
     assert.ok(status === 404 || status === 400, `${status} ${path}`);
     assert.equal(headers.get("set-cookie"), null);
     assert.equal(headers.get("content-type"), "application/problem+json");
@@ -78,28 +78,38 @@ Deno.test("bodies with a wrong length, type, digest or shape are refused", async
     env: { MPACK_HTTP_BODY_BYTES: "4096", MPACK_HTTP_IDS: "10", MPACK_MAX_PACK_BYTES: "1000000" },
   });
   const { url } = api, json = "content-type: application/json";
+  const authorization = `authorization: Bearer ${api.admin.token}`;
   const presign = "/me/repo/push/mpack-presign";
   const key = `x-mpack-key: ${KEY}`;
   await t.step("Content-Length above the limit", async () => {
-    const text = await raw(url, [head(presign, json, "content-length: 99999999999999")]);
+    const text = await raw(url, [
+      head(presign, authorization, json, "content-length: 99999999999999"),
+    ]);
     assert.equal(statusOf(text), 413, text);
-    const pack = await raw(url, [head("/me/repo/push/stream", key, "content-length: 1000001")]);
+    const pack = await raw(url, [
+      head("/me/repo/push/stream", authorization, key, "content-length: 1000001"),
+    ]);
     assert.equal(statusOf(pack), 413, pack);
   });
   await t.step("chunked body above the limit", async () => {
     const chunk = `1000\r\n${"x".repeat(4096)}\r\n`;
-    const text = await raw(url, [head(presign, json, "transfer-encoding: chunked"), chunk, chunk]);
+    const text = await raw(url, [
+      head(presign, authorization, json, "transfer-encoding: chunked"),
+      chunk,
+      chunk,
+    ]);
     assert.equal(statusOf(text), 413, text);
   });
   await t.step("two lengths, or a malformed one", async () => {
-    const both = head(presign, json, "content-length: 5", "content-length: 6") + "hello!";
+    const both = head(presign, authorization, json, "content-length: 5", "content-length: 6") +
+      "hello!";
     assert.notEqual(statusOf(await raw(url, [both])), 200);
-    const mixed = head(presign, json, "content-length: x5") + "hello!";
+    const mixed = head(presign, authorization, json, "content-length: x5") + "hello!";
     assert.notEqual(statusOf(await raw(url, [mixed])), 200);
   });
   await t.step("unknown media type, or a body that is not of its type", async () => {
     const send = async (type: string, body: string) => {
-      const headers = { "content-type": type };
+      const headers = { authorization: `Bearer ${api.admin.token}`, "content-type": type };
       return (await readAnswer(await fetch(url + presign, { method: "POST", headers, body })))
         .status;
     };
@@ -113,17 +123,17 @@ Deno.test("bodies with a wrong length, type, digest or shape are refused", async
   });
   await t.step("too many ids, or malformed ids", async () => {
     const ask = (ids: string[]) =>
-      api.anonymous.send("/me/repo/filter-objects", { json: { object_ids: ids } });
+      api.admin.send("/me/repo/filter-objects", { json: { object_ids: ids } });
     assert.equal((await ask(Array(11).fill(ID))).status, 413);
     const odd = ["', drop table x", "{a,b}", "\u0000", "\r\nset-cookie: a=b", '"'];
     assert.deepEqual((await ask(odd)).value, { missing: odd });
-    const read = await api.anonymous.send("/me/repo/objects", { json: { object_ids: odd } });
+    const read = await api.admin.send("/me/repo/objects", { json: { object_ids: odd } });
     assert.equal(read.status, 404);
     assert.equal(read.headers.get("set-cookie"), null);
   });
   await t.step("a pack with another key, or truncated", async () => {
     const push = async (body: Uint8Array<ArrayBuffer>) =>
-      await api.anonymous.send("/me/repo/push/stream", { body, headers: { "x-mpack-key": KEY } });
+      await api.admin.send("/me/repo/push/stream", { body, headers: { "x-mpack-key": KEY } });
     const other = new Uint8Array(PACK);
     other[other.length - 1] ^= 1;
     assert.deepEqual([(await push(other)).status, (await push(other)).value.code], [
@@ -135,7 +145,7 @@ Deno.test("bodies with a wrong length, type, digest or shape are refused", async
     for (const bad of ["", "sha256:xyz", `${KEY}/../x`]) {
       const headers = { "x-mpack-key": bad };
       const path = "/me/repo/push/stream";
-      assert.equal((await api.anonymous.send(path, { body: PACK, headers })).status, 400);
+      assert.equal((await api.admin.send(path, { body: PACK, headers })).status, 400);
     }
     assert.equal(await api.world.staged(), 0);
     await assert.rejects(Deno.stat(api.world.blobPath(KEY)), Deno.errors.NotFound);
@@ -143,7 +153,7 @@ Deno.test("bodies with a wrong length, type, digest or shape are refused", async
     const stream = ReadableStream.from([PACK.slice(0, 7), PACK.slice(7)]);
     const headers = { "x-mpack-key": KEY };
     const path = "/me/repo/push/stream";
-    const chunked = await api.anonymous.send(path, { body: stream, headers, method: "POST" });
+    const chunked = await api.admin.send(path, { body: stream, headers, method: "POST" });
     assert.deepEqual([chunked.status, chunked.value.code], [411, "length-required"]);
     const pushed = await push(PACK);
     assert.equal(pushed.status, 200, JSON.stringify(pushed.value));
@@ -154,7 +164,7 @@ Deno.test("bodies with a wrong length, type, digest or shape are refused", async
 Deno.test("an upload URL is bound to one blob, its length and a time", async () => {
   await using api = await startApi({ worker: false });
   const asked = { json: { mpack_key: KEY, size_bytes: PACK.length } };
-  const { value } = await api.anonymous.send("/me/repo/push/mpack-presign", asked);
+  const { value } = await api.admin.send("/me/repo/push/mpack-presign", asked);
   const target = new URL(value.upload_url);
   const put = async (url: URL, body: Uint8Array<ArrayBuffer> | ReadableStream) =>
     (await readAnswer(await fetch(url, { method: "PUT", body }))).status;
@@ -179,7 +189,7 @@ Deno.test("an upload URL is bound to one blob, its length and a time", async () 
   await assert.rejects(Deno.stat(api.world.blobPath(KEY)), Deno.errors.NotFound);
   assert.equal(await put(target, PACK), 200);
   assert.equal((await Deno.stat(api.world.blobPath(KEY))).size, PACK.length);
-  const queued = await api.anonymous.send("/me/repo/push/unpack-mpack", {
+  const queued = await api.admin.send("/me/repo/push/unpack-mpack", {
     json: { mpack_key: ID },
   });
   assert.deepEqual([queued.status, queued.value.code], [404, "blob-missing"]);
@@ -188,19 +198,22 @@ Deno.test("an upload URL is bound to one blob, its length and a time", async () 
 Deno.test("a slow, silent or disconnected client leaves no rows, jobs or files", async (t) => {
   await using api = await startApi({ worker: false, env: { MPACK_HTTP_IDLE_MS: "300" } });
   const { url, world } = api;
+  const authorization = `authorization: Bearer ${api.admin.token}`;
   const key = `x-mpack-key: ${KEY}`, length = `content-length: ${PACK.length}`;
   await t.step("silent", async () => {
-    const first = head("/me/repo/push/stream", key, length);
+    const first = head("/me/repo/push/stream", authorization, key, length);
     const text = await raw(url, [first, PACK.subarray(0, 1000)]);
     assert.equal(statusOf(text), 408, text);
-    const small = head("/me/repo/push/mpack-presign", "content-length: 100");
+    const small = head("/me/repo/push/mpack-presign", authorization, "content-length: 100");
     assert.equal(statusOf(await raw(url, [small, "{"])), 408);
   });
   await t.step("disconnected at any byte", async () => {
     const { hostname, port } = new URL(url);
     for (const at of [0, 1, 1000, 30_000, PACK.length - 1]) {
       using connection = await Deno.connect({ hostname, port: Number(port) });
-      await connection.write(encoder.encode(head("/me/repo/push/stream", key, length)));
+      await connection.write(
+        encoder.encode(head("/me/repo/push/stream", authorization, key, length)),
+      );
       await connection.write(PACK.subarray(0, at));
     }
     const open = async () =>

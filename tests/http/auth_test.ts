@@ -1,12 +1,9 @@
 import assert from "node:assert/strict";
-import { checkExposure } from "../../src/http/server.ts";
 import { signRequest } from "../../src/http/auth/signature.ts";
 import { grantAccess } from "../../src/db/collaborators.ts";
-import { createIdentity, forgetSignatures, revokeIdentity } from "../../src/db/identities.ts";
+import { forgetSignatures, revokeIdentity } from "../../src/db/identities.ts";
 import { revokeToken } from "../../src/db/tokens.ts";
-import { ConfigError } from "../../src/errors.ts";
 import { type Client, newSigner, prepare, readAnswer, startApi } from "../support/http/api.ts";
-import { createWorld } from "../support/process/worlds.ts";
 
 const OBJECT_ID = `sha256:${"0".repeat(64)}`;
 
@@ -201,43 +198,4 @@ Deno.test("a public repo: everyone may read, only insiders may push", async () =
   assert.equal((await api.anonymous.send(presign, push)).status, 401);
   assert.equal((await bob.send(presign, push)).status, 403);
   assert.equal((await ada.send(presign, push)).status, 200);
-});
-
-Deno.test("until an identity exists, every local caller is an admin", async () => {
-  await using api = await startApi();
-  const json = { owner: "ada", name: "one" };
-  assert.equal((await api.anonymous.send("/api/repos", { json })).status, 201);
-  assert.equal((await api.anonymous.send("/api/jobs")).status, 200);
-  // DNS rebinding: a page's own host name that resolves to our address.
-  const { hostname, port } = new URL(api.url);
-  using socket = await Deno.connect({ hostname, port: Number(port) });
-  await socket.write(
-    new TextEncoder().encode(
-      "GET /api/jobs HTTP/1.1\r\nHost: evil.example\r\nConnection: close\r\n\r\n",
-    ),
-  );
-  const text = await new Response(socket.readable).text();
-  assert.match(text, /^HTTP\/1.1 401 /);
-});
-
-Deno.test("checkExposure() refuses public addresses until an identity exists", async () => {
-  await using world = await createWorld();
-  for (const host of ["127.0.0.1", "localhost", "::1", "127.8.8.8"]) {
-    await checkExposure(world.db, host);
-  }
-  for (const host of ["0.0.0.0", "::", "192.168.0.1", "localhost.evil", "1127.0.0.1"]) {
-    await assert.rejects(checkExposure(world.db, host), ConfigError, host);
-  }
-  const { signer, publicKey } = await newSigner();
-  await createIdentity(world.db, {
-    identityId: signer.keyId,
-    handle: "ada",
-    publicKey: publicKey.toBase64(),
-    isAgent: true,
-    isAdmin: false,
-  });
-  await checkExposure(world.db, "0.0.0.0");
-  // Revoking the last identity does not open the server again.
-  await revokeIdentity(world.db, "ada");
-  await checkExposure(world.db, "0.0.0.0");
 });

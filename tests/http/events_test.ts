@@ -21,7 +21,7 @@ async function watch(client: Client, jobId: string) {
 
 Deno.test("a job's events end with one terminal event", async (t) => {
   await using api = await startApi();
-  const { anonymous: me, world } = api;
+  const { admin: me, world } = api;
   const unpack = async (bytes: Uint8Array) => {
     const json = { mpack_key: await world.put(bytes) };
     const headers = { prefer: "respond-async" };
@@ -52,7 +52,8 @@ Deno.test("a job's events end with one terminal event", async (t) => {
     await world.db.sql`insert into musehub_background_jobs
       (job_id, repo_id, job_type, payload, status, created_at)
       values ('gone', ${world.repo.repoId}, 'other.kind', '{}', 'pending', now())`;
-    const response = await fetch(`${api.url}/api/jobs/gone/events`);
+    const headers = { authorization: `Bearer ${me.token}` };
+    const response = await fetch(`${api.url}/api/jobs/gone/events`, { headers });
     const texts = response.body!.pipeThrough(new TextDecoderStream()).getReader();
     assert.match((await texts.read()).value!, /^event: progress\n/);
     await world.db.sql`delete from musehub_background_jobs where job_id = 'gone'`;
@@ -67,7 +68,8 @@ Deno.test("a job without news sends keep-alive comments", async () => {
   await world.db.sql`insert into musehub_background_jobs
     (job_id, repo_id, job_type, payload, status, created_at)
     values ('waits', ${world.repo.repoId}, 'other.kind', '{}', 'pending', now())`;
-  const response = await fetch(`${api.url}/api/jobs/waits/events`);
+  const headers = { authorization: `Bearer ${api.admin.token}` };
+  const response = await fetch(`${api.url}/api/jobs/waits/events`, { headers });
   const texts = response.body!.pipeThrough(new TextDecoderStream()).getReader();
   assert.match((await texts.read()).value!, /^event: progress\n/);
   for (let i = 0; i < 3; i++) assert.equal((await texts.read()).value, ": still here\n\n");

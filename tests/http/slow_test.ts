@@ -68,16 +68,26 @@ Deno.test("a client that does not read its answer loses its reader of the store"
   const { store, lent } = lending(openFileStore(folder));
   await using api = await startApi({ worker: false, store, env: { MPACK_HTTP_IDLE_MS: "500" } });
   const headers = { "x-mpack-key": mpackKey(PACK) };
-  const pushed = await api.anonymous.send("/me/repo/push/stream", { body: PACK, headers });
+  const pushed = await api.admin.send("/me/repo/push/stream", { body: PACK, headers });
   assert.equal(pushed.status, 200, JSON.stringify(pushed.value));
   const id = mpackKey(LARGE);
   const ids = JSON.stringify({ object_ids: [id] });
-  const fields = ["content-type: application/json", `content-length: ${ids.length}`];
+  const authorization = `authorization: Bearer ${api.admin.token}`;
+  const fields = [
+    authorization,
+    "content-type: application/json",
+    `content-length: ${ids.length}`,
+  ];
   for (const path of [`/me/repo/objects/${id}`, "/me/repo/objects"]) {
     await t.step(path, async () => {
       const before = lent.ever;
       const isBulk = path.endsWith("objects");
-      using connection = await begin(api.url, path, isBulk ? fields : [], isBulk ? "POST" : "GET");
+      using connection = await begin(
+        api.url,
+        path,
+        isBulk ? fields : [authorization],
+        isBulk ? "POST" : "GET",
+      );
       if (isBulk) await connection.write(encoder.encode(ids));
       await until(() => lent.ever > before, "a reader");
       // The socket stays open.
@@ -85,7 +95,7 @@ Deno.test("a client that does not read its answer loses its reader of the store"
     });
   }
   await t.step("a client that reads gets the whole object", async () => {
-    const whole = await api.anonymous.send(`/me/repo/objects/${id}`);
+    const whole = await api.admin.send(`/me/repo/objects/${id}`);
     assert.equal(whole.bytes.length, LARGE.length);
   });
   await Deno.remove(folder, { recursive: true });
@@ -169,12 +179,13 @@ Deno.test("behind a proxy the signature covers the public URL", async () => {
 
 Deno.test("with MPACK_MATERIALIZE a stream push leaves copying the objects to a job", async () => {
   await using api = await startApi({ env: { MPACK_MATERIALIZE: "on" } });
-  const { world, anonymous } = api, { repoId } = world.repo;
+  const { world, admin } = api, { repoId } = world.repo;
   const headers = { "x-mpack-key": mpackKey(SMALL) };
   const path = "/me/repo/push/stream";
   {
     // Meanwhile another push of the same pack hangs and never copies anything.
     using _held = await begin(api.url, path, [
+      `authorization: Bearer ${admin.token}`,
       `x-mpack-key: ${mpackKey(SMALL)}`,
       `content-length: ${SMALL.length}`,
     ], "POST");
@@ -182,7 +193,7 @@ Deno.test("with MPACK_MATERIALIZE a stream push leaves copying the objects to a 
       async () => (await world.db.sql`select from musehub_background_jobs`).length === 1,
       "the first push",
     );
-    const { status, value } = await anonymous.send(path, { body: SMALL, headers });
+    const { status, value } = await admin.send(path, { body: SMALL, headers });
     assert.equal(status, 200);
     // The answer comes once the pack is indexed; copies come later.
     assert.equal(value.materialized, undefined);
@@ -190,6 +201,6 @@ Deno.test("with MPACK_MATERIALIZE a stream push leaves copying the objects to a 
   const key = `objects/${repoId}/${mpackKey(new Uint8Array(3))}`;
   const isThere = () => world.store.stat(key).then(() => true, () => false);
   await until(isThere, "the object's blob");
-  const done = async () => (await anonymous.send("/api/jobs?status=done")).value.jobs.length;
+  const done = async () => (await admin.send("/api/jobs?status=done")).value.jobs.length;
   await until(async () => await done() === 2, "the end of its job");
 });

@@ -137,9 +137,9 @@ Deno.test("503 when the store is away", async () => {
   await using api = await startApi({ worker: false, store });
   const path = "/me/repo/push";
   const json = { mpack_key: KEY };
-  isUnavailable(await api.anonymous.send(`${path}/unpack-mpack`, { json }), "store-unavailable");
+  isUnavailable(await api.admin.send(`${path}/unpack-mpack`, { json }), "store-unavailable");
   const headers = { "x-mpack-key": KEY };
-  const pushed = await api.anonymous.send(`${path}/stream`, { body: PACK, headers });
+  const pushed = await api.admin.send(`${path}/stream`, { body: PACK, headers });
   isUnavailable(pushed, "store-unavailable");
   await Deno.remove(folder, { recursive: true });
 });

@@ -195,7 +195,7 @@ Deno.test({
   async fn() {
     await using api = await startApi();
     const script = new URL("../../scripts/walk.sh", import.meta.url).pathname;
-    const args = [script, api.url, "ada"];
+    const args = [script, api.url, "ada", api.admin.token];
     const { success, stdout, stderr } = await new Deno.Command("bash", { args, env }).output();
     assert.ok(success, new TextDecoder().decode(stderr));
     assert.match(new TextDecoder().decode(stdout), /\ndone\n$/);

@@ -3,6 +3,10 @@ import { makeMpack, type MpackShape } from "../../scripts/make_mpack.ts";
 import { parseBytes, parseSize } from "../../scripts/mpack/shape.ts";
 import { keyOfPack } from "../../scripts/pack_key.ts";
 import type { IndexResult } from "../../src/jobs/index/result.ts";
+import { mintToken } from "../../src/http/auth/token.ts";
+import { createIdentity } from "../../src/db/identities.ts";
+import { createToken } from "../../src/db/tokens.ts";
+import { newSigner } from "../support/http/api.ts";
 import { post } from "../../src/cli/send_file.ts";
 import { collectGarbage } from "../../src/maintenance/gc/gc.ts";
 import { makeBucket, s3Engine } from "../support/store/swift.ts";
@@ -12,6 +16,7 @@ import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 /** 1 runs the size of the promise, 2 GiB; CI runs an eighth. */
 const SHARE = Number(Deno.env.get("MPACKD_TEST_SHARE") ?? 1 / 8);
 const MB = 1e6;
+const TOKEN = mintToken();
 const MOST_MB = 250;
 /** No socket buffers that much: the server has begun to read. */
 const BEGUN_BYTES = parseBytes("8MiB");
@@ -36,7 +41,16 @@ interface PushWorld extends AsyncDisposable {
 async function createPushWorld(onSwift: boolean): Promise<PushWorld> {
   const bucket = onSwift ? await makeBucket() : undefined;
   const world = await createWorld(bucket && { store: bucket.store });
-  const { databaseUrl, folder } = world;
+  const { databaseUrl, db, folder } = world;
+  const { signer: { keyId: identityId }, publicKey } = await newSigner();
+  await createIdentity(db, {
+    identityId,
+    handle: "me",
+    publicKey: publicKey.toBase64(),
+    isAgent: false,
+    isAdmin: false,
+  });
+  await createToken(db, { ...TOKEN, identityId, scopes: ["push"], lifetimeMs: 3_600_000 });
   const storeEnv: Record<string, string> = {};
   if (bucket) {
     const { options } = bucket;
@@ -72,7 +86,11 @@ async function pushInVain(url: string, key: string, body: AsyncIterable<Uint8Arr
 }
 
 function push(url: string, key: string, body: AsyncIterable<Uint8Array>, sizeBytes: number) {
-  const headers = new Headers({ "x-mpack-key": key, "content-type": "application/octet-stream" });
+  const headers = new Headers({
+    authorization: `Bearer ${TOKEN.text}`,
+    "x-mpack-key": key,
+    "content-type": "application/octet-stream",
+  });
   return post(new URL(`${url}/me/repo/push/stream`), { headers, body, sizeBytes });
 }
 

@@ -10,7 +10,9 @@ import { createApi } from "../../http/app.ts";
 import { createProbes } from "../../http/probes.ts";
 import { openHttp } from "../../http/open_http.ts";
 import type { RequestRecord } from "../../http/context.ts";
-import { checkExposure, listen } from "../../http/server.ts";
+import { checkOpenMode } from "../../http/auth/open_mode.ts";
+import { mintOpenToken } from "../../http/auth/token.ts";
+import { listen } from "../../http/server.ts";
 import type { Config } from "../../config/config.ts";
 import { hasIdentities } from "../../db/identities.ts";
 import { Meter } from "../../jobs/worker/metrics.ts";
@@ -29,6 +31,7 @@ interface ServeFlags {
   readonly port: string;
   readonly host: string;
   readonly worker?: boolean;
+  readonly open?: boolean;
 }
 
 export function addServeCommand(program: Command, context: CommandContext): void {
@@ -36,11 +39,12 @@ export function addServeCommand(program: Command, context: CommandContext): void
     .summary("serve the HTTP API")
     .description(
       "Serve the HTTP API: repos, uploads, pushes, reads, jobs; /openapi.json describes it.\n\n" +
-        "Until an identity exists (see identity), every caller is an admin, and only 127.0.0.1\n" +
-        "is served.",
+        "Callers need an identity (see identity). To try it without one, --open prints a token:\n" +
+        "until an identity exists it is an admin's, for requests from this machine only.",
     )
     .option("--port <port>", "the port; 0 for any free one", "8080")
     .option("--host <address>", "the address to listen on", "127.0.0.1")
+    .option("--open", "print a token that is an admin's until an identity exists")
     .option("--worker", "also run jobs, as the worker command does")
     .action((flags: ServeFlags) => {
       const force = new AbortController();
@@ -67,7 +71,11 @@ async function serve(
   );
   await using opened = await openDatabase(config, { maxConnections });
   const { db } = opened;
-  await checkExposure(db, flags.host);
+  if (flags.open) await checkOpenMode(db, flags.host);
+  else if (!await hasIdentities(db)) {
+    log.warn("No identity exists, so nobody can push: see mpackd identity, or serve --open");
+  }
+  const openToken = flags.open ? mintOpenToken() : undefined;
   await using working = flags.worker
     ? await openWorker(opened, config, { signal, force })
     : undefined;
@@ -85,16 +93,17 @@ async function serve(
     force: timeUp(signal, force, config.drainMs),
     probes: createProbes({ checks, meter }),
     onRequest: observer(meter),
+    ...(openToken === undefined ? {} : { openToken }),
   });
   await using server = listen(createApi(context, VERSION), {
     hostname: flags.host,
     port,
     closeMs: config.drainMs,
   });
-  const isOpen = !await hasIdentities(db);
-  log.info(
-    `Listening on ${server.url}${isOpen ? "; no identity exists: every caller is an admin" : ""}`,
-  );
+  log.info(`Listening on ${server.url}`);
+  if (openToken !== undefined) {
+    console.log(`Until an identity exists: Authorization: Bearer ${openToken}`);
+  }
   if (working) await working.worker.run();
   else if (!signal.aborted) {
     await new Promise((resolve) => signal.addEventListener("abort", resolve));

@@ -12,13 +12,13 @@ import { HttpProblem } from "../problem.ts";
 import { importPublicKey } from "./keys.ts";
 import { checkSignature, readSignature } from "./signature.ts";
 import { SignatureError } from "./signature_base.ts";
+import { checkOpenRequest } from "./open_mode.ts";
 import { isSecret, parseToken, type Scope, SCOPES } from "./token.ts";
 
 const SKEW_MS = 60_000;
 const MAX_KEYS = 10_000;
 /** How long to cache that no identity exists. */
 const OPEN_MS = 1_000;
-const LOOPBACK = /^(localhost|127(\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
 
 export interface Caller {
   /** Undefined for anonymous requests, and while no identity exists. */
@@ -31,6 +31,15 @@ export interface Caller {
   /** The request is signed, so its body must have a signed digest. */
   readonly needsDigest: boolean;
 }
+
+/** The caller with the token of `serve --open`; its rate limit is not that of its address. */
+const OPEN_ADMIN: Caller = {
+  identity: undefined,
+  isAdmin: true,
+  scopes: new Set(SCOPES),
+  client: "open token",
+  needsDigest: false,
+};
 
 /** The caller of a request without credentials. */
 export function anonymous(address: string): Caller {
@@ -49,6 +58,8 @@ export interface AuthenticatorOptions {
   readonly signatureMs: number;
   /** The URL that clients use, where a proxy changes the host. */
   readonly publicUrl?: string;
+  /** The token that is an admin's until an identity exists (`serve --open`). */
+  readonly openToken?: string;
 }
 
 export class Authenticator {
@@ -68,16 +79,18 @@ export class Authenticator {
    */
   async identify(request: Request, address: string): Promise<Caller> {
     const authorization = request.headers.get("authorization");
-    if (authorization !== null) return await this.#byToken(authorization);
-    const signed = await this.#bySignature(request);
-    if (signed !== undefined) return signed;
-    if (!await this.#isOpen()) return anonymous(address);
-    checkLocal(request);
-    return { ...anonymous(address), isAdmin: true, scopes: new Set(SCOPES) };
+    if (authorization !== null) return await this.#byToken(authorization, request, address);
+    return await this.#bySignature(request) ?? anonymous(address);
   }
 
-  async #byToken(authorization: string): Promise<Caller> {
+  async #byToken(authorization: string, request: Request, address: string): Promise<Caller> {
     const [, text = ""] = /^Bearer +(\S+)$/i.exec(authorization) ?? [];
+    const { openToken } = this.#options;
+    if (openToken !== undefined && isSecret(text, sha256Hex(openToken)) && await this.#isOpen()) {
+      const refusal = checkOpenRequest(request, address);
+      if (refusal !== undefined) throw unauthenticated(refusal);
+      return OPEN_ADMIN;
+    }
     const parsed = parseToken(text);
     const found = parsed && await findToken(this.#options.db, parsed.tokenId);
     if (!parsed || !found || !isSecret(parsed.secret, found.secretHash)) {
@@ -158,15 +171,6 @@ export class Authenticator {
     this.#openUntilMs = isOpen ? nowMs + OPEN_MS : -1;
     return isOpen;
   }
-}
-
-/** Until identities exist, accept only a loopback Host header: this stops DNS rebinding. */
-function checkLocal(request: Request): void {
-  const { host } = new URL(request.url);
-  if (LOOPBACK.test(host)) return;
-  throw unauthenticated(
-    `no identity exists yet, and ${JSON.stringify(host)} is not a loopback address`,
-  );
 }
 
 function unauthenticated(why: string): HttpProblem {

@@ -33,6 +33,12 @@ export function mintToken(): MintedToken {
   return { text: `mpk_${tokenId}_${secret}`, tokenId, secretHash: sha256Hex(secret) };
 }
 
+/** Makes the token of a server that was started with --open. */
+export function mintOpenToken(): string {
+  const secret = crypto.getRandomValues(new Uint8Array(SECRET_BYTES));
+  return `mpk_open_${secret.toBase64({ alphabet: "base64url", omitPadding: true })}`;
+}
+
 /** Splits a token; undefined if `text` does not have the form of one. */
 export function parseToken(text: string): { tokenId: string; secret: string } | undefined {
   const match = TOKEN.exec(text);

@@ -9,7 +9,7 @@ import { createApi } from "../../../src/http/app.ts";
 import { contentDigest } from "../../../src/http/auth/content_digest.ts";
 import { identityIdOf } from "../../../src/http/auth/keys.ts";
 import { type Signer, signRequest } from "../../../src/http/auth/signature.ts";
-import { mintToken } from "../../../src/http/auth/token.ts";
+import { mintOpenToken, mintToken } from "../../../src/http/auth/token.ts";
 import { createProbes } from "../../../src/http/probes.ts";
 import { openHttp } from "../../../src/http/open_http.ts";
 import type { RequestRecord } from "../../../src/http/context.ts";
@@ -63,6 +63,8 @@ export interface TestApi extends AsyncDisposable {
   /** Requests answered so far. */
   readonly records: RequestRecord[];
   readonly anonymous: Client;
+  /** An admin with the open token, until there is an identity. */
+  readonly admin: Client & { readonly token: string };
   /** Creates an identity with a new key. */
   identity(handle: string, options?: { isAdmin?: boolean }): Promise<Client>;
   /** Makes a client of the same identity with a bearer token. */
@@ -91,7 +93,8 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
   const onRequest = (record: RequestRecord) => void records.push(record);
   const common = { db, store, config, worker: "test", signal };
   const probes = createProbes({ checks: {}, meter: new Meter() });
-  const context = await openHttp({ ...common, force: signal, probes, onRequest });
+  const openToken = mintOpenToken();
+  const context = await openHttp({ ...common, openToken, force: signal, probes, onRequest });
   const server = listen(createApi(context, "test"), {
     hostname: "127.0.0.1",
     port: 0,
@@ -118,11 +121,17 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
     checkExchange(description, { method, pathname, status, contentType, value });
     return answer;
   };
+  const withToken = (token: string) => ({
+    token,
+    send: (path: string, request: TestRequest = {}) =>
+      send(path, { ...request, headers: { authorization: `Bearer ${token}`, ...request.headers } }),
+  });
   return {
     world,
     url,
     records,
     anonymous: { send: (path, request) => send(path, request) },
+    admin: withToken(openToken),
     async identity(handle, { isAdmin = false } = {}) {
       const { signer, publicKey } = await newSigner();
       const identity = await createIdentity(db, {
@@ -138,13 +147,7 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
       const { text, tokenId, secretHash } = mintToken();
       const { identityId } = identity!;
       await createToken(db, { tokenId, identityId, secretHash, scopes, lifetimeMs });
-      const authorization = `Bearer ${text}`;
-      return {
-        identity,
-        text,
-        send: (path, request = {}) =>
-          send(path, { ...request, headers: { authorization, ...request.headers } }),
-      };
+      return { identity, text, ...withToken(text) };
     },
     async [Symbol.asyncDispose]() {
       stop.abort();

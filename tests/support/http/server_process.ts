@@ -17,6 +17,8 @@ export interface ServerProcess extends AsyncDisposable {
   readonly world: TestWorld;
   readonly url: string;
   readonly pid: number;
+  /** The bearer token of an admin, until there is an identity. */
+  readonly openToken: string;
   /** All lines of its log so far. */
   log(): string;
   /** Peak resident memory since its start, in MiB. */
@@ -30,18 +32,20 @@ export interface ServerProcess extends AsyncDisposable {
 export interface ServerOptions {
   readonly env?: Record<string, string>;
   readonly args?: readonly string[];
+  /** Default true: no identity is needed, see `openToken`. */
+  readonly isOpen?: boolean;
 }
 
 /** Starts a server on a database and a folder of its own; dispose of it. */
-export async function startServer({ env = {}, args = [] }: ServerOptions = {}): Promise<
-  ServerProcess
-> {
+export async function startServer(
+  { env = {}, args = [], isOpen = true }: ServerOptions = {},
+): Promise<ServerProcess> {
   const world = await createWorld();
   const holds = await Deno.makeTempFile({ prefix: "mpackd-test-" });
   const child = new Deno.Command(Deno.execPath(), {
     args: [
       ...["run", "-A", "--quiet", "--no-check", "--preload", WATCHDOG, MAIN],
-      ...["serve", "--port", "0", ...args],
+      ...["serve", "--port", "0", ...(isOpen ? ["--open"] : []), ...args],
     ],
     env: {
       DATABASE_URL: world.databaseUrl,
@@ -65,17 +69,25 @@ export async function startServer({ env = {}, args = [] }: ServerOptions = {}): 
     listening.reject(new Error(`The server did not start: ${log}`));
   })();
   listening.promise.catch(() => {});
-  const output = child.stdout.pipeTo(new WritableStream()).catch(() => {});
+  const token = Promise.withResolvers<string>();
+  const output = (async () => {
+    for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
+      const [found] = /mpk_open_\S+/.exec(text) ?? [];
+      if (found !== undefined) token.resolve(found);
+    }
+  })().catch(() => {});
   const { pid } = child;
   const status = async (name: string) => {
     const text = await Deno.readTextFile(`/proc/${pid}/status`);
     return Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, "m").exec(text)![1]);
   };
-  const url = await listening.promise;
+  if (!isOpen) token.resolve("");
+  const url = await listening.promise, openToken = await token.promise;
   return {
     world,
     url,
     pid,
+    openToken,
     log: () => log,
     peakMib: async () => await status("VmHWM") / 1024,
     async longestHoldMs() {
