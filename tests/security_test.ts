@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { SETTINGS } from "../src/config/config.ts";
 
 const ROOT = new URL("../", import.meta.url);
 const TEXT = await Deno.readTextFile(new URL("SECURITY.md", ROOT));
@@ -15,16 +14,5 @@ Deno.test("SECURITY.md names a test for every promise, and each is there", async
     const isThere = ['"', "`", "} "].some((before) => source.includes(before + title)) ||
       source.includes(`test("${title}`);
     assert.ok(isThere, `${file} has no test "${title}"`);
-  }
-});
-
-Deno.test("SECURITY.md names settings, tasks and files that exist", async () => {
-  const known = Object.values(SETTINGS).map(({ env }) => env);
-  const named = TEXT.match(/\b(MPACK|AWS|DATABASE)_[A-Z_]+\b/g)!;
-  assert.deepEqual(named.filter((name) => !known.includes(name)), []);
-  const { tasks } = JSON.parse(await Deno.readTextFile(new URL("deno.json", ROOT)));
-  for (const [, task] of TEXT.matchAll(/`deno task ([\w:]+)/g)) assert.ok(task in tasks, task);
-  for (const [, path] of TEXT.matchAll(/`((?:src|tests|scripts|docs)\/[^`]+)`/g)) {
-    await Deno.stat(new URL(path, ROOT));
   }
 });

@@ -14,7 +14,7 @@ export function addConfigCommand(program: Command, context: CommandContext): voi
     .summary("list every setting with its value")
     .description("List every setting: variable, value, default, unit, range, and what it does.")
     .option("--json", "print them as one JSON document")
-    .option("--markdown", "print the table of the README")
+    .option("--markdown", "print the table of docs/settings.md")
     .action((flags: { json?: boolean; markdown?: boolean }) =>
       context.run(flags, () => {
         const config: Values = { ...context.config() };
