@@ -14,7 +14,7 @@ import { fileURLToPath } from "node:url";
 import { openEmbedded } from "../src/db/embedded/open_embedded.ts";
 import { parseSize } from "../scripts/mpack/shape.ts";
 import { makeMpack } from "../scripts/make_mpack.ts";
-import { keyOfPack } from "../scripts/pack_key.ts";
+import { keyOfPack } from "../tests/support/mpack/pack_key.ts";
 
 const { seconds, rounds, connections, profile, json } = new Command("bench_http")
   .option("--seconds <n>", "how long each measurement takes", Number, 5)

@@ -21,7 +21,7 @@ import { type ObjectEntry, readObjects } from "../src/objects/read_objects.ts";
 import { openS3Store } from "../src/stream/store/s3/s3_store.ts";
 import { makeMpack, type MpackShape } from "../scripts/make_mpack.ts";
 import { parseSize } from "../scripts/mpack/shape.ts";
-import { keyOfPack } from "../scripts/pack_key.ts";
+import { keyOfPack } from "../tests/support/mpack/pack_key.ts";
 import { startSwift } from "../scripts/swift.ts";
 
 const { reads, megabytes, rounds, json } = new Command("bench_reads")

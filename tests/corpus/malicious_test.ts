@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { entryOf, maliciousCases, type MaliciousEntry } from "../../scripts/make_malicious.ts";
+import { entryOf, maliciousCases, type MaliciousEntry } from "./make_malicious.ts";
 import { decodeMpack } from "../support/mpack/decode.ts";
 import { readWhole } from "../support/mpack/whole_document.ts";
 
-const FOLDER = new URL("./malicious/", import.meta.url);
+const FOLDER = new URL("malicious/", import.meta.url);
 const INDEX: MaliciousEntry[] = JSON.parse(Deno.readTextFileSync(new URL("index.json", FOLDER)));
 
 Deno.test("every malicious pack gets its verdict, however it is cut", async (t) => {

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { makeSample, type SampleFacts, SAMPLES } from "../../scripts/make_samples.ts";
+import { makeSample, type SampleFacts, SAMPLES } from "./make_samples.ts";
 import { mpackKey } from "../support/mpack/mpacks.ts";
 import { readWhole } from "../support/mpack/whole_document.ts";
 
-const FOLDER = new URL("./samples/", import.meta.url);
+const FOLDER = new URL("samples/", import.meta.url);
 
 Deno.test("every committed sample is what its facts say, and what the generator makes", async (t) => {
   for (const [name, shape] of Object.entries(SAMPLES)) {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { makeMpack, type MpackShape } from "../../scripts/make_mpack.ts";
 import { parseBytes, parseSize } from "../../scripts/mpack/shape.ts";
-import { keyOfPack } from "../../scripts/pack_key.ts";
+import { keyOfPack } from "../support/mpack/pack_key.ts";
 import type { IndexResult } from "../../src/jobs/index/result.ts";
 import { mintToken } from "../../src/http/auth/token.ts";
 import { createIdentity } from "../../src/db/identities.ts";

@@ -5,8 +5,8 @@
  */
 
 import assert from "node:assert/strict";
-import { runEpisode } from "../../scripts/simulate/episode.ts";
-import { lineOf, SERVER_SETTINGS } from "../../scripts/simulate.ts";
+import { runEpisode } from "../simulator/episode.ts";
+import { lineOf, SERVER_SETTINGS } from "../simulator/main.ts";
 import { s3Engine } from "../support/store/swift.ts";
 import { startTestServer } from "../support/postgres/test_server.ts";
 

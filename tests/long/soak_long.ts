@@ -5,7 +5,7 @@
  */
 
 import assert from "node:assert/strict";
-import { soak, together } from "../../scripts/soak/run.ts";
+import { soak, together } from "../simulator/soak.ts";
 
 /** 1 runs the size of the promise: 10,000 small jobs, 20 large ones. CI runs an eighth. */
 const SHARE = Number(Deno.env.get("MPACKD_TEST_SHARE") ?? 1 / 8);

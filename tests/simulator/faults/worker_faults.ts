@@ -1,0 +1,109 @@
+/**
+ * What becomes of workers: killed, stopped past their leases, told to end. There are always as
+ * many of them as there were: whoever goes is replaced.
+ *
+ * @module
+ */
+
+import type { Random } from "../../fuzz/random.ts";
+import { IMPATIENT_ENV, PATIENT_ENV, STOP_MS } from "../settings.ts";
+import type { Tally } from "../tally.ts";
+import type { SimWorker } from "../workers/worker_here.ts";
+
+/** Makes a worker of a name and with settings. */
+export type StartWorker = (name: string, env: Readonly<Record<string, string>>) => SimWorker;
+
+/** The workers of one world. */
+export class Workers {
+  readonly #tally: Tally;
+  readonly #start: StartWorker;
+  readonly #count: number;
+  readonly #living: SimWorker[] = [];
+  readonly #stoppedAt = new Map<SimWorker, number>();
+  readonly #leaving = new Set<Promise<void>>();
+  readonly #problems: string[] = [];
+  #started = 0;
+
+  /** Starts so many. */
+  constructor(count: number, start: StartWorker, tally: Tally) {
+    this.#tally = tally;
+    this.#start = start;
+    this.#count = count;
+    for (let i = 0; i < count; i++) this.#add();
+  }
+
+  /** What they did wrong. */
+  problems(): string[] {
+    return [...this.#problems, ...this.#living.flatMap((worker) => worker.problems())];
+  }
+
+  /** Kills one. */
+  kill(random: Random): void {
+    const worker = this.#take(random);
+    this.#tally.fault("worker killed", worker.name);
+    this.#bury(worker, worker.kill());
+  }
+
+  /** Lets one end. */
+  drain(random: Random): void {
+    const worker = this.#take(random);
+    this.#tally.fault("worker drained", worker.name);
+    worker.continue();
+    this.#bury(worker, worker.drain());
+  }
+
+  /** Stops one, unless it is. */
+  stop(random: Random): void {
+    const worker = random.pick(this.#living);
+    if (this.#stoppedAt.has(worker)) return;
+    this.#tally.fault("worker stopped past its lease", worker.name);
+    this.#stoppedAt.set(worker, performance.now());
+    worker.stop();
+  }
+
+  /** Continues those whose leases have lapsed; with `all`, waits until that is so of every one. */
+  async continue({ all = false } = {}): Promise<void> {
+    for (const [worker, stoppedAt] of this.#stoppedAt) {
+      const leftMs = stoppedAt + STOP_MS - performance.now();
+      if (leftMs > 0 && !all) continue;
+      if (leftMs > 0) await new Promise((resolve) => setTimeout(resolve, leftMs));
+      this.#tally.note(`${worker.name} is continued`);
+      this.#stoppedAt.delete(worker);
+      worker.continue();
+    }
+  }
+
+  /** Puts patient ones in their place. */
+  async calmDown(): Promise<void> {
+    await this.end();
+    for (let i = 0; i < this.#count; i++) this.#add(PATIENT_ENV);
+  }
+
+  /** Ends all of them. */
+  async end(): Promise<void> {
+    await this.continue({ all: true });
+    for (const worker of this.#living.splice(0)) this.#bury(worker, worker.drain());
+    await Promise.all(this.#leaving);
+  }
+
+  #add(env = IMPATIENT_ENV): void {
+    this.#living.push(this.#start(`w${++this.#started}`, env));
+  }
+
+  #take(random: Random): SimWorker {
+    const [worker] = this.#living.splice(random.below(this.#living.length), 1);
+    this.#stoppedAt.delete(worker);
+    this.#add();
+    return worker;
+  }
+
+  #bury(worker: SimWorker, ending: Promise<void>): void {
+    const buried = ending
+      .catch((error) => this.#problems.push(`${worker.name} ended badly: ${error.stack}`))
+      .then(() => {
+        this.#problems.push(...worker.problems());
+        this.#leaving.delete(buried);
+      });
+    this.#leaving.add(buried);
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Everything in the database at one moment: one statement, so that no half of anything is an
+ * artefact of looking twice.
+ *
+ * @module
+ */
+
+import type { Database } from "../../../src/db/client/database.ts";
+import { execute } from "../../../src/db/client/execute.ts";
+
+/** What there is. */
+export interface Snapshot {
+  /** Every job. */
+  readonly jobs: readonly SnapshotJob[];
+  /** Every published pack. */
+  readonly packs: readonly SnapshotPack[];
+  /** Repo, object, pack, offset, size. */
+  readonly refs: readonly [string, string, number, number, number][];
+  /** Object, where it lies, offset, size. */
+  readonly objects: readonly [string, string, number, number][];
+  /** Jobs that have staged rows. */
+  readonly staged: readonly string[];
+  /** Jobs that ended more than once. */
+  readonly endedTwice: readonly string[];
+}
+
+/** A job. */
+export interface SnapshotJob {
+  /** Its id. */
+  readonly id: string;
+  /** Its repo. */
+  readonly repoId: string;
+  /** Its pack. */
+  readonly mpackKey: string;
+  /** Where it stands. */
+  readonly status: string;
+  /** The code of its last failure. */
+  readonly code: string | null;
+  /** What its last failure said. */
+  readonly message: string | null;
+  /** What it achieved. */
+  readonly result: Record<string, number> | null;
+}
+
+/** A published pack: a row of `musehub_mpacks` without its time. */
+export interface SnapshotPack {
+  /** Its number. */
+  readonly mpackId: number;
+  /** Its repo. */
+  readonly repoId: string;
+  /** Its name. */
+  readonly mpackKey: string;
+  /** Where it lies. */
+  readonly blobKey: string;
+  /** Which version of it was read. */
+  readonly etag: string;
+  /** Its length. */
+  readonly sizeBytes: number;
+  /** What it holds. */
+  readonly counts: Record<"commits" | "snapshots" | "objects" | "tags", number>;
+}
+
+/** Reads it all; for small worlds. */
+export async function takeSnapshot(db: Database): Promise<Snapshot> {
+  const query = db.sql<Snapshot[]>`
+    select
+      (select coalesce(json_agg(json_build_object('id', job_id, 'repoId', repo_id,
+          'mpackKey', payload->>'mpack_key', 'status', status, 'code', last_error->>'code',
+          'message', last_error->>'message', 'result', result)), '[]')
+        from musehub_background_jobs) as jobs,
+      (select coalesce(json_agg(json_build_object('mpackId', mpack_id, 'repoId', repo_id,
+          'mpackKey', mpack_key, 'blobKey', blob_key, 'etag', etag, 'sizeBytes', size_bytes,
+          'counts', json_build_object('commits', commits, 'snapshots', snapshots,
+            'objects', objects, 'tags', tags))), '[]')
+        from musehub_mpacks) as packs,
+      (select coalesce(json_agg(json_build_array(
+          repo_id, object_id, mpack_id, content_offset, size_bytes)), '[]')
+        from musehub_object_refs) as refs,
+      (select coalesce(json_agg(json_build_array(
+          object_id, storage_uri, content_offset, size_bytes)), '[]')
+        from musehub_objects) as objects,
+      (select coalesce(json_agg(distinct job_id), '[]') from mpack_staged_objects) as staged,
+      (select coalesce(json_agg(job_id), '[]') from (
+        select job_id from job_ends group by job_id having sum(ends) > 1) twice) as "endedTwice"`;
+  const [row] = await execute(db, query, { action: "look at everything" });
+  return row;
+}

@@ -1,0 +1,125 @@
+/**
+ * The packs that the world's producers push, good and bad, and what must become of each.
+ *
+ * @module
+ */
+
+import { array, buildMpack, concat, map, mpackKey, object } from "../support/mpack/mpacks.ts";
+import { raw, type Value } from "../support/mpack/mpacks.ts";
+import { readWhole, type WholeRow } from "../support/mpack/whole_document.ts";
+import type { Random } from "../fuzz/random.ts";
+
+/** A pack of one repo. */
+export interface SimPack {
+  /** The repo that pushes it. */
+  readonly repoId: string;
+  /** Its name. */
+  readonly mpackKey: string;
+  /** What lies in the store under that name. */
+  readonly bytes: Uint8Array;
+  /** What its producer says of it. */
+  readonly payload: Record<string, unknown>;
+  /** The code it must be refused with; undefined for a good one. */
+  readonly rejection?: string;
+  /** Where each of its objects lies first. */
+  readonly rows: readonly WholeRow[];
+  /** What it holds, repeated objects included. */
+  readonly counts: Record<"commits" | "snapshots" | "objects" | "tags", number>;
+}
+
+/** What is wrong with a pack. */
+const FLAWS = ["cut", "flipped", "trailing", "malformed", "two-sizes", "miscounted"] as const;
+type Flaw = typeof FLAWS[number];
+
+const SHARED = 60;
+const BAD_ONE_IN = 5;
+
+/** Makes packs of which some have objects in common. */
+export class PackMaker {
+  readonly #random: Random;
+  readonly #shared: Uint8Array[];
+
+  /** The same random numbers give the same packs. */
+  constructor(random: Random) {
+    this.#random = random;
+    this.#shared = Array.from({ length: SHARED }, () => this.#content(2_000));
+  }
+
+  /** Makes the next pack, for a repo. */
+  make(repoId: string): SimPack {
+    const flaw = this.#random.once(BAD_ONE_IN) ? this.#random.pick(FLAWS) : undefined;
+    const whole = this.#build(flaw);
+    const bytes = damaged(whole, flaw);
+    const key = mpackKey(flaw === "cut" || flaw === "flipped" ? whole : bytes);
+    const read = readWhole(bytes);
+    const counts = read.accepted ? read : { commits: 0, snapshots: 0, objects: 0, tags: 0 };
+    const isMiscounted = flaw === "miscounted";
+    const declared = isMiscounted ? counts.objects + 1 : counts.objects;
+    const isDeclared = read.accepted && (isMiscounted || this.#random.once(2));
+    return {
+      repoId,
+      mpackKey: key,
+      bytes,
+      payload: { mpack_key: key, ...(isDeclared && { declared_objects_count: declared }) },
+      rejection: read.accepted ? flaw && CODES[flaw] : read.code,
+      rows: read.accepted ? firstOfEach(read.rows) : [],
+      counts,
+    };
+  }
+
+  /** An empty one, many small objects, or a few chunks of 256 KiB. */
+  #build(flaw: Flaw | undefined): Uint8Array {
+    const random = this.#random;
+    const [most, mostBytes] = random.pick([[3, 100], [60, 300], [300, 400], [150, 12_000]]);
+    const contents = Array.from(
+      { length: random.below(most + 1) },
+      () => random.once(3) ? random.pick(this.#shared) : this.#content(mostBytes),
+    );
+    // A pack like no other, whatever is in it.
+    contents.push(this.#content(100), random.once(2) ? new Uint8Array(0) : this.#content(50));
+    if (random.once(4)) contents.push(contents[0]);
+    const ids = new Map(contents.map((content) => [content, mpackKey(content)]));
+    if (random.once(2)) contents.sort((a, b) => ids.get(a)! < ids.get(b)! ? -1 : 1);
+    const objects: Value[] = contents.map((content) =>
+      object({ content, objectId: ids.get(content) })
+    );
+    if (flaw === "two-sizes") {
+      const objectId = ids.get(contents[0]);
+      objects.push(object({ content: new Uint8Array(contents[0].length + 1), objectId }));
+    }
+    const commits = Array.from({ length: random.below(4) }, (_, i) => map([["message", `m${i}`]]));
+    const rest = { commits, snapshots: [], objects: array(objects) };
+    return buildMpack(
+      flaw === "malformed" ? { ...rest, tags: [map([["name", raw([0xc1])]])] } : rest,
+    );
+  }
+
+  #content(mostBytes: number): Uint8Array {
+    const bytes = new Uint8Array(16 + this.#random.below(mostBytes));
+    for (let at = 0; at < bytes.length; at++) bytes[at] = this.#random.below(256);
+    return bytes;
+  }
+}
+
+/** Codes of flaws that a reader of the bytes alone cannot see. */
+const CODES: Partial<Record<Flaw, string>> = {
+  flipped: "digest-mismatch",
+  "two-sizes": "duplicate-key",
+  miscounted: "declared-count-mismatch",
+};
+
+function damaged(whole: Uint8Array, flaw: Flaw | undefined): Uint8Array {
+  if (flaw === "cut") return whole.subarray(0, -1);
+  if (flaw === "trailing") return concat([whole, Uint8Array.of(0xc0)]);
+  if (flaw !== "flipped") return whole;
+  // The last byte is one of a content.
+  const flipped = whole.slice();
+  flipped[flipped.length - 1] ^= 1;
+  return flipped;
+}
+
+function firstOfEach(rows: readonly WholeRow[]): WholeRow[] {
+  const first = new Map<string, WholeRow>();
+  for (const row of rows) if (!first.has(row.objectId)) first.set(row.objectId, row);
+  return [...first.values()];
+}
