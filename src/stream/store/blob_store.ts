@@ -51,6 +51,12 @@ export interface PutOptions {
    * {@link BlobStore.provesDigests} writes no other body.
    */
   readonly sha256Hex?: string;
+  /**
+   * Leaves a blob that is already under the key as it is, and returns its stat. A blob that was
+   * written at the same moment may still be replaced by an S3 engine without conditional writes, or
+   * if `body` is larger than 8 MiB.
+   */
+  readonly ifAbsent?: boolean;
   /** Ends the write; nothing is left under the key. */
   readonly signal?: AbortSignal;
 }

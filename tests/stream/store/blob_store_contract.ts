@@ -84,6 +84,13 @@ export function testBlobStore(
     assertSameBytes(await drain(await store.open(KEY)), sampleBytes(100, 5));
   });
 
+  test("put() with ifAbsent leaves the blob that is there", async (store) => {
+    const first = await store.put(KEY, bodyOf(sampleBytes(10, 1)), { ifAbsent: true });
+    const second = await store.put(KEY, bodyOf(sampleBytes(20, 2)), { ifAbsent: true });
+    assert.deepEqual(second, first);
+    assertSameBytes(await drain(await store.open(KEY)), sampleBytes(10, 1));
+  });
+
   test("put() leaves what was there when it fails", async (store) => {
     const old = await store.put(KEY, bodyOf(sampleBytes(10)));
     const failing = async function* () {

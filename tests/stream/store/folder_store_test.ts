@@ -108,6 +108,16 @@ Deno.test("openFileStore() puts one whole version when many write at once", asyn
   assert.ok(bodies.some((bytes) => bytes.every((byte, at) => byte === got[at])));
 });
 
+Deno.test("openFileStore() puts the first version of many with ifAbsent", async () => {
+  await using temp = await openTemp();
+  const stats = await Promise.all(
+    [1, 2, 3, 4].map((seed) => temp.store.put("a", bodyOf(sampleBytes(seed)), { ifAbsent: true })),
+  );
+  assert.equal(new Set(stats.map(({ etag }) => etag)).size, 1);
+  assert.deepEqual(await temp.store.stat("a"), stats[0]);
+  assert.deepEqual([...Deno.readDirSync(join(temp.folder, "made/later/.tmp"))], []);
+});
+
 Deno.test("fileStoreError() says what to do, and whether waiting helps", async (t) => {
   const cases: [string, boolean, RegExp][] = [
     ["ENOSPC", true, /no space is left/],

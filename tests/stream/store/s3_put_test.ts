@@ -145,6 +145,28 @@ Deno.test("put() has the engine prove a digest, once it has shown that it does",
   );
 });
 
+Deno.test("put() with ifAbsent has the engine decide between writers at one moment", async () => {
+  await inWorld(async ({ store, proxy, double }) => {
+    const put = (seed: number) => store.put("a", bodyOf(sampleBytes(10, seed)), { ifAbsent: true });
+    const stats = await Promise.all([put(1), put(2), put(3)]);
+    assert.equal(new Set(stats.map(({ etag }) => etag)).size, 1);
+    assert.equal(stats[0].etag, double.objects.get("/bucket/a")?.etag);
+    proxy.requests.splice(0);
+    // The answer to the first try is lost.
+    const lost = { status: 503, before: () => double.set("/bucket/b", sampleBytes(10)) };
+    proxy.faults.push({}, {}, lost);
+    const { etag } = await store.put("b", bodyOf(sampleBytes(10)), { ifAbsent: true });
+    assert.equal(etag, double.objects.get("/bucket/b")?.etag);
+    assert.deepEqual(proxy.requests.map(({ method }) => method), [
+      "HEAD",
+      "HEAD",
+      "PUT",
+      "PUT",
+      "HEAD",
+    ]);
+  });
+});
+
 Deno.test("put() gives up whole", async (t) => {
   await t.step(
     "a part that never arrives ends the wait for a silent body",

@@ -66,6 +66,9 @@ class Double {
     }
     if (request.method === "PUT") {
       const bytes = await request.bytes();
+      if (request.headers.get("if-none-match") === "*" && this.objects.has(path)) {
+        return refuse(412, "PreconditionFailed");
+      }
       const digest = request.headers.get("x-amz-content-sha256");
       const isBound = this.checksDigests && /^[0-9a-f]{64}$/.test(digest ?? "");
       if (isBound && createHash("sha256").update(bytes).digest("hex") !== digest) {
@@ -79,6 +82,8 @@ class Double {
 
   #read(request: Request, path: string): Response {
     const object = this.objects.get(path);
+    const isBucket = path.indexOf("/", 1) === path.length - 1;
+    if (isBucket && request.method === "HEAD") return new Response();
     if (object === undefined) return refuse(404, "NoSuchKey");
     const { bytes, etag } = object;
     const wanted = request.headers.get("if-match");

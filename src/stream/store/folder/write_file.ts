@@ -40,8 +40,11 @@ export async function writeFile(
     await fill(tempPath, key, body, options, asError);
     try {
       await Deno.mkdir(dirname(path), { recursive: true });
-      await stampNewer(tempPath, path);
-      await Deno.rename(tempPath, path);
+      if (options.ifAbsent) await linkIfAbsent(tempPath, path);
+      else {
+        await stampNewer(tempPath, path);
+        await Deno.rename(tempPath, path);
+      }
       await syncFolder(dirname(path));
       return statOf(await Deno.stat(path));
     } catch (error) {
@@ -95,6 +98,17 @@ async function stampNewer(tempPath: string, path: string): Promise<void> {
   if (oldMs === undefined || newMs === undefined || newMs > oldMs) return;
   const bumped = new Date(oldMs + 1);
   await Deno.utime(tempPath, bumped, bumped);
+}
+
+/** Gives the file its name unless there is one with this name, which a rename would replace. */
+async function linkIfAbsent(tempPath: string, path: string): Promise<void> {
+  try {
+    await Deno.link(tempPath, path);
+  } catch (error) {
+    if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
+    if (!(await Deno.stat(path)).isFile) throw error;
+  }
+  await Deno.remove(tempPath);
 }
 
 /** Makes the rename survive a power cut. Some file systems cannot sync a folder. */

@@ -6,10 +6,11 @@
 import { untilAborted } from "../../../lib/abort.ts";
 import type { BlobStat, PutOptions } from "../blob_store.ts";
 import { checkedBody, DigestError, hasDigest } from "../checked_body.ts";
-import type { S3Client } from "./client.ts";
+import type { S3Client, S3Request } from "./client.ts";
 import { isDigestRefusal } from "./digest_support.ts";
 import { S3Error } from "./s3_error.ts";
 import { MAX_PARTS, MultipartUpload } from "./multipart.ts";
+import type { OptionalHeaders } from "./optional_headers.ts";
 import type { S3Target } from "./reader.ts";
 import { etagOf } from "./stat.ts";
 
@@ -30,6 +31,8 @@ export function partBytesFor(sizeBytes: number | undefined): number {
 export interface S3PutOptions extends PutOptions {
   /** Whether the engine compares a body with the digest that its request was signed with. */
   readonly checksDigests: () => Promise<boolean>;
+  /** For `If-None-Match`. */
+  readonly conditions: OptionalHeaders;
 }
 
 /**
@@ -78,7 +81,11 @@ export async function putObject(
     const rest = buffer.subarray(0, filledBytes);
     if (!upload.isBegun) {
       const digest = isProved ? sha256Hex : undefined;
-      return await backoff().run(() => putWhole(client, target, rest, digest, signal));
+      const send = (headers: Record<string, string>) =>
+        putWhole(client, target, rest, { headers, bodySha256Hex: digest, signal });
+      return await backoff().run(() =>
+        options.ifAbsent ? options.conditions.run({ "if-none-match": "*" }, send) : send({})
+      );
     }
     await upload.send(rest);
     return { sizeBytes: totalBytes, etag: await upload.complete() };
@@ -100,11 +107,11 @@ async function putWhole(
   client: S3Client,
   { key, objectKey }: S3Target,
   body: Uint8Array<ArrayBuffer>,
-  bodySha256Hex?: string,
-  signal?: AbortSignal,
+  options: Pick<S3Request, "headers" | "bodySha256Hex" | "signal">,
 ): Promise<BlobStat> {
+  const { bodySha256Hex } = options;
   try {
-    const answer = await client.send({ method: "PUT", objectKey, body, bodySha256Hex, signal });
+    const answer = await client.send({ ...options, method: "PUT", objectKey, body });
     await answer.discard();
     return { sizeBytes: body.length, etag: etagOf(answer.headers) };
   } catch (error) {

@@ -12,6 +12,7 @@ import { isDigest } from "../../../lib/ids.ts";
 import { S3Client, type S3ClientOptions } from "./client.ts";
 import { checksDigests } from "./digest_support.ts";
 import { listObjects } from "./list.ts";
+import { OptionalHeaders } from "./optional_headers.ts";
 import { putObject } from "./put.ts";
 import { openS3Reader, type S3Target } from "./reader.ts";
 import { statObject } from "./stat.ts";
@@ -36,6 +37,7 @@ class S3Store implements BlobStore {
   readonly #client: S3Client;
   /** "" or a folder with a slash at its end. */
   readonly #folder: string;
+  readonly #conditions = new OptionalHeaders();
   #checksDigests: Promise<boolean> | undefined;
 
   constructor(options: S3StoreOptions) {
@@ -60,8 +62,23 @@ class S3Store implements BlobStore {
     body: AsyncIterable<Uint8Array>,
     options: PutOptions = {},
   ): Promise<BlobStat> {
+    const target = this.#target(key), conditions = this.#conditions;
     const checksDigests = () => orAborted(this.#testOnce(), options.signal);
-    return await putObject(this.#client, this.#target(key), body, { ...options, checksDigests });
+    const put = () =>
+      putObject(this.#client, target, body, { ...options, checksDigests, conditions });
+    if (!options.ifAbsent) return await put();
+    try {
+      return await this.stat(key, options);
+    } catch (error) {
+      if (!isBlobMissing(error)) throw error;
+    }
+    try {
+      return await put();
+    } catch (error) {
+      // Written since, by another process or by a try of this one whose answer was lost.
+      if (isBlobMissing(error) && error.status === 412) return await this.stat(key, options);
+      throw error;
+    }
   }
 
   /** Tests the engine once, and again if it could not be reached. */
