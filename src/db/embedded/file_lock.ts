@@ -1,5 +1,5 @@
 /**
- * Locks between processes. They are the kernel's (flock), so a killed process leaves none behind.
+ * Locks between processes. The kernel holds them (flock), so a killed process leaves none behind.
  *
  * @module
  */
@@ -7,7 +7,7 @@ import { DatabaseError } from "../../errors.ts";
 
 const RETRY_MS = 20;
 
-/** How long to wait for a lock, and for whom. */
+/** How long to wait for a lock. */
 export interface LockOptions {
   /** Milliseconds after which to give up. */
   readonly waitMs: number;
@@ -15,15 +15,15 @@ export interface LockOptions {
   readonly signal?: AbortSignal;
 }
 
-/** Opens the file that carries a lock, creating it for its owner alone. */
+/** Opens a lock file. If it makes the file, only its owner can read it. */
 export function openLockFile(path: string): Promise<Deno.FsFile> {
   return Deno.open(path, { read: true, write: true, create: true, mode: 0o600 });
 }
 
 /**
- * Waits for the exclusive lock on a file. Closing the file lets go of the lock.
+ * Waits for the exclusive lock on a file. Closing the file releases the lock.
  *
- * It asks again and again rather than blocking, because a blocked flock cannot be abandoned.
+ * It polls, because a blocked flock cannot be interrupted.
  *
  * @throws {DatabaseError} If another process holds it for longer than `waitMs`.
  */

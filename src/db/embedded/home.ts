@@ -1,8 +1,8 @@
 /**
- * Where the embedded database lies on disk, and as whom its server runs.
+ * The folder of the embedded database, and the user that its server runs as.
  *
- * PostgreSQL refuses to run as root. Started by root, the server therefore runs as another user,
- * and everything it opens has to lie where that user may go.
+ * PostgreSQL refuses to run as root. If this process is root, the server runs as another user, and
+ * that user must be able to enter every folder on the way to its files.
  *
  * @module
  */
@@ -10,38 +10,36 @@ import { dirname, join, resolve } from "node:path";
 import { ConfigError } from "../../errors.ts";
 import { lockFile } from "./file_lock.ts";
 
-/** "nobody" on every Linux; owns the data when root created them. */
+/** The user "nobody" on every Linux. It owns the data if root created them. */
 const NOBODY = 65_534;
 
-/** Where data go that root's own folders would hide; not /var/tmp, which is swept by age. */
+/** For data that other users could not reach in root's folders. Not /var/tmp: old files are deleted there. */
 const STATE_FOLDER = "/var/lib/mpackd";
 
-/** Nobody holds this lock for longer than a few system calls. */
+/** The lock is held for a few system calls only. */
 const LOCK_WAIT_MS = 10_000;
 
 /** The user a server runs as. */
 export interface ServerUser {
-  /** User id. */
   readonly uid: number;
-  /** Group id. */
   readonly gid: number;
 }
 
 /** The folder of one embedded database. */
 export interface EmbeddedHome {
-  /** Absolute, with no symlinks in it. */
+  /** An absolute path without symlinks. */
   readonly path: string;
-  /** Whom to run the server as; undefined: as ourselves. */
+  /** The user to run the server as. Default: this process's user. */
   readonly user?: ServerUser;
 }
 
 /**
- * Finds or makes the folder of an embedded database. Safe to call from many processes at once.
+ * Finds or makes the folder of an embedded database. Many processes may call it at once.
  *
- * When we are root and `dataDir` lies in a folder that the server's user may not enter (below
- * `/root`, say), the folder is made in `/var/lib/mpackd`, with a symlink to it at `dataDir`.
+ * If this process is root and the server's user may not enter a folder on the way to `dataDir` (such
+ * as `/root`), the folder is made in `/var/lib/mpackd`, with a symlink to it at `dataDir`.
  *
- * @throws {ConfigError} If the folder holds data and is closed to their owner.
+ * @throws {ConfigError} If the folder holds data that their owner cannot reach.
  */
 export async function openHome(dataDir: string): Promise<EmbeddedHome> {
   const path = resolve(dataDir);
@@ -50,7 +48,7 @@ export async function openHome(dataDir: string): Promise<EmbeddedHome> {
     return { path: await Deno.realPath(path) };
   }
   await Deno.mkdir(dirname(path), { recursive: true });
-  // One process at a time: what one has just made must not look like a leftover to the next.
+  // One process at a time: a folder that one has just made must not look like a leftover to another.
   using _lock = await lockFile(`${path}.lock`, { waitMs: LOCK_WAIT_MS });
   return await openHomeAsRoot(path);
 }
@@ -72,20 +70,20 @@ async function openHomeAsRoot(path: string): Promise<EmbeddedHome> {
   return openHomeAsRoot(path);
 }
 
-/** Makes the folder where it was asked for, or elsewhere if nobody could reach it there. */
+/** Makes the folder at `path`, or in `/var/lib/mpackd` if the server's user cannot reach it there. */
 async function createHome(path: string): Promise<void> {
-  // A link whose target was swept away.
+  // A link whose target was deleted.
   await Deno.remove(path).catch(ignore(Deno.errors.NotFound));
   const parent = await Deno.realPath(dirname(path));
   if (!await isOpenTo({ uid: NOBODY, gid: NOBODY }, parent)) return createElsewhere(path);
   await Deno.mkdir(path, { mode: 0o711 }).catch(ignore(Deno.errors.AlreadyExists));
-  // The umask may have taken the bits that let the server's user through.
+  // The umask may have removed the bits that let the server's user enter.
   await Deno.chmod(path, 0o711);
 }
 
 /**
- * Makes the folder in `/var/lib/mpackd` and links to it. Its name is new each time, not made from
- * `path`: who deletes the link, or the clone around it, wants an empty database the next time.
+ * Makes the folder in `/var/lib/mpackd` and links to it. Its name is random, not made from `path`: if
+ * a user deletes the link, the next database must be empty.
  */
 async function createElsewhere(path: string): Promise<void> {
   await Deno.mkdir(STATE_FOLDER, { recursive: true });
@@ -97,12 +95,12 @@ async function createElsewhere(path: string): Promise<void> {
     await Deno.symlink(home, path);
   } catch (error) {
     await Deno.remove(home, { recursive: true });
-    // Another process was faster: its folder is as good.
+    // Another process has made the link; its folder is used.
     if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
   }
 }
 
-/** The owner of the data, or of the folder, or nobody. */
+/** The owner of the data; else the owner of the folder; else the user "nobody". */
 async function ownerOf(home: string): Promise<ServerUser> {
   for (const path of [join(home, "data"), home]) {
     const info = await Deno.stat(path).catch(ignore(Deno.errors.NotFound));
@@ -111,7 +109,7 @@ async function ownerOf(home: string): Promise<ServerUser> {
   return { uid: NOBODY, gid: NOBODY };
 }
 
-/** Whether a user may enter a folder, by the modes of it and all above it. */
+/** Whether the modes of a folder and of all folders above it let a user enter. */
 async function isOpenTo({ uid, gid }: ServerUser, folder: string): Promise<boolean> {
   for (let path = folder;; path = dirname(path)) {
     const info = await Deno.stat(path);
@@ -130,7 +128,7 @@ async function isEmpty(folder: string): Promise<boolean> {
   return true;
 }
 
-/** A catch handler that turns one class of error into undefined. */
+/** Makes a catch handler that returns undefined for one class of error. */
 function ignore(errorClass: new (...args: never[]) => Error): (error: unknown) => undefined {
   return (error) => {
     if (!(error instanceof errorClass)) throw error;

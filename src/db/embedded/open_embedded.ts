@@ -1,11 +1,11 @@
 /**
- * The database that needs no installation: a real PostgreSQL server, started by the first process
- * that wants it, shared by those that come while it runs, stopped by the last.
+ * The database that needs no installation: a real PostgreSQL server. The first process that opens it
+ * starts the server, later ones join it, and the last one stops it.
  *
- * Two locks of the kernel's decide who does what, so that a killed process leaves nothing to clean
- * up: `lock` is held while starting and stopping, and everybody who uses the server holds `users`
- * in shared mode. Who can have `users` alone was the last. A server whose last user was killed
- * stays, and the next user joins it.
+ * Two file locks of the kernel coordinate the processes, so a killed process leaves nothing to clean
+ * up. A process takes `lock` while it starts or stops the server, and holds `users` in shared mode
+ * while it uses the server. If it can lock `users` exclusively, no other process uses the server. A
+ * server whose last user was killed keeps running, and the next process joins it.
  *
  * @module
  */
@@ -24,14 +24,14 @@ import {
   stopServer,
 } from "./server.ts";
 
-/** As long as a first start with all its steps may take on a slow disk. */
+/** A first start with all its steps may take so long on a slow disk. */
 const LOCK_WAIT_MS = 180_000;
 
-/** Where the embedded database lies. */
+/** How to open the embedded database. */
 export interface EmbeddedOptions {
-  /** The folder of the database and of all that belongs to it; made on first use. */
+  /** The folder of the database, its log and its locks. It is made on first use. */
   readonly dataDir: string;
-  /** Server settings on top of the usual ones. Used if this call starts the server. */
+  /** Server settings on top of the usual ones. They count only if this call starts the server. */
   readonly settings?: ServerSettings;
   /** Ends the wait with the signal's reason. */
   readonly signal?: AbortSignal;
@@ -39,11 +39,11 @@ export interface EmbeddedOptions {
 
 /** A running embedded database. Close it, or use `await using`. */
 export interface EmbeddedPostgres extends AsyncDisposable {
-  /** Where to connect, password included. */
+  /** The URL to connect to, with the password. */
   readonly url: string;
   /** PostgreSQL's version: "18.4". */
   readonly version: string;
-  /** Stops the server, unless others still use it. May be called twice. */
+  /** Stops the server, unless other processes use it. May be called twice. */
   close(): Promise<void>;
 }
 
@@ -72,7 +72,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<EmbeddedPo
   }
 }
 
-/** Becomes one of the server's users, starting it for the first. */
+/** Joins the server, or starts it if this process is the first. */
 async function enter(
   home: EmbeddedHome,
   { settings, signal }: EmbeddedOptions,
@@ -81,11 +81,11 @@ async function enter(
   const users = await openLockFile(join(home.path, "users"));
   try {
     if (home.user) {
-      // Root may be a guest in another user's folder, and that user has to get in again.
+      // The folder may belong to another user, who must be able to open the lock files again.
       const { uid, gid } = home.user;
       for (const name of ["lock", "users"]) await Deno.chown(join(home.path, name), uid, gid);
     }
-    // Succeeds: only who holds `lock` ever has it alone.
+    // This succeeds: `users` is locked exclusively only under `lock`, which we hold.
     await users.tryLock(false);
     const server = await findServer(clusterOf(home), { signal }) ??
       await start(home, { settings, signal });
@@ -97,7 +97,7 @@ async function enter(
   }
 }
 
-/** Starts the server, after making what it needs where that is not there yet. */
+/** Starts the server; lays out its binaries and creates the cluster first if they are missing. */
 async function start(
   home: EmbeddedHome,
   { settings, signal }: Omit<EmbeddedOptions, "dataDir">,
@@ -118,7 +118,7 @@ async function start(
   return await startServer(cluster, { binDir, settings, signal });
 }
 
-/** Is no user any more, and stops the server if no other is left. */
+/** Leaves the server, and stops it if no other process uses it. */
 async function leave(home: EmbeddedHome, users: Deno.FsFile): Promise<void> {
   users.close();
   using _lock = await lockFile(join(home.path, "lock"), { waitMs: LOCK_WAIT_MS });

@@ -1,5 +1,5 @@
 /**
- * What can be told from outside about a PostgreSQL server: its pid file, its process, its answer.
+ * Looks at a PostgreSQL server from outside: its pid file, its process, its answer.
  *
  * @module
  */
@@ -8,9 +8,9 @@ import process from "node:process";
 import postgres from "postgres";
 
 const PROBE_MS = 5_000;
-/** Above every system's largest process id, so that no process has it. */
+/** Larger than any process id, so no process has it. */
 const NO_PID = 999_999_999;
-/** Nothing listens; or the password is wrong, so it is not our cluster. */
+/** Nothing listens, or the password is wrong: the server belongs to another cluster. */
 const ABSENT_CODES = ["ECONNREFUSED", "28P01"];
 
 /**
@@ -19,15 +19,14 @@ const ABSENT_CODES = ["ECONNREFUSED", "28P01"];
  * @see {@link https://www.postgresql.org/docs/current/storage-file-layout.html | postmaster.pid}
  */
 export interface PidFile {
-  /** The server's main process. */
+  /** The id of the server's main process. */
   readonly pid: number;
-  /** The TCP port it listens on. */
   readonly port: number;
-  /** `starting`, `ready`, `stopping`, or empty before it has said so. */
+  /** `starting`, `ready`, `stopping`, or empty while the file is being written. */
   readonly status: string;
 }
 
-/** Reads a cluster's pid file; undefined if there is none, `port` 0 while it is being written. */
+/** Reads a cluster's pid file; undefined if there is none. `port` is 0 while it is being written. */
 export async function readPidFile(dataDir: string): Promise<PidFile | undefined> {
   try {
     const lines = (await Deno.readTextFile(join(dataDir, "postmaster.pid"))).split("\n");
@@ -44,8 +43,8 @@ export async function readPidFile(dataDir: string): Promise<PidFile | undefined>
 
 /**
  * Puts a process id that cannot exist into a stale pid file. PostgreSQL then replaces the file, as
- * after any crash, and still looks whether a backend of the old server is attached to its shared
- * memory, which it could not if the file were deleted.
+ * after a crash. If the file were deleted, PostgreSQL could not check whether a process of the old
+ * server still uses its shared memory.
  */
 export async function replacePid(dataDir: string): Promise<void> {
   const path = join(dataDir, "postmaster.pid");
@@ -53,7 +52,7 @@ export async function replacePid(dataDir: string): Promise<void> {
   await Deno.writeTextFile(path, text.trim() ? text.replace(/^\d+/, `${NO_PID}`) : `${NO_PID}\n`);
 }
 
-/** Whether a process has this id. It need not be the one that had it before. */
+/** Whether some process has this id, perhaps not the one that had it before. */
 export function isAlive(pid: number): boolean {
   try {
     return process.kill(pid, 0);
@@ -62,11 +61,11 @@ export function isAlive(pid: number): boolean {
   }
 }
 
-/** What a server answered. */
+/** The answer of a server. */
 export interface Answer {
   /**
-   * `busy`: a server is there but does not serve us now; `absent`: nothing listens, or it is a
-   * server of another cluster.
+   * `busy`: the server refuses or does not answer now. `absent`: nothing listens, or the server
+   * belongs to another cluster.
    */
   readonly state: "ready" | "busy" | "absent";
   /** PostgreSQL's version; empty unless it is ready. */

@@ -1,15 +1,16 @@
 /**
- * Making, starting, finding and stopping one PostgreSQL server on this machine. Who may do so, and
- * when, is for the caller to settle: nothing here takes a lock.
+ * Creates, starts, finds and stops one PostgreSQL server on this machine. Nothing here takes a lock:
+ * the caller makes sure that one process does so at a time.
  *
  * @module
  */
 import { DatabaseError } from "../../errors.ts";
+import { sleep } from "../../lib/sleep.ts";
 import type { ServerUser } from "./home.ts";
 import { lastLines, runProgram } from "./binaries.ts";
 import { isAlive, probe, readPidFile, replacePid } from "./postmaster.ts";
 
-/** The superuser of every cluster made here. */
+/** The superuser of every cluster. */
 const SUPERUSER = "mpackd";
 const ANSWER_MS = 60_000;
 const STOP_MS = 30_000;
@@ -20,19 +21,19 @@ const POLL_MS = 20;
 /** Server settings by name, as in postgresql.conf. */
 export type ServerSettings = Readonly<Record<string, string>>;
 
-/** One cluster: where it lies, and as whom its server runs. */
+/** The files of one cluster, and the user that its server runs as. */
 export interface Cluster {
-  /** The cluster's folder: absolute, with no symlinks in it, not there before `createCluster()`. */
+  /** The cluster's folder: an absolute path without symlinks. `createCluster()` makes it. */
   readonly dataDir: string;
-  /** What the server says goes here. */
+  /** The server's log. */
   readonly logFile: string;
-  /** The superuser's password lies here, for its owner alone. */
+  /** The superuser's password; only the owner can read it. */
   readonly passwordFile: string;
-  /** Whom to run as; undefined: as ourselves. */
+  /** The user to run as. Default: this process's user. */
   readonly user?: ServerUser;
 }
 
-/** How to make a cluster. */
+/** How to create a cluster. */
 export interface CreateOptions {
   /** The folder with initdb, pg_ctl and postgres. */
   readonly binDir: string;
@@ -42,7 +43,7 @@ export interface CreateOptions {
 
 /** How to start a server. */
 export interface StartOptions extends CreateOptions {
-  /** On top of those every server here has. */
+  /** Settings on top of those that every embedded server has. */
   readonly settings?: ServerSettings;
   /** The port to listen on. Default: a free one. */
   readonly port?: number;
@@ -50,11 +51,11 @@ export interface StartOptions extends CreateOptions {
 
 /** A server that accepts connections. */
 export interface RunningServer {
-  /** Where to connect, password included. */
+  /** The URL to connect to, with the password. */
   readonly url: string;
   /** PostgreSQL's version: "18.4". */
   readonly version: string;
-  /** Its main process. */
+  /** The id of its main process. */
   readonly pid: number;
 }
 
@@ -69,7 +70,7 @@ const SETTINGS: ServerSettings = {
   log_timezone: "UTC",
 };
 
-/** Runs initdb. The folder appears whole or not at all, so a killed run leaves nothing to mend. */
+/** Runs initdb. The folder gets its name at the end, so a killed run leaves no half cluster. */
 export async function createCluster(
   { dataDir, passwordFile, user }: Cluster,
   { binDir, signal }: CreateOptions,
@@ -101,8 +102,7 @@ export async function createCluster(
 }
 
 /**
- * Starts the server of a cluster that has none, in a session of its own, so that a Ctrl-C on our
- * terminal does not reach it.
+ * Starts the server of a cluster, in a session of its own: a Ctrl-C on our terminal must not stop it.
  *
  * @throws {DatabaseError} With the last lines of its log, if it does not start.
  */
@@ -129,7 +129,7 @@ export async function startServer(
     const server = isSuccess ? await findServer(cluster, { signal }) : undefined;
     if (server) return server;
     const log = (await Deno.readTextFile(cluster.logFile)).slice(logBytes);
-    // Another program took the port, or backends of a killed server are still on their way out.
+    // Another program took the port, or processes of a killed server have not ended yet.
     const isTransient = /could not bind|is still in use/.test(log);
     if (!isTransient || attempt === START_ATTEMPTS) {
       throw new DatabaseError(
@@ -143,10 +143,10 @@ export async function startServer(
 }
 
 /**
- * Finds the server that runs on a cluster, waiting for one that is starting or stopping.
+ * Finds the server that runs on a cluster. It waits while the server starts or stops.
  *
- * @returns Undefined if none runs, and then `startServer()` may be called.
- * @throws {DatabaseError} If a server holds the cluster and does not answer.
+ * @returns Undefined if none runs; the caller may start one.
+ * @throws {DatabaseError} If a server runs on the cluster and does not answer.
  */
 export async function findServer(
   cluster: Cluster,
@@ -157,7 +157,7 @@ export async function findServer(
     const file = await readPidFile(cluster.dataDir);
     if (!file) return undefined;
     if (!isAlive(file.pid)) {
-      // A power cut may have left it empty, and PostgreSQL does not start over an empty one.
+      // A power cut may have left the file empty, and PostgreSQL does not start with an empty one.
       await replacePid(cluster.dataDir);
       return undefined;
     }
@@ -169,7 +169,7 @@ export async function findServer(
     }
     const isLate = performance.now() > giveUpAt;
     if (state === "absent" && (file.status === "ready" || isLate)) {
-      // Its process is gone, and another has its number (or it is a zombie nobody waits for).
+      // Its process has ended, and another one has its id, or it is a zombie.
       await replacePid(cluster.dataDir);
       return undefined;
     }
@@ -185,7 +185,7 @@ export async function findServer(
 }
 
 /**
- * Stops the server of a cluster, if one runs: cleanly, or after 30 s of trying, at once.
+ * Stops the server of a cluster, if one runs. After 30 s it is stopped without a checkpoint.
  *
  * @throws {DatabaseError} If it cannot be stopped.
  */
@@ -196,7 +196,7 @@ export async function stopServer(cluster: Cluster): Promise<void> {
     Deno.kill(server.pid, signalName);
     const giveUpAt = performance.now() + STOP_MS;
     while (performance.now() < giveUpAt) {
-      // Not by the process: where nobody waits for it, it stays as a zombie.
+      // The pid file says when it has ended. The process may stay as a zombie.
       if ((await readPidFile(cluster.dataDir))?.pid !== server.pid) return;
       await sleep(POLL_MS);
     }
@@ -207,7 +207,7 @@ export async function stopServer(cluster: Cluster): Promise<void> {
   );
 }
 
-/** Makes the log file, or puts a long one aside. */
+/** Makes the log file. A file over 1 MiB is renamed first. */
 async function openLog({ logFile, user }: Cluster): Promise<void> {
   const info = await Deno.stat(logFile).catch(() => undefined);
   if (info && info.size > LOG_KEEP_BYTES) await Deno.rename(logFile, `${logFile}.1`);
@@ -218,8 +218,4 @@ async function openLog({ logFile, user }: Cluster): Promise<void> {
 function freePort(): number {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   return listener.addr.port;
-}
-
-function sleep(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -1,4 +1,5 @@
 import { ConfigError } from "../../errors.ts";
+import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
 import { execute } from "../client/execute.ts";
 import { migrations } from "./migrations/mod.ts";
@@ -7,36 +8,36 @@ import { findObstacles, type FoundColumn } from "./table_shape.ts";
 
 const OLDEST_SERVER = 150_000;
 
-/** Any number that no other program is likely to lock: "mpackd" in hex. */
+/** Key of an advisory lock; "mpackd" in hex, so that no other program uses it. */
 const LOCK_KEY = 0x6d7061636b64;
 
-/** Building an index over somebody's large table takes a while. */
+/** Building an index over a large table takes minutes. */
 const DEADLINE_MS = 30 * 60_000;
 
-/** What `migrate` did. */
+/** What `migrate()` has done. */
 export interface MigrateResult {
-  /** Names of the migrations this call applied, in order; empty when all were there. */
+  /** Names of the migrations that this call applied, in order. */
   readonly applied: string[];
 }
 
 /**
- * Creates the tables of mpackd, or adds what is missing to those that are already there.
+ * Creates the tables of mpackd, or adds what is missing to existing tables.
  *
- * Each migration is one message to the server, hence one transaction: it happens whole or not at
- * all. Any number of processes may call this at once.
+ * Each migration is one message to the server, and so one transaction: it is applied whole or not at
+ * all. Many processes may call this at once.
  *
- * @throws {ConfigError} If the server is older than PostgreSQL 15, or a table that is there cannot
- * be used, naming table and column; nothing is changed then.
+ * @throws {ConfigError} If the server is older than PostgreSQL 15, or an existing table cannot be
+ * used: the message names table and column, and nothing was changed.
  */
-export async function migrate(database: Database): Promise<MigrateResult> {
-  const done = await readDone(database);
+export async function migrate(db: Database): Promise<MigrateResult> {
+  const done = await readDone(db);
   const missing = migrations.filter(({ name }) => !done.has(name));
-  if (missing.some(({ name }) => name === migrations[0].name)) await checkTables(database);
+  if (missing.some(({ name }) => name === migrations[0].name)) await checkTables(db);
   const applied: string[] = [];
   for (const { name, sql } of missing) {
     const results = await execute(
-      database,
-      database.sql.unsafe(message(name, sql)).simple(),
+      db,
+      db.sql.unsafe(message(name, sql)).simple(),
       { action: `apply migration ${name}`, deadlineMs: DEADLINE_MS },
     ) as unknown as { name: string }[][];
     applied.push(...results[results.length - 1].map((row) => row.name));
@@ -44,62 +45,46 @@ export async function migrate(database: Database): Promise<MigrateResult> {
   return { applied };
 }
 
-/** Names of the migrations that the database has not seen, in order. */
-export async function pendingMigrations(database: Database): Promise<string[]> {
-  const done = await readDone(database);
+/** Names of the migrations that were not applied yet, in order. */
+export async function pendingMigrations(db: Database): Promise<string[]> {
+  const done = await readDone(db);
   return migrations.map(({ name }) => name).filter((name) => !done.has(name));
 }
 
-async function readDone(database: Database): Promise<Set<string>> {
-  const { sql } = database;
+async function readDone(db: Database): Promise<Set<string>> {
   const action = "read the applied migrations";
-  const [{ version, exists }] = await execute(
-    database,
-    sql<{ version: number; exists: boolean }[]>`
-      select current_setting('server_version_num')::int as version,
-        to_regclass('mpackd_migrations') is not null as exists`,
-    { action },
-  );
+  const [{ version, exists }] = await db.query<{ version: number; exists: boolean }>(action)`
+    select current_setting('server_version_num')::int as version,
+      to_regclass('mpackd_migrations') is not null as exists`;
   if (version < OLDEST_SERVER) {
     throw new ConfigError(
-      `Cannot use ${database.label}: it runs PostgreSQL ${Math.floor(version / 10_000)}, ` +
+      `Cannot use ${db.label}: it runs PostgreSQL ${Math.floor(version / 10_000)}, ` +
         "15 or newer is needed",
     );
   }
   if (!exists) return new Set();
-  const rows = await execute(
-    database,
-    sql<{ name: string }[]>`select name from mpackd_migrations`,
-    { action },
-  );
+  const rows = await db.query<{ name: string }>(action)`select name from mpackd_migrations`;
   return new Set(rows.map(({ name }) => name));
 }
 
-async function checkTables(database: Database): Promise<void> {
-  const names = tables.map(({ table }) => table);
-  const found = await execute(
-    database,
-    database.sql<FoundColumn[]>`
-      select table_name::text, column_name::text, data_type::text,
-        character_maximum_length::int as max_length,
-        is_nullable = 'NO' and column_default is null and is_identity = 'NO'
-          and is_generated = 'NEVER' as is_demanded
-      from information_schema.columns
-      where table_schema = current_schema() and table_name = any(${literal(names)}::text[])
-      order by table_name, ordinal_position`,
-    { action: "look at the tables" },
-  );
+/** Refuses existing tables that mpackd cannot use. */
+async function checkTables(db: Database): Promise<void> {
+  const names = arrayLiteral(tables.map(({ table }) => table));
+  const found = await db.query<FoundColumn>("look at the tables")`
+    select table_name::text, column_name::text, data_type::text,
+      character_maximum_length::int as max_length,
+      is_nullable = 'NO' and column_default is null and is_identity = 'NO'
+        and is_generated = 'NEVER' as is_demanded
+    from information_schema.columns
+    where table_schema = current_schema() and table_name = any(${names}::text[])
+    order by table_name, ordinal_position`;
   const obstacles = findObstacles(tables, found);
   if (obstacles.length > 0) {
-    throw new ConfigError(`Cannot migrate ${database.label}: ${obstacles.join("; ")}`);
+    throw new ConfigError(`Cannot migrate ${db.label}: ${obstacles.join("; ")}`);
   }
 }
 
-function literal(names: readonly string[]): string {
-  return `{${names.join(",")}}`;
-}
-
-// The last statement answers with the name if it was this very transaction that put it there.
+/** The SQL of one migration. Its last statement returns the name if this transaction applied it. */
 function message(name: string, sql: string): string {
   return `
 set local client_min_messages = warning;

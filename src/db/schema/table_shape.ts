@@ -1,22 +1,20 @@
 /** A column that mpackd reads or writes. */
 export interface ColumnShape {
-  /** Its type when mpackd creates it. */
+  /** Its type if mpackd creates it. */
   readonly type: string;
   /** Its default, as SQL. */
   readonly initially?: string;
-  /** Whether it must not be null in a table that mpackd creates. */
+  /** Whether it is NOT NULL in a table that mpackd creates. */
   readonly required?: boolean;
-  /** How many characters it must hold, where a limit could be too low. */
+  /** How many characters it must be able to hold. */
   readonly minCharacters?: number;
-  /** Whether the database numbers the rows by it. */
+  /** Whether it is an identity column. */
   readonly identity?: boolean;
 }
 
-/** A table that may be there already, made by somebody else. */
+/** A table that another program may have made already. */
 export interface TableShape {
-  /** Its name. */
   readonly table: string;
-  /** Its columns by name. */
   readonly columns: Readonly<Record<string, ColumnShape>>;
   /** The columns of its primary key. */
   readonly key: readonly string[];
@@ -24,21 +22,19 @@ export interface TableShape {
   readonly unique?: readonly (readonly string[])[];
 }
 
-/** A column as the catalog describes it. */
+/** A column as `information_schema` describes it. */
 export interface FoundColumn {
-  /** Its table. */
   readonly table_name: string;
-  /** Its name. */
   readonly column_name: string;
-  /** Its type in the standard's words. */
+  /** Its type as standard SQL spells it. */
   readonly data_type: string;
-  /** How many characters fit, if limited. */
+  /** How many characters it can hold; null: any number. */
   readonly max_length: number | null;
-  /** Whether an insert that leaves it out fails. */
+  /** Whether an insert must give it a value. */
   readonly is_demanded: boolean;
 }
 
-// A type of ours and what of theirs holds every value of it.
+/** For each type of mpackd's, the types of other programs that can hold all its values. */
 const FITTING: Readonly<Record<string, readonly string[]>> = {
   text: ["text", "character varying"],
   bigint: ["bigint", "numeric"],
@@ -49,9 +45,9 @@ const FITTING: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * Finds what stands in the way of using the tables that are already there.
+ * Finds the columns of existing tables that mpackd cannot use.
  *
- * @returns One sentence for each column that does not fit; empty when all is well.
+ * @returns One sentence for each of them.
  */
 export function findObstacles(
   shapes: readonly TableShape[],
@@ -85,7 +81,7 @@ export function findObstacles(
   return obstacles;
 }
 
-/** SQL that creates the table, or adds the columns and unique indexes that it lacks. */
+/** SQL that creates the table, or adds the missing columns and unique indexes. */
 export function createOrComplete({ table, columns, key, unique = [] }: TableShape): string {
   const define = (name: string, { type, initially, required, identity }: ColumnShape) =>
     `${name} ${type}${identity ? " generated always as identity" : ""}` +
@@ -103,7 +99,7 @@ export function createOrComplete({ table, columns, key, unique = [] }: TableShap
   ].join("\n");
 }
 
-// ON CONFLICT needs a unique index over exactly these columns, whatever its name.
+/** SQL that makes a unique index over exactly these columns, which ON CONFLICT needs. */
 function uniqueIndex(table: string, columns: readonly string[]): string {
   const names = columns.map((column) => `'${column}'`).join(", ");
   return `if not exists (
