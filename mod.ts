@@ -47,7 +47,7 @@ export { createRepo, findRepo, type NewRepo, type Repo, type RepoName } from "./
 export { migrate, type MigrateResult } from "./src/db/schema/migrate.ts";
 export * from "./src/errors.ts";
 export type { IndexProgress } from "./src/jobs/index/context.ts";
-export type { IndexPayload } from "./src/jobs/index/index_handler.ts";
+export type { IndexPayload } from "./src/jobs/index/payload.ts";
 export { indexMpack, type IndexMpackOptions } from "./src/jobs/index/index_mpack.ts";
 export { pushMpack, type PushOptions } from "./src/jobs/index/push_mpack.ts";
 export type { IndexResult, MaterializeCounts } from "./src/jobs/index/result.ts";

@@ -98,9 +98,9 @@ export const IndexAnswer = z.object({
   resumed_from_byte: Count,
   hashed_bytes: Count,
   reread_bytes: Count.meta({ description: "Bytes read more than once, by all attempts" }),
-  materialized: z.object({ written: Count, kept: Count, lying: Count }).optional().meta({
-    description: "Objects stored as blobs of their own, where the server does that: written now, " +
-      "kept from before, and lying: their content does not hash to their id",
+  materialized: z.object({ written: Count, existing: Count, mismatched: Count }).optional().meta({
+    description: "Objects as their own blobs, if the server does that: written now, existing " +
+      "before, and mismatched (left out, because the content does not hash to the id)",
   }),
   elapsed_ms: Count,
   phases_ms: z.object({ open: Count, stream: Count, publish: Count }),

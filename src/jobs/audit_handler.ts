@@ -1,46 +1,41 @@
 /**
- * What an `mpack.audit` job asks for, and the handler that does it.
+ * The payload and the handler of `mpack.audit` jobs.
  *
  * @module
  */
 
-import { type Config, limitsOf } from "../config/config.ts";
-import type { Database } from "../db/client/database.ts";
+import { limitsOf } from "../config/config.ts";
 import { InvalidMpackError } from "../errors.ts";
 import { isMpackKey } from "../lib/ids.ts";
-import type { BlobStore } from "../stream/store/blob_store.ts";
 import { audit, type AuditFinding, type AuditSummary } from "../maintenance/audit/audit.ts";
-import type { Handler } from "./attempt/handler.ts";
+import type { JobHandler } from "./attempt/handler.ts";
+import type { IndexContext } from "./index/context.ts";
 import { completeJob } from "./queue/complete_job.ts";
 
-/** The job type. */
+/** The type of jobs that audit packs. */
 export const MPACK_AUDIT = "mpack.audit";
 
-/** Findings kept in the job's row; all of them are counted. */
-const KEPT_FINDINGS = 100;
+/** Most findings in the job's row; all are counted. */
+const MAX_FINDINGS = 100;
 
-/** What producers write; all of it optional: then every pack of the repo is audited. */
+/** All fields are optional; without any, every pack of the repo is audited. */
 export interface AuditPayload {
   /** Only this pack. */
   readonly mpack_key?: string;
-  /** Only so many percent of the packs, chosen at random. */
+  /** Only this percentage of the packs, chosen at random. */
   readonly sample_percent?: number;
 }
 
-/** What the job's row holds afterwards. A job that found damage is done, not failed. */
+/** The result in the job's row. A job that found damage is done, not failed. */
 export interface AuditResult extends AuditSummary {
   /** The first findings. */
   readonly first_findings: readonly AuditFinding[];
 }
 
-/** A handler for `mpack.audit` jobs: audits the job's repo, and goes on where it was cut off. */
+/** The handler of `mpack.audit` jobs: audits the job's repo, or continues an interrupted audit. */
 export function auditHandler(
-  { db, store, config }: {
-    readonly db: Database;
-    readonly store: BlobStore;
-    readonly config: Config;
-  },
-): Handler<AuditResult> {
+  { db, store, config }: Pick<IndexContext, "db" | "store" | "config">,
+): JobHandler<AuditResult> {
   return async (job, scope) => {
     const { mpack_key, sample_percent } = checkAuditPayload(job.payload);
     const findings: AuditFinding[] = [];
@@ -54,7 +49,7 @@ export function auditHandler(
       mpackKey: mpack_key,
       samplePercent: sample_percent,
       onFinding: (finding) => {
-        if (findings.length < KEPT_FINDINGS) findings.push(finding);
+        if (findings.length < MAX_FINDINGS) findings.push(finding);
       },
     });
     const result = { ...summary, first_findings: findings };
@@ -65,7 +60,7 @@ export function auditHandler(
 }
 
 /**
- * A payload in the shape the audit needs.
+ * Checks a job's payload.
  *
  * @throws {InvalidMpackError} `unexpected-shape`.
  */

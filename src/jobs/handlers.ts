@@ -1,21 +1,17 @@
-/**
- * Which job types there are, and what does their work.
- *
- * @module
- */
-
 import { Publisher } from "../db/publish/publisher.ts";
-import type { Handler } from "./attempt/handler.ts";
+import type { JobHandler } from "./attempt/handler.ts";
 import { auditHandler, MPACK_AUDIT } from "./audit_handler.ts";
-import { indexHandler, type IndexParts, MPACK_INDEX } from "./index/index_handler.ts";
+import type { IndexContext } from "./index/context.ts";
+import { indexHandler } from "./index/index_handler.ts";
+import { MPACK_INDEX } from "./index/payload.ts";
 
-/** A handler for each job type. Jobs of other types are left alone. */
-export type Handlers = Readonly<Record<string, Handler<object>>>;
+/** A handler for each job type. A worker does not claim jobs of other types. */
+export type JobHandlers = Readonly<Record<string, JobHandler<object>>>;
 
 /** The handlers of mpackd's own job types. */
-export function mpackdHandlers(parts: IndexParts): Handlers {
+export function mpackdHandlers(context: IndexContext): JobHandlers {
   return {
-    [MPACK_INDEX]: indexHandler({ publisher: new Publisher(parts.db), ...parts }),
-    [MPACK_AUDIT]: auditHandler(parts),
+    [MPACK_INDEX]: indexHandler({ publisher: new Publisher(context.db), ...context }),
+    [MPACK_AUDIT]: auditHandler(context),
   };
 }

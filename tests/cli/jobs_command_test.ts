@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { MPACK_INDEX } from "../../src/jobs/index/index_handler.ts";
+import { MPACK_INDEX } from "../../src/jobs/index/payload.ts";
 import { enqueue } from "../../src/jobs/queue/mod.ts";
 import { runMain } from "../support/process/main.ts";
 import { createWorld, type TestWorld } from "../support/process/worlds.ts";

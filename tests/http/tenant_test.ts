@@ -60,7 +60,7 @@ Deno.test("no route reveals whether another repo has the object", async () => {
     const unpacked = await client.send(`/${owner}/one/push/unpack-mpack`, {
       json: { mpack_key: key },
     });
-    assert.deepEqual(unpacked.value.materialized, { written: 1, kept: 0, lying: 0 });
+    assert.deepEqual(unpacked.value.materialized, { written: 1, existing: 0, mismatched: 0 });
     const { job_id: jobId } = unpacked.value;
     const job = await client.send(`/api/jobs/${jobId}`);
     const listed = await client.send("/api/jobs");

@@ -235,7 +235,7 @@ Deno.test("collectGarbage() collects what a killed materialization has left", as
     ...world.options(await world.put(packOf(0, 1, 2))),
     payload,
   });
-  assert.deepEqual(materialized, { written: 2, kept: 1, lying: 0 });
+  assert.deepEqual(materialized, { written: 2, existing: 1, mismatched: 0 });
 });
 
 Deno.test("collectGarbage() removes half-written files, and keeps those being written", async () => {

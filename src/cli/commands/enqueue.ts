@@ -7,7 +7,7 @@
 import type { Command } from "commander";
 import type { Config } from "../../config/config.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
-import { MPACK_INDEX } from "../../jobs/index/index_handler.ts";
+import { MPACK_INDEX } from "../../jobs/index/payload.ts";
 import { enqueue, type Enqueued } from "../../jobs/queue/enqueue.ts";
 import { parseCount, parseDuration } from "../flags.ts";
 import { indexPayload, type PackFlags, putInStore, withSourceOptions } from "./index.ts";

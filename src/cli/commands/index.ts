@@ -9,7 +9,7 @@ import { blobKeyOf, type Config } from "../../config/config.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError, InvalidMpackError, isBlobMissing } from "../../errors.ts";
 import { isMpackKey } from "../../lib/ids.ts";
-import type { IndexPayload } from "../../jobs/index/index_handler.ts";
+import type { IndexPayload } from "../../jobs/index/payload.ts";
 import { indexMpack } from "../../jobs/index/index_mpack.ts";
 import type { IndexResult } from "../../jobs/index/result.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
@@ -223,8 +223,8 @@ function summary(result: IndexResult): string {
   const { materialized } = result;
   const blobs = materialized
     ? `\n  blobs       ${formatCount(materialized.written)} written, ${
-      formatCount(materialized.kept)
-    } there already, ${formatCount(materialized.lying)} left out for lying about their id`
+      formatCount(materialized.existing)
+    } there already, ${formatCount(materialized.mismatched)} left out: content and id do not match`
     : "";
   const resumed = result.resumed_from_byte > 0
     ? `\n  resumed     from byte ${formatCount(result.resumed_from_byte)}`

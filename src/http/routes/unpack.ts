@@ -7,7 +7,7 @@
 import { blobKeyOf } from "../../config/config.ts";
 import type { Database } from "../../db/client/database.ts";
 import { followJob } from "../../jobs/index/follow_job.ts";
-import { MPACK_INDEX } from "../../jobs/index/index_handler.ts";
+import { MPACK_INDEX } from "../../jobs/index/payload.ts";
 import { enqueue } from "../../jobs/queue/enqueue.ts";
 import { type IndexResult, resultForTenant } from "../../jobs/index/result.ts";
 import { HttpProblem } from "../problem.ts";

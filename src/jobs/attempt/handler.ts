@@ -1,14 +1,14 @@
 import type { Job } from "../queue/job.ts";
 
-/** What a handler is given beside the job. */
+/** What a handler gets besides the job. */
 export interface AttemptScope {
-  /** Fires when the lease is lost, the job is cancelled, or the worker wants to stop. */
+  /** Fires when the lease is lost, the job is cancelled, or the worker stops. */
   readonly signal: AbortSignal;
-  /** To be told when a statement has renewed the lease, with `performance.now()` before it. */
+  /** To be called when a statement, sent at `sentAt` by `performance.now()`, renewed the lease. */
   renewed(sentAt: number): void;
-  /** Ends the heartbeats: the statement that finishes the job holds its row from now on. */
+  /** Stops the heartbeats. To be called before the statement that ends the job: it locks its row. */
   finishing(): void;
 }
 
-/** Does the work of a job and finishes it by a fenced statement of its own. */
-export type Handler<Result> = (job: Job, scope: AttemptScope) => Promise<Result>;
+/** Does the work of a job, and ends the job by its own fenced statement. */
+export type JobHandler<Result> = (job: Job, scope: AttemptScope) => Promise<Result>;

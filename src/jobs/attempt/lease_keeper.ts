@@ -1,5 +1,5 @@
 /**
- * Keeps one job's lease alive by a timer, and gives the job up before the lease can have lapsed.
+ * Renews one job's lease by a timer, and gives the job up before the lease can have lapsed.
  *
  * @module
  */
@@ -13,22 +13,22 @@ import { renewLease } from "../queue/renew_lease.ts";
 
 /** Three heartbeats may be missed before the lease lapses. */
 const BEATS_PER_LEASE = 4;
-/** The worker stops by its own clock this part of the lease before the database would. */
+/** By its own clock the worker gives up this part of the lease early. */
 const MARGIN = 0.1;
 
-/** What a lease is kept by. */
+/** How to keep a lease. */
 export interface LeaseKeeperOptions {
   /** Length of the lease in milliseconds, 1,000 or more. */
   readonly leaseMs: number;
-  /** Fires when the worker wants to stop. */
+  /** Fires when the worker stops. */
   readonly signal: AbortSignal;
   /** `performance.now()` before the claim was sent. Default: now. */
   readonly claimedAt?: number;
 }
 
-/** The heartbeat of one attempt; also what its handler is given. */
+/** The heartbeat of one attempt, and the scope of its handler. */
 export class LeaseKeeper implements AttemptScope, Disposable {
-  /** Fires with the reason why the work has to stop. */
+  /** Fires with the reason why the work must stop. */
   readonly signal: AbortSignal;
   readonly #db: Database;
   readonly #job: Job;
@@ -50,35 +50,33 @@ export class LeaseKeeper implements AttemptScope, Disposable {
     this.#timer = setInterval(() => this.#beat(), options.leaseMs / BEATS_PER_LEASE / 2);
   }
 
-  /** Whether somebody asked for the job to be cancelled. */
+  /** Whether the job was cancelled. */
   get isCancelled(): boolean {
     return this.#isCancelled;
   }
 
-  /** Notes that a statement sent at `sentAt` has renewed the lease. */
   renewed(sentAt: number): void {
     this.#renewedAt = Math.max(this.#renewedAt, sentAt);
   }
 
-  /** Ends the heartbeat without a word to the database. */
   finishing(): void {
     this.stop();
   }
 
-  /** Ends the heartbeat. */
+  /** Stops the heartbeat; the lease stays as it is. */
   stop(): void {
     clearInterval(this.#timer);
     this.#timer = undefined;
   }
 
-  /** Ends the heartbeat, and follows the worker's signal no more. */
+  /** Stops the heartbeat, and stops following the worker's signal. */
   [Symbol.dispose](): void {
     this.stop();
     this.#stop[Symbol.dispose]();
   }
 
   #beat(): void {
-    // The monotonic clock: a stopped process that is continued finds its lease gone at once.
+    // The monotonic clock goes on in a stopped process: once continued, it gives up at once.
     const ageMs = performance.now() - this.#renewedAt;
     if (ageMs >= this.#leaseMs * (1 - MARGIN)) {
       return this.#giveUp(
@@ -103,7 +101,7 @@ export class LeaseKeeper implements AttemptScope, Disposable {
         );
       }
     } catch (error) {
-      // Anything but a lost lease may pass; the clock above decides when to stop hoping.
+      // Other errors may be transient; #beat() decides when it is too late.
       if (error instanceof LeaseLostError) this.#giveUp(error);
     } finally {
       this.#isRenewing = false;

@@ -1,6 +1,6 @@
 /**
- * One attempt of one claimed job: the lease is kept alive while the handler works, and the job's
- * row says afterwards how it went.
+ * One attempt of a claimed job: the lease is renewed while the handler works, and afterwards the
+ * job's row says how it ended.
  *
  * @module
  */
@@ -11,7 +11,7 @@ import { finishCancelled } from "../queue/finish_cancelled.ts";
 import { failJob } from "../queue/fail_job.ts";
 import type { Job } from "../queue/job.ts";
 import { releaseJob } from "../queue/release_job.ts";
-import type { Handler } from "./handler.ts";
+import type { JobHandler } from "./handler.ts";
 import { LeaseKeeper } from "./lease_keeper.ts";
 import { type Backoff, backoffOf, isRetryable } from "./retry_policy.ts";
 
@@ -23,30 +23,30 @@ export type Outcome<Result> =
   | { readonly status: "failed"; readonly error: Error }
   /** The job is pending again and runs later. */
   | { readonly status: "retrying"; readonly error: Error; readonly runAt: Date | null }
-  /** The worker gave the job back, uncounted. */
+  /** The worker released the job; the attempt is not counted. */
   | { readonly status: "released"; readonly error: Error }
-  /** Somebody cancelled the job. */
+  /** The job was cancelled. */
   | { readonly status: "cancelled"; readonly error: Error }
-  /** Another worker has the job, or the database cannot be told: the lease decides. */
+  /** Another worker has the job, or the database could not be told: the lease will lapse. */
   | { readonly status: "lost"; readonly error: Error };
 
 /** How to run attempts. */
 export interface AttemptOptions {
   /** Length of the lease in milliseconds, 1,000 or more. */
   readonly leaseMs: number;
-  /** Fires when the worker wants to stop; the job is then released. */
+  /** Fires when the worker stops; the job is then released. */
   readonly signal: AbortSignal;
-  /** `performance.now()` before the claim was sent: the lease is no younger. Default: now. */
+  /** `performance.now()` before the claim was sent: the lease began then or later. Default: now. */
   readonly claimedAt?: number;
-  /** How long to wait after which failure. Default: {@link backoffOf}. */
+  /** Delays by error. Default: {@link backoffOf}. */
   readonly backoff?: (error: Error) => Backoff;
 }
 
-/** Runs one attempt. Never throws: every ending is an outcome. */
+/** Runs one attempt. Never throws: every error becomes an outcome. */
 export async function runAttempt<Result>(
   db: Database,
   job: Job,
-  handler: Handler<Result>,
+  handler: JobHandler<Result>,
   options: AttemptOptions,
 ): Promise<Outcome<Result>> {
   using keeper = new LeaseKeeper(db, job, options);
@@ -57,9 +57,9 @@ export async function runAttempt<Result>(
     keeper.stop();
     try {
       return await settle(db, job, error, keeper, options);
-    } catch (trouble) {
-      // Whoever claims the job when the lease has lapsed finds it as it was.
-      return { status: "lost", error: trouble instanceof LeaseLostError ? trouble : error };
+    } catch (unsettled) {
+      // The job stays as it is until its lease lapses; then another worker claims it.
+      return { status: "lost", error: unsettled instanceof LeaseLostError ? unsettled : error };
     }
   }
 }
@@ -95,19 +95,18 @@ function cancelled(cause: Error): Outcome<never> & { readonly status: "cancelled
   return { status: "cancelled", error };
 }
 
-/** What a job row, `--json` and the API say of an error. */
+/** An error as a job's row, `--json` and the API show it. */
 export interface ErrorRecord {
-  /** An {@link ErrorCode}, or `internal` for what nobody foresaw. */
+  /** An {@link ErrorCode}, or `internal` for an unexpected error. */
   readonly code: string;
   /** For people. */
   readonly message: string;
   /** Whether the same call may succeed later. */
   readonly retryable: boolean;
-  /** First byte of the pack that is wrong, where one is to blame. */
+  /** First byte of the pack that is wrong, if one is. */
   readonly offset_bytes?: number;
 }
 
-/** The error as a record. */
 export function describe(error: Error): ErrorRecord {
   const { message } = error;
   if (!(error instanceof MpackdError)) return { code: "internal", message, retryable: true };

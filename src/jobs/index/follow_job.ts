@@ -1,5 +1,5 @@
 /**
- * Watching a job that another worker runs, until it has ended.
+ * Waits for a job that another worker runs.
  *
  * @module
  */
@@ -22,14 +22,14 @@ import { type IndexResult, resultOf } from "./result.ts";
 import type { JobRow } from "../queue/job.ts";
 import { getJob } from "../queue/get_job.ts";
 
-/** How often a followed job is looked at, in milliseconds. */
+/** Milliseconds between two looks at a job. */
 export const POLL_MS = 250;
 
 /** How to follow a job. */
 export interface FollowOptions {
-  /** Ends the watching, not the job. */
+  /** Ends the wait, not the job. */
   readonly signal?: AbortSignal;
-  /** Called whenever the job's row was read. */
+  /** Called each time the job's row was read. */
   readonly onProgress?: (progress: IndexProgress) => void;
 }
 
@@ -37,7 +37,7 @@ export interface FollowOptions {
  * Waits until an `mpack.index` job has ended.
  *
  * @returns Its result.
- * @throws {MpackdError} What the job failed with; `cancelled` if it was, or the signal fired.
+ * @throws {MpackdError} The error of a failed job; `cancelled` if it was, or the signal fired.
  */
 export async function followJob(
   db: Database,
@@ -47,13 +47,13 @@ export async function followJob(
   for (;;) {
     const result = await resultSoFar(db, jobId, { signal, onProgress });
     if (result !== undefined) return result;
-    // An abort is reported by the next look.
+    // An abort ends the pause, and the next look reports it.
     await sleep(POLL_MS, signal).catch(() => {});
   }
 }
 
 /**
- * Looks at an `mpack.index` job once.
+ * Reads an `mpack.index` job once.
  *
  * @returns Its result; undefined while it is open.
  * @throws {MpackdError} As {@link followJob}.
@@ -85,9 +85,9 @@ function progressOf({ status, progress }: JobRow): IndexProgress {
   };
 }
 
-/** An error again, from what a job row says of it. */
+/** Makes an error from the record in a job's row. */
 export function errorOf(record: JobRow["lastError"]): MpackdError {
-  const code = record?.code, message = record?.message ?? "The job failed and did not say why";
+  const code = record?.code, message = record?.message ?? "The job failed without a reason";
   switch (code) {
     case "blob-missing":
     case "store-unavailable":

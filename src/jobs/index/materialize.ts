@@ -1,59 +1,49 @@
 /**
- * Every object as a blob of its own, written while the pack goes by.
+ * Writes every object as its own blob while the pack streams by (`--materialize`).
  *
- * A blob is filed under a digest, so the store is told that digest and takes no other content: what
- * lies under an object's key is that object, whoever pushed it and whatever becomes of the pack. The
- * job hashes no content, unless the store is one that cannot prove it. An object that is not what its
- * id says is left out and counted.
+ * A blob's key is a digest, and the store is told that digest and rejects other content. So what lies
+ * under an object's key is that object, whoever pushed it. The job hashes contents only for a store
+ * that cannot check digests itself. An object that does not hash to its id is left out and counted.
  *
- * The decoder's hooks are synchronous and its buffers lent, so contents are copied, and the pipeline
- * waits in `drain()` while more than the limit is held. Contents of up to 1 MiB are collected and
- * written whole, several at once; larger ones flow into one put each. What cannot flow, because its
- * id follows its content or an earlier attempt saw its beginning, is read once more from the pack.
+ * The decoder's hooks are synchronous and its buffers are reused, so contents are copied, and the
+ * pipeline waits in `drain()` while too much is in memory. Contents of up to 1 MiB are collected and
+ * written whole, several at once; a larger one is streamed into one put. A content that cannot be
+ * streamed, because its id follows it or an earlier attempt saw its beginning, is read again from the
+ * pack.
  *
  * @module
  */
 
-import { type Config, objectKeyOf } from "../../config/config.ts";
-import type { Database } from "../../db/client/database.ts";
+import { objectKeyOf } from "../../config/config.ts";
 import { hasSoundRef } from "../../db/publish/materialized.ts";
 import { isBlobMissing } from "../../errors.ts";
-import type { MaterializeCounts } from "./result.ts";
-import type { BlobStore } from "../../stream/store/blob_store.ts";
+import { digestOf } from "../../lib/ids.ts";
+import type { MpackHandler } from "../../stream/mpack/mpack_decoder.ts";
 import { checkedBody, DigestError } from "../../stream/store/checked_body.ts";
 import { BodyQueue } from "../../stream/store/body_queue.ts";
-import type { MpackHandler } from "../../stream/mpack/mpack_decoder.ts";
 import { iterateReader } from "../../stream/store/reader_stream.ts";
+import type { IndexContext } from "./context.ts";
+import type { MaterializeCounts } from "./result.ts";
 
-/** Contents up to this length are collected; a longer one flows while it is decoded. */
+/** Contents up to this length are collected; longer ones are streamed. */
 const COLLECTED_BYTES = 1024 * 1024;
 
-/** The end of an id, whether `sha256:` stands before it or not. */
-const SHA256_DIGITS = 64;
-
-/** What a materializer works with. */
+/** Which pack is materialized. */
 export interface MaterializeOptions {
-  /** The database. */
-  readonly db: Database;
-  /** Where the pack lies, and its objects will. */
-  readonly store: BlobStore;
-  /** The settings. */
-  readonly config: Config;
-  /** Whose objects they are. */
   readonly repoId: string;
-  /** Where the pack lies. */
+  /** The pack's key in the store. */
   readonly blobKey: string;
   /** Ends every write; nothing of an unfinished one is left. */
   readonly signal: AbortSignal;
 }
 
-/** An object whose content is passing by. */
-interface Passing {
+/** The object whose content is being decoded. */
+interface CurrentObject {
   readonly contentOffset: number;
   readonly sizeBytes: number;
   /** The content, if it is collected. */
   readonly collected?: Uint8Array<ArrayBuffer>;
-  /** Where it goes, if it flows. */
+  /** The body of its put, if it is streamed. */
   readonly queue?: BodyQueue;
   readonly written?: Promise<void>;
   filledBytes: number;
@@ -61,52 +51,54 @@ interface Passing {
 
 /** Writes the objects of one pack. */
 export class Materializer {
-  /** What the decoder is to be given. */
+  /** Hooks for the decoder. */
   readonly handler: MpackHandler;
-  /** The version of the pack that is read; to be set before the first byte is decoded. */
+  /** The version of the pack; set it before the first byte is decoded. */
   etag: string | undefined;
+  readonly #context: IndexContext;
   readonly #options: MaterializeOptions;
   readonly #stop = new AbortController();
   readonly #signal: AbortSignal;
-  readonly #counts = { written: 0, kept: 0, lying: 0 };
-  /** Writes of objects that have passed by entirely. */
-  readonly #whole = new Set<Promise<void>>();
+  readonly #counts = { written: 0, existing: 0, mismatched: 0 };
+  /** Writes under way of objects whose content was decoded to its end. */
+  readonly #writes = new Set<Promise<void>>();
+  /** Writes that wait for a slot. */
   readonly #waiting: (() => void)[] = [];
   #running = 0;
+  /** Bytes of contents in memory. */
   #heldBytes = 0;
-  #passing: Passing | undefined;
+  #current: CurrentObject | undefined;
   #failure: Error | undefined;
   #wake: (() => void) | undefined;
 
-  /** Starts with nothing written. */
-  constructor(options: MaterializeOptions) {
+  constructor(context: IndexContext, options: MaterializeOptions) {
+    this.#context = context;
     this.#options = options;
     this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
     this.handler = {
       contentStart: (sizeBytes, contentOffset, objectId) =>
-        this.#passing = this.#begin(sizeBytes, contentOffset, objectId),
+        this.#current = this.#begin(sizeBytes, contentOffset, objectId),
       contentBytes: (bytes) => this.#take(bytes),
       object: (objectId, contentOffset, sizeBytes) => this.#end(objectId, contentOffset, sizeBytes),
     };
     this.#signal.addEventListener("abort", () => this.#fail(this.#signal.reason));
   }
 
-  /** What became of the objects so far. */
   get counts(): MaterializeCounts {
     return { ...this.#counts };
   }
 
   /**
-   * Waits until few enough bytes and blobs are on their way to take another chunk of the pack.
+   * Waits until there is room in memory for another chunk of the pack.
    *
-   * @throws What a write failed with.
+   * @throws The error of a failed write.
    */
   async drain(): Promise<void> {
-    const { materializeBytes, materializePuts } = this.#options.config;
+    const { materializeBytes, materializePuts } = this.#context.config;
     for (;;) {
       if (this.#failure) throw this.#failure;
       const isFull = this.#heldBytes > materializeBytes ||
-        this.#whole.size > 2 * materializePuts;
+        this.#writes.size > 2 * materializePuts;
       if (!isFull) return;
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
@@ -115,52 +107,52 @@ export class Materializer {
   /**
    * Waits for the blobs of all objects that the decoder has completed.
    *
-   * @throws What a write failed with.
+   * @throws The error of a failed write.
    */
   async settled(): Promise<void> {
-    await Promise.all(this.#whole);
+    await Promise.all(this.#writes);
     if (this.#failure) throw this.#failure;
   }
 
-  /** Ends what is under way and waits for it; to be called whenever the attempt ends. */
+  /** Aborts the writes under way and waits for them. Call it at the end of every reading. */
   async close(): Promise<void> {
     this.#fail(new Error("Cannot write the object: the attempt has ended"));
-    await Promise.allSettled([...this.#whole, this.#passing?.written]);
+    await Promise.allSettled([...this.#writes, this.#current?.written]);
   }
 
-  #begin(sizeBytes: number, contentOffset: number, objectId: string | undefined): Passing {
-    const passing = { contentOffset, sizeBytes, filledBytes: 0 };
+  #begin(sizeBytes: number, contentOffset: number, objectId: string | undefined): CurrentObject {
+    const current = { contentOffset, sizeBytes, filledBytes: 0 };
     if (sizeBytes <= COLLECTED_BYTES) {
       this.#heldBytes += sizeBytes;
-      return { ...passing, collected: new Uint8Array(sizeBytes) };
+      return { ...current, collected: new Uint8Array(sizeBytes) };
     }
-    if (objectId === undefined || this.#failure) return passing;
+    if (objectId === undefined || this.#failure) return current;
     const queue = new BodyQueue((freedBytes) => this.#free(freedBytes));
     const written = this.#put(objectId, sizeBytes, () => Promise.resolve(queue))
       .finally(() => queue.close());
-    return { ...passing, queue, written };
+    return { ...current, queue, written };
   }
 
   #take(bytes: Uint8Array): void {
-    const passing = this.#passing;
-    if (passing?.collected) {
-      passing.collected.set(bytes, passing.filledBytes);
-      passing.filledBytes += bytes.length;
-    } else if (passing?.queue) {
+    const current = this.#current;
+    if (current?.collected) {
+      current.collected.set(bytes, current.filledBytes);
+      current.filledBytes += bytes.length;
+    } else if (current?.queue) {
       this.#heldBytes += bytes.length;
-      // A copy: the buffer goes on to the hasher.
-      passing.queue.push(bytes.slice());
+      // A copy, because the buffer is handed on to the hasher.
+      current.queue.push(bytes.slice());
     }
   }
 
   #end(objectId: string, contentOffset: number, sizeBytes: number): void {
-    const passing = this.#passing?.contentOffset === contentOffset ? this.#passing : undefined;
-    this.#passing = undefined;
-    if (passing?.queue) {
-      passing.queue.end();
-      return this.#watch(passing.written!);
+    const current = this.#current?.contentOffset === contentOffset ? this.#current : undefined;
+    this.#current = undefined;
+    if (current?.queue) {
+      current.queue.end();
+      return this.#watch(current.written!);
     }
-    const { collected } = passing ?? {};
+    const { collected } = current ?? {};
     if (!collected) {
       const again = () => this.#readAgain(contentOffset, sizeBytes);
       return this.#watch(this.#put(objectId, sizeBytes, again));
@@ -171,41 +163,41 @@ export class Materializer {
 
   #watch(written: Promise<void>): void {
     const watched = written.finally(() => {
-      this.#whole.delete(watched);
+      this.#writes.delete(watched);
       this.#wake?.();
     });
-    this.#whole.add(watched);
+    this.#writes.add(watched);
   }
 
-  /** Never rejects: a failure is kept for `drain()` and `settled()`. */
+  /** Never rejects: `drain()` and `settled()` throw its error. */
   async #put(objectId: string, sizeBytes: number, body: () => Promise<Body>): Promise<void> {
-    const { store, config, repoId } = this.#options, signal = this.#signal;
+    const { store, config } = this.#context, { repoId } = this.#options, signal = this.#signal;
     const key = objectKeyOf(config.objectKey, repoId, objectId);
-    await this.#enter();
+    await this.#takeSlot();
     try {
       if (this.#failure) throw this.#failure;
       if (await this.#isThere(key, objectId, sizeBytes)) {
-        this.#counts.kept++;
+        this.#counts.existing++;
         return;
       }
-      const sha256Hex = objectId.slice(-SHA256_DIGITS), content = await body();
-      const proved = store.provesDigests ? content : checkedBody(key, content, { sha256Hex });
-      await store.put(key, proved, { sizeBytes, sha256Hex, signal });
+      const sha256Hex = digestOf(objectId), content = await body();
+      const checked = store.provesDigests ? content : checkedBody(key, content, { sha256Hex });
+      await store.put(key, checked, { sizeBytes, sha256Hex, signal });
       this.#counts.written++;
     } catch (error) {
-      if (error instanceof DigestError) this.#counts.lying++;
+      if (error instanceof DigestError) this.#counts.mismatched++;
       else this.#fail(error);
     } finally {
-      this.#leave();
+      this.#freeSlot();
     }
   }
 
   /**
-   * Whether the blob is there for good. One that no ref vouches for is written again: `gc` may be
-   * about to collect it, and looks at its age.
+   * Whether the blob is there and has a ref. A blob without one is written again: gc goes by its age
+   * and may be about to delete it.
    */
   async #isThere(key: string, objectId: string, sizeBytes: number): Promise<boolean> {
-    const { db, store, repoId } = this.#options;
+    const { db, store } = this.#context, { repoId } = this.#options;
     try {
       const stat = await store.stat(key, { signal: this.#signal });
       return stat.sizeBytes === sizeBytes && await hasSoundRef(db, repoId, objectId);
@@ -217,18 +209,18 @@ export class Materializer {
 
   async #readAgain(offsetBytes: number, lengthBytes: number): Promise<Body> {
     if (lengthBytes === 0) return once(new Uint8Array());
-    const { store, blobKey } = this.#options;
+    const { store } = this.#context, { blobKey } = this.#options;
     const range = { offsetBytes, lengthBytes, etag: this.etag, signal: this.#signal };
     return iterateReader(await store.open(blobKey, range));
   }
 
-  /** Waits for a place among those that write; `#leave()` hands it on. */
-  async #enter(): Promise<void> {
-    if (this.#running < this.#options.config.materializePuts) this.#running++;
+  /** Waits for one of the slots for writes; `#freeSlot()` passes it on. */
+  async #takeSlot(): Promise<void> {
+    if (this.#running < this.#context.config.materializePuts) this.#running++;
     else await new Promise<void>((resolve) => this.#waiting.push(resolve));
   }
 
-  #leave(): void {
+  #freeSlot(): void {
     const next = this.#waiting.shift();
     if (next) next();
     else this.#running--;
@@ -242,7 +234,7 @@ export class Materializer {
   #fail(reason: unknown): void {
     if (this.#failure) return;
     this.#failure = reason instanceof Error ? reason : new Error(String(reason));
-    this.#passing?.queue?.fail(this.#failure);
+    this.#current?.queue?.fail(this.#failure);
     this.#stop.abort(this.#failure);
     this.#wake?.();
   }

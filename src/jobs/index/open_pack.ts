@@ -1,83 +1,77 @@
 /**
- * Where an attempt begins: at the first byte, or where an earlier one stopped.
+ * Opens a pack at its first byte, or where an earlier attempt stopped.
  *
  * @module
  */
 
-import { type Checkpoint, readCheckpoint } from "./checkpoint.ts";
 import { type Config, limitsOf } from "../../config/config.ts";
 import { stagedRows } from "../../db/publish/stage.ts";
 import { InvalidMpackError, isBlobMissing, MpackdError, StoreError } from "../../errors.ts";
 import { BUFFER_BYTES, openSha256, type Sha256 } from "../../hash/sha256.ts";
-import type { IndexContext, IndexJob } from "./context.ts";
-import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
 import { MpackDecoder, type MpackHandler } from "../../stream/mpack/mpack_decoder.ts";
-import { withStoreTimeouts } from "../../stream/store/timeouts.ts";
+import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
+import { withStoreTimeouts } from "../../stream/store/store_timeouts.ts";
+import { type Checkpoint, readCheckpoint } from "./checkpoint.ts";
+import type { IndexContext, IndexJob } from "./context.ts";
 
-/** Packs up to this size are hashed on the spot: a Worker takes about 40 ms to start. */
+/** Packs up to this size are hashed on the main thread: a Worker takes about 40 ms to start. */
 const INLINE_BYTES = 8 * 1024 * 1024;
-/** The one buffer of a hasher on the spot. */
+/** The buffer of a hasher on the main thread. */
 const INLINE_BUFFER_BYTES = 256 * 1024;
 
-/** An open blob, and a decoder and a hasher that stand at its next byte. */
-export interface Start {
-  /** The blob. */
+/** An open blob, with a decoder and a hasher that stand at its next byte. */
+export interface OpenPack extends AsyncDisposable {
   readonly reader: BlobReader;
-  /** The decoder. */
   readonly decoder: MpackDecoder;
-  /** The hasher. */
   readonly hasher: Sha256;
-  /** Rows that lie staged already. */
+  /** Where this attempt began to read. */
+  readonly openedAtByte: number;
+  /** Rows that earlier attempts have staged. */
   readonly rowsStaged: number;
-  /** Batches they lie in. */
+  /** The batches they are in. */
   readonly batches: number;
 }
 
-type Parts = Pick<IndexContext, "db" | "store" | "config" | "onStartOver">;
-
-/** When a store that answers nothing counts as hung: long after its own retries have ended. */
-function storeDeadlineMs({ storeIdleMs, storeRetries }: Config): number {
-  return 2 * storeIdleMs * (storeRetries + 1);
-}
-
-/** Where the pack lies, and who else wants its bytes. */
-export interface StartOptions {
-  /** The blob's key. */
+/** How to open a pack. */
+export interface OpenPackOptions {
   readonly blobKey: string;
   /** Hooks for the decoder. */
   readonly handler?: MpackHandler;
-  /** Ends the reading with its reason. */
   readonly signal: AbortSignal;
 }
 
 /**
- * Opens the blob at the job's checkpoint, or at its beginning if there is none that fits.
+ * Opens the blob at the job's checkpoint, or at its first byte if the checkpoint does not fit.
  *
  * @throws {InvalidMpackError} `limit-exceeded` if the blob is too long.
  * @throws {StoreError | DatabaseError} If a service failed for longer than its retries last.
  */
-export async function openStart(
+export async function openPack(
   job: IndexJob,
-  parts: Parts,
-  options: StartOptions,
-): Promise<Start> {
-  const { blobKey, signal } = options;
-  const { config, onStartOver } = parts;
-  const store = withStoreTimeouts(parts.store, storeDeadlineMs(config));
+  context: IndexContext,
+  options: OpenPackOptions,
+): Promise<OpenPack> {
+  const { blobKey, signal } = options, { config } = context;
+  const store = withStoreTimeouts(context.store, storeTimeoutMs(config));
   if (job.checkpoint !== null && job.checkpoint !== undefined) {
-    const resumed = await resume(job, { ...parts, store }, options);
+    const resumed = await resume(job, { ...context, store }, options);
     if (typeof resumed !== "string") return resumed;
-    onStartOver?.(resumed);
+    context.onStartOver?.(resumed, job);
   }
-  return await startAt(await store.open(blobKey, { signal }), config, options);
+  return await openAt(await store.open(blobKey, { signal }), config, options);
 }
 
-/** Takes up an earlier attempt's checkpoint, or says why that cannot be. */
+/** Long after the store's own retries have ended. */
+function storeTimeoutMs({ storeIdleMs, storeRetries }: Config): number {
+  return 2 * storeIdleMs * (storeRetries + 1);
+}
+
+/** Opens the pack at the checkpoint, or returns the reason why that is impossible. */
 async function resume(
   job: IndexJob,
-  { db, store, config }: Parts,
-  options: StartOptions,
-): Promise<Start | string> {
+  { db, store, config }: IndexContext,
+  options: OpenPackOptions,
+): Promise<OpenPack | string> {
   const { blobKey, signal } = options;
   const checkpoint = readCheckpoint(job.checkpoint);
   if (!checkpoint) return "the checkpoint is none that this version wrote";
@@ -95,15 +89,15 @@ async function resume(
     return "the blob was replaced or is gone";
   }
   try {
-    return await startAt(reader, config, options, checkpoint);
+    return await openAt(reader, config, options, checkpoint);
   } catch (error) {
-    // Of a state that does not load, hash-wasm and the decoder throw whatever comes of it.
+    // hash-wasm and the decoder throw errors of any kind for a state that they cannot load.
     if (error instanceof MpackdError) throw error;
     return (error as Error).message;
   }
 }
 
-/** Opens the blob at the checkpoint; what has been read to its end is only looked up. */
+/** Opens the blob at the checkpoint. If no byte follows, only its version is checked. */
 async function openRest(
   store: BlobStore,
   key: string,
@@ -121,14 +115,14 @@ async function openRest(
   return { stat, read: () => Promise.resolve(0), close, [Symbol.asyncDispose]: close };
 }
 
-async function startAt(
+async function openAt(
   reader: BlobReader,
   config: Config,
-  { handler }: StartOptions,
+  { handler }: OpenPackOptions,
   checkpoint?: Checkpoint,
-): Promise<Start> {
+): Promise<OpenPack> {
   try {
-    const { sizeBytes } = reader.stat, { maxPackBytes, hash } = config;
+    const { sizeBytes } = reader.stat, { maxPackBytes } = config;
     if (sizeBytes > maxPackBytes) {
       throw new InvalidMpackError(
         "limit-exceeded",
@@ -140,30 +134,40 @@ async function startAt(
       handler,
       state: checkpoint?.decoder,
     });
-    const restBytes = sizeBytes - decoder.offsetBytes;
-    // A pack of one buffer is read at once, so no state of its hash is ever wanted; and setting up
-    // hash-wasm costs ten times what the runtime's own engine takes for all of it.
-    // (Where nobody has said how long it is, it says 0 until it has been read.)
-    const fitsBuffer = checkpoint === undefined && sizeBytes > 0 &&
-      restBytes <= INLINE_BUFFER_BYTES;
-    const worker = hash === "wasm" && restBytes > INLINE_BYTES;
-    const hasher = await openSha256({
-      engine: fitsBuffer ? "native" : hash,
-      bufferBytes: worker
-        ? BUFFER_BYTES
-        : Math.min(restBytes || INLINE_BUFFER_BYTES, INLINE_BUFFER_BYTES),
-      worker,
-      state: checkpoint && Uint8Array.fromHex(checkpoint.midstate),
-    });
+    const hasher = await openHasher(config, sizeBytes - decoder.offsetBytes, checkpoint);
     return {
       reader,
       decoder,
       hasher,
+      openedAtByte: decoder.offsetBytes,
       rowsStaged: checkpoint?.rows_staged ?? 0,
       batches: checkpoint?.batches ?? 0,
+      async [Symbol.asyncDispose]() {
+        hasher[Symbol.dispose]();
+        await reader.close();
+      },
     };
   } catch (error) {
     await reader.close();
     throw error;
   }
+}
+
+/** A hasher for the last `restBytes` bytes; 0 if their number is not known before the end. */
+async function openHasher(
+  { hash }: Config,
+  restBytes: number,
+  checkpoint: Checkpoint | undefined,
+): Promise<Sha256> {
+  // A pack that fits one buffer is read at once and never needs a midstate. For it the runtime's own
+  // engine takes a tenth of the time that hash-wasm needs to start.
+  const isOneBuffer = checkpoint === undefined && restBytes > 0 && restBytes <= INLINE_BUFFER_BYTES;
+  const worker = hash === "wasm" && restBytes > INLINE_BYTES;
+  const inlineBytes = Math.min(restBytes || INLINE_BUFFER_BYTES, INLINE_BUFFER_BYTES);
+  return await openSha256({
+    engine: isOneBuffer ? "native" : hash,
+    bufferBytes: worker ? BUFFER_BYTES : inlineBytes,
+    worker,
+    state: checkpoint && Uint8Array.fromHex(checkpoint.midstate),
+  });
 }

@@ -1,6 +1,6 @@
 /**
- * A pack that is stored, hashed, decoded and staged while it comes in, and refused if it names what
- * nobody has brought.
+ * Indexes a pack while it is uploaded: it is stored, hashed, decoded and staged in one pass. It is
+ * refused if its snapshots name objects that neither it nor the repo has.
  *
  * @module
  */
@@ -16,15 +16,16 @@ import type { IndexResult } from "./result.ts";
 import type { BlobStat, BlobStore } from "../../stream/store/blob_store.ts";
 import { UploadReader } from "../../stream/store/upload_reader.ts";
 import { type Outcome, runAttempt } from "../attempt/run_attempt.ts";
-import { checkPayload, type IndexPayload, MPACK_INDEX } from "./index_handler.ts";
+import type { AttemptScope } from "../attempt/handler.ts";
 import { enqueue } from "../queue/enqueue.ts";
-import type { Job } from "../queue/job.ts";
+import type { IndexJob, MpackHooks } from "./context.ts";
+import { checkPayload, type IndexPayload, MPACK_INDEX } from "./payload.ts";
 
-/** A refusal names so many ids at most. */
-const MAX_NAMED = 1_000;
-const COLLECT_EVERY_BYTES = 16 * 1024 * 1024;
+/** Most missing ids in a refusal. */
+const MAX_MISSING = 1_000;
+const TRIM_EVERY_BYTES = 16 * 1024 * 1024;
 
-/** What is pushed, by whom, and with what. */
+/** What to push, and with what. */
 export interface PushOptions {
   /** A database whose tables are there. */
   readonly db: Database;
@@ -34,11 +35,11 @@ export interface PushOptions {
   readonly config: Config;
   /** The repo that is pushed to. */
   readonly repoId: string;
-  /** What the digest of the bytes has to be. */
+  /** `sha256:` and the digest that the bytes must have. */
   readonly mpackKey: string;
-  /** The bytes, once; a chunk must not change after it was given. */
+  /** The bytes, read once. A chunk must not change after it was yielded. */
   readonly body: AsyncIterable<Uint8Array>;
-  /** Their number, where it is known beforehand. */
+  /** Their number, if it is known beforehand. */
   readonly sizeBytes?: number;
   /** Kept in the job's row. */
   readonly payload?: Omit<IndexPayload, "mpack_key">;
@@ -47,21 +48,21 @@ export interface PushOptions {
 }
 
 /**
- * Takes a pack in one pass. Afterwards it is in the store and indexed; or an error is thrown, and
- * there is nothing of it anywhere but a job that says why.
+ * Takes in a pack in one pass. Afterwards it is in the store and indexed, or an error is thrown and
+ * nothing is left but a job that says why.
  *
- * The job is this call's alone: no worker can go on with bytes that came once.
+ * No worker can retry the job, because its bytes came once.
  *
- * @throws {GhostError} If its snapshots name ids that are neither in it nor the repo's.
+ * @throws {GhostError} If the snapshots name objects that neither the pack nor the repo has.
  * @throws {InvalidMpackError} If the pack is refused for another reason.
  * @throws {StoreError | DatabaseError} If a service is unavailable; push again.
- * @throws Whatever `body` throws.
+ * @throws Errors of `body`.
  */
 export async function pushMpack(options: PushOptions): Promise<IndexResult> {
   const { db, config, repoId, mpackKey, worker } = options, { leaseMs } = config;
   const payload = {
     ...checkPayload({ ...options.payload, mpack_key: mpackKey }),
-    // The bytes are not in the store yet while objects could be copied out of it.
+    // Objects are copied out of the stored pack, which does not exist yet: see materializeLater().
     materialize: false,
   };
   const claimedAt = performance.now();
@@ -73,21 +74,16 @@ export async function pushMpack(options: PushOptions): Promise<IndexResult> {
     evenIfOpen: true,
     claimAs: { worker, leaseMs },
   });
-  let bodyFailure: { readonly thrown: unknown } | undefined;
-  const body = noted(options.body, (thrown) => bodyFailure = { thrown });
+  let bodyError: { readonly thrown: unknown } | undefined;
+  const body = cancellingBody(options.body, (thrown) => bodyError = { thrown });
   const outcome = await runAttempt(
     db,
     claimed!,
-    (job, scope) =>
-      takeIn(job, { ...options, body }, {
-        signal: scope.signal,
-        onRenewed: (sentAt: number) => scope.renewed(sentAt),
-        onPublish: () => scope.finishing(),
-      }),
+    (job, scope) => indexBody({ ...job, payload }, { ...options, body }, scope),
     { leaseMs, claimedAt, signal: new AbortController().signal },
   );
-  // The job was cancelled by it; the caller wants to know the reason.
-  if (bodyFailure !== undefined) throw bodyFailure.thrown;
+  // The outcome says only that the job was cancelled.
+  if (bodyError !== undefined) throw bodyError.thrown;
   const result = resultOf(outcome);
   if (config.materialize === "on") await materializeLater(options);
   return result;
@@ -98,21 +94,17 @@ function resultOf(outcome: Outcome<IndexResult>): IndexResult {
   throw outcome.error;
 }
 
-async function takeIn(
-  job: Job,
+async function indexBody(
+  job: IndexJob,
   { db, store, config, repoId, mpackKey, body, sizeBytes }: PushOptions,
-  scope: {
-    readonly signal: AbortSignal;
-    readonly onRenewed: (sentAt: number) => void;
-    readonly onPublish: () => void;
-  },
+  scope: AttemptScope,
 ): Promise<IndexResult> {
   const key = blobKeyOf(config.blobKey, repoId, mpackKey);
   await using guard = new GhostGuard({ db, repoId });
   await using upload = new UploadReader(store, { key, body, sizeBytes });
-  const hooks = {
+  const hooks: MpackHooks = {
     handler: { manifestId: (objectId: string) => guard.name(objectId) },
-    drain: () => guard.isDue ? guard.flush() : Promise.resolve(),
+    drain: async () => guard.isDue ? await guard.flush() : undefined,
     async beforePublish(lastIds: readonly string[], staged: StagedIds) {
       guard.hold(lastIds);
       const ghosts = await guard.ghosts({ staged });
@@ -122,14 +114,11 @@ async function takeIn(
       else await upload.discard(there);
     },
   };
-  const opened = { ...delegate(store), open: () => Promise.resolve(upload) };
-  return await streamMpack(
-    { jobId: job.jobId, fence: job.fence, repoId, mpackKey, materialize: false, checkpoint: null },
-    { db, config, ...scope, store: opened, hooks },
-  );
+  const uploading = { ...delegate(store), open: () => Promise.resolve(upload) };
+  return await streamMpack(job, { db, config, store: uploading }, scope, hooks);
 }
 
-/** Only `open` is another one; the methods of a class do not spread. */
+/** The store's methods as properties, because those of a class do not spread. */
 function delegate(store: BlobStore): BlobStore {
   return {
     url: store.url,
@@ -142,7 +131,7 @@ function delegate(store: BlobStore): BlobStore {
   };
 }
 
-/** The blob that the repo's readers have pinned: to write it anew would change its version. */
+/** The blob of this key, if readers have pinned its version: writing it again would change that. */
 async function blobInUse(
   db: Database,
   store: BlobStore,
@@ -164,37 +153,37 @@ async function ghostError(
 ): Promise<GhostError> {
   const missing: string[] = [];
   for await (const page of ghosts.pages()) {
-    missing.push(...page.slice(0, MAX_NAMED - missing.length));
-    if (missing.length >= MAX_NAMED) break;
+    missing.push(...page.slice(0, MAX_MISSING - missing.length));
+    if (missing.length >= MAX_MISSING) break;
   }
   return new GhostError(missing, ghosts.count);
 }
 
 /**
- * A body whose failure cancels the job: nobody but its sender can do anything about it.
+ * The body, with its error turned into one that cancels the job: only the sender can retry.
  *
- * What was read is garbage soon, in the runtime's own buffers and in those that fetch copies a part
- * into: V8 sees little of it and would let 200 MB of it lie about.
+ * The chunks leave garbage in buffers outside the heap, of which V8 knows little. Without trimming,
+ * 200 MB of it piled up.
  */
-async function* noted(
+async function* cancellingBody(
   body: AsyncIterable<Uint8Array>,
-  note: (thrown: unknown) => void,
+  onError: (thrown: unknown) => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {
   let bytes = 0;
   try {
     for await (const chunk of body) {
       yield chunk;
       bytes += chunk.length;
-      if (bytes % COLLECT_EVERY_BYTES < chunk.length) trimHeap();
+      if (bytes % TRIM_EVERY_BYTES < chunk.length) trimHeap();
     }
   } catch (thrown) {
-    note(thrown);
+    onError(thrown);
     const why = thrown instanceof Error ? thrown.message : String(thrown);
     throw new CancelledError(`Cannot read the pushed pack to its end: ${why}`, { cause: thrown });
   }
 }
 
-/** A second job copies the objects out. Another push of the pack may be open, and do no such thing. */
+/** Enqueues a job that copies the objects out, even if another job of the pack is open. */
 async function materializeLater({ db, config, repoId, mpackKey }: PushOptions): Promise<void> {
   const payload = { mpack_key: mpackKey, materialize: true };
   const { maxAttempts } = config;

@@ -1,56 +1,48 @@
-/**
- * Takes back what a refused pack has materialized.
- *
- * @module
- */
-
-import { type Config, objectKeyOf } from "../../config/config.ts";
-import type { Database } from "../../db/client/database.ts";
-import type { Lease } from "../../db/lease.ts";
+import { objectKeyOf } from "../../config/config.ts";
 import { stagedIds, unwantedObjects } from "../../db/publish/materialized.ts";
-import type { BlobStore } from "../../stream/store/blob_store.ts";
+import type { IndexContext, IndexJob } from "./context.ts";
 
 /** Deletes under way at once. */
 const DELETES = 16;
+/** Ids per query: few, so that its answer is still fresh when the last blob is deleted. */
+const QUERY_IDS = 20 * DELETES;
 
-/** Where the ids of the refused pack's objects are. */
+/** Where the ids of a refused pack's objects are. */
 export interface RefusedRows {
   /** How many batches were staged. */
   readonly batches: number;
-  /** Those that were not. */
+  /** The ids that were not staged. */
   readonly objectIds: readonly string[];
 }
 
 /**
- * Deletes the blobs of a refused pack's objects, but those that the repo has refs for, and none
- * while another pack of the repo is open, which may count on them: those are left to `gc`.
+ * Deletes the materialized objects of a refused pack. Keeps those that the repo has refs for. Keeps
+ * all while another pack of the repo is pending or running, because that may count on them; gc
+ * deletes them later.
  */
 export async function removeUnwanted(
-  job: Lease & { readonly repoId: string },
-  parts: { readonly db: Database; readonly store: BlobStore; readonly config: Config },
-  rows: RefusedRows,
+  job: IndexJob,
+  context: IndexContext,
+  { batches, objectIds }: RefusedRows,
 ): Promise<void> {
-  await removeIds(job, parts, rows.objectIds);
-  for (let batch = 0; batch < rows.batches; batch++) {
-    await removeIds(job, parts, await stagedIds(parts.db, job.jobId, batch));
+  await removeIds(job, context, objectIds);
+  for (let batch = 0; batch < batches; batch++) {
+    await removeIds(job, context, await stagedIds(context.db, job.jobId, batch));
   }
 }
 
 async function removeIds(
-  job: Lease & { readonly repoId: string },
-  { db, store, config }: { db: Database; store: BlobStore; config: Config },
+  job: IndexJob,
+  { db, store, config }: IndexContext,
   objectIds: readonly string[],
 ): Promise<void> {
-  // Small groups, so that the answer is fresh when it is acted on.
-  const groupIds = 20 * DELETES;
-  for (let at = 0; at < objectIds.length; at += groupIds) {
-    const group = objectIds.slice(at, at + groupIds);
-    const unwanted = await unwantedObjects(db, job, job.repoId, group);
+  for (let at = 0; at < objectIds.length; at += QUERY_IDS) {
+    const ids = objectIds.slice(at, at + QUERY_IDS);
+    const unwanted = await unwantedObjects(db, job, job.repoId, ids);
     for (let from = 0; from < unwanted.length; from += DELETES) {
-      const some = unwanted.slice(from, from + DELETES);
-      await Promise.all(
-        some.map((id) => store.delete(objectKeyOf(config.objectKey, job.repoId, id))),
-      );
+      const keys = unwanted.slice(from, from + DELETES)
+        .map((id) => objectKeyOf(config.objectKey, job.repoId, id));
+      await Promise.all(keys.map((key) => store.delete(key)));
     }
   }
 }

@@ -1,22 +1,22 @@
 /**
- * What indexing one mpack did: one shape for the library, `--json` and the job row.
+ * The result of indexing one mpack: the same for the library, `--json` and the job row.
  *
  * @module
  */
 
-/** What became of the objects of a pack as blobs of their own. */
+/** How many objects of a pack were written as their own blobs. */
 export interface MaterializeCounts {
   /** Blobs written by this attempt. */
   readonly written: number;
   /** Blobs that were there already. */
-  readonly kept: number;
-  /** Objects whose content does not hash to their id: there is no blob, and readers refuse them. */
-  readonly lying: number;
+  readonly existing: number;
+  /** Objects whose content does not hash to their id: they get no blob, and readers refuse them. */
+  readonly mismatched: number;
 }
 
-/** The result of an `mpack.index` job; snake_case because it is stored and printed as it is. */
+/** The result of an `mpack.index` job; in snake_case because it is stored and printed unchanged. */
 export interface IndexResult {
-  /** The job that did it. */
+  /** The job. */
   readonly job_id: string;
   /** The repo whose refs were written. */
   readonly repo_id: string;
@@ -28,9 +28,9 @@ export interface IndexResult {
   readonly objects_total: number;
   /** Rows new in `musehub_objects`. */
   readonly objects_written: number;
-  /** Rows new in `musehub_object_refs`, or healed there. */
+  /** Rows new or repaired in `musehub_object_refs`. */
   readonly object_refs_written: number;
-  /** Objects that the pack has a second time. */
+  /** Objects that repeat an id of the same pack. */
   readonly duplicate_objects: number;
   /** Commits in the pack. */
   readonly commits: number;
@@ -38,27 +38,27 @@ export interface IndexResult {
   readonly snapshots: number;
   /** Tags in the pack. */
   readonly tags: number;
-  /** Statements that staged rows; 0 when one statement published them all. */
+  /** Batches that were staged; 0 if all rows went into the publish. */
   readonly batches: number;
-  /** Where this attempt took up an earlier one's work; 0 if it began at the beginning. */
+  /** Where this attempt continued an earlier one; 0 if it began at the first byte. */
   readonly resumed_from_byte: number;
   /** Bytes that this attempt hashed: `size_bytes` less `resumed_from_byte`. */
   readonly hashed_bytes: number;
   /**
-   * Bytes known to have been read more than once, by all attempts: after a checkpoint that did not
-   * fit, or a rejection that the store was asked about once more. What a killed worker had read
-   * since its last checkpoint is not known, and less than one checkpoint interval.
+   * Bytes known to have been read more than once, by all attempts: because a checkpoint did not fit,
+   * or a rejected pack was read again. Not counted is what a killed worker read after its last
+   * checkpoint; that is less than one checkpoint interval.
    */
   readonly reread_bytes: number;
-  /** The objects as blobs of their own, where that was asked for. */
+  /** The objects as their own blobs, if that was requested. */
   readonly materialized?: MaterializeCounts;
   /** Milliseconds this attempt took. */
   readonly elapsed_ms: number;
-  /** The same by phase: until the first byte, until the proof, and the publishing statement. */
+  /** The same by phase: until the first byte, until the proof, until published. */
   readonly phases_ms: { readonly open: number; readonly stream: number; readonly publish: number };
 }
 
-/** The order in which people read a result; jsonb sorts keys by length. */
+/** The order for readers; jsonb sorts keys by length. */
 const ORDER: readonly string[] = [
   "job_id",
   "repo_id",
@@ -79,7 +79,7 @@ const ORDER: readonly string[] = [
   "phases_ms",
 ] satisfies (keyof IndexResult)[];
 
-/** A result as the job's row has it, in that order; what a later version added comes last. */
+/** A result from a job's row in that order. Fields of later versions come last. */
 export function resultOf(stored: unknown): IndexResult {
   const given = stored as Readonly<Record<string, unknown>>, result: Record<string, unknown> = {};
   for (const key of ORDER) if (key in given) result[key] = given[key];
@@ -87,9 +87,9 @@ export function resultOf(stored: unknown): IndexResult {
 }
 
 /**
- * A job's result as the pushing repo may see it: `objects_written` counts the rows that no repo had
- * before, which would tell whoever pushes an id whether somebody else has it. To a tenant an object
- * is new if it is new to the repo. Results of other jobs stay as they are.
+ * A job's result as its tenant may see it. `objects_written` counts rows that no repo had before, so
+ * it would tell a tenant whether another one has an object. A tenant gets the number of objects new
+ * to the repo instead. Results of other job types are returned unchanged.
  */
 export function resultForTenant<R extends object>(result: R): R {
   if (!("objects_written" in result && "object_refs_written" in result)) return result;

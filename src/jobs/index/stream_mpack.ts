@@ -1,79 +1,68 @@
 /**
- * The pipeline: one mpack, streamed once, proved, published.
+ * One attempt of an index job: opens the pack, streams it, proves it and publishes it.
  *
- * ```text
- * blob store ─▶ SHA-256 ─▶ decoder ─▶ batches ─▶ staged rows ─▶ proof ─▶ publish
- * ```
- *
- * Every write is one fenced autocommit statement. Staged rows are invisible to every reader; the
- * statement that makes them visible is sent only after the digest of all bytes has matched the
- * mpack's key. A crash anywhere leaves rows that nobody sees, and a checkpoint to go on from.
- *
- * Memory: the hasher's buffers, one chunk's objects, and two batches (one filling, one on its way).
+ * Memory: the hasher's buffers, the objects of one chunk, and two batches (one being filled, one
+ * being sent).
  *
  * @module
  */
 
-import { type Checkpoint, CHECKPOINT_VERSION } from "./checkpoint.ts";
-import { blobKeyOf, type Config } from "../../config/config.ts";
-import { findPublished, type PublishOutcome } from "../../db/publish/publish.ts";
-import type { PublishPack } from "../../db/publish/publish_pack.ts";
-import { Publisher } from "../../db/publish/publisher.ts";
-import { type StageBatch, stageBatch } from "../../db/publish/stage.ts";
-import { CancelledError, DatabaseError, InvalidMpackError, StoreError } from "../../errors.ts";
-import { trimHeap } from "../../lib/heap.ts";
-import { withPrefix } from "../../lib/ids.ts";
-import { Materializer } from "./materialize.ts";
-import type { Sha256 } from "../../hash/sha256.ts";
-import { removeUnwanted } from "./remove_unwanted.ts";
-import { type IndexResult, resultOf } from "./result.ts";
-import type { IndexContext, IndexJob, IndexProgress } from "./context.ts";
-import { openStart, type Start } from "./open_pack.ts";
+import { blobKeyOf } from "../../config/config.ts";
+import { CancelledError, InvalidMpackError, StoreError } from "../../errors.ts";
 import { LinkedAbort } from "../../lib/abort.ts";
-import type { BlobReader } from "../../stream/store/blob_store.ts";
 import { type ObjectColumns, objectIdsOf } from "../../lib/object_columns.ts";
-import type { MpackDecoder } from "../../stream/mpack/mpack_decoder.ts";
+import type { AttemptScope } from "../attempt/handler.ts";
+import type { IndexContext, IndexJob, IndexProgress, MpackHooks } from "./context.ts";
+import { Materializer } from "./materialize.ts";
+import { type OpenPack, openPack } from "./open_pack.ts";
+import { proveCount, provePack } from "./prove.ts";
+import { publishPack } from "./publish.ts";
+import { removeUnwanted } from "./remove_unwanted.ts";
+import type { IndexResult } from "./result.ts";
+import { Stager } from "./stager.ts";
 
 /**
- * So many rows leave garbage worth a pause of 25 ms. The buffers of large objects leave none: there
- * the pauses alone let the hashing thread run dry, a tenth of its time.
- */
-const COLLECT_ROWS = 80_000;
-
-/**
- * Runs one attempt of an `mpack.index` job to its end: afterwards the job is `done` and its objects
- * are visible, or an error is thrown and they are not.
+ * Runs one attempt. Afterwards the job is `done` and its objects are visible, or an error is thrown
+ * and they are not.
+ *
+ * A rejected pack is read a second time: its bytes were never proved to be the pack's, so a disk, a
+ * cache or the network may have damaged them. So may a blob that was replaced during the reading.
+ * The pack is refused only if both readings agree. A valid pack is read once.
  *
  * @returns The result, as it was written to the job's row.
  * @throws {InvalidMpackError} If the pack is refused; retrying cannot help.
  * @throws {StoreError | DatabaseError} If a service failed for longer than its retries last.
  * @throws {LeaseLostError} If another worker holds the job; nothing more was written.
  */
-export async function streamMpack(job: IndexJob, context: IndexContext): Promise<IndexResult> {
-  const noted = (job.progress as { read_bytes?: unknown } | null | undefined)?.read_bytes;
-  const readBefore = typeof noted === "number" ? noted : 0;
-  let attempt = new Attempt(job, context, readBefore), before: Error | undefined;
+export async function streamMpack(
+  job: IndexJob,
+  context: IndexContext,
+  scope: AttemptScope,
+  hooks?: MpackHooks,
+): Promise<IndexResult> {
+  const progress = (job.progress ?? {}) as { readonly read_bytes?: unknown };
+  let readBytes = typeof progress.read_bytes === "number" ? progress.read_bytes : 0;
+  let checkpoint = job.checkpoint, before: Error | undefined;
   for (;;) {
+    const reading = new Reading({ ...job, checkpoint }, { context, scope, hooks, readBytes });
     try {
-      return await attempt.run();
+      return await reading.run();
     } catch (error) {
-      if (!attempt.mayBeMisread(error)) throw error;
-      // What is rejected was never proved to be the pack: a disk, a cache or a wire may have garbled
-      // it. It takes two verdicts, and a blob that was replaced while it was read has got none. A
-      // bad pack costs this second reading, a sound one never does.
-      if (before instanceof InvalidMpackError) throw agreed(before, error);
+      if (!reading.mayBeMisread(error)) throw error;
+      if (before instanceof InvalidMpackError) throw secondVerdict(before, error);
       if (before !== undefined && !(error instanceof InvalidMpackError)) throw error;
       before = error;
-      context.onStartOver?.(`${error.message}; the store is asked once more`);
+      context.onStartOver?.(`${error.message}; the store is asked once more`, job);
     } finally {
-      await attempt.settle();
+      await reading.settle();
     }
-    attempt = new Attempt({ ...job, checkpoint: null }, context, attempt.readBytes);
+    checkpoint = null;
+    readBytes = reading.readBytes;
   }
 }
 
-/** Two verdicts as one: they differ, or the message has the same offset, or digest found. */
-function agreed(before: InvalidMpackError, error: Error): Error {
+/** Two verdicts agree if they name the same offset, or found the same digest. */
+function secondVerdict(before: InvalidMpackError, error: Error): Error {
   if (error.message === before.message) return error;
   return new StoreError(
     "store-unavailable",
@@ -82,318 +71,162 @@ function agreed(before: InvalidMpackError, error: Error): Error {
   );
 }
 
-class Attempt {
+interface ReadingOptions {
+  readonly context: IndexContext;
+  readonly scope: AttemptScope;
+  readonly hooks?: MpackHooks;
+  /** Bytes known to have been read for this job before, by all attempts. */
+  readonly readBytes: number;
+}
+
+/** One reading of the pack, up to the publish. */
+class Reading {
+  /** Bytes known to have been read for this job so far, by all attempts. */
+  readBytes: number;
   readonly #job: IndexJob;
   readonly #context: IndexContext;
-  readonly #config: Config;
+  readonly #scope: AttemptScope;
+  readonly #hooks: MpackHooks | undefined;
   readonly #blobKey: string;
-  /** Fires when the caller's signal does, and when a batch could not be staged. */
+  /** Fires with the attempt's signal, and when a batch could not be staged. */
   readonly #stop: LinkedAbort;
   readonly #signal: AbortSignal;
   readonly #materializer: Materializer | undefined;
-  #staging: Promise<void> = Promise.resolve();
-  #rowsStaged = 0;
-  #batches = 0;
-  #hasStaged = false;
-  #inline: ObjectColumns | undefined;
-  /** The last batch, which may not have arrived. */
-  #lastBatch: ObjectColumns | undefined;
-  /** Whether this attempt has staged all batches. */
-  #isStageFresh = true;
-  #checkpointOffset = 0;
-  #checkpointAt = performance.now();
-  /** Bytes known to have been read for this job, by whichever attempt. */
-  #readBytes: number;
-  /** Rows staged since garbage was last collected. */
-  #uncollectedRows = 0;
+  readonly #stager: Stager;
+  /** The rows that go into the publish without being staged. */
+  #lastRows: ObjectColumns | undefined;
   #isReading = false;
   #isProved = false;
 
-  constructor(job: IndexJob, context: IndexContext, readBefore: number) {
-    this.#readBytes = readBefore;
+  constructor(job: IndexJob, { context, scope, hooks, readBytes }: ReadingOptions) {
+    this.readBytes = readBytes;
     this.#job = job;
     this.#context = context;
-    this.#config = context.config;
-    this.#blobKey = blobKeyOf(context.config.blobKey, job.repoId, job.mpackKey);
-    this.#stop = new LinkedAbort(context.signal);
-    this.#signal = this.#stop.signal;
-    if (job.materialize ?? context.config.materialize === "on") {
-      const { repoId } = job, blobKey = this.#blobKey, signal = this.#signal;
-      this.#materializer = new Materializer({ ...context, repoId, blobKey, signal });
+    this.#scope = scope;
+    this.#hooks = hooks;
+    this.#blobKey = blobKeyOf(context.config.blobKey, job.repoId, job.payload.mpack_key);
+    this.#stop = new LinkedAbort(scope.signal);
+    const signal = this.#signal = this.#stop.signal;
+    if (job.payload.materialize ?? context.config.materialize === "on") {
+      const { repoId } = job, blobKey = this.#blobKey;
+      this.#materializer = new Materializer(context, { repoId, blobKey, signal });
+    }
+    this.#stager = new Stager(job, context, {
+      onRenewed: (sentAt) => scope.renewed(sentAt),
+      onError: (error) => this.#stop.abort(error),
+      // A successor that continues from the checkpoint does not see these objects again.
+      beforeSend: async () => await this.#materializer?.settled(),
+    });
+  }
+
+  async run(): Promise<IndexResult> {
+    const startedAt = performance.now();
+    const pack = await openPack(this.#job, this.#context, {
+      blobKey: this.#blobKey,
+      handler: { ...this.#materializer?.handler, ...this.#hooks?.handler },
+      signal: this.#signal,
+    });
+    try {
+      await using _ = pack;
+      const openedAt = performance.now();
+      await this.#stream(pack);
+      await this.#prove(pack);
+      const provedAt = performance.now();
+      return await this.#publish(pack, { startedAt, openedAt, provedAt });
+    } catch (error) {
+      await this.#removeBlobs(pack, error);
+      throw error;
     }
   }
 
-  /** Bytes known to have been read for this job so far. */
-  get readBytes(): number {
-    return this.#readBytes;
-  }
-
-  /** Whether other bytes than the pack's may have led to this error. */
+  /** Whether the error may come from bytes that are not the pack's. */
   mayBeMisread(error: unknown): error is Error {
-    if (this.#context.hooks || this.#signal.aborted) return false;
+    if (this.#hooks || this.#signal.aborted) return false;
     if (!this.#isReading || this.#isProved) return false;
     return error instanceof InvalidMpackError ||
       error instanceof StoreError && error.status === 412;
   }
 
-  /** Waits until no statement and no write of this attempt is under way. */
+  /** Waits until no statement and no write of this reading is under way. */
   async settle(): Promise<void> {
     await this.#materializer?.close();
-    await this.#staging.catch(() => {});
+    await this.#stager.settled().catch(() => {});
     this.#stop[Symbol.dispose]();
   }
 
-  async run(): Promise<IndexResult> {
-    const startedAt = performance.now();
-    const start = await openStart(this.#job, this.#context, {
-      blobKey: this.#blobKey,
-      handler: { ...this.#materializer?.handler, ...this.#context.hooks?.handler },
-      signal: this.#signal,
-    });
-    try {
-      return await this.#runFrom(start, startedAt);
-    } catch (error) {
-      await this.#removeBlobs(start.decoder, error);
-      throw error;
-    }
-  }
-
-  async #runFrom(start: Start, startedAt: number): Promise<IndexResult> {
-    await using reader = start.reader;
-    using hasher = start.hasher;
-    const { decoder } = start;
-    this.#rowsStaged = start.rowsStaged;
-    this.#batches = start.batches;
-    this.#isStageFresh = start.batches === 0;
-    const resumedFrom = decoder.offsetBytes;
-    this.#checkpointOffset = resumedFrom;
-    const openedAt = performance.now();
-
-    if (this.#materializer) this.#materializer.etag = reader.stat.etag;
-    this.#isReading = true;
-    await this.#stream(reader, decoder, hasher);
-    await this.#prove(reader, decoder, hasher);
-    this.#isProved = true;
-    this.#checkDeclared(decoder);
-    await this.#staging;
-    await this.#materializer?.settled();
-    this.#signal.throwIfAborted();
-    // The last batch, all of a small pack, goes along with the publish.
-    const inline = this.#inline = decoder.take();
-    await this.#context.hooks?.beforePublish(objectIdsOf(inline), {
-      jobId: this.#job.jobId,
-      rows: this.#rowsStaged,
-    });
-
-    const provedAt = performance.now();
-    const { counts } = decoder;
-    this.#report("publish", decoder, reader);
-    return await this.#publish({
-      repoId: this.#job.repoId,
-      mpackKey: this.#job.mpackKey,
-      storageUri: `mpack://${this.#job.mpackKey}`,
-      blobKey: this.#blobKey,
-      etag: reader.stat.etag,
-      sizeBytes: reader.stat.sizeBytes,
-      ...counts,
-      sortedUnique: decoder.sortedUnique,
-      isStageFresh: this.#isStageFresh,
-      batches: this.#batches,
-      inline,
-      result: {
-        mpack_key: this.#job.mpackKey,
-        size_bytes: reader.stat.sizeBytes,
-        objects_total: counts.objects,
-        commits: counts.commits,
-        snapshots: counts.snapshots,
-        tags: counts.tags,
-        batches: this.#batches,
-        resumed_from_byte: resumedFrom,
-        hashed_bytes: hasher.bytesHashed,
-        reread_bytes: Math.max(0, this.#readBytes - reader.stat.sizeBytes),
-        ...(this.#materializer && { materialized: this.#materializer.counts }),
-        elapsed_ms: Math.round(provedAt - startedAt),
-        phases_ms: {
-          open: Math.round(openedAt - startedAt),
-          stream: Math.round(provedAt - openedAt),
-        },
-      },
-    });
-  }
-
-  async #publish(pack: PublishPack): Promise<IndexResult> {
-    const { db, onPublish: onSend, publisher = new Publisher(db) } = this.#context;
-    const { publishTimeoutMs: deadlineMs } = this.#config;
-    let published: PublishOutcome;
-    try {
-      published = await publisher.publish(this.#job, pack, { deadlineMs, onSend });
-    } catch (error) {
-      // The answer may have been lost after the statement took effect: then the job says so.
-      if (!(error instanceof DatabaseError)) throw error;
-      const result = await findPublished(db, this.#job).catch(() => undefined);
-      if (result === undefined) throw error;
-      return resultOf(result);
-    }
-    switch (published.outcome) {
-      case "published":
-        return resultOf(published.result);
-      case "rows-missing":
-        throw new DatabaseError(
-          `Cannot publish the pack: ${published.found} of ${published.expected} rows are staged; ` +
-            "the next attempt starts over",
-        );
-      case "tombstoned":
-        throw new StoreError(
-          "blob-missing",
-          `Cannot publish the pack: gc is deleting its repo, or ${this.#blobKey}, which lay ` +
-            "unused for long; put the blob again",
-        );
-      case "conflict":
-        throw new InvalidMpackError(
-          "duplicate-key",
-          `Cannot accept the pack: ${published.objectId} comes twice with two sizes, ` +
-            `first at byte ${published.firstOffset}, again`,
-          { offsetBytes: published.secondOffset },
-        );
-    }
-  }
-
   /** The one pass: each buffer is filled, decoded, and handed on to be hashed. */
-  async #stream(reader: BlobReader, decoder: MpackDecoder, hasher: Sha256): Promise<void> {
+  async #stream(pack: OpenPack): Promise<void> {
+    const { reader, decoder, hasher } = pack;
+    if (this.#materializer) this.#materializer.etag = reader.stat.etag;
+    this.#stager.continueFrom(pack);
+    this.#isReading = true;
     for (;;) {
       this.#signal.throwIfAborted();
       const buffer = await hasher.borrow();
       const sizeBytes = await reader.read(buffer);
       if (sizeBytes === 0) return decoder.end();
-      this.#readBytes += sizeBytes;
+      this.readBytes += sizeBytes;
       decoder.write(buffer.subarray(0, sizeBytes));
       hasher.update(buffer, sizeBytes);
-      this.#report("stream", decoder, reader);
+      this.#report("stream", pack);
       await this.#materializer?.drain();
-      await this.#context.hooks?.drain();
-      if (this.#isDue(decoder, reader)) await this.#stage(decoder, hasher, reader);
+      await this.#hooks?.drain();
+      if (this.#stager.isDue(pack)) await this.#stager.stage(pack, this.readBytes);
     }
   }
 
-  #isDue(decoder: MpackDecoder, reader: BlobReader): boolean {
-    if (decoder.rowsReady >= this.#config.batchRows) return true;
-    // The end is near enough: what remains goes with the publish or the last batch.
-    if (decoder.offsetBytes === reader.stat.sizeBytes) return false;
-    return decoder.offsetBytes - this.#checkpointOffset >= this.#config.checkpointBytes ||
-      performance.now() - this.#checkpointAt >= this.#config.checkpointMs;
-  }
-
-  /** Starts to stage what is ready, once the batch before has arrived; does not wait for it. */
-  async #stage(decoder: MpackDecoder, hasher: Sha256, reader: BlobReader): Promise<void> {
-    await this.#staging;
-    this.#signal.throwIfAborted();
-    const rows = decoder.take();
-    this.#lastBatch = rows;
-    const batch = this.#batches++, isFirst = !this.#hasStaged;
-    this.#hasStaged = true;
-    this.#rowsStaged += rows.length;
-    this.#checkpointOffset = decoder.offsetBytes;
-    this.#checkpointAt = performance.now();
-    const { counts, offsetBytes } = decoder;
-    const progress = {
-      bytes: offsetBytes,
-      size_bytes: reader.stat.sizeBytes,
-      objects: counts.objects,
-      read_bytes: this.#readBytes,
-    };
-    const state = decoder.save();
-    const partial = state && {
-      version: CHECKPOINT_VERSION,
-      offset_bytes: offsetBytes,
-      rows_staged: this.#rowsStaged,
-      batches: this.#batches,
-      etag: reader.stat.etag,
-      size_bytes: reader.stat.sizeBytes,
-      decoder: state,
-    };
-    // Asked for now, in the order of the bytes; answered when the hasher has got that far.
-    const midstate = partial && hasher.save();
-    this.#staging = this.#send(
-      { rows, batch, isFirst, progress },
-      partial,
-      midstate,
-    );
-    this.#staging.catch((error) => this.#stop.abort(error));
-  }
-
-  async #send(
-    batch: Omit<StageBatch, "leaseMs" | "checkpoint" | "repoId">,
-    partial: Omit<Checkpoint, "midstate"> | undefined,
-    saving: Promise<Uint8Array | undefined> | undefined,
-  ): Promise<void> {
-    const midstate = await saving;
-    // A successor that goes on from here does not see these objects again.
+  async #prove(pack: OpenPack): Promise<void> {
+    await provePack(pack, this.#job.payload.mpack_key);
+    this.#isProved = true;
+    proveCount(pack, this.#job.payload.declared_objects_count);
+    await this.#stager.settled();
     await this.#materializer?.settled();
-    // Without a state the older checkpoint stays: it counts only the batches before it.
-    const checkpoint = partial && midstate && { ...partial, midstate: midstate.toHex() };
-    const sentAt = performance.now();
-    const { leaseMs } = this.#config;
-    const { cancelRequested } = await stageBatch(this.#context.db, this.#job, {
-      ...batch,
-      repoId: this.#job.repoId,
-      leaseMs,
-      checkpoint,
+    this.#signal.throwIfAborted();
+    // The last batch, which is all of a small pack, goes into the publish.
+    const rows = this.#lastRows = pack.decoder.take();
+    await this.#hooks?.beforePublish(objectIdsOf(rows), {
+      jobId: this.#job.jobId,
+      rows: this.#stager.rowsStaged,
     });
-    this.#context.onRenewed?.(sentAt);
-    this.#uncollectedRows += batch.rows.length;
-    if (this.#uncollectedRows >= COLLECT_ROWS) {
-      this.#uncollectedRows = 0;
-      trimHeap();
-    }
-    if (cancelRequested) throw new CancelledError("Cannot go on: the job was cancelled");
   }
 
-  async #prove(reader: BlobReader, decoder: MpackDecoder, hasher: Sha256): Promise<void> {
-    const { sizeBytes } = reader.stat, found = decoder.offsetBytes;
-    if (found !== sizeBytes) {
-      throw new InvalidMpackError(
-        "size-mismatch",
-        `Cannot accept the pack: the store says ${sizeBytes} bytes, it sent ${found}`,
-      );
-    }
-    const key = withPrefix(await hasher.digest());
-    if (key !== this.#job.mpackKey) {
-      throw new InvalidMpackError(
-        "digest-mismatch",
-        `Cannot accept the pack: its bytes have the key ${key}, not ${this.#job.mpackKey}`,
-      );
-    }
+  async #publish(
+    pack: OpenPack,
+    times: { startedAt: number; openedAt: number; provedAt: number },
+  ): Promise<IndexResult> {
+    this.#report("publish", pack);
+    return await publishPack(this.#job, this.#context, {
+      ...times,
+      pack,
+      blobKey: this.#blobKey,
+      inline: this.#lastRows!,
+      stager: this.#stager,
+      readBytes: this.readBytes,
+      materialized: this.#materializer?.counts,
+      onSend: () => this.#scope.finishing(),
+    });
   }
 
-  #checkDeclared(decoder: MpackDecoder): void {
-    const declared = this.#job.declaredObjects, { objects } = decoder.counts;
-    if (declared !== undefined && declared !== objects) {
-      throw new InvalidMpackError(
-        "declared-count-mismatch",
-        `Cannot accept the pack: ${declared} objects were declared, it has ${objects}`,
-      );
-    }
-  }
-
-  /** Takes back the blobs of a pack that was refused or cancelled; a retry would want them. */
-  async #removeBlobs(decoder: MpackDecoder, error: unknown): Promise<void> {
+  /** Deletes the blobs of a pack that was refused or cancelled. A retry would need them. */
+  async #removeBlobs({ decoder }: OpenPack, error: unknown): Promise<void> {
     const isFinal = error instanceof InvalidMpackError || error instanceof CancelledError;
     if (this.#materializer === undefined || !isFinal) return;
     await this.settle();
-    const rest = this.#inline ?? decoder.take();
-    // What cannot be taken back now, gc finds later.
+    const { batches, lastBatch } = this.#stager;
+    const unstaged = [lastBatch, this.#lastRows ?? decoder.take()];
+    // gc finds later what cannot be deleted now.
     await removeUnwanted(this.#job, this.#context, {
-      batches: this.#batches,
-      objectIds: [...(this.#lastBatch ? objectIdsOf(this.#lastBatch) : []), ...objectIdsOf(rest)],
+      batches,
+      objectIds: unstaged.flatMap((rows) => rows ? objectIdsOf(rows) : []),
     }).catch(() => {});
   }
 
-  #report(phase: IndexProgress["phase"], decoder: MpackDecoder, reader: BlobReader): void {
+  #report(phase: IndexProgress["phase"], { decoder, reader }: OpenPack): void {
     this.#context.onProgress?.({
       phase,
       bytes: decoder.offsetBytes,
       sizeBytes: reader.stat.sizeBytes,
       objects: decoder.counts.objects,
-    });
+    }, this.#job);
   }
 }

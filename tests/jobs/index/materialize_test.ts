@@ -65,12 +65,12 @@ Deno.test("index --materialize writes every object under its own key, and nothin
   const key = await world.put(bytes);
   const options = { ...world.options(key, { MPACK_MATERIALIZE_PUTS: "2" }), payload: ON };
   const first = await indexMpack(options);
-  assert.deepEqual(first.materialized, { written: 12, kept: 0, lying: 0 });
+  assert.deepEqual(first.materialized, { written: 12, existing: 0, mismatched: 0 });
   assert.equal(first.hashed_bytes, bytes.length);
   await checkBlobs(world, store, bytes);
   const before = await world.dump();
   const second = await indexMpack(options);
-  assert.deepEqual(second.materialized, { written: 0, kept: 12, lying: 0 });
+  assert.deepEqual(second.materialized, { written: 0, existing: 12, mismatched: 0 });
   assert.equal(await world.dump(), before);
   // The rows are those of a run without: where an object lies does not depend on the option.
   await using plain = await createWorld();
@@ -129,7 +129,7 @@ Deno.test("index --materialize leaves out an object that is not what its id says
     const key = mpackKey(bytes);
     await store.put(`mpacks/${world.repo.repoId}/${key}`, ReadableStream.from([bytes]));
     const result = await indexMpack({ ...world.options(key), store, payload: ON });
-    assert.deepEqual(result.materialized, { written: 1, kept: 0, lying: 4 });
+    assert.deepEqual(result.materialized, { written: 1, existing: 0, mismatched: 4 });
     assert.deepEqual(await keysUnder(store, "objects/"), [
       `objects/${world.repo.repoId}/${mpackKey(honest)}`,
     ]);

@@ -1,0 +1,54 @@
+/**
+ * The payload of an `mpack.index` job, as its producer wrote it.
+ *
+ * @module
+ */
+
+import { InvalidMpackError } from "../../errors.ts";
+import { isMpackKey } from "../../lib/ids.ts";
+
+/** The type of jobs that index an mpack. */
+export const MPACK_INDEX = "mpack.index";
+
+/** Only the key is required; unknown fields are kept. */
+export interface IndexPayload {
+  /** `sha256:` and 64 hex digits. */
+  readonly mpack_key: string;
+  /** Who pushed. */
+  readonly pusher_id?: string;
+  /** The branch pushed to. */
+  readonly branch?: string;
+  /** The commit that the branch shall point to. */
+  readonly head?: string;
+  /** Whether that may drop commits from the branch. */
+  readonly force?: boolean;
+  /** How many objects the producer says the pack has; checked when given. */
+  readonly declared_objects_count?: number | null;
+  /** Whether to also write every object as its own blob. Default: `MPACK_MATERIALIZE`. */
+  readonly materialize?: boolean | null;
+}
+
+/**
+ * Checks a job's payload.
+ *
+ * @throws {InvalidMpackError} `unexpected-shape`, naming the field.
+ */
+export function checkPayload(payload: unknown): IndexPayload {
+  const given = (payload ?? {}) as Partial<IndexPayload>;
+  const { mpack_key, declared_objects_count: count, materialize } = given;
+  if (typeof mpack_key !== "string" || !isMpackKey(mpack_key)) {
+    throw unexpected("mpack_key", mpack_key, ', not "sha256:" and 64 lower-case hex digits');
+  }
+  if (count !== undefined && count !== null && !(Number.isSafeInteger(count) && count >= 0)) {
+    throw unexpected("declared_objects_count", count, "");
+  }
+  if (typeof (materialize ?? false) !== "boolean") {
+    throw unexpected("materialize", materialize, ", not a boolean");
+  }
+  return given as IndexPayload;
+}
+
+function unexpected(field: string, value: unknown, wanted: string): InvalidMpackError {
+  const message = `Cannot run the job: its payload's ${field} is ${JSON.stringify(value)}${wanted}`;
+  return new InvalidMpackError("unexpected-shape", message);
+}

@@ -1,0 +1,119 @@
+import { findPublished, type PublishOutcome } from "../../db/publish/publish.ts";
+import { Publisher } from "../../db/publish/publisher.ts";
+import { DatabaseError, InvalidMpackError, StoreError } from "../../errors.ts";
+import type { ObjectColumns } from "../../lib/object_columns.ts";
+import type { IndexContext, IndexJob } from "./context.ts";
+import type { OpenPack } from "./open_pack.ts";
+import { type IndexResult, type MaterializeCounts, resultOf } from "./result.ts";
+import type { Stager } from "./stager.ts";
+
+/** A proved pack, and what the result says of it. */
+export interface ProvedPack {
+  readonly pack: OpenPack;
+  readonly blobKey: string;
+  /** The rows that are not staged. */
+  readonly inline: ObjectColumns;
+  readonly stager: Pick<Stager, "batches" | "isFresh">;
+  /** Bytes known to have been read for the job, by all attempts. */
+  readonly readBytes: number;
+  readonly materialized: MaterializeCounts | undefined;
+  /** By `performance.now()`. */
+  readonly startedAt: number;
+  readonly openedAt: number;
+  readonly provedAt: number;
+  /** Called before the statement is sent: it locks the job's row, so heartbeats must stop. */
+  readonly onSend: () => void;
+}
+
+/**
+ * Publishes a proved pack: its rows become visible and the job is done, or an error is thrown.
+ *
+ * @throws {InvalidMpackError} `duplicate-key` if an id comes twice with two sizes.
+ * @throws {StoreError} `blob-missing` if gc is deleting the blob.
+ * @throws {DatabaseError} If the database is unavailable, or has lost staged rows.
+ * @throws {LeaseLostError} If another worker holds the job.
+ */
+export async function publishPack(
+  job: IndexJob,
+  { db, config, publisher = new Publisher(db) }: IndexContext,
+  proved: ProvedPack,
+): Promise<IndexResult> {
+  const { pack: { reader, decoder }, blobKey, inline, stager, onSend } = proved;
+  const { mpack_key: mpackKey } = job.payload;
+  let published: PublishOutcome;
+  try {
+    published = await publisher.publish(job, {
+      repoId: job.repoId,
+      mpackKey,
+      storageUri: `mpack://${mpackKey}`,
+      blobKey,
+      etag: reader.stat.etag,
+      sizeBytes: reader.stat.sizeBytes,
+      ...decoder.counts,
+      sortedUnique: decoder.sortedUnique,
+      isStageFresh: stager.isFresh,
+      batches: stager.batches,
+      inline,
+      result: knownResult(mpackKey, proved),
+    }, { deadlineMs: config.publishTimeoutMs, onSend });
+  } catch (error) {
+    // The statement may have succeeded and its answer been lost. Then the job's row says so.
+    if (!(error instanceof DatabaseError)) throw error;
+    const result = await findPublished(db, job).catch(() => undefined);
+    if (result === undefined) throw error;
+    return resultOf(result);
+  }
+  if (published.outcome === "published") return resultOf(published.result);
+  throw refusal(published, blobKey);
+}
+
+/** The result without the counts that the publish finds. */
+function knownResult(mpackKey: string, proved: ProvedPack): Record<string, unknown> {
+  const { pack, stager, readBytes, materialized, startedAt, openedAt, provedAt } = proved;
+  const { objects, commits, snapshots, tags } = pack.decoder.counts;
+  const { sizeBytes } = pack.reader.stat, { bytesHashed } = pack.hasher;
+  return {
+    mpack_key: mpackKey,
+    size_bytes: sizeBytes,
+    objects_total: objects,
+    commits,
+    snapshots,
+    tags,
+    batches: stager.batches,
+    resumed_from_byte: pack.openedAtByte,
+    hashed_bytes: bytesHashed,
+    reread_bytes: Math.max(0, readBytes - sizeBytes),
+    ...(materialized && { materialized }),
+    elapsed_ms: Math.round(provedAt - startedAt),
+    phases_ms: {
+      open: Math.round(openedAt - startedAt),
+      stream: Math.round(provedAt - openedAt),
+    },
+  };
+}
+
+function refusal(
+  published: Exclude<PublishOutcome, { readonly outcome: "published" }>,
+  blobKey: string,
+): Error {
+  switch (published.outcome) {
+    case "rows-missing":
+      return new DatabaseError(
+        `Cannot publish the pack: ${published.found} of ${published.expected} rows are staged; ` +
+          "the next attempt starts over",
+      );
+    case "tombstoned":
+      return new StoreError(
+        "blob-missing",
+        `Cannot publish the pack: gc is deleting its repo, or ${blobKey}, which was unused for ` +
+          "long; put the blob again",
+      );
+    case "conflict":
+      return new InvalidMpackError(
+        "duplicate-key",
+        `Cannot accept the pack: ${published.objectId} comes twice with two sizes, ` +
+          `first at byte ${published.firstOffset}, again`,
+        { offsetBytes: published.secondOffset },
+      );
+  }
+}
