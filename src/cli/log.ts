@@ -75,7 +75,7 @@ export function logEvents(worker: string): (event: WorkerEvent) => void {
         about(log, event.job).with({ reason: event.reason })
           .warn("Job {job_id} starts over: {reason}");
         break;
-      case "trouble":
+      case "queue-error":
         log.with(errorFields(event.error)).warn("{error}");
         break;
       case "listener":
@@ -86,7 +86,7 @@ export function logEvents(worker: string): (event: WorkerEvent) => void {
         log.with({ running: event.running, drain_ms: event.drainMs })
           .info("Stopping: {running} jobs may go on for {drain_ms} ms");
         break;
-      case "giving-back":
+      case "releasing":
         log.with({ running: event.running }).warn("Giving {running} jobs back");
         break;
     }

@@ -1,5 +1,5 @@
 /**
- * A worker with everything around it: handlers, listener, instruments, log.
+ * A worker with everything around it: handlers, listener, metrics, log.
  *
  * @module
  */
@@ -8,7 +8,7 @@ import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client/database.ts";
 import { execute } from "../db/client/execute.ts";
 import { mpackdHandlers } from "../jobs/handlers.ts";
-import { Instruments } from "../jobs/worker/worker_metrics.ts";
+import { WorkerMetrics } from "../jobs/worker/worker_metrics.ts";
 import { Listener } from "../jobs/worker/listener.ts";
 import { countJobs } from "../jobs/queue/count_jobs.ts";
 import { traced } from "../jobs/worker/tracing.ts";
@@ -36,7 +36,7 @@ export interface OpenedWorker extends AsyncDisposable {
   /** The worker. */
   readonly worker: Worker;
   /** What it measures. */
-  readonly instruments: Instruments;
+  readonly metrics: WorkerMetrics;
   /** Conditions of readiness. */
   readonly checks: Readonly<Record<string, Check>>;
 }
@@ -53,12 +53,12 @@ export async function openWorker(
   const name = workerName();
   const log = logEvents(name);
   if (config.hash === "native") logNativeHash(name);
-  const instruments = new Instruments({
+  const metrics = new WorkerMetrics({
     countJobs: () => countJobs(db),
     running: () => worker.running,
   });
   const observe = (event: WorkerEvent) => {
-    instruments.observe(event);
+    metrics.observe(event);
     log(event);
   };
   const handlers = mpackdHandlers({
@@ -89,7 +89,7 @@ export async function openWorker(
   });
   return {
     worker,
-    instruments,
+    metrics,
     checks: {
       database: () => ping(db),
       not_draining: () => !signal.aborted,

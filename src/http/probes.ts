@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Meter } from "../jobs/worker/metrics.ts";
+import type { MetricsRegistry } from "../jobs/worker/metrics.ts";
 
 /** Tells whether one condition of readiness holds. */
 export type Check = () => Promise<boolean> | boolean;
@@ -13,7 +13,7 @@ export type Check = () => Promise<boolean> | boolean;
 export interface ProbeOptions {
   /** Conditions by name; all must hold for `/readyz` to say 200. */
   readonly checks: Readonly<Record<string, Check>>;
-  readonly meter: Meter;
+  readonly metrics: MetricsRegistry;
 }
 
 /**
@@ -22,7 +22,7 @@ export interface ProbeOptions {
  * `/healthz` checks no other service: restarting this process would not bring a database back.
  */
 export function createProbes(
-  { checks, meter }: ProbeOptions,
+  { checks, metrics }: ProbeOptions,
 ): (request: Request) => Promise<Response | undefined> {
   return async (request) => {
     const { pathname } = new URL(request.url);
@@ -32,7 +32,9 @@ export function createProbes(
     }
     if (pathname === "/healthz") return new Response("ok\n");
     if (pathname === "/metrics") {
-      return new Response(await meter.text(), { headers: { "content-type": meter.contentType } });
+      return new Response(await metrics.text(), {
+        headers: { "content-type": metrics.contentType },
+      });
     }
     const results = await Promise.all(
       Object.entries(checks).map(async ([name, check]) => {

@@ -8,7 +8,7 @@ import { connectDatabase } from "../../src/db/client/connect.ts";
 import type { Database } from "../../src/db/client/database.ts";
 import { execute } from "../../src/db/client/execute.ts";
 import { MPACK_INDEX } from "../../src/jobs/index/payload.ts";
-import { cancel } from "../../src/jobs/queue/cancel.ts";
+import { cancelJob } from "../../src/jobs/queue/cancel_job.ts";
 import { enqueue } from "../../src/jobs/queue/enqueue.ts";
 import type { BlobStore } from "../../src/stream/store/blob_store.ts";
 import type { Random } from "../fuzz/random.ts";

@@ -15,7 +15,7 @@ import { mintOpenToken } from "../../http/auth/token.ts";
 import { listen } from "../../http/server.ts";
 import type { Config } from "../../config/config.ts";
 import { hasIdentities } from "../../db/identities.ts";
-import { Meter } from "../../jobs/worker/metrics.ts";
+import { MetricsRegistry } from "../../jobs/worker/metrics.ts";
 import { parseCount } from "../flags.ts";
 import { openLog } from "../log.ts";
 import type { CommandContext } from "../command.ts";
@@ -79,7 +79,7 @@ async function serve(
   await using working = flags.worker
     ? await openWorker(opened, config, { signal, force })
     : undefined;
-  const meter = working?.instruments.meter ?? new Meter();
+  const metrics = working?.metrics.registry ?? new MetricsRegistry();
   const checks = working?.checks ?? {
     database: () => ping(db),
     not_draining: () => !signal.aborted,
@@ -91,8 +91,8 @@ async function serve(
     worker: workerName(),
     signal,
     force: timeUp(signal, force, config.drainMs),
-    probes: createProbes({ checks, meter }),
-    onRequest: observer(meter),
+    probes: createProbes({ checks, metrics }),
+    onRequest: observer(metrics),
     ...(openToken === undefined ? {} : { openToken }),
   });
   await using server = listen(createApi(context, VERSION), {
@@ -118,14 +118,14 @@ function timeUp(signal: AbortSignal, force: AbortSignal, drainMs: number): Abort
 }
 
 /** Logs and counts requests. */
-function observer(meter: Meter): (record: RequestRecord) => void {
+function observer(metrics: MetricsRegistry): (record: RequestRecord) => void {
   const log = getLogger(["mpackd", "http"]);
-  const requests = meter.counter({
+  const requests = metrics.counter({
     name: "http_requests",
     help: "Answered requests, by route and status.",
     labels: ["method", "route", "status"],
   });
-  const durations = meter.duration({
+  const durations = metrics.duration({
     name: "http_request",
     help: "Time from the head of a request to the head of its answer.",
     labels: ["route"],

@@ -79,10 +79,10 @@ async function runWorker(
     force,
     untilEmpty: flags.drain,
   });
-  const { worker, instruments, checks } = working;
+  const { worker, metrics, checks } = working;
   await using _http = config.httpPort === 0 ? undefined : serveHealth(config, {
     checks,
-    meter: instruments.meter,
+    metrics: metrics.registry,
   });
   await worker.run();
   if (force.aborted) throw new CancelledError("Interrupted twice: running jobs were given back");

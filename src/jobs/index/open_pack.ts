@@ -10,7 +10,7 @@ import { InvalidMpackError, isBlobMissing, MpackdError, StoreError } from "../..
 import { BUFFER_BYTES, openSha256, type Sha256 } from "../../hash/sha256.ts";
 import { MpackDecoder, type MpackHandler } from "../../stream/mpack/mpack_decoder.ts";
 import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
-import { withStoreTimeouts } from "../../stream/store/store_timeouts.ts";
+import { withStoreTimeouts } from "../../stream/store/timeouts.ts";
 import { type Checkpoint, readCheckpoint } from "./checkpoint.ts";
 import type { IndexContext, IndexJob } from "./context.ts";
 

@@ -1,10 +1,9 @@
 /**
- * Being told at once that there is work: LISTEN on a connection of its own, and the doubt whether
- * it still works.
+ * Wakes the worker on NOTIFY, over LISTEN on its own connection.
  *
- * NOTIFY is a hint and no more. A connection that died is silent like one with nothing to say, so
- * it is probed; and whatever was said while nobody listened is made good by one wake-up after each
- * LISTEN. Only plain statements are sent: a pinned connection that dies would end the process.
+ * A dead connection is as silent as an idle one, so it is probed. Notifications that came while it was
+ * dead are lost, so the worker is woken once after each LISTEN. Only plain statements are sent:
+ * postgres.js ends the process if a reserved connection dies.
  *
  * @module
  */
@@ -14,22 +13,22 @@ import type { Database } from "../../db/client/database.ts";
 import { execute } from "../../db/client/execute.ts";
 import { sleep } from "../../lib/sleep.ts";
 
-/** The channel on which inserts, retries and releases of jobs are announced. */
+/** The channel of notifications about inserted, retried and released jobs. */
 export const JOBS_CHANNEL = "mpackd_jobs";
 
-/** A vanished peer is noticed after at most a probe's interval and its deadline, well within 30 s. */
+/** A dead connection is noticed after at most the interval plus the deadline of a probe. */
 const PROBE_MS = 10_000;
 const PROBE_DEADLINE_MS = 5_000;
-const FIRST_RETRY_MS = 250;
-const LAST_RETRY_MS = 5_000;
+const MIN_RETRY_MS = 250;
+const MAX_RETRY_MS = 5_000;
 
 /** How to listen. */
 export interface ListenerOptions {
   /** Opens a pool with these options; the listener closes it. */
   readonly connect: (options: ConnectOptions) => Database;
-  /** Called for every announcement, and after each (re)LISTEN. */
+  /** Called for every notification, and after each LISTEN. */
   readonly onWake: () => void;
-  /** Called when listening begins (no error) and when it was found broken. */
+  /** Called after each LISTEN (no error), and when the connection was found dead. */
   readonly onChange?: (error?: Error) => void;
   /** Milliseconds between probes. Default 10,000. */
   readonly probeMs?: number;
@@ -37,7 +36,7 @@ export interface ListenerOptions {
   readonly probeDeadlineMs?: number;
 }
 
-/** Listens until closed, through every cut. */
+/** Listens until it is closed; reconnects after every error. */
 export class Listener implements AsyncDisposable {
   readonly #options: ListenerOptions;
   readonly #db: Database;
@@ -45,7 +44,6 @@ export class Listener implements AsyncDisposable {
   readonly #done: Promise<void>;
   #cut = new AbortController();
 
-  /** Starts to listen; returns at once. */
   constructor(options: ListenerOptions) {
     this.#options = options;
     this.#db = options.connect({
@@ -58,7 +56,6 @@ export class Listener implements AsyncDisposable {
     this.#done = this.#run();
   }
 
-  /** Stops to listen. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end.abort();
     await this.#db.close();
@@ -67,7 +64,7 @@ export class Listener implements AsyncDisposable {
 
   async #run(): Promise<void> {
     const { onWake, onChange, probeMs = PROBE_MS } = this.#options;
-    let retryMs = FIRST_RETRY_MS;
+    let retryMs = MIN_RETRY_MS;
     while (!this.#end.signal.aborted) {
       this.#cut = new AbortController();
       let waitMs = probeMs;
@@ -77,13 +74,13 @@ export class Listener implements AsyncDisposable {
           onChange?.();
           onWake();
         }
-        retryMs = FIRST_RETRY_MS;
+        retryMs = MIN_RETRY_MS;
       } catch (error) {
         if (this.#end.signal.aborted) return;
         onChange?.(error as Error);
         waitMs = retryMs * (0.5 + Math.random() / 2);
-        retryMs = Math.min(2 * retryMs, LAST_RETRY_MS);
-        // The failure closed the connection already: that is no reason to try again at once.
+        retryMs = Math.min(2 * retryMs, MAX_RETRY_MS);
+        // The error has closed the connection; without this the retry would follow at once.
         this.#cut = new AbortController();
       }
       const signal = AbortSignal.any([this.#end.signal, this.#cut.signal]);
@@ -91,7 +88,7 @@ export class Listener implements AsyncDisposable {
     }
   }
 
-  /** Asks in the session itself: it may be another one than the one that listened. */
+  /** Asks in the session: after a reconnect it is another one, which does not listen yet. */
   async #isListening(): Promise<boolean> {
     const rows = await execute(
       this.#db,

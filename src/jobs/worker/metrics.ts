@@ -1,8 +1,7 @@
 /**
- * Instruments that are declared once and read twice: as Prometheus text, and by whatever
- * OpenTelemetry exports to (`OTEL_DENO=true`; without it those calls do nothing).
- *
- * prom-client keeps the numbers for the text, because OpenTelemetry's API can only be written to.
+ * Metrics with two outputs: Prometheus text, and OpenTelemetry under `OTEL_DENO=true` (otherwise
+ * those calls do nothing). prom-client keeps the values for the text, because OpenTelemetry's API
+ * cannot be read.
  *
  * @module
  */
@@ -10,30 +9,29 @@
 import { metrics } from "@opentelemetry/api";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
-/** Labels of one value; few and from small sets, never ids. */
+/** Labels of one value. Use few, with few values each; never ids. */
 export type Labels = Readonly<Record<string, string>>;
 
-/** How an instrument is called and what it means. */
-export interface Instrument<Label extends string> {
-  /** In lower case with underscores, without prefix, unit or `_total`. */
+/** Name and meaning of a metric. */
+export interface MetricOptions<Label extends string> {
+  /** Lower case with underscores, without prefix, unit or `_total`. */
   readonly name: string;
-  /** One sentence. */
+  /** One sentence, for the Prometheus text. */
   readonly help: string;
-  /** Names of its labels. */
   readonly labels?: readonly Label[];
 }
 
 /** Values of a gauge at one moment, each with its labels. */
 export type Readings = readonly (readonly [value: number, labels: Labels])[];
 
-/** Makes instruments and prints them. */
-export class Meter {
+/** Creates metrics and prints them. */
+export class MetricsRegistry {
   readonly #registry = new Registry();
   readonly #otel = metrics.getMeter("mpackd");
 
-  /** A sum that only grows; returns the function that adds to it. */
+  /** Creates a counter; returns the function that adds to it. */
   counter<Label extends string = never>(
-    { name, help, labels = [] }: Instrument<Label>,
+    { name, help, labels = [] }: MetricOptions<Label>,
   ): (value: number, labels: Readonly<Record<Label, string>>) => void {
     const registers = [this.#registry];
     const text = new Counter({ name: `mpackd_${name}_total`, help, labelNames: labels, registers });
@@ -44,9 +42,9 @@ export class Meter {
     };
   }
 
-  /** A distribution of durations; returns the function that takes one, in milliseconds. */
+  /** Creates a histogram of durations; returns the function that records milliseconds. */
   duration<Label extends string = never>(
-    { name, help, labels = [] }: Instrument<Label>,
+    { name, help, labels = [] }: MetricOptions<Label>,
     { buckets }: { readonly buckets: readonly number[] },
   ): (ms: number, labels: Readonly<Record<Label, string>>) => void {
     const text = new Histogram({
@@ -67,9 +65,9 @@ export class Meter {
     };
   }
 
-  /** Values that are read when somebody asks; what cannot be read then is left out. */
+  /** Creates a gauge, read at each scrape. If `read` throws, it has no value. */
   gauge(
-    { name, help, labels = [] }: Instrument<string>,
+    { name, help, labels = [] }: MetricOptions<string>,
     read: () => Promise<Readings> | Readings,
   ): void {
     new Gauge({
@@ -88,12 +86,12 @@ export class Meter {
       });
   }
 
-  /** Every instrument in Prometheus' text format. */
+  /** All metrics in Prometheus' text format. */
   text(): Promise<string> {
     return this.#registry.metrics();
   }
 
-  /** The media type of that text. */
+  /** The media type of the text. */
   get contentType(): string {
     return this.#registry.contentType;
   }

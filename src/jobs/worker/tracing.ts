@@ -1,24 +1,24 @@
 /**
- * Spans of attempts through OpenTelemetry's API: live under `OTEL_DENO=true`, otherwise nothing.
+ * A span for each attempt, through OpenTelemetry's API: exported under `OTEL_DENO=true`.
  *
  * @module
  */
 
 import { type Span, SpanKind, SpanStatusCode, trace } from "@opentelemetry/api";
 import type { IndexResult } from "../index/result.ts";
-import type { Handler } from "../attempt/handler.ts";
-import type { Handlers } from "../handlers.ts";
+import type { JobHandler } from "../attempt/handler.ts";
+import type { JobHandlers } from "../handlers.ts";
 
 const PHASES = ["open", "stream", "publish"] as const;
 
-/** The same handlers, each attempt in a span; requests to the store become its children. */
-export function traced(handlers: Handlers): Handlers {
+/** Wraps handlers so that each attempt has a span. Requests to the store become its children. */
+export function traced(handlers: JobHandlers): JobHandlers {
   return Object.fromEntries(
     Object.entries(handlers).map(([jobType, handler]) => [jobType, tracedHandler(handler)]),
   );
 }
 
-function tracedHandler(handler: Handler<object>): Handler<object> {
+function tracedHandler(handler: JobHandler<object>): JobHandler<object> {
   const tracer = trace.getTracer("mpackd");
   return (job, scope) => {
     const attributes = {
@@ -33,7 +33,7 @@ function tracedHandler(handler: Handler<object>): Handler<object> {
       const startedAt = Date.now();
       try {
         const result = await handler(job, scope);
-        describe(span, startedAt, result);
+        addResult(span, startedAt, result);
         return result;
       } catch (error) {
         span.recordException(error as Error);
@@ -44,11 +44,11 @@ function tracedHandler(handler: Handler<object>): Handler<object> {
       }
     });
 
-    function describe(span: Span, startedAt: number, result: Partial<IndexResult>): void {
+    function addResult(span: Span, startedAt: number, result: Partial<IndexResult>): void {
       for (const [name, value] of Object.entries(result)) {
         if (typeof value === "number") span.setAttribute(`mpackd.${name}`, value);
       }
-      // The phases follow one another, and the result knows how long each of them took.
+      // The phases followed one another; the result has their durations.
       let at = startedAt;
       for (const phase of PHASES) {
         const ms = result.phases_ms?.[phase];

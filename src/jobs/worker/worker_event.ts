@@ -1,5 +1,5 @@
 /**
- * What a worker says of itself; logs, metrics and traces are made of it.
+ * Events of a worker, from which its logs, metrics and traces are made.
  *
  * @module
  */
@@ -19,18 +19,18 @@ export type WorkerEvent =
     readonly outcome: Outcome<unknown>;
     readonly elapsedMs: number;
   }
-  /** A handler got further. */
+  /** A handler has made progress. */
   | { readonly type: "progress"; readonly job: Job; readonly progress: IndexProgress }
-  /** An attempt could not use the checkpoint of the one before. */
+  /** An attempt started over from the first byte. */
   | { readonly type: "start-over"; readonly job: Job; readonly reason: string }
-  /** The queue could not be asked. */
-  | { readonly type: "trouble"; readonly error: Error }
-  /** LISTEN works (again), or was found broken. */
+  /** A claim failed. */
+  | { readonly type: "queue-error"; readonly error: Error }
+  /** LISTEN works again (no error), or was found broken. */
   | { readonly type: "listener"; readonly error?: Error }
-  /** No more claims; so many jobs still run, for so long at most. */
+  /** The worker claims no more; its jobs may run on for `drainMs`. */
   | { readonly type: "draining"; readonly running: number; readonly drainMs: number }
-  /** Running jobs are being given back. */
-  | { readonly type: "giving-back"; readonly running: number };
+  /** Running jobs are being released. */
+  | { readonly type: "releasing"; readonly running: number };
 
-/** Is told what happens; must not throw. */
+/** Gets the events; must not throw. */
 export type Observer = (event: WorkerEvent) => void;

@@ -1,104 +1,101 @@
 /**
- * What a worker measures of itself, made of its events.
+ * The metrics of a worker, made from its events.
  *
  * @module
  */
 
 import type { IndexResult } from "../index/result.ts";
-import { Meter } from "./metrics.ts";
+import { MetricsRegistry } from "./metrics.ts";
 import type { QueueCounts } from "../queue/count_jobs.ts";
 import type { Job } from "../queue/job.ts";
 import type { WorkerEvent } from "./worker_event.ts";
 
-/** Seconds: from a pack of a few objects to one of many gigabytes. */
+/** In seconds: from a pack of a few objects to one of many gigabytes. */
 const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800];
-/** Counting reads the whole table: once for all gauges of a scrape, and not for every scraper. */
+/** Counting jobs reads the whole table, so all gauges and scrapers within this time share one count. */
 const COUNTS_MAX_AGE_MS = 5_000;
 
-/** What the gauges read. */
-export interface InstrumentSources {
-  /** Counts the queue. */
+/** What the gauges read at each scrape. */
+export interface GaugeSources {
   readonly countJobs: () => Promise<QueueCounts>;
-  /** How many jobs run here. */
+  /** Number of jobs running in this process. */
   readonly running: () => number;
 }
 
-/** A worker's instruments. `observe` feeds all but the gauges, which ask their sources. */
-export class Instruments {
-  /** Where they can be read. */
-  readonly meter: Meter = new Meter();
-  readonly #seen = new WeakMap<Job, { bytes: number; objects: number }>();
+/** A worker's metrics: `observe()` feeds the counters, the gauges read their sources. */
+export class WorkerMetrics {
+  readonly registry: MetricsRegistry = new MetricsRegistry();
+  /** Progress counted so far, by running job. */
+  readonly #counted = new WeakMap<Job, { bytes: number; objects: number }>();
   #isListening = false;
 
-  readonly #claims = this.meter.counter({
+  readonly #claims = this.registry.counter({
     name: "claims",
     help: "Jobs claimed, attempts counted.",
     labels: ["job_type"],
   });
-  readonly #rescues = this.meter.counter({
+  readonly #rescues = this.registry.counter({
     name: "rescues",
-    help: "Jobs taken back from a worker that let its lease lapse.",
+    help: "Jobs claimed after the lease of another worker had lapsed.",
     labels: ["job_type"],
   });
-  readonly #attempts = this.meter.counter({
+  readonly #attempts = this.registry.counter({
     name: "attempts",
-    help: "Attempts that ended, by how and by error code.",
+    help: "Attempts that ended, by outcome and error code.",
     labels: ["job_type", "outcome", "code"],
   });
-  readonly #lostLeases = this.meter.counter({
+  readonly #lostLeases = this.registry.counter({
     name: "lost_leases",
-    help: "Attempts that ended because another worker had the job.",
+    help: "Attempts that ended because the lease was lost.",
     labels: ["job_type"],
   });
-  readonly #startOvers = this.meter.counter({
+  readonly #startOvers = this.registry.counter({
     name: "start_overs",
-    help: "Attempts that could not use the checkpoint of the one before.",
+    help: "Attempts that started over from the first byte.",
     labels: ["job_type"],
   });
-  readonly #troubles = this.meter.counter({
-    name: "queue_troubles",
-    help: "Times the queue could not be asked.",
+  readonly #queueErrors = this.registry.counter({
+    name: "queue_errors",
+    help: "Claims that failed.",
   });
-  readonly #bytes = this.meter.counter({ name: "bytes", help: "Bytes of packs read." });
-  readonly #objects = this.meter.counter({ name: "objects", help: "Objects decoded." });
-  readonly #rows = this.meter.counter({
+  readonly #bytes = this.registry.counter({ name: "bytes", help: "Bytes of packs read." });
+  readonly #objects = this.registry.counter({ name: "objects", help: "Objects decoded." });
+  readonly #rows = this.registry.counter({
     name: "rows",
     help: "Rows published, by table.",
     labels: ["table"],
   });
-  readonly #attemptTime = this.meter.duration({
+  readonly #attemptTime = this.registry.duration({
     name: "attempt_duration",
     help: "How long attempts took.",
     labels: ["job_type", "outcome"],
   }, { buckets: BUCKETS });
-  readonly #phaseTime = this.meter.duration({
+  readonly #phaseTime = this.registry.duration({
     name: "phase_duration",
     help: "How long the phases of successful attempts took.",
     labels: ["phase"],
   }, { buckets: BUCKETS });
 
-  /** Makes the instruments; the gauges ask `sources` when they are read. */
-  constructor({ countJobs, running }: InstrumentSources) {
-    const counts = remembered(countJobs, COUNTS_MAX_AGE_MS);
-    this.meter.gauge(
+  constructor({ countJobs, running }: GaugeSources) {
+    const counts = cached(countJobs, COUNTS_MAX_AGE_MS);
+    this.registry.gauge(
       { name: "jobs", help: "Jobs in the table by status.", labels: ["status"] },
       async () => Object.entries((await counts()).byStatus).map(([status, n]) => [n, { status }]),
     );
-    this.meter.gauge({
+    this.registry.gauge({
       name: "oldest_pending_seconds",
-      help: "Age of the oldest job that could be claimed now; 0 if there is none.",
+      help: "Age of the oldest job that could be claimed now; 0 without one.",
     }, async () => [[(await counts()).oldestPendingMs / 1000, {}]]);
-    this.meter.gauge(
+    this.registry.gauge(
       { name: "running_jobs", help: "Jobs running in this process." },
       () => [[running(), {}]],
     );
-    this.meter.gauge(
-      { name: "listening", help: "1 while announcements of new jobs arrive, else 0." },
+    this.registry.gauge(
+      { name: "listening", help: "1 while LISTEN works, else 0." },
       () => [[this.#isListening ? 1 : 0, {}]],
     );
   }
 
-  /** Counts what a worker says. */
   observe(event: WorkerEvent): void {
     switch (event.type) {
       case "claimed":
@@ -116,8 +113,8 @@ export class Instruments {
       case "start-over":
         this.#startOvers(1, { job_type: event.job.jobType });
         break;
-      case "trouble":
-        this.#troubles(1, {});
+      case "queue-error":
+        this.#queueErrors(1, {});
         break;
       case "listener":
         this.#isListening = event.error === undefined;
@@ -127,11 +124,11 @@ export class Instruments {
 
   #progress({ job, progress }: Extract<WorkerEvent, { type: "progress" }>): void {
     const { bytes, objects } = progress;
-    const seen = this.#seen.get(job) ?? resumedAt(job);
-    // Less than before: the attempt could not use its checkpoint and started over.
-    this.#bytes(bytes >= seen.bytes ? bytes - seen.bytes : bytes, {});
-    this.#objects(objects >= seen.objects ? objects - seen.objects : objects, {});
-    this.#seen.set(job, { bytes, objects });
+    const counted = this.#counted.get(job) ?? resumedAt(job);
+    // Less than before: the attempt started over.
+    this.#bytes(bytes >= counted.bytes ? bytes - counted.bytes : bytes, {});
+    this.#objects(objects >= counted.objects ? objects - counted.objects : objects, {});
+    this.#counted.set(job, { bytes, objects });
   }
 
   #ended({ job, outcome, elapsedMs }: Extract<WorkerEvent, { type: "ended" }>): void {
@@ -155,8 +152,8 @@ function resumedAt({ checkpoint }: Job): { bytes: number; objects: number } {
   return { bytes: Number(offset_bytes ?? 0), objects: Number(rows_staged ?? 0) };
 }
 
-/** The same answer for everybody who asks within `maxAgeMs`. */
-function remembered<T>(ask: () => Promise<T>, maxAgeMs: number): () => Promise<T> {
+/** Caches an answer for `maxAgeMs`. */
+function cached<T>(ask: () => Promise<T>, maxAgeMs: number): () => Promise<T> {
   let askedAt = -Infinity;
   let answer: Promise<T>;
   return () => {

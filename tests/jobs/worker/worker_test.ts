@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { Database } from "../../../src/db/client/database.ts";
 import { InvalidMpackError, StoreError } from "../../../src/errors.ts";
-import type { Handler } from "../../../src/jobs/attempt/handler.ts";
+import type { JobHandler } from "../../../src/jobs/attempt/handler.ts";
 import {
   cancelJob,
   completeJob,
@@ -30,7 +30,7 @@ async function add(db: Database, key: string, repoId = REPO_ID): Promise<string>
 /** A worker over one handler; each job it starts is noted. */
 function workerOf(
   db: Database,
-  handler: Handler<object>,
+  handler: JobHandler<object>,
   options: Partial<WorkerOptions> = {},
 ) {
   const stop = new AbortController(), force = new AbortController();
@@ -57,7 +57,7 @@ function workerOf(
   return { worker, stop, force, started, events };
 }
 
-const finish = (db: Database): Handler<object> => async (job) => {
+const finish = (db: Database): JobHandler<object> => async (job) => {
   await completeJob(db, job, { did: job.jobId });
   return { did: job.jobId };
 };
@@ -65,7 +65,7 @@ const finish = (db: Database): Handler<object> => async (job) => {
 /** A handler that waits until it is let go, or its signal fires. */
 function gate(db: Database) {
   const opened = Promise.withResolvers<void>(), entered = Promise.withResolvers<void>();
-  const handler: Handler<object> = async (job, { signal }) => {
+  const handler: JobHandler<object> = async (job, { signal }) => {
     entered.resolve();
     const aborted = Promise.withResolvers<never>();
     signal.addEventListener("abort", () => aborted.reject(signal.reason));
@@ -117,7 +117,7 @@ Deno.test("Worker runs at most `concurrency` jobs at once and `perRepo` of one r
   const perRepo = new Map<string, number>(), mostOf = new Map<string, number>();
   // The first ones wait for company, so that there is some.
   const full = Promise.withResolvers<void>(), timer = setTimeout(full.resolve, 10_000);
-  const handler: Handler<object> = async (job, scope) => {
+  const handler: JobHandler<object> = async (job, scope) => {
     const count = (perRepo.get(job.repoId) ?? 0) + 1;
     perRepo.set(job.repoId, count);
     mostOf.set(job.repoId, Math.max(count, mostOf.get(job.repoId) ?? 0));
@@ -277,14 +277,14 @@ Deno.test("Worker goes on when the queue cannot be asked for a while", async () 
     untilEmpty: true,
     observe: (event) => {
       events.push(event);
-      if (event.type === "trouble") {
+      if (event.type === "queue-error") {
         db.sql`alter table if exists away rename to musehub_background_jobs`.catch(() => {});
       }
     },
   });
   await worker.run();
   assert.equal(started.length, 1);
-  assert.equal(events[0].type, "trouble");
+  assert.equal(events[0].type, "queue-error");
 });
 
 Deno.test("Worker claims short jobs ahead of its hands, and gives back what it holds when told to stop", async () => {

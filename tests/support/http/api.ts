@@ -18,7 +18,7 @@ import { createIdentity, type Identity } from "../../../src/db/identities.ts";
 import { createToken } from "../../../src/db/tokens.ts";
 import { sha256 } from "../../../src/lib/digest.ts";
 import { mpackdHandlers } from "../../../src/jobs/handlers.ts";
-import { Meter } from "../../../src/jobs/worker/metrics.ts";
+import { MetricsRegistry } from "../../../src/jobs/worker/metrics.ts";
 import { Worker } from "../../../src/jobs/worker/worker.ts";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { type ApiDescription, checkExchange } from "./openapi.ts";
@@ -92,7 +92,7 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
   const records: RequestRecord[] = [];
   const onRequest = (record: RequestRecord) => void records.push(record);
   const common = { db, store, config, worker: "test", signal };
-  const probes = createProbes({ checks: {}, meter: new Meter() });
+  const probes = createProbes({ checks: {}, metrics: new MetricsRegistry() });
   const openToken = mintOpenToken();
   const context = await openHttp({ ...common, openToken, force: signal, probes, onRequest });
   const server = listen(createApi(context, "test"), {
