@@ -4,7 +4,7 @@
  * @module
  */
 import { createRequire } from "node:module";
-import { dirname, join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import process from "node:process";
 import { ConfigError } from "../../errors.ts";
 import type { ServerUser } from "./home.ts";
@@ -68,7 +68,7 @@ async function locateBinaries(): Promise<string> {
 }
 
 /** Copies a folder. It makes hard links where it can: they take neither time nor disk space. */
-async function layOut(from: string, to: string): Promise<void> {
+export async function layOut(from: string, to: string): Promise<void> {
   await Deno.mkdir(to);
   await Deno.chmod(to, 0o755);
   for await (const { name, isDirectory } of Deno.readDir(from)) {
@@ -80,8 +80,10 @@ async function layOut(from: string, to: string): Promise<void> {
 
 async function placeFile(from: string, to: string): Promise<void> {
   const mode = (await Deno.stat(from)).mode ?? 0o755;
-  const isForAll = (mode & 0o444) === 0o444;
-  if (isForAll) {
+  // `deno compile` embeds files without their mode: inside such a program all are 0444.
+  const isProgram = basename(dirname(from)) === "bin";
+  const wanted = mode | 0o444 | (isProgram || (mode & 0o100) !== 0 ? 0o111 : 0);
+  if (mode === wanted) {
     try {
       return await Deno.link(from, to);
     } catch {
@@ -89,7 +91,7 @@ async function placeFile(from: string, to: string): Promise<void> {
     }
   }
   await Deno.copyFile(from, to);
-  await Deno.chmod(to, mode | 0o444 | ((mode & 0o100) === 0 ? 0 : 0o111));
+  await Deno.chmod(to, wanted);
 }
 
 /** Makes the links that the package's install script would make, such as libpq.so.5. */
