@@ -1,9 +1,10 @@
 /**
- * How `gc` and a publish keep out of each other's way without locks that outlive a statement.
+ * Tombstones: how `gc` and publishes avoid each other without locks that outlive a statement.
  *
- * First gc dooms a name: a publish that starts from then on refuses to point at it. Then it waits
- * until every publish has ended that may have started before and not seen it. Only then it looks
- * whether anything names the blob, and what it sees cannot change any more.
+ * First gc writes a tombstone for a name: every publish that starts later refuses to point at it.
+ * Then gc waits until all publishes that started earlier have ended, since they may not have seen the
+ * tombstone. Only then it looks whether anything names the blob, and the answer cannot change any
+ * more.
  *
  * @module
  */
@@ -11,7 +12,7 @@
 import type { Database } from "./client/database.ts";
 import { execute } from "./client/execute.ts";
 
-/** Dooms names; answers those that no other gc has doomed already. */
+/** Writes tombstones; returns the names that had none before, so that no other gc deletes them. */
 export async function writeTombstones(
   database: Database,
   names: readonly string[],
@@ -19,7 +20,7 @@ export async function writeTombstones(
   const rows = await execute(
     database,
     database.sql<{ name: string }[]>`
-      insert into mpackd_doomed (name)
+      insert into mpackd_tombstones (name)
       select jsonb_array_elements_text(${JSON.stringify(names)}::text::jsonb) as name order by 1
       on conflict do nothing
       returning name`,
@@ -28,7 +29,7 @@ export async function writeTombstones(
   return rows.map(({ name }) => name);
 }
 
-/** Takes names off the list again. */
+/** Deletes the tombstones of these names. */
 export async function removeTombstones(
   database: Database,
   names: readonly string[],
@@ -36,13 +37,13 @@ export async function removeTombstones(
   await execute(
     database,
     database.sql`
-      delete from mpackd_doomed
+      delete from mpackd_tombstones
       where name in (select jsonb_array_elements_text(${JSON.stringify(names)}::text::jsonb))`,
     { action: "remove tombstones" },
   );
 }
 
-/** Takes off what a gc that was killed has left on the list. */
+/** Deletes the tombstones that a killed gc has left behind. */
 export async function removeStaleTombstones(
   database: Database,
   { olderThanMs }: { readonly olderThanMs: number },
@@ -50,13 +51,13 @@ export async function removeStaleTombstones(
   await execute(
     database,
     database.sql`
-      delete from mpackd_doomed
-      where doomed_at < now() - ${olderThanMs}::float8 * interval '1 ms'`,
+      delete from mpackd_tombstones
+      where created_at < now() - ${olderThanMs}::float8 * interval '1 ms'`,
     { action: "remove stale tombstones" },
   );
 }
 
-/** The server's time: statements that start from now on see whatever was written before. */
+/** The server's time: statements that start later see all that was committed before. */
 export async function serverTime(database: Database): Promise<string> {
   const [row] = await execute(
     database,
@@ -67,7 +68,10 @@ export async function serverTime(database: Database): Promise<string> {
   return row.now;
 }
 
-/** Whether a publish that started before `time` is still running. Its role must be ours. */
+/**
+ * Whether a publish that started before `time` is still running. Sees only publishes of the same
+ * database role.
+ */
 export async function isPublishRunning(database: Database, time: string): Promise<boolean> {
   const rows = await execute(
     database,

@@ -16,7 +16,9 @@ Deno.test("TABLES names every column that migrate() makes, with type, null and d
       case data_type when 'ARRAY' then udt_name else data_type end::text as type,
       case when is_nullable = 'YES' then '?' else '' end
         || case when column_default is not null or is_identity = 'YES' then '=' else '' end as marks
-    from information_schema.columns where table_schema = current_schema()
+    from information_schema.columns
+    join information_schema.tables using (table_schema, table_name)
+    where table_schema = current_schema() and table_type = 'BASE TABLE'
     order by table_name, ordinal_position`;
   const found: Record<string, Record<string, string>> = {};
   for (const { table, column, type, marks } of rows) {

@@ -149,8 +149,8 @@ Deno.test("collectGarbage() collects a deleted repo with all it has, and nothing
   assert.ok(left.every((blob) => blob.includes("/other/")));
   const [{ refs }] = await db.sql`select count(*)::int as refs from musehub_object_refs`;
   assert.equal(refs, 3);
-  const [{ doomed }] = await db.sql`select count(*)::int as doomed from mpackd_doomed`;
-  assert.equal(doomed, 0);
+  const [{ tombstones }] = await db.sql`select count(*)::int as tombstones from mpackd_tombstones`;
+  assert.equal(tombstones, 0);
 });
 
 Deno.test("collectGarbage() leaves a deleted repo whose job still runs, and asks that to stop", async () => {
@@ -191,7 +191,7 @@ Deno.test("a pack whose blob is doomed cannot be published until it is spared", 
   await assert.rejects(indexMpack(world.options(key)), { code: "blob-missing" });
   assert.equal(await world.dump(), before);
   // The gc that doomed it was killed a while ago.
-  await world.db.sql`update mpackd_doomed set doomed_at = now() - interval '20 minutes'`;
+  await world.db.sql`update mpackd_tombstones set created_at = now() - interval '20 minutes'`;
   await gc(world);
   assert.equal((await indexMpack(world.options(key))).objects_written, 2);
 });

@@ -92,7 +92,7 @@ Deno.test("gc killed at random moments, beside uploads and jobs, loses nothing",
   const where = `seed ${seed}: ${indexed} indexed, ${lost} collected before`;
   assert.ok(indexed > PUSHES, where);
   assert.ok(await checkRefs(world) > 0, where);
-  await db.sql`update mpackd_doomed set doomed_at = doomed_at - interval '1 day'`;
+  await db.sql`update mpackd_tombstones set created_at = created_at - interval '1 day'`;
   const options = { db, store, config: world.config(), signal, graceMs: -1_000 };
   await collectGarbage(options);
   assert.ok(await checkRefs(world) > 0, where);

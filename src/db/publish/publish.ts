@@ -1,109 +1,88 @@
-import { DatabaseError } from "../../errors.ts";
 import type { Database } from "../client/database.ts";
 import { execute } from "../client/execute.ts";
 import { type Lease, leaseLost } from "../lease.ts";
-import { publishStatement } from "./publish_statement.ts";
+import { prepare } from "./prepare.ts";
+import type { PublishOutcome } from "./publish_outcome.ts";
 import type { PublishPack } from "./publish_pack.ts";
+import { type LeasedPack, publishPacks } from "./publish_packs.ts";
+import { writeObjects } from "./write_objects.ts";
 
 /** Millions of rows take minutes, more so into large tables on slow disks. */
 export const PUBLISH_DEADLINE_MS = 60 * 60_000;
+/**
+ * Most rows of the table of all repos that one statement writes. It holds them for some 50 ms, and so
+ * long another repo that has an id in common waits.
+ */
+export const BATCH_ROWS = 8_000;
 
-/** How a publish ended. In all cases but the first nothing was changed. */
-export type PublishOutcome =
-  | {
-    /** The rows are visible and the job is done. */
-    readonly outcome: "published";
-    /** The pack's row. */
-    readonly mpackId: number;
-    /** Objects that no repo had before. */
-    readonly objectsWritten: number;
-    /** Refs that this repo did not have before. */
-    readonly objectRefsWritten: number;
-    /** Rows that repeated an id of the same pack. */
-    readonly duplicateObjects: number;
-    /** Refs whose damaged location was replaced. */
-    readonly healedRefs: number;
-    /** What the job's row holds now. */
-    readonly result: Record<string, unknown>;
-  }
-  | {
-    /** One id comes with two sizes, so one of them lies. */
-    readonly outcome: "conflict";
-    /** The id. */
-    readonly objectId: string;
-    /** Where one of its contents begins. */
-    readonly firstOffset: number;
-    /** Where the other begins. */
-    readonly secondOffset: number;
-  }
-  | {
-    /** `gc` is deleting the blob, or the repo. */
-    readonly outcome: "tombstoned";
-  }
-  | {
-    /** The staged rows are not all there: the database crashed, so start over. */
-    readonly outcome: "rows-missing";
-    /** How many were found. */
-    readonly found: number;
-    /** How many there should be. */
-    readonly expected: number;
-  };
+/** How to publish one pack. */
+export interface PublishOptions {
+  /** Milliseconds each statement may take. Default: an hour. */
+  readonly deadlineMs?: number;
+  /** Called right before the statement that finishes the job. */
+  readonly onSend?: () => void;
+  /** Stops the publish before its last statement; nothing is visible then. */
+  readonly signal?: AbortSignal;
+}
 
 /**
- * Makes a proved pack visible and its job done: one statement, all or nothing.
+ * Makes a proved pack visible and its job done: refs, pack and job in one statement, all or nothing.
  *
- * While it runs the job's row is locked, so the lease cannot be taken even if it lapses, and a
- * heartbeat would wait: stop those first. Publishing a pack again changes no row but the job's.
+ * The objects of a pack with staged rows are written before that, in short batches, because all
+ * repos share their table: one statement for a million of them would make every repo that has one
+ * id in common wait for its end. What forbids the publish is looked for first, so a refused pack
+ * leaves no objects. A crash between two batches leaves objects that no ref names; the next attempt
+ * writes the others and goes on counting.
+ *
+ * While the last statement runs, the job's row is locked, so the lease cannot be taken even if it
+ * lapses, and a heartbeat would wait: stop those in `onSend`. Publishing a pack again changes no row
+ * but the job's.
  *
  * @throws {LeaseLostError} If the job is another worker's now; nothing was written.
+ * @throws {CancelledError} If the job is to be cancelled.
  */
 export async function publish(
   database: Database,
   lease: Lease,
   pack: PublishPack,
-  { deadlineMs = PUBLISH_DEADLINE_MS }: { readonly deadlineMs?: number } = {},
+  options: PublishOptions = {},
 ): Promise<PublishOutcome> {
-  const send = (pack: PublishPack) =>
-    execute(database, publishStatement(database, lease, pack), {
-      action: "publish a pack",
-      deadlineMs,
-    });
-  const [row] = await send(pack).catch((error) => {
-    if (!pack.isStageFresh || !isUniqueViolation(error)) throw error;
-    return send({ ...pack, isStageFresh: false });
-  });
-  if (row === undefined) throw leaseLost("publish a pack", lease);
-  if (row.found !== pack.objects) {
-    return { outcome: "rows-missing", found: row.found, expected: pack.objects };
+  const { deadlineMs = PUBLISH_DEADLINE_MS, onSend, signal } = options;
+  if (isInMemory(pack)) {
+    onSend?.();
+    return await publishOne(database, { lease, pack }, deadlineMs);
   }
-  if (row.conflictId !== null) {
-    return {
-      outcome: "conflict",
-      objectId: row.conflictId,
-      firstOffset: row.firstOffset!,
-      secondOffset: row.secondOffset!,
-    };
+  const startedAt = performance.now();
+  const prepared = await prepare(database, lease, pack, { deadlineMs });
+  if (prepared.outcome !== "ready") return prepared;
+  const { storageUri, isStageFresh: isFresh = false } = pack;
+  for (const { batch, rows } of prepared.newBatches) {
+    for (let firstRow = 1; firstRow <= rows; firstRow += BATCH_ROWS) {
+      signal?.throwIfAborted();
+      const lastRow = firstRow + BATCH_ROWS - 1;
+      await writeObjects(database, lease, { batch, firstRow, lastRow, storageUri, isFresh });
+    }
   }
-  if (row.isTombstoned) return { outcome: "tombstoned" };
-  return {
-    outcome: "published",
-    mpackId: row.mpackId!,
-    objectsWritten: row.objectsWritten,
-    objectRefsWritten: row.objectRefsWritten,
-    duplicateObjects: row.duplicates,
-    healedRefs: row.healed,
-    result: row.result!,
-  };
+  signal?.throwIfAborted();
+  onSend?.();
+  const elapsedMs = performance.now() - startedAt;
+  return await publishOne(database, { lease, pack, staged: prepared.rows, elapsedMs }, deadlineMs);
 }
 
-/**
- * Whether a row had a key that was there already.
- *
- * @see {@link https://www.postgresql.org/docs/current/errcodes-appendix.html | 23505}
- */
-export function isUniqueViolation(error: unknown): error is DatabaseError {
-  return error instanceof DatabaseError &&
-    (error.cause as { readonly code?: unknown } | undefined)?.code === "23505";
+/** Whether one short statement publishes the pack. */
+export function isInMemory({ batches, inline }: PublishPack): boolean {
+  return batches === 0 && (inline?.length ?? 0) <= BATCH_ROWS;
+}
+
+async function publishOne(
+  database: Database,
+  pack: LeasedPack,
+  deadlineMs: number,
+): Promise<PublishOutcome> {
+  const outcomes = await publishPacks(database, [pack], { deadlineMs });
+  const outcome = outcomes.get(pack.lease.jobId);
+  if (outcome === undefined) throw leaseLost("publish a pack", pack.lease);
+  return outcome;
 }
 
 /**

@@ -4,7 +4,7 @@ import type { ObjectColumns } from "../../lib/object_columns.ts";
 export interface PublishPack {
   /** The repo it was pushed to. */
   readonly repoId: string;
-  /** Its name, which the digest has matched. */
+  /** Its name, which its digest has matched. */
   readonly mpackKey: string;
   /** Its key in the store. */
   readonly blobKey: string;
@@ -22,20 +22,19 @@ export interface PublishPack {
   readonly objects: number;
   /** What `musehub_objects` says of where the objects lie. */
   readonly storageUri: string;
-  /** True if the decoder saw the ids in strictly rising order: no search for repeated ones then. */
+  /** True if the decoder saw the ids in strictly rising order, so that no sort is needed. */
   readonly sortedUnique: boolean;
   /** How many batches were staged, by this attempt and those it continues. */
   readonly batches: number;
   /**
-   * True if this attempt has staged all batches, with `sortedUnique`: what they note of known ids is
-   * fresh then. Rows that were new are inserted without a look for conflicts; if one has appeared
-   * since, the statement fails as a whole and another one looks.
+   * True if this attempt has staged all batches: what they note of known ids is fresh then. Rows that
+   * were new are inserted without a conflict check; where one has appeared since, all are checked.
    */
   readonly isStageFresh?: boolean;
   /** Rows that were not staged: a whole small pack, or the last batch of a large one. */
   readonly inline?: ObjectColumns;
   /**
-   * The job's result as far as it is known. The statement adds `job_id`, `repo_id`, the counts of
+   * The job's result as far as it is known. The publish adds `job_id`, `repo_id`, the counts of
    * written and repeated objects and `phases_ms.publish`, and raises `elapsed_ms` by that.
    */
   readonly result: Record<string, unknown>;

@@ -6,49 +6,53 @@
 
 import type { Database } from "../client/database.ts";
 import type { Lease } from "../lease.ts";
-import { publish, PUBLISH_DEADLINE_MS, type PublishOutcome } from "./publish.ts";
+import { leaseLost } from "../lease.ts";
+import { OptimisticInsert } from "./optimistic_insert.ts";
+import {
+  BATCH_ROWS,
+  isInMemory,
+  publish,
+  PUBLISH_DEADLINE_MS,
+  type PublishOptions,
+} from "./publish.ts";
+import type { PublishOutcome } from "./publish_outcome.ts";
 import type { PublishPack } from "./publish_pack.ts";
-import { isSmallPack, publishTogether, type SmallPack } from "./publish_together.ts";
-import { Suspects } from "./optimistic_insert.ts";
+import { type LeasedPack, publishPacks, type PublishPacksOptions } from "./publish_packs.ts";
+import { hasSqlState } from "./sql_state.ts";
 
-/** Few enough for the statement to be short, whatever waits. */
+/** Few enough for the statement to be short, however many packs wait. */
 const MAX_PACKS = 64;
-/** Packs with more rows gain nothing by company. */
-const MAX_ROWS = 1_000;
-/**
- * Who waits for a statement that takes longer waits no more: it may be held up by a large pack that
- * has an id in common with one of its own.
- */
-const PATIENCE_MS = 50;
-
+/** A pack with more rows gains nothing from sharing a statement. */
+const MAX_PACK_ROWS = 1_000;
+/** A statement that takes longer does not hold back the next one: it may wait for a lock. */
+const SLOW_MS = 50;
 /**
  * A second statement beside one that runs pays once so many packs wait: 10 to 15% more of them a
- * second. With fewer in each, what the statements cost for themselves took that back.
+ * second. With fewer packs in each, the cost of the statement itself takes that back.
  */
 const SECOND_PACKS = 12;
+/**
+ * How long a group waits for a lock. A pack may have an id in common with a large pack of its own
+ * repo that is being published; the group's packs of other repos need not wait for that.
+ */
+const LOCK_TIMEOUT_MS = 250;
+/** @see {@link https://www.postgresql.org/docs/current/errcodes-appendix.html | SQLSTATE codes} */
+const LOCK_NOT_AVAILABLE = "55P03";
 
-/** How to publish one pack. */
-export interface PublisherOptions {
-  /** Milliseconds the statement may take. */
-  readonly deadlineMs?: number;
-  /** Called right before the statement is sent. */
-  readonly onSend?: () => void;
-}
-
-interface Waiting extends SmallPack {
-  readonly options: PublisherOptions;
+interface Waiting extends LeasedPack {
+  readonly options: PublishOptions;
   readonly answer: PromiseWithResolvers<PublishOutcome>;
 }
 
 /**
- * A group commit: the first pack goes at once, and what becomes ready before its answer is there
- * makes the next statement. So nobody waits for company, and a lone pack is published as ever.
+ * A group commit: the first pack is sent at once, and all that become ready before its answer comes
+ * make the next statement. So no pack is held back to fill a group.
  */
 export class Publisher {
   readonly #db: Database;
-  readonly #suspects = new Suspects();
+  readonly #optimistic = new OptimisticInsert();
   #waiting: Waiting[] = [];
-  /** Statements that others wait for. */
+  /** Statements that the next one waits for. */
   #running = 0;
 
   /** Sends to this database. */
@@ -60,12 +64,13 @@ export class Publisher {
   publish(
     lease: Lease,
     pack: PublishPack,
-    options: PublisherOptions = {},
+    options: PublishOptions = {},
   ): Promise<PublishOutcome> {
+    if (!isInMemory(pack) || pack.objects > MAX_PACK_ROWS) {
+      return publish(this.#db, lease, pack, options);
+    }
     const answer = Promise.withResolvers<PublishOutcome>();
-    const waiting = { lease, pack, options, answer };
-    if (pack.objects > MAX_ROWS || !isSmallPack(waiting)) return this.#alone(waiting);
-    this.#waiting.push(waiting);
+    this.#waiting.push({ lease, pack, options, answer });
     this.#next();
     return answer.promise;
   }
@@ -82,50 +87,64 @@ export class Publisher {
       this.#running--;
       this.#next();
     };
-    const timer = setTimeout(goOn, PATIENCE_MS);
+    const timer = setTimeout(goOn, SLOW_MS);
     this.#send(group).finally(() => {
       clearTimeout(timer);
       goOn();
     });
   }
 
-  /** Those that wait the longest, but of one mpack key only one. */
+  /** The packs that wait the longest, but only one of each mpack key, and not too many rows. */
   #takeGroup(): Waiting[] {
     const group = new Map<string, Waiting>(), rest: Waiting[] = [];
+    let rows = 0;
     for (const waiting of this.#waiting) {
-      const { mpackKey } = waiting.pack;
-      if (group.size < MAX_PACKS && !group.has(mpackKey)) group.set(mpackKey, waiting);
-      else rest.push(waiting);
+      const { mpackKey, objects } = waiting.pack;
+      if (group.size < MAX_PACKS && rows + objects <= BATCH_ROWS && !group.has(mpackKey)) {
+        group.set(mpackKey, waiting);
+        rows += objects;
+      } else rest.push(waiting);
     }
     this.#waiting = rest;
     return [...group.values()];
   }
 
-  /** Settles every answer of the group; never throws. */
+  /** Settles the answer of each pack in the group; never throws. */
   async #send(group: readonly Waiting[]): Promise<void> {
-    const [first, ...others] = group;
-    if (others.length === 0) {
-      return await this.#alone(first).then(first.answer.resolve, first.answer.reject);
-    }
     for (const { options } of group) options.onSend?.();
-    const { deadlineMs = PUBLISH_DEADLINE_MS } = first.options;
+    const repos = Map.groupBy(group, ({ pack }) => pack.repoId);
     try {
-      const published = await publishTogether(this.#db, group, {
-        deadlineMs,
-        suspects: this.#suspects,
-      });
-      for (const waiting of group) {
-        const outcome = published.get(waiting.lease.jobId);
-        // What was left out is judged on its own, and holds up nobody.
-        waiting.answer.resolve(outcome ?? this.#alone(waiting));
-      }
+      await this.#settle(group, repos.size > 1 ? { lockTimeoutMs: LOCK_TIMEOUT_MS } : {});
     } catch (error) {
-      for (const { answer } of group) answer.reject(error);
+      if (repos.size > 1 && hasSqlState(error, LOCK_NOT_AVAILABLE)) {
+        await Promise.all(
+          [...repos.values()].map((packs) =>
+            this.#settle(packs, {}).catch((error) => reject(packs, error))
+          ),
+        );
+      } else reject(group, error);
     }
   }
 
-  #alone({ lease, pack, options: { onSend, ...options } }: Waiting): Promise<PublishOutcome> {
-    onSend?.();
-    return publish(this.#db, lease, pack, options);
+  async #settle(
+    group: readonly Waiting[],
+    options: Pick<PublishPacksOptions, "lockTimeoutMs">,
+  ): Promise<void> {
+    const { deadlineMs = PUBLISH_DEADLINE_MS } = group[0].options;
+    const published = await publishPacks(this.#db, group, {
+      ...options,
+      deadlineMs,
+      // A lone pack gains nothing: its rows are few.
+      ...(group.length > 1 && { optimistic: this.#optimistic }),
+    });
+    for (const { lease, answer } of group) {
+      const outcome = published.get(lease.jobId);
+      if (outcome === undefined) answer.reject(leaseLost("publish a pack", lease));
+      else answer.resolve(outcome);
+    }
   }
+}
+
+function reject(group: readonly Waiting[], error: unknown): void {
+  for (const { answer } of group) answer.reject(error);
 }

@@ -25,8 +25,8 @@ export interface StageBatch {
 /**
  * Stages a batch, extends the lease and records progress and checkpoint, all in one statement.
  *
- * It also notes which of the ids are known by now: here that is done while the next batch is read,
- * in the publish somebody would wait for it.
+ * The server also notes which of the ids are known by now. That costs no time here, because the next
+ * batch is read meanwhile; the publish would have to wait for it.
  *
  * @throws {LeaseLostError} If the job is another worker's now; nothing was written.
  */
@@ -36,42 +36,18 @@ export async function stageBatch(
   options: StageBatch,
 ): Promise<Heartbeat> {
   const { leaseMs, batch, isFirst = false, progress, checkpoint, repoId } = options;
-  const { length, idsText, contentOffsets, sizesBytes } = options.rows;
+  const { idsText, contentOffsets, sizesBytes } = options.rows;
   const { sql } = database;
-  const ids = sql`${`{${idsText}}`}::text[]`;
   const [row] = await execute(
     database,
-    // The update comes first and takes the row lock: a reclaim under way makes it wait, and then
-    // miss. A check without a lock would let a stale batch slip in.
     sql<Heartbeat[]>`
-      with lease as (
-        update musehub_background_jobs set
-          lease_expires_at = now() + ${leaseMs}::float8 * interval '1 ms',
-          progress = ${JSON.stringify(progress)}::text::json,
-          checkpoint = case when ${checkpoint !== undefined}::boolean
-            then ${checkpoint ? JSON.stringify(checkpoint) : null}::text::json
-            else checkpoint end
-        where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint and status = 'running'
-        returning job_id, coalesce(cancel_requested, false) as cancel_requested
-      ), swept as (
-        delete from mpack_staged_objects s using lease
-        where ${isFirst}::boolean and s.job_id = lease.job_id and s.batch >= ${batch}::integer
-        returning 1
-      ), staged as (
-        insert into mpack_staged_objects
-          (job_id, fence, batch, rows, object_ids, content_offsets, sizes_bytes, known_objects,
-            known_refs)
-        select job_id, ${lease.fence}::bigint, ${batch}::integer, ${length}::integer,
-          ${ids}, ${arrayLiteral(contentOffsets)}::bigint[], ${arrayLiteral(sizesBytes)}::bigint[],
-          known.known_objects, known.known_refs
-        from lease, mpackd_known_objects(${repoId}, ${ids}) as known
-        where (select count(*) from swept) >= 0
-        on conflict (job_id, batch) do update set
-          fence = excluded.fence, rows = excluded.rows, object_ids = excluded.object_ids,
-          content_offsets = excluded.content_offsets, sizes_bytes = excluded.sizes_bytes,
-          known_objects = excluded.known_objects, known_refs = excluded.known_refs
-      )
-      select cancel_requested as "cancelRequested" from lease`,
+      select * from mpackd_stage_1(
+        ${lease.jobId}, ${lease.fence}::bigint, ${repoId}, ${leaseMs}::float8,
+        ${JSON.stringify(progress)}::text::json,
+        ${checkpoint !== undefined}::boolean,
+        ${checkpoint ? JSON.stringify(checkpoint) : null}::text::json,
+        ${batch}::integer, ${isFirst}::boolean, ${`{${idsText}}`}::text[],
+        ${arrayLiteral(contentOffsets)}::bigint[], ${arrayLiteral(sizesBytes)}::bigint[])`,
     { action: "stage a batch" },
   );
   if (row === undefined) throw leaseLost("stage a batch", lease);

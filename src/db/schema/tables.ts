@@ -98,6 +98,8 @@ export const TABLES = {
     cancel_requested: "boolean?",
     started_at: "timestamptz?",
     finished_at: "timestamptz?",
+    /** Rows of `musehub_objects` that the attempts have inserted so far; null when it is done. */
+    objects_written: "bigint?",
   },
   /** Batches of decoded rows before their proof; each column of the rows is one array. */
   mpack_staged_objects: {
@@ -132,10 +134,10 @@ export const TABLES = {
     checked_at: "timestamptz=",
   },
   /** Tombstones: blobs and repos that `gc` is deleting. */
-  mpackd_doomed: {
+  mpackd_tombstones: {
     /** A blob's key in the store, or a repo's id. */
     name: "text",
-    doomed_at: "timestamptz=",
+    created_at: "timestamptz=",
   },
   mpackd_migrations: {
     name: "text",

@@ -1,4 +1,5 @@
-import { findPublished, type PublishOutcome } from "../../db/publish/publish.ts";
+import { findPublished } from "../../db/publish/publish.ts";
+import type { PublishOutcome } from "../../db/publish/publish_outcome.ts";
 import { Publisher } from "../../db/publish/publisher.ts";
 import { DatabaseError, InvalidMpackError, StoreError } from "../../errors.ts";
 import type { ObjectColumns } from "../../lib/object_columns.ts";
@@ -23,6 +24,8 @@ export interface ProvedPack {
   readonly provedAt: number;
   /** Called before the statement is sent: it locks the job's row, so heartbeats must stop. */
   readonly onSend: () => void;
+  /** Stops the publish before that statement. */
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -38,7 +41,7 @@ export async function publishPack(
   { db, config, publisher = new Publisher(db) }: IndexContext,
   proved: ProvedPack,
 ): Promise<IndexResult> {
-  const { pack: { reader, decoder }, blobKey, inline, stager, onSend } = proved;
+  const { pack: { reader, decoder }, blobKey, inline, stager, onSend, signal } = proved;
   const { mpack_key: mpackKey } = job.payload;
   let published: PublishOutcome;
   try {
@@ -55,7 +58,7 @@ export async function publishPack(
       batches: stager.batches,
       inline,
       result: knownResult(mpackKey, proved),
-    }, { deadlineMs: config.publishTimeoutMs, onSend });
+    }, { deadlineMs: config.publishTimeoutMs, onSend, signal });
   } catch (error) {
     // The statement may have succeeded and its answer been lost. Then the job's row says so.
     if (!(error instanceof DatabaseError)) throw error;

@@ -204,6 +204,7 @@ class Reading {
       readBytes: this.readBytes,
       materialized: this.#materializer?.counts,
       onSend: () => this.#scope.finishing(),
+      signal: this.#signal,
     });
   }
 

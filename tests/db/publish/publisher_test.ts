@@ -1,14 +1,12 @@
 import assert from "node:assert/strict";
 import type { Database } from "../../../src/db/client/database.ts";
-import { publish, type PublishOutcome } from "../../../src/db/publish/publish.ts";
+import { OptimisticInsert } from "../../../src/db/publish/optimistic_insert.ts";
+import { publish } from "../../../src/db/publish/publish.ts";
+import type { PublishOutcome } from "../../../src/db/publish/publish_outcome.ts";
 import type { PublishPack } from "../../../src/db/publish/publish_pack.ts";
-import {
-  isSmallPack,
-  publishTogether,
-  type TogetherOptions,
-} from "../../../src/db/publish/publish_together.ts";
+import { publishPacks, type PublishPacksOptions } from "../../../src/db/publish/publish_packs.ts";
 import { Publisher } from "../../../src/db/publish/publisher.ts";
-import { Suspects } from "../../../src/db/publish/optimistic_insert.ts";
+import { stageBatch } from "../../../src/db/publish/stage.ts";
 import { DatabaseError, LeaseLostError } from "../../../src/errors.ts";
 import { getJob, type Job } from "../../../src/jobs/queue/mod.ts";
 import { addRepos, openTestDatabase } from "../../support/postgres/database.ts";
@@ -23,7 +21,17 @@ async function open() {
   return test;
 }
 
-/** A small pack of these ids, by its letter; sorted, as a group wants it. */
+/** Notes how each optimistic insert ended: true for a conflict. */
+class WatchedInsert extends OptimisticInsert {
+  readonly conflicts: boolean[] = [];
+
+  override learn(conflict: string | null | undefined): void {
+    this.conflicts.push(Boolean(conflict));
+    super.learn(conflict);
+  }
+}
+
+/** A small pack of these ids, named by its letter. */
 function small(letter: string, ids: string, changes: Partial<PublishPack> = {}): PublishPack {
   return pack({
     mpackKey: `sha256:${letter}`,
@@ -46,15 +54,15 @@ function written(outcome: PublishOutcome | undefined): number[] | undefined {
   return [outcome.objectsWritten, outcome.objectRefsWritten];
 }
 
-for (const suspects of [undefined, new Suspects()]) {
-  const name = suspects ? "publishTogether(), hopeful," : "publishTogether()";
+for (const optimistic of [undefined, new OptimisticInsert()]) {
+  const name = optimistic ? "publishPacks() with optimistic inserts" : "publishPacks()";
   Deno.test(`${name} leaves what publishing one by one leaves, and counts for each`, () =>
-    leavesTheSame({ ...DEADLINE, suspects }));
-  Deno.test(`${name} inserts objects before refs, each in the order of their keys`, () =>
-    insertsInOrder({ ...DEADLINE, suspects }));
+    leavesTheSame({ ...DEADLINE, optimistic }));
+  Deno.test(`${name} inserts refs before objects, each in the order of their keys`, () =>
+    insertsInOrder({ ...DEADLINE, optimistic }));
 }
 
-async function leavesTheSame(options: TogetherOptions) {
+async function leavesTheSame(options: PublishPacksOptions) {
   const packs = () => [
     small("a", "abx"),
     small("b", "bcx"),
@@ -64,8 +72,7 @@ async function leavesTheSame(options: TogetherOptions) {
   await using together = await open();
   await using single = await open();
   const group = await start(together.db, packs());
-  assert(group.every(isSmallPack));
-  const outcomes = await publishTogether(together.db, group, options);
+  const outcomes = await publishPacks(together.db, group, options);
   const expected: (number[] | undefined)[] = [];
   for (const { lease, pack } of await start(single.db, packs())) {
     expected.push(written(await publish(single.db, lease, pack)));
@@ -83,44 +90,75 @@ async function leavesTheSame(options: TogetherOptions) {
   }
 }
 
-Deno.test("publishTogether() leaves out whatever is not plain, and it as it was", async (t) => {
+Deno.test("publishPacks() judges each pack of a group by itself", async (t) => {
   await using test = await open();
   const { db } = test;
-  const leftOut = async (
+  const judged = async (
     name: string,
     pack: PublishPack,
+    expected: Partial<PublishOutcome> | undefined,
     prepare: (job: Job) => Promise<unknown>,
   ) => {
     await t.step(name, async () => {
       const [odd, plain] = await start(db, [pack, small(`plain ${name}`, "n")]);
       await prepare(odd.lease);
       const before = await getJob(db, odd.lease.jobId);
-      const outcomes = await publishTogether(db, [odd, plain], DEADLINE);
-      assert.deepEqual([...outcomes.keys()], [plain.lease.jobId]);
+      const outcomes = await publishPacks(db, [odd, plain], DEADLINE);
+      assert.equal(outcomes.get(plain.lease.jobId)!.outcome, "published");
+      const found = outcomes.get(odd.lease.jobId);
+      if (expected?.outcome === "published") {
+        return assert.deepEqual(found, { ...found, ...expected });
+      }
+      assert.deepEqual(found, expected);
       assert.deepEqual(await getJob(db, odd.lease.jobId), before);
-      const rows = await db.sql`select from musehub_object_refs where object_id = 'o'`;
+      const rows = await db.sql`select object_id from musehub_object_refs where object_id = 'o'
+        union all select object_id from musehub_objects where object_id = 'o'`;
       assert.equal(rows.length, 0);
     });
   };
-  await leftOut("a lost lease", small("lost", "o"), (job) => takeOver(db, job.jobId));
-  const doom = (name: string) => db.sql`insert into mpackd_doomed (name) values (${name})`;
-  const removeTombstones = () => db.sql`delete from mpackd_doomed`;
-  const doomed = small("tombstoned", "o");
-  await leftOut("a doomed blob", doomed, () => doom(doomed.blobKey));
-  await removeTombstones();
-  await leftOut("a doomed repo", small("gone", "o", { repoId: "repo-2" }), () => doom("repo-2"));
-  await removeTombstones();
-  await leftOut("a moved blob", small("moved", "o"), async () => {
-    const moved = { ...small("moved", ""), etag: "before" };
-    await publish(db, await startJob(db), moved);
+  await judged("a lost lease", small("lost", "o"), undefined, (job) => takeOver(db, job.jobId));
+  const addTombstone = (name: string) =>
+    db.sql`insert into mpackd_tombstones (name) values (${name})`;
+  const tombstoned = small("tombstoned", "o");
+  await judged(
+    "a tombstone for the blob",
+    tombstoned,
+    { outcome: "tombstoned" },
+    () => addTombstone(tombstoned.blobKey),
+  );
+  const gone = small("gone", "o", { repoId: "repo-2" });
+  await judged(
+    "a tombstone for the repo",
+    gone,
+    { outcome: "tombstoned" },
+    () => addTombstone("repo-2"),
+  );
+  await db.sql`delete from mpackd_tombstones`;
+  const missing = { outcome: "rows-missing", found: 1, expected: 2 } as const;
+  await judged("missing rows", small("cut", "o", { objects: 2 }), missing, () => Promise.resolve());
+  const twice = columns(["o", 1], ["p", 1], ["o", 2]);
+  const conflict = {
+    outcome: "conflict",
+    objectId: "o",
+    firstOffset: twice.contentOffsets[0],
+    secondOffset: twice.contentOffsets[2],
+  } as const;
+  const torn = small("torn", "", { inline: twice, objects: 3, sortedUnique: false });
+  await judged("one id with two sizes", torn, conflict, () => Promise.resolve());
+  const isPublished = { outcome: "published" } as const;
+  await judged("a moved blob", small("moved", "m"), isPublished, async () => {
+    await publish(db, await startJob(db), { ...small("moved", ""), etag: "before" });
   });
-  await leftOut("a repo with damaged refs", small("hurt", "o", { repoId: "repo-2" }), async () => {
+  const [{ etag }] = await db.sql`select etag from musehub_mpacks where mpack_key = 'sha256:moved'`;
+  assert.equal(etag, "e1");
+  const healed = { outcome: "published", healedRefs: 1, objectRefsWritten: 1 } as const;
+  await judged("a damaged ref", small("heals", "hi", { repoId: "repo-2" }), healed, async () => {
     await publish(db, await startJob(db, "repo-2"), small("hurts", "h", { repoId: "repo-2" }));
     await db.sql`update musehub_object_refs set damaged_at = now() where object_id = 'h'`;
   });
 });
 
-async function insertsInOrder(options: TogetherOptions) {
+async function insertsInOrder(options: PublishPacksOptions) {
   await using test = await open();
   const { db } = test;
   await db.sql`create table inserted (place serial, key text)`;
@@ -135,11 +173,11 @@ async function insertsInOrder(options: TogetherOptions) {
       for each row execute function note_insert()`;
   }
   const packs = [small("a", "bd", { repoId: "repo-2" }), small("b", "ce"), small("c", "a")];
-  await publishTogether(db, await start(db, packs), options);
+  await publishPacks(db, await start(db, packs), options);
   const rows = await db.sql<{ key: string }[]>`select key from inserted order by place`;
   assert.deepEqual(rows.map(({ key }) => key.replace("musehub_", "")), [
-    ...[..."abcde"].map((id) => `objects ${id}`),
     ...[..."acebd"].map((id) => `object_refs ${id}`),
+    ...[..."abcde"].map((id) => `objects ${id}`),
   ]);
 }
 
@@ -170,13 +208,13 @@ Deno.test("Publisher sends a second statement beside the first when many packs w
   const outcomes = jobs.map(({ lease, pack }) =>
     publisher.publish(lease, pack, { onSend: () => events.push(pack.mpackKey) })
   );
-  // The first, and the twelve after it; the last waits for either.
+  // The first, and the twelve after it; the last waits for one of these two.
   assert.deepEqual(events, jobs.slice(0, -1).map(({ pack }) => pack.mpackKey));
   assert.deepEqual((await Promise.all(outcomes)).map(written), jobs.map(() => [1, 1]));
   assert.deepEqual(sent, ["publish a pack", "publish packs", "publish a pack"]);
 });
 
-Deno.test("publishTogether() reads no table from end to end, small or large when it was planned", async (t) => {
+Deno.test("publishPacks() reads no table from end to end, small or large when it was planned", async (t) => {
   const tables = ["background_jobs", "mpacks", "objects", "object_refs"].map((t) => `musehub_${t}`);
   const groupsReadNothing = async (db: Database, groups: number) => {
     const rowsRead = async () => {
@@ -193,7 +231,7 @@ Deno.test("publishTogether() reads no table from end to end, small or large when
         names.map((name) => small(name, "", { inline: columns([name, 1]), objects: 1 })),
       );
       const before = await rowsRead();
-      assert.equal((await publishTogether(db, jobs, DEADLINE)).size, jobs.length);
+      assert.equal((await publishPacks(db, jobs, DEADLINE)).size, jobs.length);
       assert.equal(await rowsRead(), before, `group ${group}`);
     }
   };
@@ -216,82 +254,83 @@ Deno.test("publishTogether() reads no table from end to end, small or large when
   });
 });
 
-Deno.test("publishTogether() takes an id that turned out known for a suspect, and looks it up", async () => {
+Deno.test("publishPacks() looks up an id that an optimistic insert found known", async () => {
   await using test = await open();
-  const { db } = test, suspects = new Suspects();
+  const { db } = test, optimistic = new WatchedInsert();
   const known = `sha256:${"0".repeat(64)}`;
-  const sent: string[] = [];
-  const watched: Database = { ...db, intercept: (query, action) => (sent.push(action), query) };
   const round = async (letter: string, repoId: string) => {
     const inline = columns([known, 1], [letter, 1]);
     const [with_, without] = await start(db, [
       small(letter, "", { inline, objects: 2, repoId }),
       small(`${letter}${letter}`, letter.toUpperCase()),
     ]);
-    sent.length = 0;
-    const outcomes = await publishTogether(watched, [with_, without], { ...DEADLINE, suspects });
+    const outcomes = await publishPacks(db, [with_, without], { ...DEADLINE, optimistic });
     assert.deepEqual(written(outcomes.get(without.lease.jobId)), [1, 1]);
-    return { written: written(outcomes.get(with_.lease.jobId)), statements: sent.length };
+    return {
+      written: written(outcomes.get(with_.lease.jobId)),
+      conflict: optimistic.conflicts.at(-1),
+    };
   };
-  assert.deepEqual(await round("a", REPO_ID), { written: [2, 2], statements: 1 });
-  assert.deepEqual(await round("b", REPO_ID), { written: [1, 1], statements: 2 });
-  assert.deepEqual(await round("c", REPO_ID), { written: [1, 1], statements: 1 });
-  // Known is not known to everybody.
-  assert.deepEqual(await round("d", "repo-2"), { written: [1, 2], statements: 1 });
+  assert.deepEqual(await round("a", REPO_ID), { written: [2, 2], conflict: false });
+  assert.deepEqual(await round("b", REPO_ID), { written: [1, 1], conflict: true });
+  assert.deepEqual(await round("c", REPO_ID), { written: [1, 1], conflict: false });
+  // Known to one repo is not known to another.
+  assert.deepEqual(await round("d", "repo-2"), { written: [1, 2], conflict: false });
   await db.sql`delete from musehub_objects where object_id = ${known}`;
-  assert.deepEqual(await round("e", "repo-2"), { written: [2, 1], statements: 1 });
+  assert.deepEqual(await round("e", "repo-2"), { written: [2, 1], conflict: false });
 });
 
-Deno.test("Suspects: a group that was right makes the failures before it forgotten", () => {
-  const suspects = new Suspects(), error = new DatabaseError("known");
-  suspects.wasWrong(error);
-  suspects.wasRight();
-  suspects.wasWrong(error);
-  assert(suspects.isHopeful());
-  suspects.wasWrong(error);
-  assert(!suspects.isHopeful());
-});
-
-Deno.test("publishTogether() tells a known ref's id from its repo's", async () => {
+Deno.test("publishPacks() tells a known ref's id from its repo's", async () => {
   await using test = await open();
-  const { db } = test, suspects = new Suspects();
+  const { db } = test, optimistic = new OptimisticInsert();
   const repoId = `sha256:${"a".repeat(64)}`, objectId = `sha256:${"b".repeat(64)}`;
   await addRepos(db, repoId);
   const round = async (letter: string) => {
     const inline = columns([objectId, 1]);
     const [job] = await start(db, [small(letter, "", { inline, objects: 1, repoId })]);
-    const outcomes = await publishTogether(db, [job], { ...DEADLINE, suspects });
+    const outcomes = await publishPacks(db, [job], { ...DEADLINE, optimistic });
     return written(outcomes.get(job.lease.jobId));
   };
   assert.deepEqual(await round("a"), [1, 1]);
-  // Some other program's doing: only the ref is known.
+  // Another program may have deleted it: only the ref is known.
   await db.sql`delete from musehub_objects`;
   assert.deepEqual(await round("b"), [1, 0]);
-  assert.deepEqual([suspects.has(objectId), suspects.has(repoId)], [true, false]);
+  assert.deepEqual([objectId, repoId].map((id) => optimistic.mayBeKnown(id)), [true, false]);
 });
 
-Deno.test("publishTogether() hopes less and less often where hope is in vain", async () => {
+Deno.test("publishPacks() tries optimistic inserts less often the more of them fail", async () => {
   await using test = await open();
-  const { db } = test, suspects = new Suspects();
+  const { db } = test, optimistic = new WatchedInsert();
   const id = (n: number) => `sha256:${n.toString(16).padStart(64, "0")}`;
   const inline = columns(...Array.from({ length: 20 }, (_, n): [string, number] => [id(n), 1]));
   const [all] = await start(db, [small("all", "", { inline, objects: 20 })]);
   await publish(db, all.lease, all.pack);
-  const statements: number[] = [];
+  const hasTried: boolean[] = [];
   for (let n = 0; n < 13; n++) {
-    let sent = 0;
-    const watched: Database = { ...db, intercept: (query) => (sent++, query) };
+    const before = optimistic.conflicts.length;
     const [job] = await start(db, [
       small(`known ${n}`, "", { inline: columns([id(n), 1]), objects: 1 }),
     ]);
-    const outcomes = await publishTogether(watched, [job], { ...DEADLINE, suspects });
+    const outcomes = await publishPacks(db, [job], { ...DEADLINE, optimistic });
     assert.deepEqual(written(outcomes.get(job.lease.jobId)), [0, 0]);
-    statements.push(sent);
+    hasTried.push(optimistic.conflicts.length > before);
   }
-  assert.deepEqual(statements, [2, 2, 1, 1, 2, 1, 1, 1, 1, 1, 1, 2, 1]);
+  assert(optimistic.conflicts.every((isConflict) => isConflict));
+  const tries = [...hasTried.entries()].flatMap(([n, tried]) => tried ? [n] : []);
+  assert.deepEqual(tries, [0, 1, 4, 11]);
 });
 
-Deno.test("Publisher judges on its own what the group left out", async () => {
+Deno.test("OptimisticInsert: a success makes it forget the conflicts before", () => {
+  const optimistic = new OptimisticInsert();
+  optimistic.learn("known");
+  optimistic.learn(null);
+  optimistic.learn("known");
+  assert(optimistic.isDue());
+  optimistic.learn("known");
+  assert(!optimistic.isDue());
+});
+
+Deno.test("Publisher fails the job whose lease is lost, and no other of its group", async () => {
   await using test = await open();
   const { db } = test, publisher = new Publisher(db);
   const jobs = await start(db, [
@@ -304,16 +343,16 @@ Deno.test("Publisher judges on its own what the group left out", async () => {
   const settled = await Promise.allSettled(
     jobs.map(({ lease, pack }) => publisher.publish(lease, pack)),
   );
-  const [a, b, c, twin] = settled.map((each) =>
+  const [a, b, c, duplicate] = settled.map((each) =>
     each.status === "fulfilled" ? written(each.value) : each.reason
   );
   assert.deepEqual([a, b], [[1, 1], [1, 1]]);
   assert(c instanceof LeaseLostError);
   // The same pack twice is two statements.
-  assert.deepEqual(twin, [0, 0]);
+  assert.deepEqual(duplicate, [0, 0]);
 });
 
-Deno.test("Publisher takes alone what may have staged rows, ids twice or many rows", async () => {
+Deno.test("Publisher sends alone what has many rows or staged ones", async () => {
   await using test = await open();
   const sent: string[] = [];
   const db: Database = { ...test.db, intercept: (query, action) => (sent.push(action), query) };
@@ -321,15 +360,20 @@ Deno.test("Publisher takes alone what may have staged rows, ids twice or many ro
   const ids = Array.from({ length: 1_001 }, (_, i): [string, number] => [`id-${i + 1_000}`, 1]);
   const jobs = await start(test.db, [
     small("a", "a"),
-    small("b", "b", { sortedUnique: false }),
-    small("c", "", { inline: columns(...ids), objects: ids.length }),
-    small("d", "d"),
+    small("b", "", { inline: columns(...ids), objects: ids.length }),
+    small("c", "", { batches: 1, objects: 2, inline: columns(["d", 1]) }),
   ]);
-  const later = await takeOver(test.db, jobs[3].lease.jobId);
-  jobs[3] = { ...jobs[3], lease: later };
+  const rows = columns(["c", 1]);
+  await stageBatch(test.db, jobs[2].lease, {
+    leaseMs: 60_000,
+    batch: 0,
+    progress: {},
+    repoId: REPO_ID,
+    rows,
+  });
   const done = await Promise.all(jobs.map(({ lease, pack }) => publisher.publish(lease, pack)));
-  assert.deepEqual(done.map((each) => written(each)?.[1]), [1, 1, 1_001, 1]);
-  assert.deepEqual(sent, jobs.map(() => "publish a pack"));
+  assert.deepEqual(done.map((each) => written(each)), [[1, 1], [1_001, 1_001], [2, 2]]);
+  assert.deepEqual(sent.filter((action) => action === "publish a pack").length, 3);
 });
 
 Deno.test("Publisher: a statement that fails fails all its jobs, and the next group is sent", async () => {
@@ -353,11 +397,11 @@ Deno.test("Publisher: a statement that fails fails all its jobs, and the next gr
   assert.deepEqual(written(await publisher.publish(last.lease, last.pack)), [1, 1]);
 });
 
-Deno.test("Publisher: nobody waits long for a group that a large pack holds up", async () => {
+Deno.test("Publisher: no pack waits long for a group that waits for a lock", async () => {
   await using test = await open();
   const { db } = test, publisher = new Publisher(db);
   const jobs = await start(db, ["a", "b", "c", "d"].map((letter) => small(letter, letter)));
-  // Somebody inserts "b" and is not done yet.
+  // Another statement has inserted "b" and is not done yet.
   const held = db.sql`
     with slow as (
       insert into musehub_objects (object_id) values ('b') returning 1

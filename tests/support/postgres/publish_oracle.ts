@@ -1,12 +1,12 @@
 /**
- * Counts, in the database and whoever does it, how often each job was published or failed.
+ * What a publish left in the database: how often each job ended, and the rows that readers see.
  *
  * @module
  */
 
 import type { Database } from "../../../src/db/client/database.ts";
 
-/** Starts to count. */
+/** Starts to count, by a trigger, how often each job ends. */
 export async function installOracle({ sql }: Database): Promise<void> {
   await sql`create table job_ends (job_id text, status text, ends int, primary key (job_id, status))`;
   await sql.unsafe(`
@@ -33,7 +33,7 @@ export async function endedTwice({ sql }: Database): Promise<string[]> {
   return rows.map(({ job_id }) => job_id);
 }
 
-/** Everything that readers see, without times and without what depends on the order of jobs. */
+/** All rows that readers see, without times and without ids that depend on the order of jobs. */
 export async function dumpContent({ sql }: Database): Promise<string> {
   const tables = [
     await sql`select object_id, storage_uri, size_bytes, content_offset from musehub_objects
@@ -45,4 +45,18 @@ export async function dumpContent({ sql }: Database): Promise<string> {
       tags from musehub_mpacks order by repo_id collate "C", mpack_key collate "C"`,
   ];
   return tables.map((rows) => rows.map((row) => JSON.stringify(row)).join("\n")).join("\n\n");
+}
+
+/** The same and what is damaged, as the model has it (see publish_model.ts). */
+export async function dumpModelled({ sql }: Database): Promise<string[]> {
+  const rows = [
+    ...await sql`select object_id, storage_uri, content_offset, size_bytes from musehub_objects`
+      .values(),
+    ...await sql`
+      select r.repo_id, object_id, mpack_key, content_offset, r.size_bytes,
+        case when damaged_at is not null then damage end
+      from musehub_object_refs r join musehub_mpacks using (mpack_id)`.values(),
+    ...await sql`select repo_id, mpack_key, blob_key, etag from musehub_mpacks`.values(),
+  ];
+  return rows.map((row) => JSON.stringify([...row])).sort();
 }

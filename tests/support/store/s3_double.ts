@@ -133,8 +133,7 @@ class Double {
     const page = keys.slice(0, this.pageSize);
     const isTruncated = page.length < keys.length;
     const contents = page.map((key) =>
-      `<Contents><Key>${encodeURIComponent(key)}</Key><Size>1</Size>` +
-      "<LastModified>2026-11-23T08:00:00.000Z</LastModified></Contents>"
+      `<Contents><Key>${encodeURIComponent(key)}</Key><Size>1</Size></Contents>`
     );
     return new Response(
       `<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>${isTruncated}</IsTruncated>` +

@@ -9,6 +9,7 @@ import { sql as repoQueue } from "./0007_repo_queue.ts";
 import { sql as identities } from "./0008_identities.ts";
 import { sql as dropStaged } from "./0009_drop_staged.ts";
 import { sql as knownObjects } from "./0010_known_objects.ts";
+import { sql as publishFunctions } from "./0011_publish_functions.ts";
 
 /** One step forward. A migration that was released is never changed, only followed. */
 export interface Migration {
@@ -30,4 +31,5 @@ export const migrations: readonly Migration[] = [
   { name: "0008_identities", sql: identities },
   { name: "0009_drop_staged", sql: dropStaged },
   { name: "0010_known_objects", sql: knownObjects },
+  { name: "0011_publish_functions", sql: publishFunctions },
 ];

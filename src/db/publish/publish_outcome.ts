@@ -1,0 +1,40 @@
+/** How a publish ended. In all cases but the first nothing was changed. */
+export type PublishOutcome =
+  | {
+    /** The rows are visible and the job is done. */
+    readonly outcome: "published";
+    /** The pack's row. */
+    readonly mpackId: number;
+    /** Objects that no repo had before. */
+    readonly objectsWritten: number;
+    /** Refs that this repo did not have before. */
+    readonly objectRefsWritten: number;
+    /** Rows that repeated an id of the same pack. */
+    readonly duplicateObjects: number;
+    /** Refs whose damaged location was replaced. */
+    readonly healedRefs: number;
+    /** What the job's row holds now. */
+    readonly result: Record<string, unknown>;
+  }
+  | {
+    /** One id comes with two sizes, so at least one of its contents is not the object. */
+    readonly outcome: "conflict";
+    /** The id. */
+    readonly objectId: string;
+    /** Where one of its contents begins. */
+    readonly firstOffset: number;
+    /** Where the other begins. */
+    readonly secondOffset: number;
+  }
+  | {
+    /** `gc` is deleting the blob, or the repo. */
+    readonly outcome: "tombstoned";
+  }
+  | {
+    /** The staged rows are not all there: the database crashed, so start over. */
+    readonly outcome: "rows-missing";
+    /** How many were found. */
+    readonly found: number;
+    /** How many there should be. */
+    readonly expected: number;
+  };

@@ -1,0 +1,42 @@
+-- Stages a batch, extends the lease, and records progress and checkpoint. Returns no row if the lease
+-- is lost.
+create or replace function mpackd_stage_1(
+  of_job text, under_fence bigint, of_repo text, lease_ms float8,
+  new_progress json, has_checkpoint boolean, new_checkpoint json,
+  of_batch integer, is_first boolean, ids text[], offsets bigint[], sizes bigint[]
+) returns table ("cancelRequested" boolean)
+language plpgsql
+as $stage$
+#variable_conflict use_column
+declare
+  is_cancelled boolean;
+begin
+  -- 1. The job's row first: if another worker is claiming it, this waits and then finds no row.
+  update musehub_background_jobs set
+    lease_expires_at = now() + lease_ms * interval '1 ms',
+    progress = new_progress,
+    checkpoint = case when has_checkpoint then new_checkpoint else checkpoint end
+  where job_id = of_job and fence = under_fence and status = 'running'
+  returning coalesce(cancel_requested, false) into is_cancelled;
+  if not found then return; end if;
+
+  -- 2. The first batch of an attempt deletes the batches that this attempt does not continue.
+  if is_first then
+    delete from mpack_staged_objects where job_id = of_job and batch >= of_batch;
+  end if;
+
+  -- 3. The rows, with a note of which ids are known by now: the publish inserts the others without
+  -- a conflict check.
+  insert into mpack_staged_objects (job_id, fence, batch, rows, object_ids, content_offsets,
+    sizes_bytes, known_objects, known_refs)
+  select of_job, under_fence, of_batch, cardinality(ids), ids, offsets, sizes,
+    known.known_objects, known.known_refs
+  from mpackd_known_objects(of_repo, ids) as known
+  on conflict (job_id, batch) do update set
+    fence = excluded.fence, rows = excluded.rows, object_ids = excluded.object_ids,
+    content_offsets = excluded.content_offsets, sizes_bytes = excluded.sizes_bytes,
+    known_objects = excluded.known_objects, known_refs = excluded.known_refs;
+
+  return query select is_cancelled;
+end
+$stage$;
