@@ -19,10 +19,10 @@ type Permission =
   | Deno.SysPermissionDescriptor & { readonly kind: "hostname" };
 
 /** What connecting to the database needs. */
-export function databasePermissions({ sql: { options } }: Pick<Database, "sql">): Permission[] {
+export function databasePermissions({ sockets }: Pick<Database, "sockets">): Permission[] {
   // A Unix socket is not of the network.
-  if (options.path) return [];
-  return options.host.map((host, i) => netPermission(host, options.port[i]));
+  return sockets.places.filter(({ path }) => path === undefined)
+    .map(({ host, port }) => netPermission(host, port));
 }
 
 /** What reading from the store needs, and writing to it. */

@@ -1,12 +1,12 @@
 import postgres from "postgres";
-import { ConfigError } from "../../errors.ts";
 import type { BuildStatement, Database, RunSql, StatementOptions } from "./database.ts";
 import { execute } from "./execute.ts";
+import { parseUrl } from "./parse_url.ts";
 import { SocketPool } from "./sockets.ts";
+import { readTlsSettings } from "./tls.ts";
 
-const DEFAULT_PORT = 5432;
 const CLOSE_TIMEOUT_SECONDS = 5;
-const KEEP_ALIVE_SECONDS = 15;
+const CONNECT_TIMEOUT_MS = 10_000;
 const MAX_BACKOFF_SECONDS = 2;
 
 /** How to connect. */
@@ -15,51 +15,53 @@ export interface ConnectOptions {
   readonly maxConnections: number;
   /** Milliseconds a statement may take unless its caller says otherwise. Default 30,000. */
   readonly statementTimeoutMs?: number;
-  /** The name shown in `pg_stat_activity`. Default `mpackd`. */
+  /** The name shown in `pg_stat_activity`. Default: the URL's `application_name`, or `mpackd`. */
   readonly applicationName?: string;
-  /** Milliseconds to reach the server and log in. Default 10,000. */
+  /** Milliseconds to reach the server and log in. Default: the URL's `connect_timeout`, or 10 s. */
   readonly connectTimeoutMs?: number;
   /** Close a connection unused for so many milliseconds. Default: keep it. */
   readonly idleTimeoutMs?: number;
   /** Called for every NOTIFY on a channel that one of the connections listens to. */
   readonly onNotify?: (channel: string) => void;
-  /** Called whenever a connection was closed, by whomever. */
+  /** Called whenever a connection was closed, by either side. */
   readonly onClose?: () => void;
 }
 
 /**
  * Opens a pool for a `postgres://` URL; the first statement connects.
  *
- * In the URL's query, `sslmode` chooses TLS, `prepare=false` suits a transaction pooler (PgBouncer
- * before 1.21), and anything else is sent to the server as a run-time parameter.
+ * The URL's words are libpq's. `prepare=false` suits a transaction pooler (PgBouncer before 1.21),
+ * and words that no client knows are sent to the server as run-time parameters.
  *
- * @throws {ConfigError} If the URL is not one, or names no host, user or database.
+ * @throws {ConfigError} If it is not a URL, names no host, user or database, has a word that mpackd
+ * cannot obey, or names a file that cannot be read.
  */
 export function connectDatabase(url: string, options: ConnectOptions): Database {
+  const { places, user, password, database, ...target } = parseUrl(url);
   const {
     maxConnections,
     statementTimeoutMs = 30_000,
-    applicationName = "mpackd",
-    connectTimeoutMs = 10_000,
+    applicationName = target.applicationName ?? "mpackd",
+    connectTimeoutMs = target.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     idleTimeoutMs,
     onNotify,
     onClose,
   } = options;
-  const { hosts, ports, path, user, password, name, query } = parseUrl(url);
-  const { prepare, sslmode, ssl = sslmode, sslnegotiation, ...parameters } = query;
-  const isDirect = prepare !== "false";
-  const sockets = new SocketPool({ hosts, ports, path });
+  const isDirect = target.isPreparing;
+  const sockets = new SocketPool({ places, tls: readTlsSettings(target.ssl), connectTimeoutMs });
   const sql = postgres({
-    host: hosts,
-    port: ports,
-    path,
+    // One host, for messages: given several, postgres.js tries again without a pause until one answers.
+    host: [places[0].host],
+    port: [places[0].port],
+    path: places[0].path,
+    socket: () => sockets.open(),
     user,
     pass: password,
-    database: name,
+    database,
     // Each option is given, because postgres.js asks the environment for every one that is not.
     max: maxConnections,
-    ssl: ssl === undefined || ssl === "disable" ? false : ssl,
-    sslnegotiation: sslnegotiation ?? null,
+    ssl: false,
+    sslnegotiation: null,
     idle_timeout: idleTimeoutMs === undefined ? null : idleTimeoutMs / 1000,
     connect_timeout: connectTimeoutMs / 1000,
     max_lifetime: null,
@@ -67,7 +69,7 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     max_pipeline: 0,
     backoff: (retries: number) =>
       (0.5 + Math.random() / 2) * Math.min(3 ** retries / 100, MAX_BACKOFF_SECONDS),
-    keep_alive: KEEP_ALIVE_SECONDS,
+    keep_alive: target.keepAliveSeconds,
     prepare: isDirect,
     debug: false,
     fetch_types: false,
@@ -76,7 +78,6 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     onnotice: () => {},
     onnotify: onNotify,
     onclose: onClose,
-    socket: () => sockets.open(),
     types: {
       // Counts, sizes and fences, all far below 2^53.
       int8: { to: 20, from: [20], parse: Number, serialize: String },
@@ -89,14 +90,18 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
       // from end to end.
       ...(isDirect ? { jit: "off", enable_bitmapscan: "off" } : {}),
       TimeZone: "UTC",
-      ...parameters,
+      ...target.parameters,
     },
   } as unknown as postgres.Options<Record<string, postgres.PostgresType>>) as postgres.Sql;
 
+  const close = async () => {
+    await sql.end({ timeout: CLOSE_TIMEOUT_SECONDS });
+    sockets.close();
+  };
   let closing: Promise<void> | undefined;
   return {
     sql,
-    label: `${name} at ${path ?? hosts.map((host, i) => `${host}:${ports[i]}`).join(",")}`,
+    label: `${database} at ${places.map(({ path, host, port }) => path ?? `${host}:${port}`)}`,
     statementTimeoutMs,
     isDirect,
     sockets,
@@ -116,45 +121,6 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
       const { runBuilt } = await import("./build.ts");
       return await runBuilt(this, build, { ...options, action });
     },
-    close: () => closing ??= sql.end({ timeout: CLOSE_TIMEOUT_SECONDS }),
-  };
-}
-
-function parseUrl(url: string) {
-  // Several hosts are fine for Postgres but not for the URL class: lend it the first one.
-  const [, scheme, auth = "", authority = "", rest = ""] =
-    /^(\w+):\/\/([^@/?#]*@)?([^/?#]*)(.*)$/s.exec(url) ?? [];
-  if (scheme !== "postgres" && scheme !== "postgresql") {
-    throw new ConfigError("Cannot use DATABASE_URL: it does not begin with postgres://");
-  }
-  let parsed: URL;
-  try {
-    parsed = new URL(`${scheme}://${auth}${authority.split(",")[0]}${rest}`);
-  } catch {
-    // The URL stays out of the message: it holds a password.
-    throw new ConfigError("Cannot use DATABASE_URL: it is not a URL; percent-encode its password");
-  }
-  const query: Record<string, string> = Object.fromEntries(parsed.searchParams);
-  const { host: socketFolder, ...others } = query;
-  const places = authority.split(",").map((place) => {
-    const [, host, port] = /^(\[[^\]]*\]|[^:]*)(?::(\d+))?$/.exec(place) ?? [];
-    return { host: (host ?? "").replace(/^\[|\]$/g, ""), port: Number(port ?? DEFAULT_PORT) };
-  });
-  const user = decodeURIComponent(parsed.username);
-  const name = decodeURIComponent(parsed.pathname.slice(1));
-  if ((places[0].host === "" && !socketFolder?.startsWith("/")) || user === "" || name === "") {
-    throw new ConfigError(
-      "Cannot use DATABASE_URL: it needs a host, a user and a database, " +
-        "as in postgres://user:password@host:5432/database",
-    );
-  }
-  return {
-    hosts: places.map(({ host }) => host),
-    ports: places.map(({ port }) => port),
-    path: socketFolder?.startsWith("/") ? `${socketFolder}/.s.PGSQL.${places[0].port}` : undefined,
-    user,
-    password: decodeURIComponent(parsed.password),
-    name,
-    query: others,
+    close: () => closing ??= close(),
   };
 }

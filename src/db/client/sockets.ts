@@ -1,35 +1,37 @@
 import { Socket } from "node:net";
+import { Duplex } from "node:stream";
+import type { Place } from "./parse_url.ts";
+import { secure, type TlsSettings } from "./tls.ts";
 
-/** Where the server listens; more than one host means "try them in turn". */
-export interface SocketTarget {
-  /** Host names or addresses. */
-  readonly hosts: readonly string[];
-  /** One port per host. */
-  readonly ports: readonly number[];
-  /** Path of a Unix socket, instead of hosts. */
-  readonly path?: string;
-}
-
-interface Watched extends Socket {
-  host?: string;
-  port?: number;
-  ssl?: unknown;
+/** How to reach the server. */
+export interface SocketOptions {
+  /** Hosts to try in turn; after one fails, the next socket goes to the next. */
+  readonly places: readonly Place[];
+  readonly tls: TlsSettings;
+  /** Milliseconds to connect, and to agree on TLS. */
+  readonly connectTimeoutMs: number;
 }
 
 /**
- * Opens the sockets that postgres.js talks over and remembers when each was last heard of.
+ * Opens the sockets that postgres.js uses, chooses their host, and closes silent ones.
  *
- * postgres.js has no way to give up one connection. A peer that vanished without a word would
- * keep its pool slot until the kernel noticed, which takes minutes.
+ * postgres.js 3.4.9 cannot close one connection. A peer that vanished would keep its place in the
+ * pool until the kernel noticed, which takes minutes. Its own choice of hosts, given several, tries
+ * without a pause until one answers.
  */
 export class SocketPool {
-  readonly #target: SocketTarget;
+  /** The hosts, for messages and permissions. */
+  readonly places: readonly Place[];
+  readonly #options: SocketOptions;
+  /** Every socket, with the time of its last byte. */
   readonly #heardAt = new Map<Socket, number>();
-  #next = 0;
+  #turn = 0;
+  #isClosed = false;
 
-  /** Prepares a pool for `target`; nothing is opened yet. */
-  constructor(target: SocketTarget) {
-    this.#target = target;
+  /** Opens nothing yet. */
+  constructor(options: SocketOptions) {
+    this.places = options.places;
+    this.#options = options;
   }
 
   /** How many sockets are open or being opened. */
@@ -37,31 +39,65 @@ export class SocketPool {
     return this.#heardAt.size;
   }
 
-  /** Starts to connect, and returns at once: postgres.js listens for the outcome itself. */
-  open(): Socket {
-    const socket: Watched = new Socket();
-    const { hosts, ports, path } = this.#target;
-    const turn = this.#next++ % hosts.length;
+  /**
+   * Connects, and agrees on TLS.
+   *
+   * @returns Never an error: postgres.js 3.4.9 would lose the connection's place in the pool. A
+   * socket that failed emits its error once postgres.js listens to it.
+   */
+  async open(): Promise<Socket> {
+    const place = this.places[this.#turn % this.places.length];
+    const { connectTimeoutMs } = this.#options;
+    const socket = new Socket();
     this.#heardAt.set(socket, performance.now());
-    socket.on("data", () => this.#heardAt.set(socket, performance.now()));
-    // A peer that hangs up before its first byte makes postgres.js reconnect in a hot loop,
-    // because to it nothing failed. Make it a failure.
-    socket.once("end", () => {
-      if (socket.bytesRead === 0) socket.destroy(hangUp());
+    const closed = new Promise<never>((_, reject) => {
+      socket.on("error", reject);
+      socket.once("close", () => {
+        this.#heardAt.delete(socket);
+        reject(reset("connection given up"));
+      });
     });
-    socket.once("close", () => this.#heardAt.delete(socket));
-    if (path !== undefined) {
-      socket.connect(path);
-    } else {
-      socket.host = hosts[turn];
-      socket.port = ports[turn];
-      socket.connect(ports[turn], hosts[turn]);
+    const timer = setTimeout(
+      () => socket.destroy(reset(`no answer in ${connectTimeoutMs} ms`, "ETIMEDOUT")),
+      connectTimeoutMs,
+    );
+    try {
+      if (this.#isClosed) throw reset("the pool is closed");
+      return await Promise.race([this.#connect(socket, place), closed]);
+    } catch (error) {
+      this.#turn++;
+      socket.destroy();
+      return failed(error as Error);
+    } finally {
+      clearTimeout(timer);
+      closed.catch(() => {});
     }
-    return socket;
+  }
+
+  async #connect(socket: Socket, place: Place): Promise<Socket> {
+    const { tls } = this.#options;
+    await new Promise<void>((resolve) => {
+      if (place.path === undefined) socket.connect(place.port, place.host, resolve);
+      else socket.connect(place.path, resolve);
+    });
+    const isPlain = tls.mode === "disable" || place.path !== undefined;
+    const secured = isPlain ? socket : await secure(socket, place.host, tls);
+    let isSilent = true;
+    secured.on("data", () => {
+      isSilent = false;
+      this.#heardAt.set(socket, performance.now());
+    });
+    // A server that hangs up before its first byte has failed. postgres.js sees no error there, and
+    // would connect again without a pause.
+    secured.once("end", () => {
+      if (isSilent) secured.destroy(reset("the server hung up"));
+    });
+    // postgres.js names them in its errors.
+    return Object.assign(secured, { host: place.host, port: place.port });
   }
 
   /**
-   * Destroys the sockets that have been silent since `sinceMs`, which fails their statements.
+   * Closes the sockets that have been silent since `sinceMs`; their statements fail.
    *
    * @param sinceMs A reading of `performance.now()`.
    */
@@ -69,12 +105,25 @@ export class SocketPool {
     for (const [socket, heardAt] of this.#heardAt) {
       if (heardAt < sinceMs || socket.destroyed) {
         this.#heardAt.delete(socket);
-        socket.destroy(hangUp());
+        socket.destroy(reset("connection given up"));
       }
     }
   }
+
+  /** Closes every socket. One that is being opened would otherwise outlive the pool. */
+  close(): void {
+    this.#isClosed = true;
+    this.dropSilent(Infinity);
+  }
 }
 
-function hangUp(): Error {
-  return Object.assign(new Error("connection given up"), { code: "ECONNRESET" });
+/** A socket that takes what is written, and fails with `error` once its listeners were added. */
+function failed(error: Error): Socket {
+  const socket = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
+  setTimeout(() => socket.destroy(error));
+  return socket as Socket;
+}
+
+function reset(message: string, code = "ECONNRESET"): Error {
+  return Object.assign(new Error(message), { code });
 }

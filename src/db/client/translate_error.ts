@@ -1,4 +1,5 @@
 import { ConfigError, DatabaseError, MpackdError } from "../../errors.ts";
+import { TlsError } from "./tls.ts";
 
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
 const TEMPORARY_CLASSES = new Set([
@@ -54,6 +55,7 @@ export function translateError(error: unknown, { action, label }: FailedStatemen
       retryable: false,
     });
 
+  if (error instanceof TlsError) return new ConfigError(cannot + error.message, options);
   if (error.name === "NotCapable") {
     return new ConfigError(`${cannot}${error.message}`, options);
   }
@@ -65,12 +67,12 @@ export function translateError(error: unknown, { action, label }: FailedStatemen
     return temporary("the same statement may succeed later");
   }
   if (code.startsWith("28")) return permanent("check user and password in DATABASE_URL");
-  if (code === "42501") return permanent("grant the role the rights that README lists");
+  if (code === "42501") return permanent("grant the role the rights that docs/operations.md lists");
   if (code === "3D000") {
     return new ConfigError(`${cannot}${error.message}; create it or correct DATABASE_URL`, options);
   }
   if (["42P01", "42703", "42883", "42P10"].includes(code)) {
-    return new ConfigError(`${cannot}${error.message}; run "main.ts migrate" first`, options);
+    return new ConfigError(`${cannot}${error.message}; run "mpackd migrate" first`, options);
   }
   return permanent("this statement cannot succeed as it is");
 }

@@ -67,8 +67,10 @@ export interface TestServer extends AsyncDisposable {
   kill(): Promise<void>;
   /** Starts it after `kill()` or `stop()`. */
   start(): Promise<void>;
-  /** Stops it as for the night. */
+  /** Stops it with a checkpoint. */
   stop(): Promise<void>;
+  /** Puts a line first in pg_hba.conf, and lines into pg_ident.conf, and reloads. */
+  allow(hbaLine: string, ...identLines: string[]): Promise<void>;
 }
 
 /** The folder of this test run; it and all servers in it go when the process ends. */
@@ -131,6 +133,14 @@ export async function startTestServer(
     restart: async () => {
       await signal("SIGQUIT");
       await start(port);
+    },
+    allow: async (hbaLine, ...identLines) => {
+      const hba = join(cluster.dataDir, "pg_hba.conf");
+      await Deno.writeTextFile(hba, `${hbaLine}\n${await Deno.readTextFile(hba)}`);
+      const ident = join(cluster.dataDir, "pg_ident.conf");
+      await Deno.writeTextFile(ident, identLines.join("\n") + "\n", { append: true });
+      Deno.kill(await pid(), "SIGHUP");
+      await new Promise((resolve) => setTimeout(resolve, 200));
     },
     [Symbol.asyncDispose]: async () => {
       await stopServer(cluster);
