@@ -94,6 +94,15 @@ Deno.test("each setting that a document names exists", () => {
   assert.deepEqual(unknown, []);
 });
 
+Deno.test("each metric that docs/operations.md names is one", async () => {
+  const source = await Deno.readTextFile(new URL("src/jobs/worker/worker_metrics.ts", ROOT));
+  const known = [...source.matchAll(/name: "(\w+)"/g)].map(([, name]) => `mpackd_${name}`);
+  const table = /\n\| metric[^]*?\n\n/.exec(DOCUMENTS.get("docs/operations.md")!)![0];
+  const named = table.match(/mpackd_\w+/g)!;
+  const unknown = named.filter((name) => !known.includes(name.replace(/_total$/, "")));
+  assert.deepEqual(unknown, []);
+});
+
 Deno.test("each command that a document shows is one, with the options it is shown with", async () => {
   const shown = new Map<string, Set<string>>();
   for (const [, text] of DOCUMENTS) {

@@ -123,11 +123,13 @@ Deno.test("deno publish warns of nothing, and another project uses what it publi
   await t.step("as a library", () => checkProject(project, env));
   await t.step("as a command, with the embedded database", async () => {
     const cli = `jsr:@mpackd/mpackd@^${CONFIG.version}/cli`;
-    const args = ["run", "-A", "--quiet", cli];
-    const version = await run({ cwd: project, args: [...args, "--version"], env });
+    const install = ["install", "--global", "--quiet", "-A", "--root", folder, "-n", "mpackd", cli];
+    await run({ cwd: project, args: install, env });
+    const program = `${folder}/bin/mpackd`;
+    const version = await run({ cwd: project, program, args: ["--version"], env });
     assert.equal(version.trim(), CONFIG.version);
-    const index = ["index", "long.mpack", "--repo", "ada/engine", "--create", "--json"];
-    const printed = await run({ cwd: project, args: [...args, ...index], env });
+    const args = ["index", "long.mpack", "--repo", "ada/engine", "--create", "--json"];
+    const printed = await run({ cwd: project, program, args, env });
     assert.equal(JSON.parse(printed).objects_total, 300);
   });
 });

@@ -9,7 +9,7 @@ export interface DeadlineOptions<T> {
   readonly onLate?: (answer: T) => unknown;
 }
 
-/** Waits for an answer, but not for ever. */
+/** Waits for an answer until the deadline. */
 export function withDeadline<T>(
   answer: Promise<T>,
   { deadlineMs, error, signal, onLate }: DeadlineOptions<T>,

@@ -43,7 +43,7 @@ Deno.test("openSha256() gives the digests of FIPS 180-4's examples", async (t) =
   }
 });
 
-Deno.test("openSha256() gives one digest however the bytes are cut, on every engine", async () => {
+Deno.test("openSha256() gives the same digest for every cut of the bytes, on every engine", async () => {
   const hex = createHash("sha256").update(SAMPLE).digest("hex");
   for (const [engine, worker] of WAYS) {
     for (const stepBytes of [63, 64, 65, 4096, SAMPLE.length]) {
@@ -54,7 +54,7 @@ Deno.test("openSha256() gives one digest however the bytes are cut, on every eng
   }
 });
 
-Deno.test("save() in the middle gives a state that another hasher goes on from", async (t) => {
+Deno.test("save() returns a state from which another hasher continues", async (t) => {
   const hex = createHash("sha256").update(SAMPLE).digest("hex");
   for (const worker of [true, false]) {
     await t.step(`worker ${worker}`, async () => {
@@ -70,7 +70,7 @@ Deno.test("save() in the middle gives a state that another hasher goes on from",
   }
 });
 
-Deno.test("openSha256() refuses a state that it cannot go on from", async (t) => {
+Deno.test("openSha256() refuses a state that it cannot load", async (t) => {
   const state = new Uint8Array(116).fill(1);
   for (const worker of [true, false]) {
     await t.step(`another build's, worker ${worker}`, async () => {
@@ -82,7 +82,7 @@ Deno.test("openSha256() refuses a state that it cannot go on from", async (t) =>
   });
 });
 
-Deno.test("borrow() waits while every buffer is out, and fails once the hasher is closed", async () => {
+Deno.test("borrow() waits while every buffer is in use, and rejects once the hasher is closed", async () => {
   const hasher = await openSha256({ buffers: 2, bufferBytes: 16 });
   const one = await hasher.borrow();
   await hasher.borrow();

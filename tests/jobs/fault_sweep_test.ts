@@ -1,5 +1,5 @@
 /**
- * Each statement and each read of a job fails once, in each way there is.
+ * Fault sweep: each statement and each read of a job fails once, in every way.
  *
  * @module
  */
@@ -19,10 +19,7 @@ import {
 import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 
 const ENV = { MPACK_BATCH_ROWS: "40" };
-/**
- * Where something hangs, it shall not hang for long. Nowhere else: what is sound may well take
- * longer on a busy machine.
- */
+/** Short deadlines for the faults that hang. Others have none: a busy machine may be slow. */
 const IMPATIENT = {
   ...ENV,
   MPACK_PUBLISH_TIMEOUT_MS: "1000",
@@ -30,14 +27,14 @@ const IMPATIENT = {
   MPACK_STORE_RETRIES: "0",
 };
 const IMPATIENT_STATEMENT_MS = 500;
-/** More faults than a job has calls would be a job that never ends. */
+/** A job with more calls than this would never end. */
 const MOST_CALLS = 60;
 
 interface Case {
   readonly name: string;
   readonly objects: number;
   readonly size: string;
-  /** Whether an attempt was interrupted before, and its checkpoint is there. */
+  /** Whether an earlier attempt was interrupted and left a checkpoint. */
   readonly isResumed?: boolean;
 }
 
@@ -47,7 +44,7 @@ const CASES: Case[] = [
   { name: "several batches, resumed", objects: 300, size: "5000", isResumed: true },
 ];
 
-/** One pack in a world that can be put back to where nothing had been indexed. */
+/** One pack in a world that can be reset to before the indexing. */
 async function prepare(world: TestWorld, { objects, size, isResumed }: Case) {
   const bytes = await collect(makeMpack({ objects, size: parseSize(size), seed: objects }));
   const key = await world.put(bytes);
@@ -73,7 +70,7 @@ async function prepare(world: TestWorld, { objects, size, isResumed }: Case) {
 
 type Prepared = Awaited<ReturnType<typeof prepare>>;
 
-/** One call that may fail, then calls that may not: all or nothing, and in the end all. */
+/** One call that may fail, then calls that must not: all or nothing, and all in the end. */
 async function run(
   world: TestWorld,
   { key, empty, clean }: Prepared,
@@ -102,7 +99,7 @@ async function run(
     );
     assert.ok(jobs.every(({ status }) => status !== "failed"), `${what}: the job failed for good`);
     if (isDone) break;
-    // Nobody renews a lease whose owner is gone; do not wait until it has lapsed.
+    // Do not wait until the lease of the failed attempt lapses.
     await sql`update musehub_background_jobs set lease_expires_at = now() where status = 'running'`;
   }
   assert.equal(await world.dump(), clean, `${what}: other rows than a clean run's`);
@@ -114,7 +111,7 @@ async function run(
 }
 
 for (const shape of CASES) {
-  Deno.test(`indexMpack() is all or nothing and converges whatever statement fails: ${shape.name}`, async (t) => {
+  Deno.test(`indexMpack() is all or nothing with any statement failing, and converges: ${shape.name}`, async (t) => {
     await using world = await createWorld();
     const prepared = await prepare(world, shape);
     const once = DATABASE_FAULTS.map((fault) => ({ fault, times: 1 }));
@@ -132,7 +129,7 @@ for (const shape of CASES) {
           const options = world.options(prepared.key, isHung ? IMPATIENT : ENV);
           const what = `statement ${at} ${fault}`;
           const { failure } = await run(world, prepared, { ...options, db: faulty.db }, what);
-          // A sound call that a busy machine made late is no end of the sweep.
+          // A call that was only late on a busy machine does not end the sweep.
           if (faulty.faults === 0 && !failure) break;
           if (failure) failed++;
         }
@@ -143,7 +140,7 @@ for (const shape of CASES) {
     }
   });
 
-  Deno.test(`indexMpack() is all or nothing and converges whatever read fails: ${shape.name}`, async (t) => {
+  Deno.test(`indexMpack() is all or nothing with any read failing, and converges: ${shape.name}`, async (t) => {
     await using world = await createWorld();
     const prepared = await prepare(world, shape);
     for (const fault of STORE_FAULTS) {
@@ -160,14 +157,14 @@ for (const shape of CASES) {
             `read ${at} ${fault}`,
           );
           assert.equal(faulty.openReaders, 0, `read ${at} ${fault}: a reader was left open`);
-          // A sound call that a busy machine made late is no end of the sweep.
+          // A call that was only late on a busy machine does not end the sweep.
           if (faulty.faults === 0 && !failure) break;
           if (failure) failed++;
         }
         assert.ok(at < MOST_CALLS);
       });
       console.log(`${at - 1} reads ${fault}, ${failed} of the calls failed`);
-      // Other bytes than the pack's are asked for once more in the same attempt.
+      // Wrong bytes are read again in the same attempt.
       const isHealed = ["short", "wrong", "swapped"].includes(fault);
       assert.equal(failed > 0, !isHealed);
     }

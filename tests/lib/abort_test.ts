@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { LinkedAbort } from "../../src/lib/abort.ts";
 
-Deno.test("LinkedAbort fires with its caller, or alone, and no more once it is disposed of", () => {
+Deno.test("LinkedAbort fires with its caller or alone, and not after its disposal", () => {
   const caller = new AbortController();
   using alone = new LinkedAbort(caller.signal);
   using linked = new LinkedAbort(caller.signal);

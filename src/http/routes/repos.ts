@@ -95,5 +95,5 @@ function shown({ repoId, owner, slug, name, visibility, createdAt }: Repo) {
 /** Turns a name into part of a URL: lower case, with dashes for other characters. */
 function slugOf(name: string): string {
   return name.normalize("NFKD").toLowerCase().replaceAll(/[^a-z0-9._-]+/g, "-")
-    .replaceAll(/^[^a-z0-9]+|-+$/g, "").slice(0, 100);
+    .replaceAll(/^[^a-z0-9]+|(?<!-)-+$/g, "").slice(0, 100);
 }

@@ -64,7 +64,7 @@ export async function resultSoFar(
   { signal, onProgress }: FollowOptions = {},
 ): Promise<IndexResult | undefined> {
   if (signal?.aborted) {
-    throw new CancelledError(`Cannot wait any longer: job ${jobId} goes on without us`);
+    throw new CancelledError(`Cannot wait any longer for job ${jobId}; it keeps running`);
   }
   const job = await getJob(db, jobId);
   if (job === undefined) throw new ConfigError(`Cannot follow job ${jobId}: it is gone`);

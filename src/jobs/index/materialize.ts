@@ -1,9 +1,9 @@
 /**
  * Writes every object as its own blob while the pack streams by (`--materialize`).
  *
- * A blob's key is a digest, and the store is told that digest and rejects other content. So what lies
- * under an object's key is that object, whoever pushed it. The job hashes contents only for a store
- * that cannot check digests itself. An object that does not hash to its id is left out and counted.
+ * A blob's key is a digest. The store is told that digest and rejects other content, so the blob under
+ * an object's key is always that object. The job hashes contents only for a store that cannot check
+ * digests itself. An object that does not hash to its id is left out and counted.
  *
  * The decoder's hooks are synchronous and its buffers are reused, so contents are copied, and the
  * pipeline waits in `drain()` while too much is in memory. Contents of up to 1 MiB are collected and

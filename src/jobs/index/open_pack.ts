@@ -74,7 +74,7 @@ async function resume(
 ): Promise<OpenPack | string> {
   const { blobKey, signal } = options;
   const checkpoint = readCheckpoint(job.checkpoint);
-  if (!checkpoint) return "the checkpoint is none that this version wrote";
+  if (!checkpoint) return "this version cannot read the checkpoint";
   if (config.hash === "native") return "the native hash engine cannot go on from a saved state";
   const staged = await stagedRows(db, job.jobId, checkpoint.batches);
   if (staged.rows !== checkpoint.rows_staged || staged.batches !== checkpoint.batches) {

@@ -28,7 +28,7 @@ Deno.test("backoffOf() waits a few minutes for a blob, and longer for a service"
   }
 });
 
-Deno.test("isRetryable() is false for what the same bytes cannot heal", () => {
+Deno.test("isRetryable() is false for errors that the same bytes cannot heal", () => {
   assert.equal(isRetryable(new InvalidMpackError("truncated", "x")), false);
   assert.equal(isRetryable(new StoreError("store-unavailable", "x", { retryable: false })), true);
   assert.equal(isRetryable(new StoreError("blob-missing", "x")), true);

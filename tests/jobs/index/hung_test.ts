@@ -1,5 +1,5 @@
 /**
- * Services that accept a connection and say nothing any more.
+ * Services that accept a connection and then stop answering.
  *
  * @module
  */
@@ -20,7 +20,7 @@ const ENV = { MPACK_BATCH_ROWS: "20" };
 const OBJECTS = 400;
 const PACK = await collect(makeMpack({ objects: OBJECTS, size: parseSize("5000"), seed: 51 }));
 
-Deno.test("indexMpack() ends with database-unavailable when the database falls silent, and the next call goes on", async () => {
+Deno.test("indexMpack() throws database-unavailable when the database stops answering, and the next call continues", async () => {
   await using world = await createWorld();
   await using proxy = await startTcpProxy(world.databaseUrl);
   const key = await world.put(PACK);
@@ -32,7 +32,7 @@ Deno.test("indexMpack() ends with database-unavailable when the database falls s
   };
   await assert.rejects(indexMpack(silently), { code: "database-unavailable", retryable: true });
   await db.close();
-  // Nobody could give the job back.
+  // The job could not be released.
   await world.db.sql`update musehub_background_jobs set lease_expires_at = now()`;
   const { objects_written, resumed_from_byte } = await indexMpack(world.options(key, ENV));
   assert.equal(objects_written, OBJECTS);
@@ -41,10 +41,10 @@ Deno.test("indexMpack() ends with database-unavailable when the database falls s
 });
 
 Deno.test("main.ts push gives up on a server that takes the pack and never answers", async () => {
-  const held: Deno.Conn[] = [];
+  const connections: Deno.Conn[] = [];
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const accepting = (async () => {
-    for await (const connection of listener) held.push(connection);
+    for await (const connection of listener) connections.push(connection);
   })();
   const path = await Deno.makeTempFile({ prefix: "mpackd-test-" });
   await Deno.writeFile(path, PACK);
@@ -57,11 +57,11 @@ Deno.test("main.ts push gives up on a server that takes the pack and never answe
   assert.match(stderr, /no answer in 1000 ms \(store-unavailable\)/);
   listener.close();
   await accepting;
-  for (const connection of held) connection.close();
+  for (const connection of connections) connection.close();
   await Deno.remove(path);
 });
 
-Deno.test("indexMpack() ends with store-unavailable when somebody else's store hangs", async (t) => {
+Deno.test("indexMpack() throws store-unavailable when a custom store hangs", async (t) => {
   await using world = await createWorld();
   const never = () => new Promise<never>(() => {});
   const { store } = world;

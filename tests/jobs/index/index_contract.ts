@@ -1,5 +1,5 @@
 /**
- * What indexing has to find in real packs, whatever store they lie in.
+ * Contract: what indexing finds in real packs, from any store.
  *
  * @module
  */
@@ -9,7 +9,7 @@ import { corpusPacks } from "../../support/mpack/corpus.ts";
 import { readWhole } from "../../support/mpack/whole_document.ts";
 import type { TestWorld } from "../../support/process/worlds.ts";
 
-/** Indexes the committed samples, and the corpus where it is, each in a world of its own. */
+/** Indexes the committed samples, and the corpus if it is there, each in its own world. */
 export function testIndexOfPacks(
   store: string,
   open: () => Promise<TestWorld>,

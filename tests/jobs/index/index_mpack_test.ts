@@ -10,7 +10,7 @@ import { createWorld } from "../../support/process/worlds.ts";
 import { makeMpack } from "../../../scripts/make_mpack.ts";
 import { parseSize } from "../../../scripts/mpack/shape.ts";
 
-/** Seeded, so that a failure can be had again. */
+/** Seeded, so that a failure can be repeated. */
 function* randoms(seed: number): Generator<number, never> {
   for (;;) {
     seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0;
@@ -20,19 +20,19 @@ function* randoms(seed: number): Generator<number, never> {
 
 testIndexOfPacks("a folder", createWorld);
 
-Deno.test("indexMpack() rejects a damaged blob whatever byte was flipped, and writes no row", async () => {
+Deno.test("indexMpack() rejects a blob with any byte flipped, and writes no row", async () => {
   await using world = await createWorld();
-  const sound = await collect(
+  const valid = await collect(
     makeMpack({ objects: 12, size: parseSize("lognormal:300"), seed: 5 }),
   );
-  const key = await world.put(sound);
+  const key = await world.put(valid);
   const before = await world.dump();
   const random = randoms(20261123), codes = new Map<string, number>();
   const flips = Number(Deno.env.get("MPACKD_TEST_FLIPS") ?? 1000);
   for (let i = 0; i < flips; i++) {
-    const at = Math.floor(random.next().value * sound.length);
+    const at = Math.floor(random.next().value * valid.length);
     const bit = 1 << Math.floor(random.next().value * 8);
-    const damaged = sound.slice();
+    const damaged = valid.slice();
     damaged[at] ^= bit;
     await Deno.writeFile(world.blobPath(key), damaged);
     await assert.rejects(indexMpack(world.options(key)), (error) => {
@@ -49,7 +49,7 @@ Deno.test("indexMpack() rejects a damaged blob whatever byte was flipped, and wr
   assert.equal(failed, flips);
 });
 
-Deno.test("indexMpack() reads by whole buffers a pack whose length nobody has said", async () => {
+Deno.test("indexMpack() reads a pack of unknown length in whole buffers", async () => {
   await using world = await createWorld();
   const pack = await collect(makeMpack({ objects: 100, size: parseSize("5000"), seed: 7 }));
   const key = await world.put(pack);
@@ -82,12 +82,12 @@ Deno.test("indexMpack() reads by whole buffers a pack whose length nobody has sa
 
 Deno.test("indexMpack() rejects a blob cut at any length", async () => {
   await using world = await createWorld();
-  const sound = await collect(
+  const valid = await collect(
     makeMpack({ objects: 3, size: parseSize("40"), seed: 6, commits: 0, snapshots: 0 }),
   );
-  const key = await world.put(sound);
-  for (let sizeBytes = 0; sizeBytes < sound.length; sizeBytes++) {
-    await Deno.writeFile(world.blobPath(key), sound.subarray(0, sizeBytes));
+  const key = await world.put(valid);
+  for (let sizeBytes = 0; sizeBytes < valid.length; sizeBytes++) {
+    await Deno.writeFile(world.blobPath(key), valid.subarray(0, sizeBytes));
     await assert.rejects(
       indexMpack(world.options(key, { MPACK_BATCH_ROWS: "1" })),
       (error) =>
@@ -100,15 +100,15 @@ Deno.test("indexMpack() rejects a blob cut at any length", async () => {
   assert.equal(await world.staged(), 0);
 });
 
-Deno.test("indexMpack() takes a mutated pack under its own key exactly as a whole-document reader does", async () => {
+Deno.test("indexMpack() accepts a mutated pack under its own key if and only if the oracle does", async () => {
   await using world = await createWorld();
-  const sound = await collect(
+  const valid = await collect(
     makeMpack({ objects: 6, size: parseSize("0..50"), seed: 7, commits: 2, snapshots: 1, tags: 1 }),
   );
   const random = randoms(7);
   let accepted = 0, rejected = 0;
   for (let i = 0; i < 200; i++) {
-    const bytes = mutate(sound, random);
+    const bytes = mutate(valid, random);
     const key = await world.put(bytes);
     const whole = readWhole(bytes);
     const before = await world.dump();
@@ -119,7 +119,7 @@ Deno.test("indexMpack() takes a mutated pack under its own key exactly as a whol
       accepted++;
     } catch (error) {
       assert.ok(error instanceof InvalidMpackError, `mutation ${i}: ${error}`);
-      // One id with two sizes is the database's to find: the reader of one document does not look.
+      // The oracle does not look for one id with two sizes; the database does.
       if (whole.accepted) assert.equal(error.code, "duplicate-key", `mutation ${i}: ${error}`);
       else assert.deepEqual([error.code, error.offsetBytes], [whole.code, whole.offsetBytes]);
       assert.equal(await world.dump(), before);
@@ -129,12 +129,12 @@ Deno.test("indexMpack() takes a mutated pack under its own key exactly as a whol
   assert.ok(accepted > 5 && rejected > 50, `${accepted} accepted, ${rejected} rejected`);
 });
 
-/** A flipped, deleted, doubled, inserted or moved stretch of bytes. */
-function mutate(sound: Uint8Array, random: Iterator<number>): Uint8Array {
+/** Flips, deletes, doubles, inserts or moves some bytes. */
+function mutate(valid: Uint8Array, random: Iterator<number>): Uint8Array {
   const pick = (below: number) => Math.floor(random.next().value * below);
-  const at = pick(sound.length), length = 1 + pick(pick(4) === 0 ? 120 : 4);
-  const head = sound.subarray(0, at), part = sound.subarray(at, at + length);
-  const tail = sound.subarray(at + length), noise = Uint8Array.from(part, () => pick(256));
+  const at = pick(valid.length), length = 1 + pick(pick(4) === 0 ? 120 : 4);
+  const head = valid.subarray(0, at), part = valid.subarray(at, at + length);
+  const tail = valid.subarray(at + length), noise = Uint8Array.from(part, () => pick(256));
   const ways = [
     [head, noise, tail],
     [head, tail],
@@ -187,7 +187,7 @@ Deno.test("indexMpack() counts an object that comes twice, and refuses one with 
   });
 });
 
-Deno.test("indexMpack() leaves the reason of a rejection on the job, and nothing else", async (t) => {
+Deno.test("indexMpack() leaves nothing of a rejected pack but the reason in the job's row", async (t) => {
   const cases: [string, Uint8Array, Record<string, unknown>, number | undefined][] = [
     ["trailing-bytes", new Uint8Array([...buildMpack({ objects: [] }), 0xc0]), {}, undefined],
     [
@@ -233,7 +233,7 @@ function nested(levels: number): Value {
   return value;
 }
 
-Deno.test("indexMpack() interrupted gives the job back uncounted, and the next call goes on", async () => {
+Deno.test("indexMpack() releases its job when interrupted, and the next call continues it", async () => {
   await using world = await createWorld();
   const bytes = await collect(makeMpack({ objects: 400, size: parseSize("5000"), seed: 8 }));
   const key = await world.put(bytes);
@@ -259,7 +259,7 @@ Deno.test("indexMpack() interrupted gives the job back uncounted, and the next c
   assert.equal(result.hashed_bytes, bytes.length - result.resumed_from_byte);
 });
 
-Deno.test("indexMpack() leaves nothing behind at a signal that outlives it", async () => {
+Deno.test("indexMpack() leaves no listener on its signal", async () => {
   await using world = await createWorld();
   const { signal } = new AbortController(), listeners = new Set<unknown>();
   const { addEventListener, removeEventListener } = signal;

@@ -20,7 +20,7 @@ async function blobsIn(folder: string): Promise<number> {
   return blobs;
 }
 
-Deno.test("index --materialize killed at random moments has every blob in the end", async () => {
+Deno.test("index --materialize killed at random moments writes every blob in the end", async () => {
   const seed = Date.now() >>> 0;
   await using world = await createWorld();
   const contents = Array.from({ length: 900 }, (_, i) => sampleBytes(i * 7, i + 1));
@@ -46,7 +46,7 @@ Deno.test("index --materialize killed at random moments has every blob in the en
       stderr: "null",
     }).spawn();
     state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
-    // By what it has written: a time would be too short on one machine and too long on another.
+    // By what it has written, because the right time depends on the machine.
     const enough = (i + state / 2 ** 32) * contents.length / 8;
     let isOver = false;
     const status = child.status.finally(() => isOver = true);

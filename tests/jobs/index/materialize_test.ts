@@ -42,7 +42,7 @@ async function checkBlobs(world: TestWorld, store: BlobStore, bytes: Uint8Array)
   assert.deepEqual(await keysUnder(store, "objects/"), [...keys].sort());
 }
 
-/** Contents of every kind: empty, small, collected, flowing, and after their own id or before it. */
+/** Contents of every kind: empty, small, collected, streamed, before and after their id. */
 function mixedPack(): Uint8Array {
   const sizes = [0, 1, 70_000, MIB, MIB + 1, 3 * MIB + 7];
   return buildMpack({
@@ -72,7 +72,7 @@ Deno.test("index --materialize writes every object under its own key, and nothin
   const second = await indexMpack(options);
   assert.deepEqual(second.materialized, { written: 0, existing: 12, mismatched: 0 });
   assert.equal(await world.dump(), before);
-  // The rows are those of a run without: where an object lies does not depend on the option.
+  // The rows do not depend on the option.
   await using plain = await createWorld();
   const result = await indexMpack(plain.options(await plain.put(bytes)));
   assert.equal(result.materialized, undefined);
@@ -114,7 +114,7 @@ Deno.test({
   },
 });
 
-Deno.test("index --materialize leaves out an object that is not what its id says", async (t) => {
+Deno.test("index --materialize leaves out an object that does not hash to its id", async (t) => {
   const honest = sampleBytes(100), huge = sampleBytes(9 * MIB);
   const bytes = buildMpack({
     objects: [
@@ -139,11 +139,11 @@ Deno.test("index --materialize leaves out an object that is not what its id says
     await using world = await createWorld();
     await check(world, world.store);
   });
-  await t.step("found by the job, where a store says nothing of proving digests", async () => {
+  await t.step("found by the job, if the store does not check digests", async () => {
     await using world = await createWorld();
     await check(world, {
       ...methodsOf(world.store),
-      // As a store would that was written before there were digests.
+      // A store without digests.
       put: (key, body, { sizeBytes, signal } = {}) =>
         world.store.put(key, body, { sizeBytes, signal }),
     });
@@ -174,15 +174,15 @@ Deno.test("index --materialize leaves out an object that is not what its id says
   });
 });
 
-Deno.test("index --materialize of a refused pack leaves no blob that nobody had", async (t) => {
+Deno.test("index --materialize of a refused pack leaves no new blob", async (t) => {
   const contents = Array.from({ length: 40 }, (_, i) => sampleBytes(500 + i, i));
-  const sound = buildMpack({
+  const valid = buildMpack({
     objects: [...contents, sampleBytes(2 * MIB)].map((content) => object({ content })),
   });
   const cases: [string, Uint8Array][] = [
-    ["cut short", sound.subarray(0, sound.length - 9)],
-    ["cut in a content that flows", sound.subarray(0, sound.length - MIB)],
-    ["with a wrong digest", sound.map((byte, at) => at === sound.length - 50 ? byte ^ 1 : byte)],
+    ["cut short", valid.subarray(0, valid.length - 9)],
+    ["cut in a streamed content", valid.subarray(0, valid.length - MIB)],
+    ["with a wrong digest", valid.map((byte, at) => at === valid.length - 50 ? byte ^ 1 : byte)],
     [
       "with one id in two sizes",
       buildMpack({
@@ -203,7 +203,7 @@ Deno.test("index --materialize of a refused pack leaves no blob that nobody had"
       await indexMpack({ ...world.options(await world.put(known)), payload: ON });
       const before = [await world.dump(), await keysUnder(world.store, "objects/")];
       const conflict = name.includes("two sizes");
-      const key = await world.put(bytes, conflict ? undefined : mpackKey(sound));
+      const key = await world.put(bytes, conflict ? undefined : mpackKey(valid));
       await assert.rejects(
         indexMpack({ ...world.options(key, { MPACK_BATCH_ROWS: "7" }), payload: ON }),
         InvalidMpackError,
@@ -213,7 +213,7 @@ Deno.test("index --materialize of a refused pack leaves no blob that nobody had"
   }
 });
 
-Deno.test("index --materialize goes on where it was interrupted, in the middle of an object too", async () => {
+Deno.test("index --materialize continues where it was interrupted, even inside an object", async () => {
   await using world = await createWorld();
   const big = (seed: number) => object({ content: sampleBytes(3 * MIB, seed) });
   const small = Array.from({ length: 30 }, (_, i) => object({ content: sampleBytes(900, 50 + i) }));
@@ -240,7 +240,7 @@ Deno.test("index --materialize goes on where it was interrupted, in the middle o
   await checkBlobs(world, world.store, bytes);
 });
 
-Deno.test("index --materialize holds no more of a large object than it may, however slow the store", async () => {
+Deno.test("index --materialize keeps to its memory limit with a slow store", async () => {
   await using world = await createWorld();
   const bytes = buildMpack({ objects: [object({ content: sampleBytes(24 * MIB) })] });
   const key = await world.put(bytes);
@@ -251,7 +251,7 @@ Deno.test("index --materialize holds no more of a large object than it may, howe
       let taken = 0;
       const slow = async function* () {
         for await (const chunk of body) {
-          // Whatever could be read meanwhile was read when some turns have passed.
+          // After some turns of the event loop, all that can be read was read.
           for (let turn = 0; turn < 3; turn++) await new Promise((resolve) => setTimeout(resolve));
           ahead = Math.max(ahead, read - taken);
           taken += chunk.length;
@@ -272,7 +272,7 @@ Deno.test("index --materialize holds no more of a large object than it may, howe
   assert.ok(ahead > MIB / 2 && ahead < 1.25 * MIB + BUFFER_BYTES, `${ahead} bytes ahead`);
 });
 
-Deno.test("index --materialize gives the job back when the store takes no more blobs", async () => {
+Deno.test("index --materialize puts the job back when the store takes no more blobs", async () => {
   await using world = await createWorld();
   const bytes = await collect(makeMpack({ objects: 50, size: parseSize("100"), seed: 4 }));
   const key = await world.put(bytes);

@@ -10,9 +10,9 @@ import { createWorld } from "../../support/process/worlds.ts";
 
 const PACK = collect(makeMpack({ objects: 300, size: parseSize("3000"), seed: 4 }));
 
-Deno.test("indexMpack() asks the store once more before it rejects a pack, and only then", async (t) => {
+Deno.test("indexMpack() reads a pack again before it rejects it, and only then", async (t) => {
   const bytes = await PACK;
-  await t.step("a sound pack is read and hashed once", async () => {
+  await t.step("a valid pack is read and hashed once", async () => {
     await using world = await createWorld();
     const counted = faultyStore(world.store, { at: Infinity, fault: "wrong" });
     const options = { ...world.options(await world.put(bytes)), store: counted.store };
@@ -76,7 +76,7 @@ Deno.test("indexMpack() asks the store once more before it rejects a pack, and o
       assert.equal(job.status, "pending");
     },
   );
-  await t.step("a blob that was replaced while it was read has got no verdict yet", async () => {
+  await t.step("a blob that was replaced while it was read is read again", async () => {
     await using world = await createWorld();
     let opened = 0;
     const store: BlobStore = {
@@ -107,7 +107,7 @@ Deno.test("indexMpack() asks the store once more before it rejects a pack, and o
     assert.equal(result.objects_written, 300);
     assert.equal(opened, 3);
   });
-  await t.step("what the proved pack itself is guilty of is final at once", async () => {
+  await t.step("an error of a proved pack is final at once", async () => {
     await using world = await createWorld();
     const counted = faultyStore(world.store, { at: Infinity, fault: "wrong" });
     await assert.rejects(

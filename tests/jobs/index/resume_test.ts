@@ -11,14 +11,14 @@ import { createWorld, type TestWorld } from "../../support/process/worlds.ts";
 
 const OBJECTS = 400;
 const BATCH_ROWS = 20;
-/** One buffer of the hasher is decoded at once, so a batch may be so much longer. */
+/** A batch may be longer by one buffer of the hasher, which is decoded at once. */
 const BUFFER_BYTES = 256 * 1024;
 const packOf = (objects: number) =>
   collect(makeMpack({ objects, size: parseSize("4000..6000"), seed: 11 }));
 const PACK = await packOf(OBJECTS);
 const ENV = { MPACK_BATCH_ROWS: String(BATCH_ROWS) };
 
-/** Runs an attempt whose process dies, for all the database can see, before its k-th statement. */
+/** Runs an attempt that ends before its k-th statement, as if its process had died. */
 async function runAndDie(world: TestWorld, key: string, at: number, env = ENV): Promise<number> {
   const { db } = faultyDatabase(world.db, { at, fault: "refused", times: Infinity });
   const counted = faultyStore(world.store, { at: Infinity, fault: "cut" });
@@ -35,7 +35,7 @@ async function checkpointOf(world: TestWorld): Promise<Checkpoint> {
   return checkpoint;
 }
 
-/** What a world looks like after one clean run; ETags are the file's, so it is the same world. */
+/** The rows after one clean run in the same world, because ETags depend on the file. */
 async function runClean(world: TestWorld, key: string) {
   const { batches } = await indexMpack(world.options(key, ENV));
   const clean = await world.dump();
@@ -83,22 +83,34 @@ Deno.test("indexMpack() killed twenty times in one pack reads little twice, and 
   readBytes += result.hashed_bytes;
   const [{ attempt }] = await world.db.sql`select attempt from musehub_background_jobs`;
   assert.equal(attempt, 21);
-  // A batch in the air and one that fills are lost with each process.
+  // Each killed process loses one batch being sent and one being filled.
   assert.ok(readBytes <= pack.length + 20 * 3 * BUFFER_BYTES, `${readBytes} of ${pack.length}`);
   assert.equal(await world.dump(), clean);
   assert.equal(await world.staged(), 0);
 });
 
-Deno.test("indexMpack() drops a checkpoint that does not fit, says why, and starts over", async (t) => {
+Deno.test("indexMpack() starts over if a checkpoint does not fit, and says why", async (t) => {
   const change = (world: TestWorld, path: string, value: unknown) =>
     world.db.sql`update musehub_background_jobs set checkpoint =
       jsonb_set(checkpoint::jsonb, ${`{${path}}`}::text[], ${JSON.stringify(value)}::text::jsonb)`;
   type Damage = (world: TestWorld, key: string) => Promise<unknown>;
   const cases: [name: string, reason: RegExp, damage: Damage, env?: Record<string, string>][] = [
-    ["of another version", /none that this version/, (world) => change(world, "version", 99)],
-    ["of nothing known", /none that this version/, (world) => change(world, "midstate", 7)],
-    ["with a midstate that is no hex", /none that/, (world) => change(world, "midstate", "zz")],
-    ["beyond its own end", /none that/, (world) => change(world, "offset_bytes", PACK.length + 1)],
+    ["of another version", /cannot read the checkpoint/, (world) => change(world, "version", 99)],
+    [
+      "with a midstate that is not text",
+      /cannot read the checkpoint/,
+      (world) => change(world, "midstate", 7),
+    ],
+    [
+      "with a midstate that is not hex",
+      /cannot read the checkpoint/,
+      (world) => change(world, "midstate", "zz"),
+    ],
+    [
+      "beyond its own end",
+      /cannot read the checkpoint/,
+      (world) => change(world, "offset_bytes", PACK.length + 1),
+    ],
     [
       "with the midstate of another build",
       /the state is of another build/,
@@ -169,12 +181,12 @@ async function finish(world: TestWorld, key: string, env: Record<string, string>
   return { result, reasons };
 }
 
-Deno.test("indexMpack() with a poisoned midstate rejects nothing: the digest decides on a second reading", async () => {
+Deno.test("indexMpack() with a wrong midstate reads the pack again instead of rejecting it", async () => {
   await using world = await createWorld();
   const key = await world.put(PACK);
   await runAndDie(world, key, 6);
   const { midstate } = await checkpointOf(world);
-  // Behind the build's mark and the block lies the chaining value.
+  // The chaining value follows the build's mark and the block.
   const at = 2 * (4 + 64), digit = midstate[at] === "0" ? "1" : "0";
   const poisoned = midstate.slice(0, at) + digit + midstate.slice(at + 1);
   await world.db.sql`update musehub_background_jobs set checkpoint =

@@ -3,7 +3,7 @@ import postgres from "postgres";
 import { runChaos } from "../../support/process/chaos.ts";
 import { startTestServer } from "../../support/postgres/test_server.ts";
 
-Deno.test("workers that are killed all the time lose no job and publish none twice", async () => {
+Deno.test("workers that are killed again and again lose no job and publish none twice", async () => {
   const { kills, rescues } = await runChaos({
     workers: 3,
     jobs: 150,

@@ -29,7 +29,7 @@ async function freePort(): Promise<number> {
   return port;
 }
 
-Deno.test("worker runs what is inserted, says how it is, and ends cleanly at SIGTERM", async (t) => {
+Deno.test("worker runs inserted jobs, answers probes, and ends cleanly at SIGTERM", async (t) => {
   await using world = await createWorld();
   const port = await freePort();
   await using worker = startWorkerProcess({
@@ -38,7 +38,7 @@ Deno.test("worker runs what is inserted, says how it is, and ends cleanly at SIG
   });
   const ask = (path: string) => fetch(`http://127.0.0.1:${port}${path}`);
   await worker.line(({ message }) => message === "Listening for new jobs");
-  await t.step("a row of a producer that knows only the base columns, by NOTIFY", async () => {
+  await t.step("a row with only the base columns, by NOTIFY", async () => {
     const key = await world.put(await packOf(SMALL));
     await world.db.sql`insert into musehub_background_jobs
       (job_id, repo_id, job_type, payload, status, created_at, attempt)
@@ -74,7 +74,7 @@ Deno.test("worker runs what is inserted, says how it is, and ends cleanly at SIG
   assert.equal(code, 0);
 });
 
-Deno.test("worker --drain ends with the queue; a rejected pack fails once, with its reason", async () => {
+Deno.test("worker --drain ends when the queue is empty; a rejected pack fails once, with its reason", async () => {
   await using world = await createWorld();
   const whole = await packOf(SMALL);
   const good = await add(world, whole);
@@ -86,7 +86,7 @@ Deno.test("worker --drain ends with the queue; a rejected pack fails once, with 
   assert.deepEqual([status, attempt, lastError!.code], ["failed", 1, "trailing-bytes"]);
 });
 
-Deno.test("worker says once that natively hashed jobs start over, and nothing of the sort else", async () => {
+Deno.test("worker logs once that natively hashed jobs start over, and only then", async () => {
   await using world = await createWorld();
   for (const [hash, times] of [["native", 1], ["wasm", 0]] as const) {
     const jobs = [await add(world, await packOf({ ...SMALL, seed: 2 + times }))];
@@ -135,7 +135,7 @@ Deno.test("worker stopped past its lease and continued writes nothing and says l
   }
 });
 
-Deno.test("worker sends spans and instruments to OpenTelemetry under OTEL_DENO=true", async () => {
+Deno.test("worker sends spans and metrics to OpenTelemetry under OTEL_DENO=true", async () => {
   await using world = await createWorld();
   const id = await add(world, await packOf(SMALL));
   const bodies = new Map<string, string>();
@@ -158,7 +158,7 @@ Deno.test("worker sends spans and instruments to OpenTelemetry under OTEL_DENO=t
     },
   });
   assert.equal((await worker.status).code, 0);
-  // The records are protobuf, in which names stand as they are.
+  // The records are protobuf, where names are plain text.
   for (const name of ["mpack.index", id]) assert(bodies.get("/v1/traces")?.includes(name), name);
   for (const name of ["mpackd.claims", "mpackd.attempt_duration", "mpackd.bytes"]) {
     assert(bodies.get("/v1/metrics")?.includes(name), name);

@@ -4,7 +4,7 @@ import { Listener } from "../../../src/jobs/worker/listener.ts";
 import { openTestDatabase } from "../../support/postgres/database.ts";
 import { startTcpProxy } from "../../support/tcp_proxy.ts";
 
-/** Waits for what is said next. */
+/** Waits for the next event. */
 function counter() {
   let waiting: { at: number; resolve: () => void } | undefined;
   const self = {
@@ -21,7 +21,7 @@ function counter() {
   return self;
 }
 
-Deno.test("Listener wakes once after LISTEN, then for every announcement", async () => {
+Deno.test("Listener wakes once after LISTEN, then for every notification", async () => {
   await using test = await openTestDatabase();
   const wakes = counter();
   await using _listener = new Listener({
@@ -36,7 +36,7 @@ Deno.test("Listener wakes once after LISTEN, then for every announcement", async
   assert.equal(wakes.count, 3);
 });
 
-Deno.test("Listener survives the end of its backend and listens again", async () => {
+Deno.test("Listener listens again after its backend was terminated", async () => {
   await using test = await openTestDatabase();
   const wakes = counter();
   await using _listener = new Listener({
@@ -55,7 +55,7 @@ Deno.test("Listener survives the end of its backend and listens again", async ()
   }
 });
 
-Deno.test("Listener notices a connection that went silent, and one that listens no more", async () => {
+Deno.test("Listener notices a silent connection, and one that no longer listens", async () => {
   await using test = await openTestDatabase();
   await using proxy = await startTcpProxy(test.url);
   const wakes = counter(), troubles = counter();

@@ -27,7 +27,7 @@ async function add(db: Database, key: string, repoId = REPO_ID): Promise<string>
   return (await enqueue(db, { repoId, jobType: TYPE, payload: { mpack_key: key } })).row.jobId;
 }
 
-/** A worker over one handler; each job it starts is noted. */
+/** A worker with one handler; `started` has each job it starts. */
 function workerOf(
   db: Database,
   handler: JobHandler<object>,
@@ -62,7 +62,7 @@ const finish = (db: Database): JobHandler<object> => async (job) => {
   return { did: job.jobId };
 };
 
-/** A handler that waits until it is let go, or its signal fires. */
+/** A handler that waits until it is released, or its signal fires. */
 function gate(db: Database) {
   const opened = Promise.withResolvers<void>(), entered = Promise.withResolvers<void>();
   const handler: JobHandler<object> = async (job, { signal }) => {
@@ -75,7 +75,7 @@ function gate(db: Database) {
   return { handler, entered: entered.promise, open: () => opened.resolve() };
 }
 
-Deno.test("Worker runs until no job is due, and leaves later and unknown ones alone", async () => {
+Deno.test("Worker runs until no job is due, and does not claim later and unknown ones", async () => {
   await using test = await open();
   const { db } = test;
   for (let i = 0; i < 20; i++) await add(db, `k${i}`);
@@ -115,7 +115,7 @@ Deno.test("Worker runs at most `concurrency` jobs at once and `perRepo` of one r
   for (let i = 0; i < 8; i++) await add(db, `k${i}`, "repo-2");
   let now = 0, most = 0;
   const perRepo = new Map<string, number>(), mostOf = new Map<string, number>();
-  // The first ones wait for company, so that there is some.
+  // The first jobs wait until others run, too.
   const full = Promise.withResolvers<void>(), timer = setTimeout(full.resolve, 10_000);
   const handler: JobHandler<object> = async (job, scope) => {
     const count = (perRepo.get(job.repoId) ?? 0) + 1;
@@ -135,7 +135,7 @@ Deno.test("Worker runs at most `concurrency` jobs at once and `perRepo` of one r
   assert.equal(Math.max(...mostOf.values()), 2);
 });
 
-Deno.test("Worker wakes when it is called, long before its poll", async () => {
+Deno.test("Worker.wake() makes it claim long before its poll", async () => {
   await using test = await open();
   const { db } = test;
   const { worker, stop, started } = workerOf(db, (job, scope) => {
@@ -149,7 +149,7 @@ Deno.test("Worker wakes when it is called, long before its poll", async () => {
   assert.deepEqual(started.map(({ jobId }) => jobId), [id]);
 });
 
-Deno.test("Worker told to stop claims nothing more and lets the running job end", async () => {
+Deno.test("Worker claims nothing after its signal, and lets the running job end", async () => {
   await using test = await open();
   const { db } = test;
   const first = await add(db, "k1");
@@ -167,7 +167,7 @@ Deno.test("Worker told to stop claims nothing more and lets the running job end"
   assert.equal((await getJob(db, second))!.status, "pending");
 });
 
-Deno.test("Worker gives jobs back uncounted when the drain is over, or at a second signal", async (t) => {
+Deno.test("Worker releases jobs when the drain is over, or at a second signal", async (t) => {
   for (const way of ["drain", "second signal"]) {
     await t.step(way, async () => {
       await using test = await open();
@@ -188,7 +188,7 @@ Deno.test("Worker gives jobs back uncounted when the drain is over, or at a seco
   }
 });
 
-Deno.test("Worker fails what is permanent at once and puts the rest back with a wait", async () => {
+Deno.test("Worker fails a job at a permanent error, and retries others after a delay", async () => {
   await using test = await open();
   const { db } = test;
   const bad = await add(db, "bad"), missing = await add(db, "missing");
@@ -205,7 +205,7 @@ Deno.test("Worker fails what is permanent at once and puts the rest back with a 
   assert(waiting.runAt! > new Date());
 });
 
-Deno.test("Worker stops a job that somebody cancels while it runs", async () => {
+Deno.test("Worker stops a job that is cancelled while it runs", async () => {
   await using test = await open();
   const { db } = test;
   const id = await add(db, "k1");
@@ -218,7 +218,7 @@ Deno.test("Worker stops a job that somebody cancels while it runs", async () => 
   assert.equal((await getJob(db, id))!.status, "cancelled");
 });
 
-Deno.test("Worker that has to go ends a job that was to be cancelled, and says so", async () => {
+Deno.test("Worker that stops ends a job that was cancelled, and says so", async () => {
   await using test = await open();
   const { db } = test;
   const id = await add(db, "k1");
@@ -227,7 +227,7 @@ Deno.test("Worker that has to go ends a job that was to be cancelled, and says s
   const over = worker.run();
   await entered;
   assert.equal(await cancelJob(db, id), "running");
-  // Long before a heartbeat would hear of it.
+  // Long before a heartbeat notices it.
   stop.abort();
   await over;
   assert.equal((await getJob(db, id))!.status, "cancelled");
@@ -235,7 +235,7 @@ Deno.test("Worker that has to go ends a job that was to be cancelled, and says s
   assert.deepEqual(ends, ["cancelled"]);
 });
 
-Deno.test("Worker whose job another one took records nothing", async () => {
+Deno.test("Worker records nothing for a job that another worker has claimed", async () => {
   await using test = await open();
   const { db } = test;
   const id = await add(db, "k1");
@@ -252,7 +252,7 @@ Deno.test("Worker whose job another one took records nothing", async () => {
   await completeJob(db, successor, {});
 });
 
-Deno.test("Worker takes back a job whose worker died", async () => {
+Deno.test("Worker claims a job whose worker died", async () => {
   await using test = await open();
   const { db } = test;
   const { claimed } = await enqueue(db, {
@@ -268,7 +268,7 @@ Deno.test("Worker takes back a job whose worker died", async () => {
   assert.equal((await getJob(db, claimed!.jobId))!.status, "done");
 });
 
-Deno.test("Worker goes on when the queue cannot be asked for a while", async () => {
+Deno.test("Worker continues after claims have failed for a while", async () => {
   await using test = await open();
   const { db } = test;
   await add(db, "k");
@@ -287,7 +287,7 @@ Deno.test("Worker goes on when the queue cannot be asked for a while", async () 
   assert.equal(events[0].type, "queue-error");
 });
 
-Deno.test("Worker claims short jobs ahead of its hands, and gives back what it holds when told to stop", async () => {
+Deno.test("Worker prefetches short jobs, and releases them when it stops", async () => {
   await using test = await open();
   const { db } = test;
   for (let i = 0; i < 60; i++) await add(db, `k${i}`);

@@ -9,7 +9,7 @@ Deno.test("KeySet.add() says whether a key is new", () => {
   assert.equal(keys.size, 2);
 });
 
-Deno.test("KeySet takes the hash that would look like a free slot", () => {
+Deno.test("KeySet stores the hash 0, which marks a free slot", () => {
   const keys = new KeySet();
   assert.ok(keys.add(0, 0));
   assert.ok(!keys.add(0, 0));
@@ -17,14 +17,14 @@ Deno.test("KeySet takes the hash that would look like a free slot", () => {
   assert.deepEqual(keys.size, 2);
 });
 
-Deno.test("KeySet keeps every key while it grows, though all crowd one slot", () => {
+Deno.test("KeySet keeps every key while it grows, even if all hash to one slot", () => {
   const keys = new KeySet();
   for (let i = 0; i < 2000; i++) assert.ok(keys.add(i << 20, 7));
   for (let i = 0; i < 2000; i++) assert.ok(!keys.add(i << 20, 7));
   assert.equal(keys.size, 2000);
 });
 
-Deno.test("KeySet.clear() forgets everything, after few keys and after many", () => {
+Deno.test("KeySet.clear() removes all keys, few or many", () => {
   for (const count of [1, 40, 5000]) {
     const keys = new KeySet();
     for (let i = 1; i <= count; i++) keys.add(i, i);
@@ -34,7 +34,7 @@ Deno.test("KeySet.clear() forgets everything, after few keys and after many", ()
   }
 });
 
-Deno.test("KeySet.load() brings back what save() gave", () => {
+Deno.test("KeySet.load() restores what save() returned", () => {
   const keys = new KeySet(), loaded = new KeySet();
   for (let i = 0; i < 100; i++) keys.add(Math.imul(i, 0x9e3779b1), i - 50);
   loaded.load(JSON.parse(JSON.stringify(keys.save())));

@@ -60,7 +60,7 @@ Deno.test("MpackDecoder accepts what the format allows", async (t) => {
   }
 });
 
-Deno.test("MpackDecoder blames the first byte of what breaks a rule", async (t) => {
+Deno.test("MpackDecoder names the first byte of the value that breaks a rule", async (t) => {
   for (const { code, name, pack, offsetBytes, limits } of refusedPacks()) {
     await t.step(`${code}: ${name}`, () => {
       for (const chunkBytes of [1, 2, 7, pack.length]) {
@@ -71,7 +71,7 @@ Deno.test("MpackDecoder blames the first byte of what breaks a rule", async (t) 
   }
 });
 
-Deno.test("MpackDecoder says in words what is wrong, with numbers", () => {
+Deno.test("MpackDecoder says what is wrong, with numbers", () => {
   const pack = buildMpack({ objects: [object({ content: HELLO })] });
   const decoder = new MpackDecoder({ limits: { maxContentBytes: 4 } });
   assert.equal(
@@ -80,7 +80,7 @@ Deno.test("MpackDecoder says in words what is wrong, with numbers", () => {
   );
 });
 
-Deno.test("MpackDecoder finds the same however the pack is cut", async (t) => {
+Deno.test("MpackDecoder finds the same with chunks of any length", async (t) => {
   const expected = readWhole(RICH);
   assert.ok(expected.accepted && expected.rows.length === 3);
   await t.step("chunks of 1 byte to the whole pack", () => {
@@ -88,7 +88,7 @@ Deno.test("MpackDecoder finds the same however the pack is cut", async (t) => {
       assert.deepEqual(decodeMpack(RICH, { chunkBytes }), expected);
     }
   });
-  await t.step("two chunks, cut anywhere, and empty chunks between", () => {
+  await t.step("two chunks of any length, with empty chunks between", () => {
     for (let at = 0; at <= RICH.length; at++) {
       const chunks = [RICH.subarray(0, at), new Uint8Array(0), RICH.subarray(at)];
       assert.deepEqual(decodeChunks(chunks), expected);
@@ -106,9 +106,9 @@ Deno.test("MpackDecoder finds the same however the pack is cut", async (t) => {
   }
 });
 
-Deno.test("save() lets another decoder go on after any byte", async (t) => {
+Deno.test("save() lets another decoder continue after any byte", async (t) => {
   const expected = readWhole(RICH);
-  await t.step("two decoders, cut anywhere", () => {
+  await t.step("two decoders", () => {
     const whole = new MpackDecoder();
     whole.write(RICH);
     for (let at = 0; at <= RICH.length; at++) {
@@ -132,16 +132,16 @@ Deno.test("save() lets another decoder go on after any byte", async (t) => {
       });
     }
   });
-  await t.step("another one for every byte", () => {
+  await t.step("a new decoder for every byte", () => {
     assert.deepEqual(decodeMpack(RICH, { chunkBytes: 1, resume: () => true }), expected);
   });
-  await t.step("damage is found by the one that goes on", () => {
+  await t.step("damage is found by the decoder that continues", () => {
     for (const { code, name, pack, offsetBytes, limits } of refusedPacks()) {
       const verdict = decodeMpack(pack, { chunkBytes: 1, limits, resume: () => true });
       assert.deepEqual(verdict, { accepted: false, code, offsetBytes }, name);
     }
   });
-  await t.step("manifests go on being checked", () => {
+  await t.step("manifests are still checked", () => {
     const at = RICH.length - 90;
     const ids: string[] = [];
     const handler = { manifestId: (id: string) => void ids.push(id) };
@@ -153,7 +153,7 @@ Deno.test("save() lets another decoder go on after any byte", async (t) => {
   });
 });
 
-Deno.test("MpackDecoder says what is wrong in the same words however the input is cut", () => {
+Deno.test("MpackDecoder throws the same error with chunks of any length", () => {
   for (const { name, pack, limits } of refusedPacks()) {
     const decode = (chunkBytes: number) => () => {
       const decoder = new MpackDecoder({ limits });
@@ -169,7 +169,7 @@ Deno.test("MpackDecoder says what is wrong in the same words however the input i
   }
 });
 
-Deno.test("save() keeps its record small, or gives none", () => {
+Deno.test("save() returns a small record or undefined", () => {
   const decoder = new MpackDecoder();
   const keys = Array.from({ length: 9000 }, (_, i) => [i, 0] as const);
   const pack = buildMpack([["x", map(keys)], ["y", 0]]);
@@ -190,7 +190,7 @@ Deno.test("MpackDecoder refuses a state of another version", () => {
   assert.throws(() => new MpackDecoder({ state: { ...state, version: 99 } }), RangeError);
 });
 
-Deno.test("end() calls every beginning of a sound pack truncated", async (t) => {
+Deno.test("end() rejects every prefix of a valid pack as truncated", async (t) => {
   for (const [name, pack] of [["rich", RICH], ["delta", sample("delta")]] as const) {
     await t.step(name, () => {
       for (let sizeBytes = 0; sizeBytes < pack.length; sizeBytes++) {
@@ -218,7 +218,7 @@ Deno.test("MpackDecoder agrees with the oracle on every pack damaged in one byte
   assert.ok(accepted > 0);
 });
 
-Deno.test("MpackDecoder passes a huge content on without ever holding it", () => {
+Deno.test("MpackDecoder passes a huge content on without keeping it", () => {
   const sizeBytes = 3_000_000;
   const pack = buildMpack({ objects: [object({ content: new Uint8Array(sizeBytes) })] });
   let calls = 0, bytes = 0, largestView = 0;
@@ -239,22 +239,22 @@ Deno.test("MpackDecoder passes a huge content on without ever holding it", () =>
     }
   }
   decoder.end();
-  // One call for some chunks or one: nothing was looked at twice.
+  // At most one call per chunk: no byte was passed on twice.
   assert.equal(bytes, sizeBytes);
   assert.ok(calls <= sizeBytes && largestView <= 4096, `${calls} calls`);
   assert.ok(largestState < 2000, `${largestState} characters`);
 });
 
-Deno.test("MpackDecoder allocates nothing for a length that is only declared", () => {
+Deno.test("MpackDecoder allocates nothing for a declared length", () => {
   const most = 2 ** 32 - 1;
-  const lies = [
+  const headers = [
     header("map", most, 32),
     raw(header("map", 1), [0xa7], raw([...new TextEncoder().encode("objects")])),
   ];
-  const parts = (lie: Uint8Array) => concat([lies[1].bytes, header("array", 1).bytes, lie]);
+  const parts = (last: Uint8Array) => concat([headers[1].bytes, header("array", 1).bytes, last]);
   const packs = [
-    lies[0].bytes,
-    concat([lies[1].bytes, header("array", most, 32).bytes]),
+    headers[0].bytes,
+    concat([headers[1].bytes, header("array", most, 32).bytes]),
     parts(header("map", most, 32).bytes),
     parts(
       concat([
@@ -282,7 +282,7 @@ Deno.test("MpackDecoder allocates nothing for a length that is only declared", (
   assert.ok(eachBytes < 100_000, `${eachBytes} bytes a decoder`);
 });
 
-Deno.test("MpackDecoder tells its handler what it meets, in order", () => {
+Deno.test("MpackDecoder calls its hooks in the order of the pack", () => {
   const pack = buildMpack([
     ["objects", [
       object({ content: HELLO }),
@@ -325,7 +325,7 @@ Deno.test("MpackDecoder tells its handler what it meets, in order", () => {
   }
 });
 
-Deno.test("MpackDecoder checks manifests only for who asks", async (t) => {
+Deno.test("MpackDecoder checks manifests only with a manifestId hook", async (t) => {
   const cases: [name: string, snapshot: unknown, code?: string][] = [
     ["an id in bin", { manifest: { a: HELLO } }, "bad-object-id"],
     ["no id", { manifest: { a: "x" } }, "bad-object-id"],
@@ -381,7 +381,7 @@ Deno.test("sortedUnique is true until an id is not greater than the last", () =>
   }
 });
 
-Deno.test("take() hands each row out once, in the order of the pack", () => {
+Deno.test("take() returns each row once, in the order of the pack", () => {
   const pack = buildMpack({
     objects: Array.from({ length: 20 }, (_, i) => object({ content: new Uint8Array(i) })),
   });
@@ -420,10 +420,10 @@ Deno.test("take() gives the ids as one text, and objectIdsOf() one by one", () =
   }
 });
 
-Deno.test("MpackDecoder holds a pack to maxPackBytes", () => {
-  const sound = buildMpack({ objects: [object({ content: HELLO })] });
+Deno.test("MpackDecoder enforces maxPackBytes", () => {
+  const valid = buildMpack({ objects: [object({ content: HELLO })] });
   const damaged = buildMpack({ objects: [object({ content: HELLO }), null] });
-  for (const pack of [sound, damaged]) {
+  for (const pack of [valid, damaged]) {
     for (let maxPackBytes = 0; maxPackBytes <= pack.length; maxPackBytes++) {
       const verdict = readWhole(pack, { maxPackBytes });
       for (const chunkBytes of [1, 7, pack.length]) {
@@ -431,11 +431,11 @@ Deno.test("MpackDecoder holds a pack to maxPackBytes", () => {
       }
     }
   }
-  const verdict = decodeMpack(sound, { limits: { maxPackBytes: 99 } });
+  const verdict = decodeMpack(valid, { limits: { maxPackBytes: 99 } });
   assert.deepEqual(verdict, { accepted: false, code: "limit-exceeded", offsetBytes: 99 });
 });
 
-Deno.test("MpackDecoder accepts what just keeps within its limits", () => {
+Deno.test("MpackDecoder accepts a pack that just reaches its limits", () => {
   const pack = buildMpack({ x: { abc: ["12345"] }, objects: [object({ content: HELLO })] });
   const limits = {
     maxObjects: 1,

@@ -81,7 +81,7 @@ interface Built {
   readonly value: Raw;
 }
 
-/** An object, its keys in any order, sometimes with others between. */
+/** An object with its keys in any order, sometimes with other keys between. */
 const OBJECT: fc.Arbitrary<Built> = fc.record({
   hex: HEX_ID,
   isBare: fc.boolean(),
@@ -171,7 +171,7 @@ Deno.test("MpackDecoder locates what @msgpack/msgpack decodes", () => {
 
 Deno.test("MpackDecoder ends each value where @msgpack/msgpack does", () => {
   const extensionCodec = new ExtensionCodec();
-  // Its timestamps have to be of three lengths; to us an extension is an extension.
+  // The peer accepts timestamps of three lengths only; the decoder takes any extension.
   extensionCodec.register({ type: -1, encode: () => null, decode: (bytes) => bytes });
   const peer = new Decoder({ useBigInt64: true, mapKeyConverter: String, extensionCodec });
   fc.assert(
@@ -188,7 +188,7 @@ Deno.test("MpackDecoder ends each value where @msgpack/msgpack does", () => {
   );
 });
 
-Deno.test("MpackDecoder agrees with the oracle on random bytes after a sound beginning", () => {
+Deno.test("MpackDecoder agrees with the oracle on random bytes after a valid beginning", () => {
   const tail = fc.uint8Array({ maxLength: 40 });
   fc.assert(
     fc.property(PACK, fc.nat(), tail, CUTS, ({ bytes }, at, tail, cuts) => {
@@ -274,7 +274,7 @@ Deno.test("MpackDecoder agrees with the oracle under random limits", () => {
   );
 });
 
-Deno.test("the public msgpack test suite: every vector is one whole value", async (t) => {
+Deno.test("the public msgpack test suite: every vector is one complete value", async (t) => {
   const groups: Record<string, { msgpack: string[] }[]> = suite;
   for (const [name, vectors] of Object.entries(groups)) {
     await t.step(name, () => {

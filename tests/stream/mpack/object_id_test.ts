@@ -7,7 +7,7 @@ function word(bytes: ArrayLike<number>): number {
   return new DataView(Uint8Array.from(bytes).buffer).getInt32(0);
 }
 
-Deno.test("notHex() knows every byte in every place, whatever the others are", () => {
+Deno.test("notHex() finds every wrong byte in every position", () => {
   for (let place = 0; place < 4; place++) {
     for (let byte = 0; byte < 256; byte++) {
       for (const other of HEX) {
@@ -19,7 +19,7 @@ Deno.test("notHex() knows every byte in every place, whatever the others are", (
   }
 });
 
-Deno.test("notHex() is not taken in by two wrong bytes", () => {
+Deno.test("notHex() finds two wrong bytes", () => {
   for (let one = 0; one < 256; one++) {
     for (let two = 0; two < 256; two++) {
       const isHex = HEX.includes(one) && HEX.includes(two);

@@ -33,7 +33,7 @@ Deno.test("TokenReader reads every first byte as the oracle does", () => {
   }
 });
 
-Deno.test("wholeBytes() is how long a value is, where its first byte says so", () => {
+Deno.test("wholeBytes() is the length of a value if its first byte tells it", () => {
   for (let first = 0; first < 256; first++) {
     const short = readHeader(new Uint8Array(12).fill(0).fill(first, 0, 1), 0);
     const long = readHeader(new Uint8Array(12).fill(1).fill(first, 0, 1), 0);
@@ -70,7 +70,7 @@ Deno.test("canonicalScalar() is the same for every width of a number", () => {
   assert.equal(new Set(forms).size, forms.length);
 });
 
-Deno.test("canonicalScalar() tells apart what differs", () => {
+Deno.test("canonicalScalar() differs for different scalars", () => {
   assert.notEqual(canonical(0xc2), canonical(0xc3));
   assert.notEqual(canonical(0xcf, ...Array(8).fill(0xff)), canonical(0xff));
   assert.notEqual(

@@ -118,6 +118,58 @@ Deno.test("openFileStore() puts the first version of many with ifAbsent", async 
   assert.deepEqual([...Deno.readDirSync(join(temp.folder, "made/later/.tmp"))], []);
 });
 
+Deno.test({
+  name: "openFileStore() makes files and folders that only their owner may read",
+  ignore: Deno.build.os === "windows",
+  async fn() {
+    await using temp = await openTemp();
+    await temp.store.put("a/b/c", bodyOf(sampleBytes(10)));
+    await temp.store.put("a/d", bodyOf(sampleBytes(10)), { ifAbsent: true });
+    const modes: Record<string, string> = {};
+    for (const path of ["", "/later", "/later/.tmp", "/later/a", "/later/a/b"]) {
+      modes[path] = modeOf(`${temp.folder}/made${path}`);
+    }
+    assert.deepEqual(new Set(Object.values(modes)), new Set(["700"]), JSON.stringify(modes));
+    assert.equal(modeOf(`${temp.folder}/made/later/a/b/c`), "600");
+    assert.equal(modeOf(`${temp.folder}/made/later/a/d`), "600");
+  },
+});
+
+function modeOf(path: string): string {
+  return (Deno.statSync(path).mode! & 0o777).toString(8);
+}
+
+Deno.test("list() skips a folder at the store's root that it may not read", async () => {
+  await using temp = await openTemp();
+  const root = `${temp.folder}/made/later`;
+  await temp.store.put("mpacks/r1/b", bodyOf(sampleBytes(10)));
+  await Deno.mkdir(`${root}/lost+found`);
+  await Deno.mkdir(`${root}/mpacks/closed`);
+  {
+    using _ = closeFolders([`${root}/lost+found`]);
+    assert.deepEqual(await keysOf(temp.store, ""), ["mpacks/r1/b"]);
+    assert.deepEqual(await keysOf(temp.store, "mpacks/"), ["mpacks/r1/b"]);
+    const denied = { code: "store-unavailable", retryable: false, message: /permission denied/ };
+    await assert.rejects(keysOf(temp.store, "lost+found/"), denied);
+  }
+  using _ = closeFolders([`${root}/mpacks/closed`]);
+  await assert.rejects(keysOf(temp.store, "mpacks/"), { code: "store-unavailable" });
+});
+
+/** Makes folders unreadable until it is disposed of; for root, who may read all, by a double. */
+function closeFolders(paths: string[]): Disposable {
+  if (Deno.uid() !== 0) {
+    for (const path of paths) Deno.chmodSync(path, 0);
+    return { [Symbol.dispose]: () => paths.forEach((path) => Deno.chmodSync(path, 0o700)) };
+  }
+  const { readDir } = Deno;
+  Deno.readDir = (path) => {
+    if (!paths.includes(join(String(path)).replace(/\/$/, ""))) return readDir(path);
+    throw Object.assign(new Deno.errors.PermissionDenied("closed"), { code: "EACCES" });
+  };
+  return { [Symbol.dispose]: () => void (Deno.readDir = readDir) };
+}
+
 Deno.test("fileStoreError() says what to do, and whether waiting helps", async (t) => {
   const cases: [string, boolean, RegExp][] = [
     ["ENOSPC", true, /no space is left/],

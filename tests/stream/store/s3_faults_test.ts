@@ -1,48 +1,25 @@
 import assert from "node:assert/strict";
-import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { withDeadline } from "../../../src/lib/deadline.ts";
 import { openS3Store, type S3StoreOptions } from "../../../src/stream/store/s3/s3_store.ts";
 import { assertSameBytes, drain, sampleBytes } from "../../support/store/blobs.ts";
-import { type Fault, type FaultProxy, startFaultProxy } from "../../support/store/fault_proxy.ts";
-import { type S3Double, startS3Double } from "../../support/store/s3_double.ts";
+import type { Fault, FaultProxy } from "../../support/store/fault_proxy.ts";
+import { type S3Fixture, withS3Double } from "../../support/store/s3_fixture.ts";
 
 const BYTES = sampleBytes(300_000);
 /** A test that waits for so long hangs. */
 const HUNG_MS = 30_000;
 const UNAVAILABLE = { name: "StoreError", code: "store-unavailable" };
 
-interface World {
-  store: BlobStore;
-  proxy: FaultProxy;
-  double: S3Double;
-  /** How long the store wanted to sleep, each time. */
-  sleepsMs: number[];
-}
-
-async function inWorld(
-  use: (world: World) => Promise<void>,
+function withBlob(
+  use: (fixture: S3Fixture) => Promise<void>,
   options: Partial<S3StoreOptions> = {},
 ): Promise<void> {
-  await using double = startS3Double();
-  await using proxy = await startFaultProxy(double.endpoint);
-  double.set("/bucket/a", BYTES);
-  const sleepsMs: number[] = [];
-  const store = openS3Store({
-    bucket: "bucket",
-    endpoint: proxy.endpoint,
-    region: "us-east-1",
-    accessKeyId: "key",
-    secretAccessKey: "secret",
-    retries: 3,
-    random: () => 1,
-    sleep: (ms) => {
-      sleepsMs.push(ms);
-      return Promise.resolve();
-    },
-    ...options,
-  });
-  const world = use({ store, proxy, double, sleepsMs });
-  await withDeadline(world, { deadlineMs: HUNG_MS, error: () => new Error("Cannot end the test") });
+  const test = withS3Double(async (fixture) => {
+    fixture.double.set("/bucket/a", BYTES);
+    await use(fixture);
+  }, options);
+  const error = () => new Error("Cannot end the test");
+  return withDeadline(test, { deadlineMs: HUNG_MS, error });
 }
 
 function rangesOf(proxy: FaultProxy): (string | null)[] {
@@ -50,7 +27,7 @@ function rangesOf(proxy: FaultProxy): (string | null)[] {
 }
 
 Deno.test("open() takes one GET, and no HEAD before it", async () => {
-  await inWorld(async ({ store, proxy }) => {
+  await withBlob(async ({ store, proxy }) => {
     assertSameBytes(await drain(await store.open("a")), BYTES);
     await (await store.open("a", { offsetBytes: 5, lengthBytes: 10 })).close();
     assert.deepEqual(proxy.requests.map(({ method }) => method), ["GET", "GET"]);
@@ -67,7 +44,7 @@ Deno.test("open() tries again after what passes", async (t) => {
   ];
   for (const [name, fault] of passing) {
     await t.step(name, () =>
-      inWorld(async ({ store, proxy, sleepsMs }) => {
+      withBlob(async ({ store, proxy, sleepsMs }) => {
         proxy.faults.push(fault, fault);
         assertSameBytes(await drain(await store.open("a")), BYTES);
         assert.equal(proxy.requests.length, 3);
@@ -77,7 +54,7 @@ Deno.test("open() tries again after what passes", async (t) => {
   await t.step(
     "waits at least as long as Retry-After says, and a minute at most",
     () =>
-      inWorld(async ({ store, proxy, sleepsMs }) => {
+      withBlob(async ({ store, proxy, sleepsMs }) => {
         for (const value of ["7", "9999"]) {
           proxy.faults.push({ status: 503, headers: { "retry-after": value } });
         }
@@ -89,7 +66,7 @@ Deno.test("open() tries again after what passes", async (t) => {
 
 Deno.test("open() gives up with a typed error", async (t) => {
   await t.step("503 for ever", () =>
-    inWorld(async ({ store, proxy }) => {
+    withBlob(async ({ store, proxy }) => {
       proxy.otherwise = () => ({ status: 503, body: "<Error><Code>SlowDown</Code></Error>" });
       await assert.rejects(store.open("a"), {
         ...UNAVAILABLE,
@@ -103,7 +80,7 @@ Deno.test("open() gives up with a typed error", async (t) => {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const endpoint = `http://127.0.0.1:${listener.addr.port}`;
     listener.close();
-    await inWorld(async ({ store, sleepsMs }) => {
+    await withBlob(async ({ store, sleepsMs }) => {
       await assert.rejects(store.open("a"), {
         ...UNAVAILABLE,
         retryable: true,
@@ -113,7 +90,7 @@ Deno.test("open() gives up with a typed error", async (t) => {
     }, { endpoint });
   });
   await t.step("a name that is not there", () =>
-    inWorld(async ({ store }) => {
+    withBlob(async ({ store }) => {
       await assert.rejects(store.stat("a"), (error: Error) => {
         assert.ok(!/Signature|AWS4/i.test(Deno.inspect(error)), "the signature shows");
         assert.match(error.message, /http:\/\/store\.invalid\/bucket\/a\)/);
@@ -122,7 +99,7 @@ Deno.test("open() gives up with a typed error", async (t) => {
       await assert.rejects(store.stat("a"), { ...UNAVAILABLE, retryable: true });
     }, { endpoint: "http://store.invalid" }));
   await t.step("nobody answers", () =>
-    inWorld(async ({ store, proxy }) => {
+    withBlob(async ({ store, proxy }) => {
       proxy.otherwise = () => ({ isSilent: true });
       await assert.rejects(store.open("a"), {
         ...UNAVAILABLE,
@@ -132,7 +109,7 @@ Deno.test("open() gives up with a typed error", async (t) => {
       assert.equal(proxy.requests.length, 4);
     }, { idleTimeoutMs: 30 }));
   await t.step("a redirect, which is not followed", () =>
-    inWorld(async ({ store, proxy }) => {
+    withBlob(async ({ store, proxy }) => {
       const headers = { location: "http://127.0.0.1:9/", "x-amz-bucket-region": "eu-west-1" };
       proxy.faults.push({ status: 301, headers });
       await assert.rejects(store.open("a"), {
@@ -143,18 +120,18 @@ Deno.test("open() gives up with a typed error", async (t) => {
       assert.equal(proxy.requests.length, 1);
     }));
   await t.step("a clock that is off", () =>
-    inWorld(async ({ store, proxy }) => {
+    withBlob(async ({ store, proxy }) => {
       proxy.faults.push({ status: 403, body: "<Error><Code>RequestTimeTooSkewed</Code></Error>" });
       await assert.rejects(store.open("a"), { retryable: false, message: /clock/ });
     }));
   await t.step("a clock that is slow", () =>
-    inWorld(async ({ store, proxy }) => {
+    withBlob(async ({ store, proxy }) => {
       const body = "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>";
       proxy.faults.push({ status: 403, body });
       await assert.rejects(store.open("a"), { retryable: false, message: /machine's clock/ });
     }));
   await t.step("an answer without an ETag", () =>
-    inWorld(async ({ store, proxy }) => {
+    withBlob(async ({ store, proxy }) => {
       proxy.faults.push({ headers: { etag: undefined } });
       await assert.rejects(store.open("a"), { ...UNAVAILABLE, message: /no ETag/ });
     }));
@@ -166,7 +143,7 @@ Deno.test("read() goes on at the byte where the connection broke", async (t) => 
       await t.step(
         `${then} after ${afterBytes} bytes`,
         () =>
-          inWorld(async ({ store, proxy, double }) => {
+          withBlob(async ({ store, proxy, double }) => {
             proxy.faults.push({ afterBytes, then });
             assertSameBytes(await drain(await store.open("a"), 100_000), BYTES);
             assert.equal(proxy.requests.length, 2);
@@ -182,20 +159,20 @@ Deno.test("read() goes on at the byte where the connection broke", async (t) => 
     }
   }
   await t.step("within a range", () =>
-    inWorld(async ({ store, proxy }) => {
+    withBlob(async ({ store, proxy }) => {
       proxy.faults.push({ afterBytes: 700, then: "cut" });
       const reader = await store.open("a", { offsetBytes: 1000, lengthBytes: 5000 });
       assertSameBytes(await drain(reader), BYTES.subarray(1000, 6000));
       assert.deepEqual(rangesOf(proxy), ["bytes=1000-5999", "bytes=1700-5999"]);
     }));
   await t.step("as often as there is progress", () =>
-    inWorld(async ({ store, proxy }) => {
+    withBlob(async ({ store, proxy }) => {
       proxy.otherwise = () => ({ afterBytes: 30_000, then: "cut" });
       assertSameBytes(await drain(await store.open("a")), BYTES);
       assert.equal(proxy.requests.length, 10);
     }, { retries: 1 }));
   await t.step("but not for ever without", () =>
-    inWorld(async ({ store, proxy }) => {
+    withBlob(async ({ store, proxy }) => {
       proxy.faults.push({ afterBytes: 1000, then: "cut" });
       proxy.otherwise = () => ({ afterBytes: 0, then: "cut" });
       await assert.rejects(drain(await store.open("a")), { ...UNAVAILABLE, retryable: true });
@@ -213,7 +190,7 @@ Deno.test("read() never mixes two versions", async (t) => {
     await t.step(
       `upstream does not see [${hideHeaders}]${isPinned ? ", of a version asked for" : ""}`,
       () =>
-        inWorld(async ({ store, proxy, double }) => {
+        withBlob(async ({ store, proxy, double }) => {
           proxy.faults.push({ afterBytes: 70_000, then: "cut" }, {
             hideHeaders,
             before: () => double.set("/bucket/a", sampleBytes(300_000, 2)),
@@ -232,7 +209,7 @@ Deno.test("read() never mixes two versions", async (t) => {
   await t.step(
     "it has become shorter than what was read",
     () =>
-      inWorld(async ({ store, proxy, double }) => {
+      withBlob(async ({ store, proxy, double }) => {
         proxy.faults.push({ afterBytes: 70_000, then: "cut" }, {
           hideHeaders: ["if-match"],
           before: () => double.set("/bucket/a", sampleBytes(10)),
@@ -241,7 +218,7 @@ Deno.test("read() never mixes two versions", async (t) => {
       }),
   );
   await t.step("it is deleted", () =>
-    inWorld(async ({ store, proxy, double }) => {
+    withBlob(async ({ store, proxy, double }) => {
       proxy.faults.push({ afterBytes: 70_000, then: "cut" }, {
         before: () => void double.objects.clear(),
       });
@@ -250,7 +227,7 @@ Deno.test("read() never mixes two versions", async (t) => {
   await t.step(
     "open() with an ETag, of a store that passes over If-Match",
     () =>
-      inWorld(async ({ store, proxy }) => {
+      withBlob(async ({ store, proxy }) => {
         proxy.faults.push({ hideHeaders: ["if-match"] });
         await assert.rejects(store.open("a", { etag: '"old"' }), { status: 412 });
       }),
@@ -259,7 +236,7 @@ Deno.test("read() never mixes two versions", async (t) => {
 
 Deno.test("open() copes with what servers and caches leave out", async (t) => {
   await t.step("Range passed over, at first and later", () =>
-    inWorld(async ({ store, proxy }) => {
+    withBlob(async ({ store, proxy }) => {
       const hideHeaders = ["range"];
       proxy.faults.push({ hideHeaders, afterBytes: 150_000, then: "cut" }, { hideHeaders });
       const reader = await store.open("a", { offsetBytes: 100_000, lengthBytes: 100_000 });
@@ -268,7 +245,7 @@ Deno.test("open() copes with what servers and caches leave out", async (t) => {
       assert.deepEqual(rangesOf(proxy), ["bytes=100000-199999", "bytes=150000-199999"]);
     }));
   await t.step("no Content-Length", () =>
-    inWorld(async ({ store, proxy }) => {
+    withBlob(async ({ store, proxy }) => {
       proxy.faults.push({ headers: { "content-length": undefined } });
       const reader = await store.open("a");
       assert.equal(reader.stat.sizeBytes, 300_000);
@@ -276,13 +253,13 @@ Deno.test("open() copes with what servers and caches leave out", async (t) => {
       assert.deepEqual(proxy.requests.map(({ method }) => method), ["GET", "HEAD"]);
     }));
   await t.step("a total that is a star", () =>
-    inWorld(async ({ store, proxy }) => {
+    withBlob(async ({ store, proxy }) => {
       proxy.faults.push({ headers: { "content-range": "bytes 10-299999/*" } });
       const reader = await store.open("a", { offsetBytes: 10 });
       assertSameBytes(await drain(reader), BYTES.subarray(10));
     }));
   await t.step("an ETag made weak on the way", () =>
-    inWorld(async ({ store, proxy, double }) => {
+    withBlob(async ({ store, proxy, double }) => {
       const weak = `W/${double.objects.get("/bucket/a")?.etag}`;
       proxy.faults.push({ headers: { etag: weak } });
       const reader = await store.open("a", { etag: double.objects.get("/bucket/a")?.etag });
@@ -290,7 +267,7 @@ Deno.test("open() copes with what servers and caches leave out", async (t) => {
       await reader.close();
     }));
   await t.step("another range than asked for", () =>
-    inWorld(async ({ store, proxy }) => {
+    withBlob(async ({ store, proxy }) => {
       proxy.faults.push({ headers: { "content-range": "bytes 20-29/300000" } });
       await assert.rejects(store.open("a", { offsetBytes: 10 }), {
         ...UNAVAILABLE,
@@ -301,7 +278,7 @@ Deno.test("open() copes with what servers and caches leave out", async (t) => {
 });
 
 Deno.test("read() ends at once when its signal fires, though the store is silent", async () => {
-  await inWorld(async ({ store, proxy }) => {
+  await withBlob(async ({ store, proxy }) => {
     proxy.faults.push({ afterBytes: 1000, then: "stall" });
     const abort = new AbortController();
     await using reader = await store.open("a", { signal: abort.signal });
@@ -337,7 +314,7 @@ function deafFetch(init: { status?: number; until?: Promise<void> } = {}) {
 Deno.test("a wait ends, and so does the connection, though fetch hears no abort", async (t) => {
   await t.step("when no byte comes", async () => {
     const { seen, send } = deafFetch();
-    await inWorld(async ({ store }) => {
+    await withBlob(async ({ store }) => {
       await using reader = await store.open("a");
       await assert.rejects(reader.read(new Uint8Array(20)), {
         ...UNAVAILABLE,
@@ -349,7 +326,7 @@ Deno.test("a wait ends, and so does the connection, though fetch hears no abort"
   });
   await t.step("when the caller has enough", async () => {
     const { seen, send } = deafFetch(), stop = new AbortController();
-    await inWorld(async ({ store }) => {
+    await withBlob(async ({ store }) => {
       await using reader = await store.open("a", { signal: stop.signal });
       const reading = reader.read(new Uint8Array(20));
       setTimeout(() => stop.abort(new Error("enough")), 10);
@@ -359,7 +336,7 @@ Deno.test("a wait ends, and so does the connection, though fetch hears no abort"
   });
   await t.step("when an error's text does not end", async () => {
     const { seen, send } = deafFetch({ status: 403 });
-    await inWorld(async ({ store }) => {
+    await withBlob(async ({ store }) => {
       await assert.rejects(store.open("a"), {
         ...UNAVAILABLE,
         message: /no byte of the body came/,
@@ -370,7 +347,7 @@ Deno.test("a wait ends, and so does the connection, though fetch hears no abort"
   await t.step("when the answer comes after all", async () => {
     const gate = Promise.withResolvers<void>();
     const { seen, send } = deafFetch({ until: gate.promise });
-    await inWorld(async ({ store }) => {
+    await withBlob(async ({ store }) => {
       await assert.rejects(store.open("a"), {
         ...UNAVAILABLE,
         message: /did not answer for 20 ms/,
@@ -384,7 +361,7 @@ Deno.test("a wait ends, and so does the connection, though fetch hears no abort"
 
 Deno.test("a reader that is closed while it connects again leaves no connection", async () => {
   const reconnected = Promise.withResolvers<void>(), gate = Promise.withResolvers<void>();
-  await inWorld(async ({ store, proxy }) => {
+  await withBlob(async ({ store, proxy }) => {
     const before = async () => {
       reconnected.resolve();
       await gate.promise;
@@ -431,7 +408,7 @@ Deno.test("openS3Store() signs with a session token, and virtual hosts", async (
 });
 
 Deno.test("list() follows the pages, and tries a page again", async () => {
-  await inWorld(async ({ store, proxy, double }) => {
+  await withBlob(async ({ store, proxy, double }) => {
     double.pageSize = 2;
     for (const key of ["b/1", "b/2", "b/3", "b/4", "b/5"]) {
       double.set(`/bucket/${key}`, sampleBytes(1));

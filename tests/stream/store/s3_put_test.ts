@@ -1,35 +1,13 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
-import { openS3Store } from "../../../src/stream/store/s3/s3_store.ts";
 import { MAX_PARTS } from "../../../src/stream/store/s3/multipart.ts";
 import { partBytesFor } from "../../../src/stream/store/s3/put.ts";
 import { assertSameBytes, bodyOf, sampleBytes } from "../../support/store/blobs.ts";
-import { type FaultProxy, startFaultProxy } from "../../support/store/fault_proxy.ts";
-import { type S3Double, startS3Double } from "../../support/store/s3_double.ts";
+import type { FaultProxy } from "../../support/store/fault_proxy.ts";
+import { withS3Double } from "../../support/store/s3_fixture.ts";
 
 const MIB = 1024 * 1024;
 const BIG = sampleBytes(17 * MIB);
-
-async function inWorld(
-  use: (world: {
-    store: ReturnType<typeof openS3Store>;
-    proxy: FaultProxy;
-    double: S3Double;
-  }) => Promise<void>,
-): Promise<void> {
-  await using double = startS3Double();
-  await using proxy = await startFaultProxy(double.endpoint);
-  const store = openS3Store({
-    bucket: "bucket",
-    endpoint: proxy.endpoint,
-    region: "us-east-1",
-    accessKeyId: "key",
-    secretAccessKey: "secret",
-    retries: 2,
-    sleep: () => Promise.resolve(),
-  });
-  await use({ store, proxy, double });
-}
 
 Deno.test("partBytesFor() needs no more than 10,000 parts, and no buffer larger than that takes", () => {
   assert.equal(partBytesFor(0), 8 * MIB);
@@ -41,7 +19,7 @@ Deno.test("partBytesFor() needs no more than 10,000 parts, and no buffer larger 
 });
 
 Deno.test("put() sends every request with its length", async () => {
-  await inWorld(async ({ store, proxy, double }) => {
+  await withS3Double(async ({ store, proxy, double }) => {
     await store.put("empty", bodyOf(new Uint8Array(0)));
     await store.put("small", bodyOf(BIG.subarray(0, 1000)));
     await store.put("big", bodyOf(BIG, MIB), { sizeBytes: BIG.length });
@@ -60,7 +38,7 @@ Deno.test("put() tries again what passes, with the same bytes", async (t) => {
       await t.step(
         `${JSON.stringify(fault)} at request ${index + 1}`,
         () =>
-          inWorld(async ({ store, proxy, double }) => {
+          withS3Double(async ({ store, proxy, double }) => {
             proxy.faults.push(...Array.from({ length: index }, () => ({})), fault);
             const { etag } = await store.put("big", bodyOf(BIG, MIB), { sizeBytes: BIG.length });
             assertSameBytes(double.objects.get("/bucket/big")?.bytes ?? new Uint8Array(0), BIG);
@@ -72,7 +50,7 @@ Deno.test("put() tries again what passes, with the same bytes", async (t) => {
   await t.step(
     "an error that follows the status of the joining",
     () =>
-      inWorld(async ({ store, proxy, double }) => {
+      withS3Double(async ({ store, proxy, double }) => {
         let isFirst = true;
         proxy.otherwise = ({ method, target }) => {
           if (method !== "POST" || target.includes("uploads=") || !isFirst) return {};
@@ -97,7 +75,7 @@ Deno.test("put() has the engine prove a digest, once it has shown that it does",
     );
   const probe = "PUT /bucket/.tmp/probe e3b0c442";
   await t.step("an engine that checks", () =>
-    inWorld(async ({ store, proxy, double }) => {
+    withS3Double(async ({ store, proxy, double }) => {
       await store.put("a", bodyOf(bytes), { sizeBytes, sha256Hex });
       assert.deepEqual(sent(proxy), [probe, `PUT /bucket/a ${sha256Hex.slice(0, 8)}`]);
       const refused = store.put("b", bodyOf(bytes), { sizeBytes, sha256Hex: wrong });
@@ -106,7 +84,7 @@ Deno.test("put() has the engine prove a digest, once it has shown that it does",
       assert.deepEqual([...double.objects.keys()], ["/bucket/a"]);
     }));
   await t.step("an engine that does not", () =>
-    inWorld(async ({ store, proxy, double }) => {
+    withS3Double(async ({ store, proxy, double }) => {
       double.checksDigests = false;
       await store.put("a", bodyOf(bytes), { sizeBytes, sha256Hex });
       const unsigned = "UNSIGNED";
@@ -123,11 +101,11 @@ Deno.test("put() has the engine prove a digest, once it has shown that it does",
   await t.step(
     "one that lets nobody ask, and one that is asked again",
     () =>
-      inWorld(async ({ store, proxy }) => {
-        proxy.faults.push(...Array.from({ length: 3 }, () => ({ status: 503 })), { status: 403 });
+      withS3Double(async ({ store, proxy }) => {
+        proxy.faults.push(...Array.from({ length: 4 }, () => ({ status: 503 })), { status: 403 });
         const put = () => store.put("a", bodyOf(bytes), { sizeBytes, sha256Hex });
         await assert.rejects(put(), { code: "store-unavailable" });
-        assert.deepEqual(sent(proxy), [probe, probe, probe]);
+        assert.deepEqual(sent(proxy), [probe, probe, probe, probe]);
         await put();
         assert.deepEqual(sent(proxy), [probe, "PUT /bucket/a UNSIGNED"]);
       }),
@@ -135,7 +113,7 @@ Deno.test("put() has the engine prove a digest, once it has shown that it does",
   await t.step(
     "a body that was spoilt on its way is sent again",
     () =>
-      inWorld(async ({ store, proxy, double }) => {
+      withS3Double(async ({ store, proxy, double }) => {
         const spoilt = "<Error><Code>BadDigest</Code></Error>";
         proxy.faults.push({}, { status: 400, body: spoilt });
         await store.put("a", bodyOf(bytes), { sizeBytes, sha256Hex });
@@ -146,7 +124,7 @@ Deno.test("put() has the engine prove a digest, once it has shown that it does",
 });
 
 Deno.test("put() with ifAbsent has the engine decide between writers at one moment", async () => {
-  await inWorld(async ({ store, proxy, double }) => {
+  await withS3Double(async ({ store, proxy, double }) => {
     const put = (seed: number) => store.put("a", bodyOf(sampleBytes(10, seed)), { ifAbsent: true });
     const stats = await Promise.all([put(1), put(2), put(3)]);
     assert.equal(new Set(stats.map(({ etag }) => etag)).size, 1);
@@ -171,7 +149,7 @@ Deno.test("put() gives up whole", async (t) => {
   await t.step(
     "a part that never arrives ends the wait for a silent body",
     () =>
-      inWorld(async ({ store, proxy, double }) => {
+      withS3Double(async ({ store, proxy, double }) => {
         proxy.otherwise = ({ target }) => target.includes("partNumber=2") ? { status: 503 } : {};
         const body = async function* () {
           yield BIG;
@@ -180,14 +158,14 @@ Deno.test("put() gives up whole", async (t) => {
         await assert.rejects(store.put("big", body(), { sizeBytes: BIG.length + 1 }), {
           code: "store-unavailable",
           status: 503,
-          message: /^Cannot write "big" in s3:\/\/bucket: the store answered 503, after 3 tries$/,
+          message: /^Cannot write "big" in s3:\/\/bucket: the store answered 503, after 4 tries$/,
         });
         assert.equal(double.uploads.size, 0);
         assert.equal(double.objects.size, 0);
       }),
   );
   await t.step("an aborted upload leaves nothing", () =>
-    inWorld(async ({ store, double }) => {
+    withS3Double(async ({ store, double }) => {
       const abort = new AbortController();
       const body = async function* () {
         yield BIG;
@@ -201,7 +179,7 @@ Deno.test("put() gives up whole", async (t) => {
   await t.step(
     "a body of another length than declared",
     () =>
-      inWorld(async ({ store, double }) => {
+      withS3Double(async ({ store, double }) => {
         for (const sizeBytes of [BIG.length - 1, BIG.length + 1]) {
           await assert.rejects(store.put("big", bodyOf(BIG, MIB), { sizeBytes }), RangeError);
         }

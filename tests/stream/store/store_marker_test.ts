@@ -1,7 +1,6 @@
 import assert from "node:assert/strict";
 import { ConfigError } from "../../../src/errors.ts";
 import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts";
-import { openS3Store } from "../../../src/stream/store/s3/s3_store.ts";
 import {
   createMarker,
   MARKER_KEY,
@@ -9,8 +8,7 @@ import {
   writeMarker,
 } from "../../../src/stream/store/store_marker.ts";
 import { bodyOf } from "../../support/store/blobs.ts";
-import { startFaultProxy } from "../../support/store/fault_proxy.ts";
-import { startS3Double } from "../../support/store/s3_double.ts";
+import { withS3Double } from "../../support/store/s3_fixture.ts";
 
 const OURS = { databaseId: "a1", counter: 7 };
 
@@ -60,19 +58,12 @@ Deno.test("readMarker() refuses a blob that is not a marker", async (t) => {
 });
 
 Deno.test("createMarker() works on an engine that refuses conditional writes", async () => {
-  await using double = startS3Double();
-  await using proxy = await startFaultProxy(double.endpoint);
-  const store = openS3Store({
-    bucket: "bucket",
-    endpoint: proxy.endpoint,
-    region: "us-east-1",
-    accessKeyId: "key",
-    secretAccessKey: "secret",
+  await withS3Double(async ({ store, proxy, double }) => {
+    proxy.otherwise = ({ headers }) => headers.has("if-none-match") ? { status: 501 } : {};
+    assert.deepEqual(await createMarker(store, OURS), OURS);
+    double.objects.clear();
+    assert.deepEqual(await createMarker(store, OURS), OURS);
+    const tried = proxy.requests.filter(({ headers }) => headers.has("if-none-match"));
+    assert.equal(tried.length, 1);
   });
-  proxy.otherwise = ({ headers }) => headers.has("if-none-match") ? { status: 501 } : {};
-  assert.deepEqual(await createMarker(store, OURS), OURS);
-  double.objects.clear();
-  assert.deepEqual(await createMarker(store, OURS), OURS);
-  const tried = proxy.requests.filter(({ headers }) => headers.has("if-none-match"));
-  assert.equal(tried.length, 1);
 });

@@ -133,7 +133,8 @@ class Double {
     const page = keys.slice(0, this.pageSize);
     const isTruncated = page.length < keys.length;
     const contents = page.map((key) =>
-      `<Contents><Key>${encodeURIComponent(key)}</Key><Size>1</Size></Contents>`
+      `<Contents><Key>${encodeURIComponent(key)}</Key><Size>1</Size>` +
+      "<LastModified>2026-11-23T08:00:00.000Z</LastModified></Contents>"
     );
     return new Response(
       `<ListBucketResult><EncodingType>url</EncodingType><IsTruncated>${isTruncated}</IsTruncated>` +

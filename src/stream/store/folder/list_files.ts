@@ -38,7 +38,7 @@ async function* walk(
   prefix: string,
   signal?: AbortSignal,
 ): AsyncGenerator<BlobEntry, void, undefined> {
-  for (const key of await keysIn(folder, parent)) {
+  for (const key of await keysIn(folder, parent, prefix)) {
     signal?.throwIfAborted();
     if (!key.startsWith(prefix) && !prefix.startsWith(key)) continue;
     if (key.endsWith("/")) {
@@ -53,7 +53,7 @@ async function* walk(
 }
 
 /** Returns the sorted keys in one folder. A sub-folder ends in a slash, so `a-b` precedes `a/b`. */
-async function keysIn(folder: string, parent: string): Promise<string[]> {
+async function keysIn(folder: string, parent: string, prefix: string): Promise<string[]> {
   const keys: string[] = [];
   try {
     for await (const entry of Deno.readDir(join(folder, parent))) {
@@ -62,7 +62,7 @@ async function keysIn(folder: string, parent: string): Promise<string[]> {
       else if (entry.isFile) keys.push(parent + entry.name);
     }
   } catch (error) {
-    if (!isDeleted(error)) throw error;
+    if (!isDeleted(error) && !isForeign(error, parent, prefix)) throw error;
   }
   return keys.sort(byCodePoint);
 }
@@ -83,6 +83,16 @@ async function unlessDeleted<T>(promise: Promise<T>): Promise<T | undefined> {
     if (isDeleted(error)) return undefined;
     throw error;
   }
+}
+
+/**
+ * Whether a folder at the store's root may not be read, and was not asked for: `lost+found`, or what
+ * other programs keep there.
+ */
+function isForeign(error: unknown, parent: string, prefix: string): boolean {
+  const isAtRoot = parent.indexOf("/") === parent.length - 1;
+  const isDenied = codeOf(error) === "EACCES" || codeOf(error) === "EPERM";
+  return isDenied && isAtRoot && parent !== "" && !prefix.startsWith(parent);
 }
 
 function isDeleted(error: unknown): boolean {

@@ -14,6 +14,9 @@ import { statOf } from "./file_reader.ts";
 /** The writer of a half-written file older than this was killed. */
 const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000;
 
+/** Like a blob's file, only for its owner: other users of the machine may not read mpacks. */
+const NEW_FOLDER = { recursive: true, mode: 0o700 } as const;
+
 /**
  * Streams `body` into a temporary file on the same file system, syncs it, and renames it to `key`.
  * Removes the temporary file if anything fails; {@link sweepTempFiles} removes those of killed
@@ -32,14 +35,14 @@ export async function writeFile(
   const tempFolder = join(folder, TEMP_FOLDER);
   const tempPath = join(tempFolder, crypto.randomUUID());
   try {
-    await Deno.mkdir(tempFolder, { recursive: true });
+    await Deno.mkdir(tempFolder, NEW_FOLDER);
   } catch (error) {
     throw asError(error);
   }
   try {
     await fill(tempPath, key, body, options, asError);
     try {
-      await Deno.mkdir(dirname(path), { recursive: true });
+      await Deno.mkdir(dirname(path), NEW_FOLDER);
       if (options.ifAbsent) await linkIfAbsent(tempPath, path);
       else {
         await stampNewer(tempPath, path);
@@ -66,7 +69,7 @@ async function fill(
   const { signal } = options;
   let file: Deno.FsFile;
   try {
-    file = await Deno.open(tempPath, { write: true, createNew: true });
+    file = await Deno.open(tempPath, { write: true, createNew: true, mode: 0o600 });
   } catch (error) {
     throw asError(error);
   }

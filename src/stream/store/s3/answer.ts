@@ -7,8 +7,8 @@ import { LinkedAbort } from "../../../lib/abort.ts";
 import { withDeadline } from "../../../lib/deadline.ts";
 import { errorOfNetwork, S3Error } from "./s3_error.ts";
 
-/** The longest document (an error, a page of a listing) that is read whole. */
-const MAX_TEXT_BYTES = 16 * 1024 * 1024;
+/** The longest document that is read whole, except for the page of a listing. */
+const MAX_TEXT_BYTES = 64 * 1024;
 
 /** How many bytes one read of a body asks for. */
 const CHUNK_BYTES = 64 * 1024;
@@ -89,21 +89,34 @@ export class S3Answer {
     return bodyBytes > 0 && bodyBytes < CHUNK_BYTES ? bodyBytes : CHUNK_BYTES;
   }
 
-  /** Returns the whole body as text. */
-  async text(): Promise<string> {
+  /**
+   * Returns the whole body as text.
+   *
+   * @throws {S3Error} If it has more than `maxBytes`.
+   */
+  async text(maxBytes: number = MAX_TEXT_BYTES): Promise<string> {
+    const { text, isCut } = await this.#textUpTo(maxBytes);
+    if (!isCut) return text;
+    const message = `the store sent a document of more than ${maxBytes} bytes`;
+    throw new S3Error(message, { isTransient: false });
+  }
+
+  /** Returns the beginning of the body as text: whatever an error's page holds, its status counts. */
+  async errorText(): Promise<string> {
+    return (await this.#textUpTo(MAX_TEXT_BYTES)).text;
+  }
+
+  async #textUpTo(maxBytes: number): Promise<{ text: string; isCut: boolean }> {
     const decoder = new TextDecoder();
-    let text = "";
-    let sizeBytes = 0;
+    let text = "", leftBytes = maxBytes;
     while (true) {
       const chunk = await this.nextChunk();
-      if (chunk === undefined) return text + decoder.decode();
-      sizeBytes += chunk.length;
-      if (sizeBytes > MAX_TEXT_BYTES) {
-        await this.discard();
-        const message = `the store sent a document of more than ${MAX_TEXT_BYTES} bytes`;
-        throw new S3Error(message, { isTransient: false });
-      }
-      text += decoder.decode(chunk, { stream: true });
+      if (chunk === undefined) return { text: text + decoder.decode(), isCut: false };
+      text += decoder.decode(chunk.subarray(0, leftBytes), { stream: true });
+      leftBytes -= chunk.length;
+      if (leftBytes >= 0) continue;
+      await this.discard();
+      return { text, isCut: true };
     }
   }
 

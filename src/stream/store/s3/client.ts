@@ -107,7 +107,7 @@ export class S3Client {
     }
     const answer = new S3Answer(response, end, this.#idleTimeoutMs);
     if (response.ok) return answer;
-    const error = errorOfAnswer(answer.status, answer.headers, await answer.text());
+    const error = errorOfAnswer(answer.status, answer.headers, await answer.errorText());
     throw error.status === 404 ? await this.#explain404(request, error) : error;
   }
 
