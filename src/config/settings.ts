@@ -54,6 +54,9 @@ export type Config = MpackLimits & {
   readonly httpBodyBytes: number;
   readonly httpIds: number;
   readonly httpIdleMs: number;
+  readonly httpHeadMs: number;
+  readonly httpConnections: number;
+  readonly httpConnectionsPerAddress: number;
   readonly httpTotalMs: number;
   readonly httpWaitMs: number;
   readonly httpUploads: number;
@@ -171,6 +174,17 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
     .doc("The most ids in one request"),
   httpIdleMs: integer("MPACK_HTTP_IDLE_MS", 30_000, "ms", [100, DAY_MS])
     .doc("A client that sends or takes nothing for this long is disconnected"),
+  httpHeadMs: integer("MPACK_HTTP_HEAD_MS", 10_000, "ms", [100, DAY_MS])
+    .doc("The longest time from a new connection to the end of its first request's head"),
+  httpConnections: integer("MPACK_HTTP_CONNECTIONS", 1_024, "connections", [8, 1e6])
+    .doc("Connections at once on one server; at most a quarter of the files it may open"),
+  httpConnectionsPerAddress: integer(
+    "MPACK_HTTP_CONNECTIONS_PER_ADDRESS",
+    256,
+    "connections",
+    [1, 1e6],
+  )
+    .doc("Connections of one address at once on one server"),
   httpTotalMs: integer("MPACK_HTTP_TOTAL_MS", HOUR_MS, "ms", [1_000, 7 * DAY_MS])
     .doc("The longest time for one request, bodies included"),
   httpWaitMs: integer("MPACK_HTTP_WAIT_MS", MINUTE_MS, "ms", [0, DAY_MS])

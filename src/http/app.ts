@@ -7,6 +7,7 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { requestId } from "hono/request-id";
 import { secureHeaders } from "hono/secure-headers";
+import type { Peer } from "./server/connection.ts";
 import type { ApiContext } from "./context.ts";
 import { describeApi } from "./describe_api.ts";
 import { HttpProblem, problemResponse } from "./problem.ts";
@@ -21,8 +22,8 @@ import { streamRoutes } from "./routes/push_stream.ts";
 import { repoRoutes } from "./routes/repos.ts";
 import { unpackRoutes } from "./routes/unpack.ts";
 
-/** Answers a request that came from `address`. */
-export type Api = (request: Request, address: string) => Promise<Response>;
+/** Answers a request that came over a connection between these two ends. */
+export type Api = (request: Request, peer: Peer) => Promise<Response>;
 
 /** Every route, in the order in which /openapi.json lists them. */
 export const API_ROUTES: readonly Route[] = [
@@ -75,7 +76,7 @@ export function createApi(context: ApiContext, version: string): Api {
     return problemResponse(new HttpProblem(404, "not-found", detail), c.get("requestId"));
   });
   app.onError((error, c) => problemResponse(error, c.get("requestId")));
-  return async (request, address) => await app.fetch(request, { address });
+  return async (request, peer) => await app.fetch(request, { peer });
 }
 
 /** Reports each answered request of a route to the log and the metrics. */

@@ -14,6 +14,7 @@ import { type Access, openRepo, requireIdentity } from "./auth/access.ts";
 import { anonymous, type Caller } from "./auth/authenticate.ts";
 import type { Scope } from "./auth/token.ts";
 import { checkShape, parseBody, readBody } from "./body.ts";
+import type { Peer } from "./server/connection.ts";
 import type { ApiContext } from "./context.ts";
 import { HttpProblem } from "./problem.ts";
 
@@ -76,7 +77,7 @@ export interface Route extends Omit<RouteSpec<z.ZodType, z.ZodType, z.ZodType>, 
 
 /** What a request carries on its way through Hono. */
 export interface HonoEnv {
-  readonly Bindings: { readonly address: string };
+  readonly Bindings: { readonly peer: Peer };
   readonly Variables: { requestId: string; caller?: Caller };
 }
 
@@ -92,12 +93,12 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   c: Context<HonoEnv>,
   context: ApiContext,
 ): Promise<Response> {
-  const { raw: request } = c.req, { address } = c.env;
+  const { raw: request } = c.req, { peer } = c.env;
   const params = c.req.param() as Record<string, string>;
   const { access, scope = access === "push" ? "push" : "read" } = spec;
   const caller = access === "anyone"
-    ? anonymous(address)
-    : await identify(request, address, context);
+    ? anonymous(peer.address)
+    : await identify(request, peer, context);
   c.set("caller", caller);
   context.rateLimit.countRequest(caller.client);
   if (access === "identity") requireIdentity(caller);
@@ -122,14 +123,14 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
 
 async function identify(
   request: Request,
-  address: string,
+  peer: Peer,
   { auth, rateLimit }: ApiContext,
 ): Promise<Caller> {
   try {
-    return await auth.identify(request, address);
+    return await auth.identify(request, peer);
   } catch (error) {
     // A failed guess counts against the address that made it.
-    if (error instanceof HttpProblem) rateLimit.countRequest(`address ${address}`);
+    if (error instanceof HttpProblem) rateLimit.countRequest(`address ${peer.address}`);
     throw error;
   }
 }

@@ -12,7 +12,8 @@ import { openHttp } from "../../http/open_http.ts";
 import type { RequestRecord } from "../../http/context.ts";
 import { checkOpenMode } from "../../http/auth/open_mode.ts";
 import { mintOpenToken } from "../../http/auth/token.ts";
-import { listen } from "../../http/server.ts";
+import type { RefusedWhy } from "../../http/server/front.ts";
+import { listen } from "../../http/server/server.ts";
 import type { Config } from "../../config/config.ts";
 import { hasIdentities } from "../../db/identities.ts";
 import { MetricsRegistry } from "../../jobs/worker/metrics.ts";
@@ -98,7 +99,9 @@ async function serve(
   await using server = listen(createApi(context, VERSION), {
     hostname: flags.host,
     port,
+    config,
     closeMs: config.drainMs,
+    onRefused: refusals(metrics),
   });
   log.info(`Listening on ${server.url}`);
   if (openToken !== undefined) {
@@ -115,6 +118,16 @@ function timeUp(signal: AbortSignal, force: AbortSignal, drainMs: number): Abort
   const over = new AbortController();
   signal.addEventListener("abort", () => Deno.unrefTimer(setTimeout(() => over.abort(), drainMs)));
   return AbortSignal.any([over.signal, force]);
+}
+
+/** Counts connections that were closed or not accepted. */
+function refusals(metrics: MetricsRegistry): (why: RefusedWhy) => void {
+  const count = metrics.counter({
+    name: "http_connections_refused",
+    help: "Connections not accepted, or closed because they were quiet for too long.",
+    labels: ["why"],
+  });
+  return (why) => count(1, { why });
 }
 
 /** Logs and counts requests. */

@@ -8,6 +8,7 @@ import type { Database } from "../../db/client/database.ts";
 import { admitSignature, findIdentity, hasIdentities, type Identity } from "../../db/identities.ts";
 import { findToken } from "../../db/tokens.ts";
 import { sha256Hex } from "../../lib/digest.ts";
+import type { Peer } from "../server/connection.ts";
 import { HttpProblem } from "../problem.ts";
 import { importPublicKey } from "./keys.ts";
 import { checkSignature, readSignature } from "./signature.ts";
@@ -56,7 +57,7 @@ export interface AuthenticatorOptions {
   readonly db: Database;
   /** Oldest signature accepted, in milliseconds. */
   readonly signatureMs: number;
-  /** The URL that clients use, where a proxy changes the host. */
+  /** The URL that clients use; without it they must use our own address. */
   readonly publicUrl?: string;
   /** The token that is an admin's until an identity exists (`serve --open`). */
   readonly openToken?: string;
@@ -77,17 +78,17 @@ export class Authenticator {
    *
    * @throws {HttpProblem} 401 if the request has credentials that are not accepted.
    */
-  async identify(request: Request, address: string): Promise<Caller> {
+  async identify(request: Request, peer: Peer): Promise<Caller> {
     const authorization = request.headers.get("authorization");
-    if (authorization !== null) return await this.#byToken(authorization, request, address);
-    return await this.#bySignature(request) ?? anonymous(address);
+    if (authorization !== null) return await this.#byToken(authorization, request, peer);
+    return await this.#bySignature(request, peer) ?? anonymous(peer.address);
   }
 
-  async #byToken(authorization: string, request: Request, address: string): Promise<Caller> {
+  async #byToken(authorization: string, request: Request, peer: Peer): Promise<Caller> {
     const [, text = ""] = /^Bearer +(\S+)$/i.exec(authorization) ?? [];
     const { openToken } = this.#options;
     if (openToken !== undefined && isSecret(text, sha256Hex(openToken)) && await this.#isOpen()) {
-      const refusal = checkOpenRequest(request, address);
+      const refusal = checkOpenRequest(request, peer.address);
       if (refusal !== undefined) throw unauthenticated(refusal);
       return OPEN_ADMIN;
     }
@@ -106,15 +107,14 @@ export class Authenticator {
     };
   }
 
-  async #bySignature(request: Request): Promise<Caller | undefined> {
+  async #bySignature(request: Request, peer: Peer): Promise<Caller | undefined> {
     const { db, publicUrl, signatureMs: maxAgeMs } = this.#options;
-    const url = new URL(request.url);
-    if (publicUrl !== undefined) {
-      // Setting `host` would keep our own port if the public URL has none.
-      const { hostname, port } = new URL(publicUrl);
-      url.hostname = hostname;
-      url.port = port;
-    }
+    const { host, pathname, search } = new URL(request.url);
+    // Never the request's own Host: another server could relay what was signed for it.
+    const authority = publicUrl !== undefined
+      ? new URL(publicUrl).host
+      : peer.authorities.find((ours) => ours === host) ?? peer.authorities[0];
+    const url = new URL(`http://${authority}${pathname}${search}`);
     try {
       const { method, headers } = request;
       const read = readSignature({ method, url, headers });

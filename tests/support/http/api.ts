@@ -13,7 +13,7 @@ import { mintOpenToken, mintToken } from "../../../src/http/auth/token.ts";
 import { createProbes } from "../../../src/http/probes.ts";
 import { openHttp } from "../../../src/http/open_http.ts";
 import type { RequestRecord } from "../../../src/http/context.ts";
-import { listen } from "../../../src/http/server.ts";
+import { listen } from "../../../src/http/server/server.ts";
 import { createIdentity, type Identity } from "../../../src/db/identities.ts";
 import { createToken } from "../../../src/db/tokens.ts";
 import { sha256 } from "../../../src/lib/digest.ts";
@@ -98,6 +98,7 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
   const server = listen(createApi(context, "test"), {
     hostname: "127.0.0.1",
     port: 0,
+    config,
     closeMs: 500,
   });
   const running = isWorking

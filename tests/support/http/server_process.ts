@@ -34,16 +34,19 @@ export interface ServerOptions {
   readonly args?: readonly string[];
   /** Default true: no identity is needed, see `openToken`. */
   readonly isOpen?: boolean;
+  /** The most files that it may open. */
+  readonly maxFiles?: number;
 }
 
 /** Starts a server on a database and a folder of its own; dispose of it. */
 export async function startServer(
-  { env = {}, args = [], isOpen = true }: ServerOptions = {},
+  { env = {}, args = [], isOpen = true, maxFiles = 4_096 }: ServerOptions = {},
 ): Promise<ServerProcess> {
   const world = await createWorld();
   const holds = await Deno.makeTempFile({ prefix: "mpackd-test-" });
-  const child = new Deno.Command(Deno.execPath(), {
+  const child = new Deno.Command("bash", {
     args: [
+      ...["-c", `ulimit -n ${maxFiles} && exec "$@"`, "bash", Deno.execPath()],
       ...["run", "-A", "--quiet", "--no-check", "--preload", WATCHDOG, MAIN],
       ...["serve", "--port", "0", ...(isOpen ? ["--open"] : []), ...args],
     ],

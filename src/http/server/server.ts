@@ -4,15 +4,19 @@
  * @module
  */
 
-import { ConfigError } from "../errors.ts";
-import type { Api } from "./app.ts";
+import { ConfigError } from "../../errors.ts";
+import type { Config } from "../../config/config.ts";
+import type { Api } from "../app.ts";
+import { Front, type RefusedWhy } from "./front.ts";
 
 export interface ListenOptions {
   readonly hostname: string;
   /** 0 for any free port. */
   readonly port: number;
+  readonly config: Config;
   /** How long `close()` waits for running requests, in milliseconds. Default 5,000. */
   readonly closeMs?: number;
+  readonly onRefused?: (why: RefusedWhy) => void;
 }
 
 export interface ApiServer extends AsyncDisposable {
@@ -29,37 +33,27 @@ export interface ApiServer extends AsyncDisposable {
  */
 export function listen(
   api: Api,
-  { hostname, port, closeMs = 5_000 }: ListenOptions,
+  { hostname, port, config, closeMs = 5_000, onRefused }: ListenOptions,
 ): ApiServer {
-  const cut = new AbortController();
-  let server: Deno.HttpServer<Deno.NetAddr>;
+  let front: Front;
   try {
-    server = Deno.serve(
-      { hostname, port, signal: cut.signal, onListen: () => {} },
-      (request, { remoteAddr }) => api(request, remoteAddr.hostname),
-    );
+    front = new Front({
+      hostname,
+      port,
+      headMs: config.httpHeadMs,
+      idleMs: config.httpIdleMs,
+      maxConnections: config.httpConnections,
+      maxPerAddress: config.httpConnectionsPerAddress,
+      ...(onRefused === undefined ? {} : { onRefused }),
+    }, api);
   } catch (error) {
     throw new ConfigError(`Cannot listen on ${hostname}:${port}: ${(error as Error).message}`, {
       cause: error,
     });
   }
-  const { addr } = server;
+  const { addr } = front;
   const host = addr.hostname.includes(":") ? `[${addr.hostname}]` : addr.hostname;
   let closed: Promise<void> | undefined;
-  const close = () => closed ??= shutDown(server, cut, closeMs);
+  const close = () => closed ??= front.close(closeMs);
   return { url: `http://${host}:${addr.port}`, close, [Symbol.asyncDispose]: close };
-}
-
-/** Without the deadline a silent client would keep the server up for ever. */
-async function shutDown(
-  server: Deno.HttpServer,
-  cut: AbortController,
-  closeMs: number,
-): Promise<void> {
-  const timer = setTimeout(() => cut.abort(), closeMs);
-  try {
-    await Promise.race([server.shutdown(), server.finished]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

@@ -1,0 +1,213 @@
+/**
+ * Accepts connections in front of `Deno.serve`, which has no deadlines, no caps, and ends when
+ * accepting fails (no file descriptors left). Bytes are relayed unread over loopback.
+ *
+ * A connection is closed when no request runs on it and it has been quiet for too long. That one
+ * rule covers silent sockets, slow heads, idle keep-alive and half an HTTP/2 preface. When a cap is
+ * reached, the connection that has been quiet the longest makes room.
+ *
+ * Measured: an empty request takes 50 µs of processor time instead of 28, a read of 4 KiB about 5%
+ * more, receiving 1 GiB 6% more. node:http has deadlines, but takes 3 to 5 times bare Deno.serve.
+ *
+ * @module
+ */
+
+import { Connection, type Peer, type QuietLimits } from "./connection.ts";
+
+const SWEEP_MS = 250;
+/** Pause after a failed accept(), which fails at once again. */
+const RETRY_MS = 100;
+/** Each connection takes four: the client's, two of the relay, and one in the store. */
+const FILES_PER_CONNECTION = 4;
+/** File descriptors for the database, the store and everything else. */
+const SPARE_FILES = 256;
+const BUSY = new TextEncoder().encode(
+  "HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nConnection: close\r\n" +
+    "Content-Length: 0\r\n\r\n",
+);
+
+/** Why a connection was closed without an answer, or not accepted. */
+export type RefusedWhy = "quiet" | "per-address" | "total" | "accept-failed" | "relay-failed";
+
+export interface FrontOptions extends QuietLimits {
+  readonly hostname: string;
+  readonly port: number;
+  /** Connections at once; fewer if the process may not open that many files. */
+  readonly maxConnections: number;
+  readonly maxPerAddress: number;
+  readonly onRefused?: (why: RefusedWhy) => void;
+}
+
+/** Answers one request of a client. */
+export type Handler = (request: Request, peer: Peer) => Promise<Response>;
+
+/** Listens, relays and closes connections. */
+export class Front {
+  readonly addr: Deno.NetAddr;
+  readonly #options: FrontOptions;
+  readonly #maxConnections: number;
+  readonly #handler: Handler;
+  readonly #listener: Deno.TcpListener;
+  readonly #cut = new AbortController();
+  #server: Deno.HttpServer<Deno.NetAddr>;
+  /** By the local port of their end of the relay: how the server behind knows them. */
+  readonly #connections = new Map<number, Connection>();
+  /** Connections by address, those being opened included. */
+  readonly #counts = new Map<string, number>();
+  readonly #sweep: ReturnType<typeof setInterval>;
+  #isClosing = false;
+
+  /** Starts listening. Throws what `Deno.listen` throws. */
+  constructor(options: FrontOptions, handler: Handler) {
+    const { hostname, port, maxConnections } = options;
+    this.#options = options;
+    this.#handler = handler;
+    this.#maxConnections = Math.max(8, Math.min(maxConnections, connectionsOfFiles()));
+    this.#listener = Deno.listen({ hostname, port });
+    this.addr = this.#listener.addr as Deno.NetAddr;
+    this.#server = this.#serve();
+    this.#sweep = setInterval(() => this.#closeQuiet(), SWEEP_MS);
+    this.#acceptAll();
+  }
+
+  /** Stops accepting, and waits up to `closeMs` for running requests. */
+  async close(closeMs: number): Promise<void> {
+    this.#isClosing = true;
+    this.#listener.close();
+    const timer = setTimeout(() => this.#cut.abort(), closeMs);
+    try {
+      await Promise.race([this.#server.shutdown(), this.#server.finished]);
+    } finally {
+      clearTimeout(timer);
+      clearInterval(this.#sweep);
+      for (const connection of this.#connections.values()) connection.close();
+    }
+  }
+
+  /** The server behind. If it ends (its own accept failed), another takes its place. */
+  #serve(): Deno.HttpServer<Deno.NetAddr> {
+    const server = Deno.serve(
+      { hostname: "127.0.0.1", port: 0, signal: this.#cut.signal, onListen: () => {} },
+      async (request, { remoteAddr }) => {
+        const connection = this.#connections.get(remoteAddr.port);
+        // Another program on this machine found the port.
+        if (connection === undefined) return new Response(null, { status: 403 });
+        using _running = connection.beginRequest();
+        return await this.#handler(request, connection);
+      },
+    );
+    server.finished.catch(() => {
+      this.#options.onRefused?.("relay-failed");
+      if (!this.#isClosing) this.#server = this.#serve();
+    });
+    return server;
+  }
+
+  async #acceptAll(): Promise<void> {
+    while (!this.#isClosing) {
+      try {
+        // One at a time: accepting faster than closing would use up the files (and Deno panics).
+        await this.#admit(await this.#listener.accept());
+      } catch {
+        if (this.#isClosing) return;
+        this.#options.onRefused?.("accept-failed");
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      }
+    }
+  }
+
+  async #admit(client: Deno.TcpConn): Promise<void> {
+    const address = plainAddress(client.remoteAddr.hostname);
+    const { maxPerAddress, onRefused } = this.#options;
+    const ofAddress = this.#counts.get(address) ?? 0;
+    const total = this.#counts.values().reduce((sum, count) => sum + count, 0);
+    if (ofAddress >= maxPerAddress && !await this.#makeRoom(address)) {
+      onRefused?.("per-address");
+      return await refuse(client);
+    }
+    if (total >= this.#maxConnections && !await this.#makeRoom()) {
+      onRefused?.("total");
+      return await refuse(client);
+    }
+    this.#counts.set(address, (this.#counts.get(address) ?? 0) + 1);
+    this.#relay(client, address).finally(() => {
+      const left = this.#counts.get(address)! - 1;
+      if (left === 0) this.#counts.delete(address);
+      else this.#counts.set(address, left);
+    });
+  }
+
+  async #relay(client: Deno.TcpConn, address: string): Promise<void> {
+    let server: Deno.TcpConn;
+    try {
+      server = await Deno.connect({ hostname: "127.0.0.1", port: this.#server.addr.port });
+    } catch {
+      this.#options.onRefused?.("relay-failed");
+      return await refuse(client);
+    }
+    // Small writes must not wait for each other's acknowledgement.
+    client.setNoDelay();
+    server.setNoDelay();
+    const { hostname, port } = client.localAddr;
+    const authorities = [...new Set([hostname, this.#options.hostname])]
+      .map((host) => authorityOf(host, port));
+    const connection = new Connection(client, server, { address, authorities });
+    const key = server.localAddr.port;
+    this.#connections.set(key, connection);
+    try {
+      await connection.relay();
+    } finally {
+      this.#connections.delete(key);
+    }
+  }
+
+  #closeQuiet(): void {
+    const nowMs = performance.now();
+    for (const connection of this.#connections.values()) {
+      if (!connection.isOverdue(nowMs, this.#options)) continue;
+      this.#options.onRefused?.("quiet");
+      connection.close();
+    }
+  }
+
+  /** Closes the connection (of this address) that has been quiet the longest, if one is quiet. */
+  async #makeRoom(address?: string): Promise<boolean> {
+    let oldest: Connection | undefined;
+    for (const connection of this.#connections.values()) {
+      if (address !== undefined && connection.address !== address) continue;
+      if (connection.quietSince === undefined) continue;
+      if (oldest === undefined || connection.quietSince < oldest.quietSince!) oldest = connection;
+    }
+    oldest?.close();
+    await oldest?.closed;
+    return oldest !== undefined;
+  }
+}
+
+async function refuse(client: Deno.TcpConn): Promise<void> {
+  await client.write(BUSY).catch(() => {});
+  client.close();
+}
+
+/** How many connections the limit of open files allows (Linux; no bound elsewhere). */
+function connectionsOfFiles(): number {
+  try {
+    const limits = Deno.readTextFileSync("/proc/self/limits");
+    const [, files] = /^Max open files +(\d+)/m.exec(limits) ?? [];
+    if (files === undefined) return Infinity;
+    return Math.floor((Number(files) - SPARE_FILES) / FILES_PER_CONNECTION);
+  } catch {
+    return Infinity;
+  }
+}
+
+/** An IPv4 address that a socket for IPv6 shows as `::ffff:192.0.2.1`. */
+function plainAddress(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.)/, "");
+}
+
+/** As a URL has it: without the scheme's own port, IPv6 in brackets. */
+function authorityOf(host: string, port: number): string {
+  const plain = plainAddress(host);
+  return new URL(`http://${plain.includes(":") ? `[${plain}]` : plain}:${port}`).host;
+}
