@@ -7,12 +7,13 @@
 import type { Command } from "commander";
 import { blobKeyOf, type Config } from "../../config/config.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
-import { ConfigError, InvalidMpackError, isBlobMissing } from "../../errors.ts";
+import { ConfigError, InvalidMpackError } from "../../errors.ts";
 import { isMpackKey } from "../../lib/ids.ts";
 import type { IndexPayload } from "../../jobs/index/payload.ts";
 import { indexMpack } from "../../jobs/index/index_mpack.ts";
 import type { IndexResult } from "../../jobs/index/result.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
+import { statIfPresent } from "../../stream/store/stat_if_present.ts";
 import { parseCount } from "../flags.ts";
 import { jobPermissions, requirePermissions } from "../permissions.ts";
 import type { CommandContext } from "../command.ts";
@@ -202,19 +203,10 @@ export async function putInStore(
   }
   if (source.body === undefined) return false;
   const key = blobKey(config, repoId, source);
-  const there = flags.upload ? undefined : await statOrNothing(store, key, signal);
+  const there = flags.upload ? undefined : await statIfPresent(store, key, { signal });
   if (there?.sizeBytes === source.sizeBytes) return false;
   await uploadSource(source, store, key, { signal, line });
   return true;
-}
-
-async function statOrNothing(store: BlobStore, key: string, signal: AbortSignal) {
-  try {
-    return await store.stat(key, { signal });
-  } catch (error) {
-    if (isBlobMissing(error)) return undefined;
-    throw error;
-  }
 }
 
 function summary(result: IndexResult): string {

@@ -16,11 +16,11 @@
 
 import { objectKeyOf } from "../../config/config.ts";
 import { hasSoundRef } from "../../db/publish/materialized.ts";
-import { isBlobMissing } from "../../errors.ts";
 import { digestOf } from "../../lib/ids.ts";
 import type { MpackHandler } from "../../stream/mpack/mpack_decoder.ts";
 import { checkedBody, DigestError } from "../../stream/store/checked_body.ts";
 import { BodyQueue } from "../../stream/store/body_queue.ts";
+import { statIfPresent } from "../../stream/store/stat_if_present.ts";
 import { iterateReader } from "../../stream/store/reader_stream.ts";
 import type { IndexContext } from "./context.ts";
 import type { MaterializeCounts } from "./result.ts";
@@ -198,13 +198,8 @@ export class Materializer {
    */
   async #isThere(key: string, objectId: string, sizeBytes: number): Promise<boolean> {
     const { db, store } = this.#context, { repoId } = this.#options;
-    try {
-      const stat = await store.stat(key, { signal: this.#signal });
-      return stat.sizeBytes === sizeBytes && await hasSoundRef(db, repoId, objectId);
-    } catch (error) {
-      if (isBlobMissing(error)) return false;
-      throw error;
-    }
+    const stat = await statIfPresent(store, key, { signal: this.#signal });
+    return stat?.sizeBytes === sizeBytes && await hasSoundRef(db, repoId, objectId);
   }
 
   async #readAgain(offsetBytes: number, lengthBytes: number): Promise<Body> {

@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
 import { withDeadline } from "../../../src/lib/deadline.ts";
 import { openS3Store, type S3StoreOptions } from "../../../src/stream/store/s3/s3_store.ts";
-import { assertSameBytes, drain, sampleBytes } from "../../support/store/blobs.ts";
+import { statIfPresent } from "../../../src/stream/store/stat_if_present.ts";
+import { assertSameBytes, bodyOf, drain, sampleBytes } from "../../support/store/blobs.ts";
 import type { Fault, FaultProxy } from "../../support/store/fault_proxy.ts";
 import { type S3Fixture, withS3Double } from "../../support/store/s3_fixture.ts";
+import { keysOf } from "./blob_store_contract.ts";
 
 const BYTES = sampleBytes(300_000);
 /** A test that waits for so long hangs. */
@@ -260,11 +262,15 @@ Deno.test("open() copes with what servers and caches leave out", async (t) => {
     }));
   await t.step("an ETag made weak on the way", () =>
     withBlob(async ({ store, proxy, double }) => {
-      const weak = `W/${double.objects.get("/bucket/a")?.etag}`;
-      proxy.faults.push({ headers: { etag: weak } });
-      const reader = await store.open("a", { etag: double.objects.get("/bucket/a")?.etag });
-      assert.equal(reader.stat.etag, weak);
-      await reader.close();
+      const strong = double.objects.get("/bucket/a")?.etag, weak = `W/${strong}`;
+      proxy.otherwise = () => ({ headers: { etag: weak }, afterBytes: 150_000, then: "cut" });
+      for (const etag of [undefined, strong, weak]) {
+        const reader = await store.open("a", { etag });
+        assert.equal(reader.stat.etag, strong);
+        assertSameBytes(await drain(reader), BYTES);
+      }
+      const sent = new Set(proxy.requests.map(({ headers }) => headers.get("if-match")));
+      assert.deepEqual(sent, new Set([null, strong]));
     }));
   await t.step("another range than asked for", () =>
     withBlob(async ({ store, proxy }) => {
@@ -273,6 +279,98 @@ Deno.test("open() copes with what servers and caches leave out", async (t) => {
         ...UNAVAILABLE,
         retryable: false,
         message: /asked from byte 10, the store sent from 20/,
+      });
+    }));
+});
+
+Deno.test("what is no answer of a store is its fault, not the blob's", async (t) => {
+  const page = { status: 200, body: "<html>Log in</html>" };
+  const html = { "content-type": "text/html; charset=utf-8", etag: '"page"' };
+  await t.step("a web page in place of every answer", () =>
+    withBlob(async ({ store, proxy }) => {
+      proxy.otherwise = () => ({ ...page, headers: html });
+      const isPage = {
+        ...UNAVAILABLE,
+        retryable: false,
+        message: /a web page.*check the endpoint/,
+      };
+      await assert.rejects(store.open("a"), isPage);
+      await assert.rejects(store.stat("a"), isPage);
+      await assert.rejects(store.put("a", bodyOf(sampleBytes(5))), isPage);
+      await assert.rejects(store.delete("a"), isPage);
+      await assert.rejects(keysOf(store, ""), isPage);
+    }));
+  await t.step(
+    "a web page for a bucket, and 404 for the rest",
+    () =>
+      withBlob(async ({ store, proxy }) => {
+        proxy.otherwise = ({ target }) =>
+          target === "/bucket/" ? { ...page, headers: html } : { status: 404 };
+        await assert.rejects(store.stat("a"), { ...UNAVAILABLE, message: /a web page/ });
+      }),
+  );
+  await t.step("a blob that was stored as a web page", () =>
+    withBlob(async ({ store, proxy }) => {
+      const headers = { "content-type": "text/html", "x-amz-request-id": "1" };
+      proxy.otherwise = () => ({ headers });
+      assertSameBytes(await drain(await store.open("a")), BYTES);
+    }));
+  for (const encoding of ["gzip", "br", "deflate, gzip"]) {
+    await t.step(
+      `an answer in ${encoding}, once and for ever`,
+      () =>
+        withBlob(async ({ store, proxy }) => {
+          const compressed = { headers: { "content-encoding": encoding } };
+          proxy.faults.push(compressed);
+          assertSameBytes(await drain(await store.open("a")), BYTES);
+          proxy.otherwise = () => compressed;
+          await assert.rejects(store.open("a"), {
+            ...UNAVAILABLE,
+            retryable: true,
+            message: /Content-Encoding .*after 4 tries/,
+          });
+          await assert.rejects(store.stat("a"), { ...UNAVAILABLE, retryable: true });
+        }),
+    );
+  }
+});
+
+Deno.test("a blob that may be missing is 403 without the right to list", async (t) => {
+  const denied = { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" };
+  const hideMissing = ({ double, proxy }: S3Fixture) => {
+    proxy.otherwise = ({ method, target }) => {
+      const isRead = method === "GET" || method === "HEAD";
+      const isThere = double.objects.has(new URL(target, "http://x").pathname);
+      return isRead && !isThere ? denied : {};
+    };
+  };
+  await t.step("the error names the rights", () =>
+    withBlob(async (fixture) => {
+      hideMissing(fixture);
+      const message = /403.*; it needs s3:GetObject, and s3:ListBucket, without which/;
+      const isDenied = { ...UNAVAILABLE, status: 403, retryable: false, message };
+      await assert.rejects(fixture.store.open("b"), isDenied);
+      await assert.rejects(fixture.store.stat("b"), isDenied);
+      assert.equal(await statIfPresent(fixture.store, "b"), undefined);
+    }));
+  await t.step("put() works", () =>
+    withBlob(async (fixture) => {
+      hideMissing(fixture);
+      const { store } = fixture;
+      for (const options of [{ ifAbsent: false }, { ifAbsent: true }]) {
+        const key = `new-${options.ifAbsent}`;
+        const written = await store.put(key, bodyOf(BYTES), options);
+        assert.deepEqual(await store.stat(key), written);
+      }
+    }));
+  await t.step("errors of other requests name theirs", () =>
+    withBlob(async ({ store, proxy }) => {
+      proxy.otherwise = () => denied;
+      await assert.rejects(store.put("b", bodyOf(BYTES)), { message: /needs s3:PutObject;/ });
+      await assert.rejects(store.delete("b"), { message: /needs s3:DeleteObject;/ });
+      await assert.rejects(keysOf(store, ""), { message: /needs s3:ListBucket;/ });
+      await assert.rejects(store.sweep!({ before: new Date() }), {
+        message: /needs s3:ListBucketMultipartUploads;/,
       });
     }));
 });

@@ -145,6 +145,51 @@ Deno.test("put() with ifAbsent has the engine decide between writers at one mome
   });
 });
 
+Deno.test("put() believes no answer without proof that the object is there", async (t) => {
+  const bytes = sampleBytes(1000), wrong = { name: "StoreError", code: "store-unavailable" };
+  for (const etag of [undefined, "", '""', '"', 'W/""', "a b", '"a"b"']) {
+    await t.step(`the ETag ${etag}`, () =>
+      withS3Double(async ({ store, proxy }) => {
+        proxy.otherwise = ({ method }) =>
+          method === "PUT" ? { status: 200, headers: { etag } } : {};
+        await assert.rejects(store.put("a", bodyOf(bytes)), { ...wrong, message: /ETag/ });
+      }));
+  }
+  await t.step(
+    "an unusual ETag, and no object",
+    () =>
+      withS3Double(async ({ store, proxy, double }) => {
+        proxy.otherwise = ({ method }) =>
+          method === "PUT" ? { status: 200, headers: { etag: 'W/"5-abc"' } } : {};
+        const message = /answered that it wrote the object, but does not have it, after 4 tries/;
+        await assert.rejects(store.put("a", bodyOf(bytes)), { ...wrong, message });
+        double.set("/bucket/a", sampleBytes(5));
+        await assert.rejects(store.put("a", bodyOf(bytes)), { ...wrong, message });
+      }),
+  );
+  await t.step(
+    "an unusual ETag of an engine that has the object",
+    () =>
+      withS3Double(async ({ store, proxy, double }) => {
+        proxy.otherwise = () => ({ headers: { etag: '"v1.2-x"' } });
+        const written = await store.put("a", bodyOf(bytes));
+        assert.deepEqual(written, { sizeBytes: 1000, etag: '"v1.2-x"' });
+        assert.deepEqual(proxy.requests.map(({ method }) => method), ["PUT", "HEAD"]);
+        assertSameBytes(double.objects.get("/bucket/a")!.bytes, bytes);
+      }),
+  );
+  await t.step(
+    "parts that answer without an ETag",
+    () =>
+      withS3Double(async ({ store, proxy, double }) => {
+        proxy.otherwise = ({ target }) =>
+          target.includes("partNumber") ? { status: 200, headers: { etag: "" } } : {};
+        await assert.rejects(store.put("a", bodyOf(BIG, MIB)), { ...wrong, message: /ETag/ });
+        assert.equal(double.uploads.size, 0);
+      }),
+  );
+});
+
 Deno.test("put() gives up whole", async (t) => {
   await t.step(
     "a part that never arrives ends the wait for a silent body",

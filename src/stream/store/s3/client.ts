@@ -9,7 +9,7 @@ import type { Presigned } from "../blob_store.ts";
 import { DEFAULT_TIMEOUTS } from "../timeouts.ts";
 import { RequestEnd, S3Answer } from "./answer.ts";
 import { Backoff, type RetryOptions } from "./backoff.ts";
-import { errorOfAnswer, S3Error, toStoreError } from "./s3_error.ts";
+import { errorOfAnswer, errorOfSuccess, S3Error, toStoreError } from "./s3_error.ts";
 import { type S3Identity, S3Signer, type Signable, type UrlSignable } from "./sign.ts";
 
 /** The slowest upload that is waited for: 64 KiB/s. */
@@ -37,6 +37,18 @@ export interface S3Request extends Pick<Signable, "method" | "query"> {
   readonly answerWithinMs?: number;
   /** Ends the request and the reading of its body. */
   readonly signal?: AbortSignal;
+}
+
+/** Names the rights that a request needs, in the words of a bucket's policy. */
+function rightsFor({ method, objectKey, query = {} }: S3Request): string {
+  if (objectKey === undefined) {
+    return "uploads" in query ? "s3:ListBucketMultipartUploads" : "s3:ListBucket";
+  }
+  if (method === "DELETE") {
+    return "uploadId" in query ? "s3:AbortMultipartUpload" : "s3:DeleteObject";
+  }
+  if (method === "PUT" || method === "POST") return "s3:PutObject";
+  return "s3:GetObject, and s3:ListBucket, without which a missing blob is answered with 403";
 }
 
 /** Sends requests to one bucket. Has no connection of its own. */
@@ -106,8 +118,13 @@ export class S3Client {
       throw error;
     }
     const answer = new S3Answer(response, end, this.#idleTimeoutMs);
-    if (response.ok) return answer;
-    const error = errorOfAnswer(answer.status, answer.headers, await answer.errorText());
+    if (response.ok) {
+      const error = errorOfSuccess(answer.headers);
+      if (error === undefined) return answer;
+      await answer.discard();
+      throw error;
+    }
+    const error = errorOfAnswer(answer, await answer.errorText(), rightsFor(request));
     throw error.status === 404 ? await this.#explain404(request, error) : error;
   }
 
@@ -127,7 +144,8 @@ export class S3Client {
       try {
         await (await this.send({ method: "HEAD", signal: request.signal })).discard();
       } catch (ofBucket) {
-        if (!(ofBucket instanceof S3Error) || ofBucket.isTransient) throw ofBucket;
+        const isAnswer = ofBucket instanceof S3Error && ofBucket.status !== undefined;
+        if (!isAnswer || ofBucket.isTransient) throw ofBucket;
         if (ofBucket.s3Code === "NoSuchBucket") s3Code = ofBucket.s3Code;
       }
     }

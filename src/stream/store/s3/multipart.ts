@@ -8,7 +8,7 @@ import type { Backoff } from "./backoff.ts";
 import type { S3Client } from "./client.ts";
 import { errorOfAnswer, S3Error } from "./s3_error.ts";
 import type { S3Target } from "./reader.ts";
-import { etagOf, statObject } from "./stat.ts";
+import { etagOf, parseEtag, statObject } from "./stat.ts";
 import { encodeXml, xmlText } from "./xml.ts";
 
 /** S3's own limit. See {@link https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html}. */
@@ -98,8 +98,10 @@ export class MultipartUpload {
         // The store sends the status before it joins the parts, so the body may hold an error.
         const text = await answer.text();
         const joined = xmlText(text, "ETag");
-        if (joined === undefined) throw errorOfAnswer(500, answer.headers, text);
-        return joined;
+        if (joined === undefined) {
+          throw errorOfAnswer({ status: 500, headers: answer.headers }, text, "");
+        }
+        return parseEtag(joined);
       } catch (error) {
         const isLostAnswer = tries > 1 && error instanceof S3Error &&
           error.s3Code === "NoSuchUpload";

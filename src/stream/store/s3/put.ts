@@ -12,7 +12,7 @@ import { S3Error } from "./s3_error.ts";
 import { MAX_PARTS, MultipartUpload } from "./multipart.ts";
 import type { OptionalHeaders } from "./optional_headers.ts";
 import type { S3Target } from "./reader.ts";
-import { etagOf } from "./stat.ts";
+import { etagOf, statObject } from "./stat.ts";
 
 const MIB = 1024 * 1024;
 /** The largest body of one request, and the smallest part. */
@@ -88,7 +88,8 @@ export async function putObject(
       );
     }
     await upload.send(rest);
-    return { sizeBytes: totalBytes, etag: await upload.complete() };
+    const written = { sizeBytes: totalBytes, etag: await upload.complete() };
+    return await backoff().run(() => confirm(client, target, written, signal));
   } catch (error) {
     await upload.abort();
     throw error;
@@ -105,19 +106,46 @@ function grow(buffer: Uint8Array<ArrayBuffer>, maxBytes: number): Uint8Array<Arr
 
 async function putWhole(
   client: S3Client,
-  { key, objectKey }: S3Target,
+  target: S3Target,
   body: Uint8Array<ArrayBuffer>,
   options: Pick<S3Request, "headers" | "bodySha256Hex" | "signal">,
 ): Promise<BlobStat> {
-  const { bodySha256Hex } = options;
+  const { key, objectKey } = target, { bodySha256Hex } = options;
   try {
     const answer = await client.send({ ...options, method: "PUT", objectKey, body });
     await answer.discard();
-    return { sizeBytes: body.length, etag: etagOf(answer.headers) };
+    const written = { sizeBytes: body.length, etag: etagOf(answer.headers) };
+    return await confirm(client, target, written, options.signal);
   } catch (error) {
     if (bodySha256Hex === undefined || !isDigestRefusal(error)) throw error;
     if (!hasDigest(body, bodySha256Hex)) throw new DigestError(key, { cause: error });
     // The body was damaged on its way.
     throw new S3Error((error as Error).message, { isTransient: true, status: 400, cause: error });
   }
+}
+
+/** Nearly all engines name a version by its MD5, or by an MD5 and the number of its parts. */
+const USUAL_ETAG = /^"[0-9a-f]{32}(-\d+)?"$/i;
+
+/**
+ * Returns the stat of a written object. After an unusual ETag it asks for the object: a server that
+ * is no store may answer 200 to every request, some with an ETag.
+ */
+async function confirm(
+  client: S3Client,
+  { objectKey }: S3Target,
+  written: BlobStat,
+  signal?: AbortSignal,
+): Promise<BlobStat> {
+  if (USUAL_ETAG.test(written.etag)) return written;
+  try {
+    const stat = await statObject(client, objectKey, signal);
+    if (stat.sizeBytes === written.sizeBytes) return stat;
+  } catch (error) {
+    // These credentials may write, but not read.
+    if (error instanceof S3Error && error.status === 403) return written;
+    if (!(error instanceof S3Error) || error.status !== 404) throw error;
+  }
+  const message = "the store answered that it wrote the object, but does not have it";
+  throw new S3Error(message, { isTransient: true });
 }

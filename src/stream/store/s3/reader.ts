@@ -10,7 +10,7 @@ import type { S3Answer } from "./answer.ts";
 import type { Backoff } from "./backoff.ts";
 import type { S3Client } from "./client.ts";
 import { S3Error } from "./s3_error.ts";
-import { answerExtent, isSameVersion, statObject } from "./stat.ts";
+import { answerExtent, isSameVersion, statObject, strongEtag } from "./stat.ts";
 
 /** One object. */
 export interface S3Target {
@@ -73,7 +73,7 @@ class S3Source {
     const headers: Record<string, string> = {};
     const last = endBytes === Infinity ? "" : endBytes - 1;
     if (startBytes > 0 || last !== "") headers["range"] = `bytes=${startBytes}-${last}`;
-    if (etag !== undefined) headers["if-match"] = etag;
+    if (etag !== undefined) headers["if-match"] = strongEtag(etag) ?? etag;
     const { objectKey } = this.#target;
     const answer = await this.#client.send({
       method: "GET",

@@ -54,8 +54,17 @@ const TRANSIENT_CODES = new Set([
 ]);
 const TRANSIENT_STATUSES = new Set([408, 425, 429, 500, 502, 503, 504, 509]);
 
-/** Returns the error of an answer that is not a success. `body` is "" for HEAD. */
-export function errorOfAnswer(status: number, headers: Headers, body: string): S3Error {
+/**
+ * Returns the error of an answer that is not a success.
+ *
+ * @param body The document; "" for HEAD.
+ * @param rights The rights that the request needs, for an answer that says that one is missing.
+ */
+export function errorOfAnswer(
+  { status, headers }: { readonly status: number; readonly headers: Headers },
+  body: string,
+  rights: string,
+): S3Error {
   const s3Code = xmlText(body, "Code");
   const said = xmlText(body, "Message");
   const region = headers.get("x-amz-bucket-region");
@@ -65,6 +74,7 @@ export function errorOfAnswer(status: number, headers: Headers, body: string): S
     said === undefined || said === "" ? "" : ` (${said.slice(0, 200)})`,
     status >= 300 && status < 400 ? "; check the endpoint and the region" : "",
     region === null ? "" : `; the bucket is in region ${region.slice(0, 40)}`,
+    status === 403 && (s3Code ?? "AccessDenied") === "AccessDenied" ? `; it needs ${rights}` : "",
   ];
   return new S3Error(words.join(""), {
     isTransient: TRANSIENT_STATUSES.has(status) || TRANSIENT_CODES.has(s3Code ?? ""),
@@ -72,6 +82,24 @@ export function errorOfAnswer(status: number, headers: Headers, body: string): S
     s3Code,
     retryAfterMs: waitMs === undefined ? undefined : Math.min(waitMs, MAX_RETRY_AFTER_MS),
   });
+}
+
+/** Encodings that leave the body as it is. Some engines store `aws-chunked` with an object. */
+const NO_ENCODINGS = new Set(["", "identity", "aws-chunked"]);
+
+/** Returns the error of an answer with a status of success that no store gives; else undefined. */
+export function errorOfSuccess(headers: Headers): S3Error | undefined {
+  const encoding = headers.get("content-encoding")?.trim().toLowerCase() ?? "";
+  if (!NO_ENCODINGS.has(encoding)) {
+    const message = `the answer has Content-Encoding ${encoding.slice(0, 40)}, which the request ` +
+      "rules out; a proxy on the way must not compress, and an object must not be stored with it";
+    return new S3Error(message, { isTransient: true });
+  }
+  // Engines may store an object with any type, but no web server names a request as they do.
+  const isPage = /^(text\/html|application\/xhtml)/i.test(headers.get("content-type") ?? "");
+  if (!isPage || headers.has("x-amz-request-id")) return undefined;
+  const message = "a web page came in place of the store's answer; check the endpoint";
+  return new S3Error(message, { isTransient: false });
 }
 
 /** Returns the error of a request without an answer, or of a broken body. */

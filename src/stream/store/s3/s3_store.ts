@@ -9,6 +9,7 @@ import { checkKey } from "../blob_key.ts";
 import type { BlobEntry, BlobReader, BlobStat, BlobStore } from "../blob_store.ts";
 import type { OpenOptions, Presigned, PresignPutOptions, PutOptions } from "../blob_store.ts";
 import { isDigest } from "../../../lib/ids.ts";
+import { statIfPresent } from "../stat_if_present.ts";
 import { S3Client, type S3ClientOptions } from "./client.ts";
 import { checksDigests } from "./digest_support.ts";
 import { listObjects } from "./list.ts";
@@ -67,11 +68,8 @@ class S3Store implements BlobStore {
     const put = () =>
       putObject(this.#client, target, body, { ...options, checksDigests, conditions });
     if (!options.ifAbsent) return await put();
-    try {
-      return await this.stat(key, options);
-    } catch (error) {
-      if (!isBlobMissing(error)) throw error;
-    }
+    const found = await statIfPresent(this, key, options);
+    if (found !== undefined) return found;
     try {
       return await put();
     } catch (error) {

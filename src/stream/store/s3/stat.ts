@@ -43,20 +43,37 @@ export function answerExtent(answer: S3Answer): { startBytes: number; stat?: Blo
   return { startBytes, stat: statOfHeaders(headers, Number(range[2])) };
 }
 
-/** Whether two ETags name the same version. A cache may have made one of them weak. */
+/** Whether two ETags name the same version. */
 export function isSameVersion(left: string, right: string): boolean {
-  return bare(left) === bare(right);
+  return strongEtag(left) === strongEtag(right);
 }
 
-function bare(etag: string): string {
-  return etag.replace(/^W\//, "").replace(/^"(.*)"$/, "$1");
+/**
+ * Returns the ETag with quotes and without the `W/` of a cache or proxy on the way, as `If-Match`
+ * needs it: a weak ETag never matches there. Undefined if the text is not an ETag.
+ *
+ * @see {@link https://www.rfc-editor.org/rfc/rfc9110#field.if-match | RFC 9110, 13.1.1}
+ */
+export function strongEtag(text: string): string | undefined {
+  const inside = /^(?:W\/)?"([^"]+)"$/.exec(text)?.[1] ?? /^[\w.+=-]+$/.exec(text)?.[0];
+  return inside === undefined ? undefined : `"${inside}"`;
 }
 
-/** Returns the ETag with its quotes, as `If-Match` needs it. */
+/** Returns the answer's ETag, as {@link parseEtag} does. */
 export function etagOf(headers: Headers): string {
-  const etag = headers.get("etag");
-  if (etag === null) throw new S3Error("the store sent no ETag", { isTransient: false });
-  return etag;
+  return parseEtag(headers.get("etag") ?? "");
+}
+
+/**
+ * Returns a strong ETag.
+ *
+ * @throws {S3Error} If the text is not an ETag.
+ */
+export function parseEtag(text: string): string {
+  const etag = strongEtag(text);
+  if (etag !== undefined) return etag;
+  const what = text === "" ? "no ETag" : `an invalid ETag (${text.slice(0, 40)})`;
+  throw new S3Error(`the store sent ${what}`, { isTransient: false });
 }
 
 function statOfHeaders(headers: Headers, sizeBytes: number | undefined): BlobStat {
