@@ -17,6 +17,7 @@ export type MpackErrorCode =
   | "duplicate-key"
   | "bad-object-id"
   | "bad-content"
+  | "unsupported-encoding"
   | "declared-count-mismatch"
   | "limit-exceeded"
   | "ghost-objects";

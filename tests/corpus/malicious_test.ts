@@ -39,6 +39,12 @@ Deno.test("the malicious packs are what the generator makes, and all small", () 
 Deno.test("the malicious packs show every code that the format knows", () => {
   const codes = new Set(INDEX.map(({ code }) => code));
   const all = ["truncated", "trailing-bytes", "malformed-msgpack", "unexpected-shape"]
-    .concat("duplicate-key", "bad-object-id", "bad-content", "limit-exceeded");
+    .concat(
+      "duplicate-key",
+      "bad-object-id",
+      "bad-content",
+      "unsupported-encoding",
+      "limit-exceeded",
+    );
   for (const code of [...all, null]) assert.ok(codes.has(code), `${code}`);
 });

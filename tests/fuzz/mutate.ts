@@ -9,7 +9,17 @@ import type { Random } from "./random.ts";
 import { type Node, nodesOf, parseTree, writeTree } from "./tree.ts";
 
 const UTF8 = new TextEncoder();
-const WORDS = ["objects", "commits", "snapshots", "tags", "object_id", "content", "manifest"]
+const WORDS = [
+  "objects",
+  "commits",
+  "snapshots",
+  "tags",
+  "object_id",
+  "content",
+  "manifest",
+  "delta_add",
+  "encoding",
+]
   .concat("__proto__", "", "x", "0".repeat(64), "sha256:" + "a".repeat(64), "A".repeat(64))
   .map((word) => UTF8.encode(word));
 const MOST_BYTES = 32 * 1024;

@@ -11,7 +11,7 @@ import { Body, Field, In } from "./grammar.ts";
 import { Keys } from "./keys.ts";
 import { idText } from "./object_id.ts";
 import type { ObjectReader } from "./object_reader.ts";
-import { unexpected } from "./refusals.ts";
+import { encoded, unexpected } from "./refusals.ts";
 import { SkippedValues } from "./skipped_values.ts";
 import { Type } from "./token.ts";
 import type { DecoderState, MpackHandler } from "./types.ts";
@@ -19,9 +19,15 @@ import type { Value } from "./value.ts";
 
 const RECORDS = ["commits", "snapshots", "tags"] as const;
 const UTF8 = new TextEncoder();
+const LENIENT_UTF8 = new TextDecoder();
 const OBJECT_ID = UTF8.encode("object_id");
 const CONTENT = UTF8.encode("content");
+const ENCODING = UTF8.encode("encoding");
 const MANIFEST = UTF8.encode("manifest");
+/** A snapshot may be a delta: the entries that it adds to the manifest of its parent. */
+const DELTA_ADD = UTF8.encode("delta_add");
+/** A longer name of an encoding is not worth showing. */
+const MAX_ENCODING_BYTES = 32;
 /** The usual section names as bytes: a TextDecoder takes as long as ten short values. */
 const SECTIONS = ["objects", ...RECORDS].map((name) => ({ name, bytes: UTF8.encode(name) }));
 
@@ -124,8 +130,10 @@ export class Document {
         break;
       case Body.SnapshotKey:
         this.#keys.addKept(value);
-        if (value.kept.equals(MANIFEST)) this.#field = Field.Manifest;
+        if (isManifestKey(value)) this.#field = Field.Manifest;
         break;
+      case Body.Encoding:
+        throw encoded(JSON.stringify(LENIENT_UTF8.decode(value.kept.view())), value.offsetBytes);
       case Body.ObjectId:
         this.#objects.takeId(value);
         break;
@@ -201,13 +209,25 @@ export class Document {
   #objectValue(value: Value): void {
     if (this.#field === Field.ObjectId) return value.startId(Body.ObjectId);
     if (this.#field === Field.Content) return this.#objects.startContent(value);
+    if (this.#field === Field.Encoding) return this.#encodingValue(value);
     this.#skipped.value(value);
+  }
+
+  /** No encoding is supported yet: a reader would hash the encoded bytes, but the id is of the plain. */
+  #encodingValue(value: Value): void {
+    const { type, length } = value.header;
+    if (type === Type.Nil) return this.#skipped.value(value);
+    if (type !== Type.Str || length > MAX_ENCODING_BYTES) {
+      throw encoded("unknown", value.offsetBytes);
+    }
+    value.startBody(Body.Encoding, length);
   }
 
   #snapshotKey(value: Value): void {
     const { type, length } = value.header;
     this.#field = Field.Other;
-    if (type !== Type.Str || length !== MANIFEST.length) return this.#skipped.key(value);
+    const isLength = length === MANIFEST.length || length === DELTA_ADD.length;
+    if (type !== Type.Str || !isLength) return this.#skipped.key(value);
     this.#skipped.count(value);
     value.startBody(Body.SnapshotKey, length);
   }
@@ -234,9 +254,14 @@ function sectionName(key: Value): string {
   return key.keptText();
 }
 
+function isManifestKey({ kept }: Value): boolean {
+  return kept.equals(MANIFEST) || kept.equals(DELTA_ADD);
+}
+
 function objectField(key: Value): Field {
   if (key.kept.equals(OBJECT_ID)) return Field.ObjectId;
   if (key.kept.equals(CONTENT)) return Field.Content;
+  if (key.kept.equals(ENCODING)) return Field.Encoding;
   // Not a field we read, but it must be UTF-8.
   key.keptText();
   return Field.Other;

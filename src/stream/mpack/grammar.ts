@@ -20,7 +20,7 @@ export const enum In {
   Object,
   /** One snapshot, with that hook. */
   Snapshot,
-  /** Its manifest. */
+  /** Its manifest, or the part that a delta adds. */
   Manifest,
   /** A skipped array. */
   Array,
@@ -48,6 +48,8 @@ export const enum Body {
   SnapshotKey,
   /** Kept as an id in a manifest. */
   ManifestId,
+  /** Kept as the name of an encoding, for the error. */
+  Encoding,
 }
 
 /** Fields that a key of an object or snapshot can name. */
@@ -58,6 +60,8 @@ export const enum Field {
   ObjectId,
   /** An object's content. */
   Content,
-  /** A snapshot's manifest. */
+  /** A snapshot's manifest, or the part that a delta adds to one. */
   Manifest,
+  /** An object's encoding. */
+  Encoding,
 }

@@ -64,6 +64,12 @@ export function noContent(offsetBytes: number): InvalidMpackError {
   return new InvalidMpackError("bad-content", message, { offsetBytes });
 }
 
+export function encoded(name: string, offsetBytes: number): InvalidMpackError {
+  const message =
+    `Cannot index an object: its encoding is ${name}, only plain contents are supported`;
+  return new InvalidMpackError("unsupported-encoding", message, { offsetBytes });
+}
+
 export function trailing(offsetBytes: number): InvalidMpackError {
   const message = "Cannot accept the pack: bytes follow its end";
   return new InvalidMpackError("trailing-bytes", message, { offsetBytes });

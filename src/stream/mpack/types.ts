@@ -36,7 +36,10 @@ export interface MpackHandler {
   contentBytes?(bytes: Uint8Array): void;
   /** The object is complete. */
   object?(objectId: string, contentOffset: number, sizeBytes: number): void;
-  /** A snapshot's manifest names an object. Manifests are checked only if this hook is there. */
+  /**
+   * A snapshot's manifest, or a delta's `delta_add`, names an object. Manifests are checked only if
+   * this hook is there.
+   */
   manifestId?(objectId: string): void;
 }
 

@@ -98,6 +98,23 @@ function contents(): MaliciousCase[] {
     bad("content-array", [104, 101], "numbers as content"),
     bad("content-ext", raw([0xd4, 0, 1]), "an extension as content"),
     bad("content-never", raw([0xc1]), "the byte 0xc1 as content"),
+    refused(
+      "unsupported-encoding",
+      "encoding-zstd",
+      one({ object_id: ID, encoding: mark("zstd"), content: HELLO }),
+      "an encoded content: its plain bytes may be a bomb, and only they hash to the id",
+    ),
+    refused(
+      "unsupported-encoding",
+      "encoding-number",
+      one({ object_id: ID, content: HELLO, encoding: mark(1) }),
+      "an encoding that is not a name",
+    ),
+    sound(
+      "encoding-nil",
+      one({ object_id: ID, encoding: null, content: HELLO }),
+      "nil as encoding: the content is plain",
+    ),
     refused("bad-content", "content-missing", one(mark({ object_id: ID })), "no content"),
     refused("bad-object-id", "object-empty", one(mark({})), "an object with nothing in it"),
     refused(

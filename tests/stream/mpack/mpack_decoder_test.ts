@@ -288,7 +288,9 @@ Deno.test("MpackDecoder calls its hooks in the order of the pack", () => {
       object({ content: HELLO }),
       map([["content", new Uint8Array(0)], ["x", 1], ["object_id", BARE]]),
     ]],
-    ["snapshots", [{ manifest: { a: ID, b: BARE }, x: {} }, { manifest: {} }, {}]],
+    ["snapshots", [{ manifest: { a: ID, b: BARE }, x: {} }, { manifest: {} }, {
+      delta_add: { c: BARE },
+    }, {}]],
   ]);
   for (const chunkBytes of [1, 3, pack.length]) {
     const heard: unknown[] = [];
@@ -320,6 +322,7 @@ Deno.test("MpackDecoder calls its hooks in the order of the pack", () => {
       [BARE, empty, 0],
       ID,
       BARE,
+      BARE,
     ]);
     assert.equal(decoder.rowsReady, 0);
   }
@@ -331,6 +334,14 @@ Deno.test("MpackDecoder checks manifests only with a manifestId hook", async (t)
     ["no id", { manifest: { a: "x" } }, "bad-object-id"],
     ["an array", { manifest: [] }, "unexpected-shape"],
     ["a manifest further inside", { other: { manifest: { a: 1 } } }],
+    ["no id in a delta", { delta_add: { a: "x" } }, "bad-object-id"],
+    ["a delta that is an array", { delta_add: [ID] }, "unexpected-shape"],
+    [
+      "no id in a delta beside a manifest",
+      { manifest: { a: ID }, delta_add: { a: 1 } },
+      "bad-object-id",
+    ],
+    ["paths that a delta removes", { delta_remove: ["a"], delta_add: {} }],
   ];
   for (const [name, snapshot, code] of cases) {
     await t.step(name, () => {

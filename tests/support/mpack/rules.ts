@@ -73,6 +73,10 @@ export function acceptedPacks(): Accepted[] {
     "a bare id": [one(object({ content: HELLO, objectId: ID.slice(7) })), 1],
     "content first, wide headers": [buildMpack([["objects", array([wide], 16)]], 32), 1],
     "extra keys": [one({ path: "", object_id: ID, x: [{}], content: HELLO, y: scalars }), 1],
+    "an object whose encoding is nil": [
+      one({ object_id: ID, encoding: null, content: HELLO }),
+      1,
+    ],
     "the same object twice": [
       buildMpack({ objects: [object({ content: HELLO }), object({ content: HELLO })] }),
       2,
@@ -137,6 +141,14 @@ export function refusedPacks(): Refused[] {
     ["bad-object-id", "a long id cut off", entry({ object_id: mark(header("str", 9999)) })],
     ["bad-object-id", "no id", entry(mark({ content: HELLO }))],
     ["bad-object-id", "neither id nor content", entry(mark({}))],
+    [
+      "unsupported-encoding",
+      "zstd",
+      entry({ object_id: ID, encoding: mark("zstd"), content: HELLO }),
+    ],
+    ["unsupported-encoding", "after the content", entry({ content: HELLO, encoding: mark("") })],
+    ["unsupported-encoding", "a number", entry({ encoding: mark(1) })],
+    ["unsupported-encoding", "a long name", entry({ encoding: mark("z".repeat(33)) })],
     ["bad-content", "a string as content", entry({ content: mark("hello") })],
     ["bad-content", "nil as content", entry({ object_id: ID, content: mark(null) })],
     ["bad-content", "no content", entry(mark({ object_id: ID }))],

@@ -150,6 +150,7 @@ class WholeReader {
       const key = this.#fieldKey(keys);
       if (key === "object_id") objectId = this.#objectId();
       else if (key === "content") content = this.#content();
+      else if (key === "encoding") this.#encoding();
       else this.#skip(this.#header());
     });
     if (objectId === undefined) throw new Rejection("bad-object-id", object.offsetBytes);
@@ -166,6 +167,14 @@ class WholeReader {
     const text = latin1(this.#body(value));
     this.#require(OBJECT_ID.test(text), "bad-object-id", value);
     return text;
+  }
+
+  #encoding(): void {
+    const value = this.#header();
+    if (value.family === "nil") return this.#skip(value);
+    // The error shows a short name, so all of it has to be there.
+    if (value.family === "str" && value.length <= 32) this.#body(value);
+    throw new Rejection("unsupported-encoding", value.offsetBytes);
   }
 
   #content(): Header {
