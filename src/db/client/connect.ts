@@ -2,6 +2,7 @@ import postgres from "postgres";
 import type { BuildStatement, Database, RunSql, StatementOptions } from "./database.ts";
 import { execute } from "./execute.ts";
 import { parseUrl } from "./parse_url.ts";
+import { sessionParameters } from "./session.ts";
 import { SocketPool } from "./sockets.ts";
 import { readTlsSettings } from "./tls.ts";
 
@@ -84,13 +85,7 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     },
     connection: {
       application_name: applicationName,
-      // A pooler refuses start-up parameters that it does not know.
-      // Every statement looks rows up by an index, or reads one in order. Where a table's statistics
-      // are older than its rows, a bitmap scan and a sort look cheaper: a claim then read the queue
-      // from end to end.
-      ...(isDirect ? { jit: "off", enable_bitmapscan: "off" } : {}),
-      TimeZone: "UTC",
-      ...target.parameters,
+      ...sessionParameters(target.parameters, { isDirect }),
     },
   } as unknown as postgres.Options<Record<string, postgres.PostgresType>>) as postgres.Sql;
 

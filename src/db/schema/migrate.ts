@@ -2,6 +2,7 @@ import { ConfigError } from "../../errors.ts";
 import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
 import { execute } from "../client/execute.ts";
+import { checkSession, SESSION_SETTINGS } from "../client/session.ts";
 import { migrations } from "./migrations/mod.ts";
 import { tables } from "./migrations/0001_tables.ts";
 import { findObstacles, type FoundColumn } from "./table_shape.ts";
@@ -53,15 +54,23 @@ export async function pendingMigrations(db: Database): Promise<string[]> {
 
 async function readDone(db: Database): Promise<Set<string>> {
   const action = "read the applied migrations";
-  const [{ version, exists }] = await db.query<{ version: number; exists: boolean }>(action)`
+  interface Found {
+    readonly version: number;
+    readonly exists: boolean;
+    readonly settings: Record<string, string | null>;
+  }
+  const [{ version, exists, settings }] = await db.query<Found>(action)`
     select current_setting('server_version_num')::int as version,
-      to_regclass('mpackd_migrations') is not null as exists`;
+      to_regclass('mpackd_migrations') is not null as exists,
+      (select json_object_agg(name, current_setting(name, true))
+        from unnest(${arrayLiteral(SESSION_SETTINGS)}::text[]) as name) as settings`;
   if (version < OLDEST_SERVER) {
     throw new ConfigError(
       `Cannot use ${db.label}: it runs PostgreSQL ${Math.floor(version / 10_000)}, ` +
         "15 or newer is needed",
     );
   }
+  checkSession(settings, db.label);
   if (!exists) return new Set();
   const rows = await db.query<{ name: string }>(action)`select name from mpackd_migrations`;
   return new Set(rows.map(({ name }) => name));
