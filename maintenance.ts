@@ -18,9 +18,9 @@
 
 export {
   audit,
+  type AuditContext,
   type AuditFinding,
   type AuditOptions,
-  type AuditParts,
   type AuditScope,
   type AuditSummary,
   type LocatedMpack,

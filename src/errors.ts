@@ -32,6 +32,7 @@ export type ErrorCode =
   | "blob-missing"
   | "store-unavailable"
   | "database-unavailable"
+  | "output-failed"
   | "lease-lost"
   | "cancelled";
 
@@ -148,6 +149,14 @@ export class DatabaseError extends MpackdError<"database-unavailable"> {
   constructor(message: string, options: ErrorOptions & { readonly retryable?: boolean } = {}) {
     const retryable = options.retryable ?? true;
     super(message, { ...options, code: "database-unavailable", retryable });
+  }
+}
+
+/** Stdout cannot be written: the disk is full, for example. What was printed is incomplete. */
+export class OutputError extends MpackdError<"output-failed"> {
+  /** Builds the error. */
+  constructor(message: string, options: ErrorOptions = {}) {
+    super(message, { ...options, code: "output-failed", retryable: true });
   }
 }
 

@@ -120,8 +120,8 @@ Deno.test("only readers and audits hash objects, and stores what they are to pro
     "stream/store/s3/put.ts",
   ]);
   assert.deepEqual(readers.sort(), [
-    "maintenance/audit/audit_pack.ts",
-    "maintenance/audit/scan_pack.ts",
+    "maintenance/audit/audit_mpack.ts",
+    "maintenance/audit/scan_mpack.ts",
     "maintenance/inspect.ts",
     "objects/check_object.ts",
   ]);

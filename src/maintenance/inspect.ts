@@ -1,5 +1,5 @@
 /**
- * A look into one pack: what it holds, how large things are, and what is wrong with it.
+ * Inspects one mpack: its contents, sizes and problems.
  *
  * @module
  */
@@ -12,74 +12,74 @@ import type { BlobReader } from "../stream/store/blob_store.ts";
 import type { MpackLimits } from "../stream/mpack/limits.ts";
 import { type MpackCounts, MpackDecoder, type SectionSpan } from "../stream/mpack/mpack_decoder.ts";
 
-/** Problems listed one by one; the others are counted. */
+/** The most problems listed; the others are only counted. */
 const MAX_PROBLEMS = 100;
 
-/** One thing that is wrong. */
+/** One problem. */
 export interface MpackProblem {
-  /** The code that `index` would refuse the pack with, or `object-mismatch`, which readers get. */
+  /** The code with which `index` would reject the mpack, or `object-mismatch` for a reader. */
   readonly code: string;
   /** For people. */
   readonly message: string;
-  /** First byte to blame, where one is. */
+  /** Position of the first wrong byte, if known. */
   readonly offset_bytes?: number;
 }
 
-/** One object, as a list of the largest has it. */
+/** One of the largest objects. */
 export interface LargeObject {
-  /** As the pack spells it. */
+  /** As the mpack spells it. */
   readonly object_id: string;
-  /** First byte of the content. */
+  /** Position of the content in the mpack. */
   readonly content_offset: number;
   /** Length of the content in bytes. */
   readonly size_bytes: number;
 }
 
-/** Objects of one range of sizes. */
+/** The objects of one size range. */
 export interface SizeClass {
-  /** Least length in bytes. */
+  /** The smallest length in bytes. */
   readonly from_bytes: number;
-  /** Greatest length in bytes. */
+  /** The largest length in bytes. */
   readonly to_bytes: number;
-  /** How many objects. */
+  /** Number of objects. */
   readonly objects: number;
-  /** Their lengths together. */
+  /** Sum of their lengths. */
   readonly bytes: number;
 }
 
-/** What `inspect` says of a pack; snake_case because it is printed as it is. */
+/** The report on one mpack. snake_case, because it is printed as JSON. */
 export interface MpackReport {
-  /** `sha256:` and the hex digest of its bytes. */
+  /** `sha256:` and the hex digest of the bytes. */
   readonly mpack_key: string;
-  /** Its length in bytes. */
+  /** Length of the mpack in bytes. */
   readonly size_bytes: number;
-  /** Whether `index` would take it under this key (object mismatches do not stop it). */
-  readonly is_sound: boolean;
-  /** The values of the top map in their order; an unfinished one has the length read so far. */
+  /** Whether `index` would accept it under this key. Object mismatches do not matter for that. */
+  readonly is_valid: boolean;
+  /** The values of the top map, in order. An unfinished one has the length read so far. */
   readonly sections: readonly { name: string; offset_bytes: number; size_bytes: number }[];
-  /** What was found, up to the first problem that stopped the decoder. */
+  /** Counts, up to the problem that stopped the decoder. */
   readonly counts: MpackCounts;
-  /** Lengths of all contents together, in bytes. */
+  /** Sum of the lengths of all contents. */
   readonly content_bytes: number;
-  /** Objects whose id has no `sha256:` before it. */
+  /** Objects whose id lacks the prefix `sha256:`. */
   readonly bare_ids: number;
-  /** Whether the ids rise strictly, which rules out repeated ones. */
+  /** Whether each id is greater than the one before. Then none is repeated. */
   readonly is_sorted: boolean;
-  /** The deepest nesting, the top map being 1. */
+  /** The deepest nesting. The top map is level 1. */
   readonly deepest: number;
-  /** Objects by size; classes without objects are left out. */
+  /** Objects by size, without the empty size classes. */
   readonly histogram: readonly SizeClass[];
-  /** The largest objects, the largest first. */
+  /** The largest objects, largest first. */
   readonly largest: readonly LargeObject[];
-  /** What is wrong, in the order of the pack. */
+  /** The first problems, in the order of the mpack. */
   readonly problems: readonly MpackProblem[];
-  /** How many problems there are, those not listed included. */
+  /** Number of all problems. */
   readonly problems_total: number;
 }
 
-/** How to look. */
+/** How to inspect an mpack. */
 export interface InspectOptions {
-  /** The limits to hold the pack to. Default: all defaults. */
+  /** The limits of the mpack. Default: all defaults. */
   readonly limits?: Partial<MpackLimits>;
   /** How many of the largest objects to list. Default 10. */
   readonly largest?: number;
@@ -87,11 +87,11 @@ export interface InspectOptions {
   readonly isHashing?: boolean;
   /** Ends the reading. */
   readonly signal?: AbortSignal;
-  /** Called after each chunk with the bytes read. */
+  /** Called after each chunk with the bytes read so far and in total. */
   readonly onProgress?: (bytes: number, sizeBytes: number) => void;
 }
 
-/** Reads an open pack once, to its end even if it is broken, in bounded memory. */
+/** Reads an open mpack once, in bounded memory. Continues to its end even if it is broken. */
 export async function inspectMpack(
   reader: BlobReader,
   options: InspectOptions = {},
@@ -105,7 +105,7 @@ export async function inspectMpack(
     signal?.throwIfAborted();
     const buffer = await hasher.borrow();
     const readBytes = await reader.read(buffer);
-    // The digest covers what comes after a problem, too.
+    // The digest also covers the bytes after a problem.
     isBroken ||= !found.tries(() =>
       readBytes === 0 ? decoder.end() : decoder.write(buffer.subarray(0, readBytes))
     );
@@ -116,7 +116,7 @@ export async function inspectMpack(
   return {
     mpack_key: withPrefix(await hasher.digest()),
     size_bytes: hasher.bytesHashed,
-    is_sound: !isBroken,
+    is_valid: !isBroken,
     sections: decoder.sections.map((section) => sectionOf(section, decoder.offsetBytes)),
     counts: { ...decoder.counts },
     content_bytes: found.contentBytesTotal,
@@ -131,12 +131,12 @@ export async function inspectMpack(
 }
 
 function sectionOf({ name, offsetBytes, sizeBytes }: SectionSpan, endBytes: number) {
-  // An open section's length is not known yet: what was read of it has to do.
+  // The length of an unfinished section is not known: use what was read of it.
   const size_bytes = sizeBytes > 0 ? sizeBytes : Math.max(0, endBytes - offsetBytes);
   return { name, offset_bytes: offsetBytes, size_bytes };
 }
 
-/** What the decoder's hooks collect. */
+/** Collects what the decoder's hooks report. */
 class Findings {
   contentBytesTotal = 0;
   bareIds = 0;
@@ -167,14 +167,14 @@ class Findings {
     const sizeClass = this.#classes[classOf(sizeBytes)] ??= { objects: 0, bytes: 0 };
     sizeClass.objects++;
     sizeClass.bytes += sizeBytes;
-    this.#consider({ object_id: objectId, content_offset: contentOffset, size_bytes: sizeBytes });
+    this.#noteSize({ object_id: objectId, content_offset: contentOffset, size_bytes: sizeBytes });
     const digest = this.#hash?.digest();
     if (digest === undefined || isSameId(digest, objectId)) return;
     const message = `The content of ${objectId} at byte ${contentOffset} hashes to ${digest}`;
     this.#add({ code: "object-mismatch", message, offset_bytes: contentOffset });
   }
 
-  /** Runs a step of the decoder; notes the problem and answers false where it throws one. */
+  /** Runs a step of the decoder. Notes the problem and returns false if it throws one. */
   tries(step: () => void): boolean {
     try {
       step();
@@ -193,7 +193,7 @@ class Findings {
     );
   }
 
-  #consider(object: LargeObject): void {
+  #noteSize(object: LargeObject): void {
     const { largest } = this, least = largest.at(-1);
     const isFull = largest.length >= this.#largestCount;
     if (isFull && (least === undefined || object.size_bytes <= least.size_bytes)) return;
@@ -207,7 +207,7 @@ class Findings {
   }
 }
 
-/** Class 0 is empty, class 1 up to 63 bytes, and each one after it reaches four times as far. */
+/** Class 0 is empty, class 1 ends at 63 bytes, and each later class ends at four times the size. */
 function classOf(sizeBytes: number): number {
   let number = 0;
   for (let end = 1; sizeBytes >= end; end = end === 1 ? 64 : end * 4) number++;

@@ -73,8 +73,8 @@ Deno.test("audit() of sound packs finds nothing and changes nothing", async () =
   const before = await world.dump();
   const { summary, findings } = await run(world);
   assert.deepEqual(findings, []);
-  assert.equal(summary.is_sound, true);
-  assert.deepEqual([summary.packs, summary.objects], [2, 14]);
+  assert.equal(summary.is_valid, true);
+  assert.deepEqual([summary.mpacks, summary.objects], [2, 14]);
   assert.equal(await world.dump(), before);
   const [{ left }] = await world.db.sql`select count(*)::int as left from mpackd_audited_packs`;
   assert.equal(left, 0);
@@ -98,7 +98,7 @@ Deno.test("audit() marks only the object with a flipped byte, and pushing the pa
   const read = (i: number) => readObject({ db, store, repoId, objectId: mpackKey(CONTENTS[i]) });
   await assert.rejects(read(5), { code: "object-mismatch", message: /an audit found/ });
   await (await read(6)).stream.cancel();
-  assert.deepEqual(summary.repair, [`main.ts index FILE --expect ${key} --repo me/repo`]);
+  assert.deepEqual(summary.repair, [`mpackd index FILE --expect ${key} --repo me/repo`]);
   // Again: nothing new to mark, still found.
   const again = await run(world);
   assert.deepEqual([again.summary.refs_marked, again.findings.length], [0, 2]);
@@ -121,7 +121,7 @@ Deno.test("audit() takes its marks back when a blob is as it was", async () => {
   assert.ok((await damaged(world)).length > 0);
   await rot(world, key, () => bytes);
   const { summary } = await run(world);
-  assert.equal(summary.is_sound, true);
+  assert.equal(summary.is_valid, true);
   assert.ok(summary.refs_restored > 0);
   assert.equal(await world.dump(), before);
 });
@@ -172,7 +172,7 @@ Deno.test("audit() marks every ref into a blob that is gone, replaced or cut, an
       assert.equal((await damaged(world)).length, 4);
       await index(world, bytes);
       assert.deepEqual(await damaged(world), []);
-      assert.equal((await run(world)).summary.is_sound, true);
+      assert.equal((await run(world)).summary.is_valid, true);
     });
   }
 });
@@ -181,9 +181,9 @@ Deno.test("audit() of a store with nothing in it marks nothing: it may be the wr
   await using world = await createWorld();
   await index(world, packOf(0, 6));
   await using other = await createWorld();
-  await assert.rejects(run(world, { store: other.store }), /has no blob at all/);
+  await assert.rejects(run(world, { store: other.store }), /is empty/);
   assert.deepEqual(await damaged(world), []);
-  assert.equal((await run(world)).summary.is_sound, true);
+  assert.equal((await run(world)).summary.is_valid, true);
 });
 
 Deno.test("audit() marks an object that lies, and only another pack heals it", async () => {
@@ -197,7 +197,7 @@ Deno.test("audit() marks an object that lies, and only another pack heals it", a
   assert.deepEqual(findings.map(({ code, object_id }) => [code, object_id]), [
     ["object-mismatch", objectId],
   ]);
-  assert.match(findings[0].repair, /ANOTHER_PACK/);
+  assert.match(findings[0].repair, /ANOTHER_MPACK/);
   assert.deepEqual(await damaged(world), [[objectId, "lie"]]);
   // The same pack again, and its blob under a new version: as much a lie as before.
   await indexMpack(world.options(key));
@@ -248,7 +248,7 @@ Deno.test("audit() does not take one bad reading for damage", async () => {
   });
   const { summary, findings } = await run(world, { store });
   assert.deepEqual(findings, []);
-  assert.deepEqual([summary.is_sound, summary.packs_misread, reads], [true, 1, 2]);
+  assert.deepEqual([summary.is_valid, summary.mpacks_misread, reads], [true, 1, 2]);
   assert.deepEqual(await damaged(world), []);
 });
 
@@ -275,14 +275,18 @@ Deno.test("audit() goes on with the packs that are left, new ones included", asy
   opened.length = 0;
   const { summary } = await run(world, { store: failing(99) });
   assert.deepEqual(opened, [keys[1], keys[1], keys[4], keys[5], keys[6]]);
-  assert.deepEqual([summary.packs_checked_before, summary.packs, summary.packs_damaged], [3, 4, 1]);
+  assert.deepEqual([summary.mpacks_checked_before, summary.mpacks, summary.mpacks_damaged], [
+    3,
+    4,
+    1,
+  ]);
 });
 
 Deno.test("audit() of a repo, a pack or a sample looks at no more", async () => {
   await using world = await createWorld();
   const keys: string[] = [];
   for (let i = 0; i < 10; i++) keys.push(await index(world, packOf(i, i + 2)));
-  const packs = async (scope: AuditScope) => (await run(world, scope)).summary.packs;
+  const packs = async (scope: AuditScope) => (await run(world, scope)).summary.mpacks;
   assert.equal(await packs({}), 10);
   assert.equal(await packs({ repoId: world.repo.repoId }), 10);
   assert.equal(await packs({ repoId: "another" }), 0);
@@ -329,7 +333,7 @@ Deno.test({
       await store.put(blobKeys[i], ReadableStream.from([bytes]));
       await indexMpack({ ...world.options(mpackKey(bytes)), store });
     }
-    assert.equal((await run(world, { store })).summary.is_sound, true);
+    assert.equal((await run(world, { store })).summary.is_valid, true);
     await store.delete(blobKeys[0]);
     await store.put(blobKeys[1], ReadableStream.from([packs[0]]));
     const { findings } = await run(world, { store });
@@ -338,7 +342,7 @@ Deno.test({
   },
 });
 
-Deno.test("main.ts audit prints a line per finding, then the summary, and exits 3", async (t) => {
+Deno.test("mpackd audit prints a line per finding, then the summary, and exits 3", async (t) => {
   await using world = await createWorld();
   const key = await index(world, packOf(0, 12));
   await index(world, packOf(2, 3));
@@ -352,7 +356,7 @@ Deno.test("main.ts audit prints a line per finding, then the summary, and exits 
   await t.step("sound", async () => {
     const { code, text } = await run("--repo", "me/repo");
     assert.equal(code, 0);
-    assert.match(text, /^Sound: 2 packs, 13 objects/);
+    assert.match(text, /^Checked 2 mpacks, 13 objects, .*: all valid/);
   });
   await Deno.remove(world.blobPath(key));
   await t.step("damaged", async () => {
@@ -360,7 +364,7 @@ Deno.test("main.ts audit prints a line per finding, then the summary, and exits 
     assert.equal(code, 3);
     const [finding, { summary }] = text.split("\n").map((line) => JSON.parse(line));
     assert.equal(finding.finding.code, "blob-missing");
-    assert.deepEqual(summary.repair, [`main.ts index FILE --expect ${key} --repo me/repo`]);
+    assert.deepEqual(summary.repair, [`mpackd index FILE --expect ${key} --repo me/repo`]);
   });
   await t.step("as a job", async () => {
     const { code, text } = await run("--enqueue", "--repo", "me/repo", "--json");

@@ -118,8 +118,8 @@ Deno.test("collectGarbage() collects a pack that no ref points into, unless it h
   await age(world);
   const { found, collected } = await gc(world);
   const name = useless.slice(-12);
-  assert.deepEqual(collected, [`pack ${name}`, `blob ${name}`]);
-  assert.deepEqual([found.packs, found.blobs], [1, 1]);
+  assert.deepEqual(collected, [`mpack ${name}`, `blob ${name}`]);
+  assert.deepEqual([found.mpacks, found.blobs], [1, 1]);
   assert.equal((await keys(world.store)).length, 2);
   // It can come again.
   await indexMpack(world.options(await world.put(packOf(1, 2))));
@@ -140,9 +140,9 @@ Deno.test("collectGarbage() collects a deleted repo with all it has, and nothing
     where repo_id = ${repo.repoId}`;
   await age(world);
   const dry = await gc(world, { isDryRun: true });
-  assert.deepEqual([dry.found.repos, dry.found.refs, dry.found.packs], [1, 3, 1]);
+  assert.deepEqual([dry.found.repos, dry.found.refs, dry.found.mpacks], [1, 3, 1]);
   const { found, collected } = await gc(world);
-  assert.deepEqual([found.repos, found.refs, found.packs, found.blobs], [1, 3, 1, 4]);
+  assert.deepEqual([found.repos, found.refs, found.mpacks, found.blobs], [1, 3, 1, 4]);
   assert.equal(collected[0], "repo me/repo");
   const left = await keys(world.store);
   assert.equal(left.length, 4);
@@ -176,7 +176,7 @@ Deno.test("collectGarbage() leaves the row of a deleted repo that other programs
   await age(world);
   const { found } = await gc(world);
   assert.deepEqual(
-    [found.repos, found.refs, found.packs, found.blobs, found.postponed],
+    [found.repos, found.refs, found.mpacks, found.blobs, found.postponed],
     [undefined, 1, 1, 1, 1],
   );
 });

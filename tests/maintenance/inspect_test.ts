@@ -76,7 +76,7 @@ Deno.test("inspectMpack() names the first problem, and still reads on for the ke
     assert.deepEqual(report.problems.map(({ code, offset_bytes }) => [code, offset_bytes]), [
       ["truncated", 4000],
     ]);
-    assert.equal(report.is_sound, false);
+    assert.equal(report.is_valid, false);
     assert.deepEqual(report.sections, [{ name: "objects", offset_bytes: 9, size_bytes: 3991 }]);
   });
   await t.step("trailing", async () => {
@@ -108,11 +108,11 @@ Deno.test("inspectMpack() lists objects that lie about their id, when asked to h
   const { code, offset_bytes } = report.problems[0];
   assert.equal(code, "object-mismatch");
   assert.deepEqual(bytes.slice(offset_bytes, offset_bytes! + 10), sampleBytes(10));
-  assert.equal(report.is_sound, true);
+  assert.equal(report.is_valid, true);
   assert.deepEqual((await inspectMpack(readerOf(bytes))).problems, []);
 });
 
-Deno.test("main.ts inspect prints a report of a file without a database", async (t) => {
+Deno.test("mpackd inspect prints a report of a file without a database", async (t) => {
   const folder = await Deno.makeTempDir();
   const file = `${folder}/a.mpack`;
   const bytes = buildMpack({ objects: [object({ content: sampleBytes(100) })] });

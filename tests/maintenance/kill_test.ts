@@ -130,8 +130,8 @@ Deno.test("audit killed at random moments ends as one that was not", async () =>
     onFinding: () => {},
   });
   const where = `seed ${seed}, ${kills} kills`;
-  assert.equal(summary.packs + summary.packs_checked_before, 30, where);
-  assert.equal(summary.packs_damaged, 2, where);
+  assert.equal(summary.mpacks + summary.mpacks_checked_before, 30, where);
+  assert.equal(summary.mpacks_damaged, 2, where);
   const marked = await world.db.sql`select mpack_key, count(*)::int as refs
     from musehub_object_refs join musehub_mpacks using (mpack_id)
     where damaged_at is not null group by mpack_key`;

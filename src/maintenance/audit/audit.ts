@@ -1,5 +1,5 @@
 /**
- * Re-hashes what packs hold: one pass per pack, resumable, in bounded memory.
+ * Hashes the mpacks and objects of a store again. Reads each mpack once, in bounded memory.
  *
  * @module
  */
@@ -13,96 +13,89 @@ import {
 } from "../../db/audits.ts";
 import { StoreError } from "../../errors.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
-import { auditPack, type AuditParts } from "./audit_pack.ts";
+import type { AuditContext } from "./audit_context.ts";
+import { auditMpack } from "./audit_mpack.ts";
 
 export type { AuditScope, MpackToAudit } from "../../db/audits.ts";
 export type { LocatedMpack } from "../../db/damaged_refs.ts";
-export type { AuditFinding, AuditParts } from "./audit_pack.ts";
+export type { AuditContext, AuditFinding } from "./audit_context.ts";
 
-/** Rows of packs read at once. */
-const PAGE_PACKS = 100;
-/** Commands listed in a summary. */
+/** Rows of mpacks read by one statement. */
+const ROWS_PER_STATEMENT = 100;
+/** The most repair commands in a summary. */
 const MAX_REPAIRS = 20;
 
-/** What an audit came to; snake_case because it is stored and printed as it is. */
+/** The result of an audit. snake_case, because it is stored and printed as JSON. */
 export interface AuditSummary {
-  /** Whether nothing is wrong. */
-  readonly is_sound: boolean;
-  /** Packs looked at now. */
-  readonly packs: number;
-  /** Packs that this audit had found sound before it was interrupted. */
-  readonly packs_checked_before: number;
-  /** Packs with findings. */
-  readonly packs_damaged: number;
-  /** Packs that looked wrong at the first reading and sound at the second. */
-  readonly packs_misread: number;
+  /** Whether no problem was found. */
+  readonly is_valid: boolean;
+  /** Mpacks read in this run. */
+  readonly mpacks: number;
+  /** Mpacks that this audit had found valid before it was interrupted. */
+  readonly mpacks_checked_before: number;
+  /** Mpacks with findings. */
+  readonly mpacks_damaged: number;
+  /** Mpacks that looked damaged at the first reading and valid at the second. */
+  readonly mpacks_misread: number;
   /** Bytes read. */
   readonly bytes: number;
   /** Objects hashed. */
   readonly objects: number;
-  /** Findings by code. */
+  /** Number of findings by code. */
   readonly findings: Readonly<Record<string, number>>;
-  /** Refs newly marked as damaged; readers are refused them, a good push heals them. */
+  /** Refs newly marked as damaged. They cannot be read; pushing the object again repairs them. */
   readonly refs_marked: number;
-  /** Refs that were marked and are sound again. */
+  /** Refs that were marked before and are valid again. */
   readonly refs_restored: number;
-  /** Commands that put it right, the first twenty. */
+  /** The first twenty repair commands. */
   readonly repair: readonly string[];
-  /** Milliseconds it took. */
+  /** Duration in milliseconds. */
   readonly elapsed_ms: number;
 }
 
 /** What to audit, and with what. */
-export interface AuditOptions extends AuditParts, AuditScope {
-  /** Names the audit: another call of this name goes on where an interrupted one stopped. */
+export interface AuditOptions extends AuditContext, AuditScope {
+  /** Names the audit. A second call with this name continues an interrupted audit. */
   readonly auditId: string;
-  /** Called before each pack with the packs done and those in all. */
-  readonly onPack?: (done: number, total: number) => void;
+  /** Called before each mpack with the number of mpacks done and in total. */
+  readonly onMpack?: (done: number, total: number) => void;
 }
 
 /**
- * Audits packs. Sound ones are noted, so that an interrupted audit does not read them again; those
- * with findings are not, so that it does.
+ * Audits mpacks. Valid ones are noted, so that a continued audit skips them. Damaged ones are not,
+ * so that it reads them again.
  *
- * @throws {StoreError | DatabaseError} If a service is unavailable, or the store has no blob at all;
- * what was checked stays checked.
+ * @throws {StoreError | DatabaseError} If a service is unavailable, or the store is empty. Mpacks
+ * that were checked stay checked.
  */
 export async function audit(options: AuditOptions): Promise<AuditSummary> {
-  const { db, auditId, onPack, onFinding } = options;
+  const { db, auditId, onMpack } = options;
   const startedAt = performance.now();
   const { mpackIds, packsChecked } = await beginAudit(db, auditId, options);
   if (mpackIds.length > 0) await refuseEmpty(options);
-  const sum = { packs: 0, damaged: 0, misread: 0, bytes: 0, objects: 0, marked: 0, restored: 0 };
-  const findings: Record<string, number> = {}, repair = new Set<string>();
-  const parts: AuditParts = {
-    ...options,
-    onFinding(finding) {
-      findings[finding.code] = (findings[finding.code] ?? 0) + 1;
-      if (repair.size < MAX_REPAIRS) repair.add(finding.repair);
-      onFinding(finding);
-    },
-  };
-  for (let at = 0; at < mpackIds.length; at += PAGE_PACKS) {
-    for (const pack of await readAuditPacks(db, mpackIds.slice(at, at + PAGE_PACKS))) {
-      onPack?.(packsChecked + sum.packs, packsChecked + mpackIds.length);
-      const found = await auditPack(pack, parts);
-      sum.packs++;
+  const sum = { mpacks: 0, damaged: 0, misread: 0, bytes: 0, objects: 0, marked: 0, restored: 0 };
+  const { context, findings, repair } = counting(options);
+  for (let at = 0; at < mpackIds.length; at += ROWS_PER_STATEMENT) {
+    for (const mpack of await readAuditPacks(db, mpackIds.slice(at, at + ROWS_PER_STATEMENT))) {
+      onMpack?.(packsChecked + sum.mpacks, packsChecked + mpackIds.length);
+      const found = await auditMpack(mpack, context);
+      sum.mpacks++;
       sum.bytes += found.bytes;
       sum.objects += found.objects;
       sum.marked += found.marked;
       sum.restored += found.restored;
       if (found.wasMisread) sum.misread++;
-      if (found.isSound) await recordValid(db, auditId, pack.mpackId);
+      if (found.isValid) await recordValid(db, auditId, mpack.mpackId);
       else sum.damaged++;
     }
   }
   await endAudit(db, auditId);
   return {
-    is_sound: sum.damaged === 0,
-    packs: sum.packs,
-    packs_checked_before: packsChecked,
-    packs_damaged: sum.damaged,
-    packs_misread: sum.misread,
+    is_valid: sum.damaged === 0,
+    mpacks: sum.mpacks,
+    mpacks_checked_before: packsChecked,
+    mpacks_damaged: sum.damaged,
+    mpacks_misread: sum.misread,
     bytes: sum.bytes,
     objects: sum.objects,
     findings,
@@ -113,16 +106,27 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
   };
 }
 
-/**
- * With the settings of another place, every pack is missing: an audit would mark every ref, and the
- * readers of the right place would be refused them.
- */
+/** A context that also counts the findings and collects their repair commands. */
+function counting(options: AuditContext) {
+  const findings: Record<string, number> = {}, repair = new Set<string>();
+  const context: AuditContext = {
+    ...options,
+    async onFinding(finding) {
+      findings[finding.code] = (findings[finding.code] ?? 0) + 1;
+      if (repair.size < MAX_REPAIRS) repair.add(finding.repair);
+      await options.onFinding(finding);
+    },
+  };
+  return { context, findings, repair };
+}
+
+/** An audit of the wrong store would find every mpack missing and mark every ref as damaged. */
 async function refuseEmpty(
   { store, signal }: { readonly store: BlobStore; readonly signal: AbortSignal },
 ): Promise<void> {
   for await (const _ of store.list("", { signal })) return;
   throw new StoreError(
     "store-unavailable",
-    `Cannot audit: ${store.url} has no blob at all. If it is the right store, push one pack again`,
+    `Cannot audit: ${store.url} is empty. If it is the right store, push one mpack again first`,
   );
 }

@@ -1,5 +1,5 @@
 /**
- * What a blob's key is the key of, read back from the templates that keys are made by.
+ * Reads the repo, mpack or object back from a blob's key, by the templates of the settings.
  *
  * @module
  */
@@ -7,11 +7,10 @@
 import type { NamedBlob } from "../../db/garbage.ts";
 import { PREFIXED_ID_PATTERN } from "../../lib/ids.ts";
 
-/** Reads keys. */
 export interface BlobNames {
-  /** Where in the store such keys may be, without repetition. */
+  /** Prefixes under which such keys are; none is inside another. */
   readonly prefixes: readonly string[];
-  /** What the key names; undefined for a key that neither template makes, which is not ours. */
+  /** What the key names. Undefined for a key that neither template makes: it is not ours. */
   read(key: string): NamedBlob | undefined;
 }
 
@@ -22,7 +21,6 @@ export function blobNames(
   const pack = patternOf(blobKey), object = patternOf(objectKey);
   const prefixes = [...new Set([blobKey, objectKey].map((text) => text.replace(/\{.*/s, "")))];
   return {
-    // What lies under the one is listed with the other.
     prefixes: prefixes.filter((one) =>
       !prefixes.some((other) => other !== one && one.startsWith(other))
     ),
@@ -40,7 +38,7 @@ export function blobNames(
   };
 }
 
-/** The template as an expression: a repo's id is any text, the other two are digests. */
+/** The template as a regular expression. A repo's id is any text; the other two are digests. */
 function patternOf(template: string): RegExp {
   const seen = new Set<string>();
   const pattern = template.split(/(\{(?:repo_id|mpack_key|object_id)\})/).map((part) => {

@@ -1,5 +1,5 @@
 /**
- * One reading of a pack that hashes the whole and each object beside it.
+ * Reads an mpack once and hashes the whole and each object.
  *
  * @module
  */
@@ -13,30 +13,29 @@ import type { BlobReader } from "../../stream/store/blob_store.ts";
 import type { MpackLimits } from "../../stream/mpack/limits.ts";
 import { MpackDecoder } from "../../stream/mpack/mpack_decoder.ts";
 
-/** Locations handed on at once. */
+/** Locations per call of the sink. */
 const BATCH_ROWS = 5_000;
 
-/** What to do with the locations found. The reading waits for it. */
+/** Receives the locations found. The reading waits for it. */
 export interface ScanSink {
-  /** These hold what their ids say. */
-  sound(rows: ObjectPlaces): Promise<void>;
-  /** These do not. */
-  lying(rows: ObjectPlaces): Promise<void>;
+  /** The contents hash to their ids. */
+  valid(rows: ObjectPlaces): Promise<void>;
+  /** The contents hash to other ids. */
+  mismatched(rows: ObjectPlaces): Promise<void>;
 }
 
-/** What a reading found. */
+/** The result of a reading. */
 export interface Scan {
   /** `sha256:` and the hex digest of all bytes. */
   readonly mpackKey: string;
-  /** How many bytes came. */
+  /** Bytes read. */
   readonly sizeBytes: number;
   /** Objects seen. */
   readonly objects: number;
-  /** What stopped the decoder, if anything did; objects that begin at or after it were not seen. */
+  /** What stopped the decoder, if anything. Objects at or behind its offset were not seen. */
   readonly problem: InvalidMpackError | undefined;
 }
 
-/** Rows in the making. */
 class Columns implements ObjectPlaces {
   readonly objectIds: string[] = [];
   readonly contentOffsets: number[] = [];
@@ -49,8 +48,8 @@ class Columns implements ObjectPlaces {
   }
 }
 
-/** Reads an open pack to its end, in bounded memory. */
-export async function scanPack(
+/** Reads an open mpack to its end, in bounded memory. */
+export async function scanMpack(
   reader: BlobReader,
   sink: ScanSink,
   { limits, signal, onProgress }: {
@@ -59,7 +58,7 @@ export async function scanPack(
     readonly onProgress?: (bytes: number) => void;
   },
 ): Promise<Scan> {
-  let sound = new Columns(), lying = new Columns(), hash = new ObjectHash();
+  let valid = new Columns(), mismatched = new Columns(), hash = new ObjectHash();
   const decoder = new MpackDecoder({
     limits,
     rows: false,
@@ -67,18 +66,18 @@ export async function scanPack(
       contentStart: () => hash = new ObjectHash(),
       contentBytes: (bytes) => hash.update(bytes),
       object: (objectId, contentOffset, sizeBytes) =>
-        (isSameId(hash.digest(), objectId) ? sound : lying)
+        (isSameId(hash.digest(), objectId) ? valid : mismatched)
           .add(objectId, contentOffset, sizeBytes),
     },
   });
   const flush = async (leastRows: number) => {
-    if (sound.objectIds.length >= leastRows) {
-      await sink.sound(sound);
-      sound = new Columns();
+    if (valid.objectIds.length >= leastRows) {
+      await sink.valid(valid);
+      valid = new Columns();
     }
-    if (lying.objectIds.length >= leastRows) {
-      await sink.lying(lying);
-      lying = new Columns();
+    if (mismatched.objectIds.length >= leastRows) {
+      await sink.mismatched(mismatched);
+      mismatched = new Columns();
     }
   };
   using hasher = await openSha256({ engine: "native", worker: false });
