@@ -116,7 +116,7 @@ async function benchAll() {
   const exportTo = async (open: typeof openTarSink) => {
     const sink = await open(out.concat(open === openTarSink ? ".tar" : ""));
     for await (const entry of all()) await sink.write(entry);
-    await sink.finish();
+    await sink.commit();
   };
   const ways: Record<string, () => Promise<void>> = {
     "bare, dropped": async () => {

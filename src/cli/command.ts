@@ -1,12 +1,12 @@
 import type { Config } from "../config/config.ts";
 
-/** What commands are given. */
+/** What every command receives. */
 export interface CommandContext {
-  /** The settings, read when first asked for. */
+  /** Reads the settings. Throws if one is wrong. */
   config(): Config;
   /**
-   * Runs a command's work under a signal that Ctrl-C fires, and notes how it ended: with the exit
-   * code it answers, else 0, or as its error says.
+   * Runs the work of a command. Ctrl-C fires the signal. The exit code is the number returned, or 0,
+   * or that of the error thrown, which is printed.
    */
   run(
     flags: { json?: boolean },
@@ -15,10 +15,10 @@ export interface CommandContext {
   ): Promise<void>;
 }
 
-/** How a command takes signals other than most do. */
+/** How a command handles signals, if not in the usual way. */
 export interface InterruptOptions {
-  /** Called at the second signal instead of ending the process; the third one does. */
+  /** Called at the second signal. Then only the third one ends the process. */
   readonly onSecond?: () => void;
-  /** Say nothing about signals. */
+  /** Print nothing about signals. */
   readonly isQuiet?: boolean;
 }

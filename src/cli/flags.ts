@@ -1,5 +1,5 @@
 /**
- * Values of command-line options that are more than text.
+ * Parses option values.
  *
  * @module
  */
@@ -15,7 +15,7 @@ const UNITS_MS: Record<string, number> = {
 };
 
 /**
- * `30d`, `12h`, `5m`, `10s` or `250ms` in milliseconds.
+ * Parses `30d`, `12h`, `5m`, `10s` or `250ms` into milliseconds.
  *
  * @throws {ConfigError} If it is none of these.
  */
@@ -26,9 +26,9 @@ export function parseDuration(flag: string, text: string): number {
 }
 
 /**
- * A whole number in a range.
+ * Parses a whole number within a range.
  *
- * @throws {ConfigError} If it is not.
+ * @throws {ConfigError} If it is not one.
  */
 export function parseCount(
   flag: string,

@@ -1,12 +1,12 @@
 /**
- * Jobs as people and programs are shown them.
+ * Prints jobs, for people and for programs.
  *
  * @module
  */
 
 import type { JobRow } from "../jobs/queue/job.ts";
 
-/** A job as `--json` prints it: snake_case, times in ISO 8601. */
+/** A job for `--json`: snake_case, times in ISO 8601. */
 export function jobJson(job: JobRow): Record<string, unknown> {
   return {
     job_id: job.jobId,
@@ -31,7 +31,7 @@ export function jobJson(job: JobRow): Record<string, unknown> {
   };
 }
 
-/** One line per job, under a heading. */
+/** A table with one line per job. */
 export function jobTable(jobs: readonly JobRow[]): string {
   const lines = jobs.map((job) => [
     job.jobId,
@@ -48,7 +48,7 @@ export function jobTable(jobs: readonly JobRow[]): string {
   ).join("\n");
 }
 
-/** Everything about one job, a line each; what is not set is left out. */
+/** All fields of one job, a line each. Fields without a value are left out. */
 export function jobDetails(job: JobRow): string {
   const fields = Object.entries(jobJson(job)).filter(([, value]) => value !== null);
   return fields.map(([name, value]) => `${name.padEnd(17)} ${shown(value)}`).join("\n");

@@ -1,5 +1,5 @@
 /**
- * Structured logs on stderr: one line a record, JSON unless a person is looking.
+ * Structured logs on stderr: one line per record, JSON unless stderr is a terminal.
  *
  * @module
  */
@@ -14,10 +14,9 @@ import {
 } from "@logtape/logtape";
 import type { Job } from "../jobs/queue/job.ts";
 import type { WorkerEvent } from "../jobs/worker/worker_event.ts";
+import { showControls, tellRaw } from "./output.ts";
 
-const ENCODER = new TextEncoder();
-
-/** Sends the process's logs to stderr, from `level` up. */
+/** Sends the logs of this process to stderr, from `level` up. */
 export function openLog(
   { level, isTerminal = Deno.stderr.isTerminal() }: {
     readonly level: LogLevel;
@@ -25,12 +24,12 @@ export function openLog(
   },
 ): void {
   const format = isTerminal
-    ? getAnsiColorFormatter({ timestamp: "time", value: String })
+    ? getAnsiColorFormatter({ timestamp: "time", value: (value) => showControls(String(value)) })
     : jsonLine;
   configureSync({
     reset: true,
-    // Synchronous, so that the last words of a process are not lost.
-    sinks: { stderr: (record) => void Deno.stderr.writeSync(ENCODER.encode(format(record))) },
+    // Synchronous, so that the last records of a process are not lost.
+    sinks: { stderr: (record) => tellRaw(format(record)) },
     loggers: [
       { category: "mpackd", sinks: ["stderr"], lowestLevel: level },
       { category: ["logtape", "meta"], sinks: ["stderr"], lowestLevel: "warning" },
@@ -38,7 +37,7 @@ export function openLog(
   });
 }
 
-/** logtape's own formatter would put the values in a message into quotes. */
+/** logtape's own formatter puts quotes around the values in a message. */
 function jsonLine({ timestamp, level, category, message, properties }: LogRecord): string {
   return `${
     JSON.stringify({
@@ -51,13 +50,13 @@ function jsonLine({ timestamp, level, category, message, properties }: LogRecord
   }\n`;
 }
 
-/** Says once what the native hash engine cannot do. */
+/** Logs once what the native hash engine cannot do. */
 export function logNativeHash(worker: string): void {
   getLogger(["mpackd", "worker"]).with({ worker })
     .info("Hashing natively (MPACK_HASH): faster, but an interrupted job starts over");
 }
 
-/** Writes what a worker says of itself; each record about a job has its id and its repo's. */
+/** Logs a worker's events. Each record about a job has the ids of job and repo. */
 export function logEvents(worker: string): (event: WorkerEvent) => void {
   const log = getLogger(["mpackd", "worker"]).with({ worker });
   return (event) => {
@@ -84,10 +83,10 @@ export function logEvents(worker: string): (event: WorkerEvent) => void {
         break;
       case "draining":
         log.with({ running: event.running, drain_ms: event.drainMs })
-          .info("Stopping: {running} jobs may go on for {drain_ms} ms");
+          .info("Stopping: {running} jobs may continue for {drain_ms} ms");
         break;
       case "releasing":
-        log.with({ running: event.running }).warn("Giving {running} jobs back");
+        log.with({ running: event.running }).warn("Releasing {running} jobs");
         break;
     }
   };
@@ -112,11 +111,11 @@ function logEnd(log: Logger, event: Extract<WorkerEvent, { type: "ended" }>): vo
       return failed.with({ run_at: outcome.runAt?.toISOString() })
         .warn("Job {job_id} will be tried again after {run_at}: {error}");
     case "released":
-      return failed.info("Job {job_id} given back");
+      return failed.info("Job {job_id} released");
     case "cancelled":
       return failed.info("Job {job_id} cancelled");
     case "lost":
-      return failed.warn("Job {job_id} left to whoever holds it: {error}");
+      return failed.warn("Job {job_id} left to the worker that holds it: {error}");
   }
 }
 

@@ -1,5 +1,5 @@
 /**
- * A worker with everything around it: handlers, listener, metrics, log.
+ * Opens a worker with its handlers, listener, metrics and log.
  *
  * @module
  */
@@ -21,27 +21,24 @@ import { openBlobStore, type OpenedDatabase, workerName } from "./resources.ts";
 
 const PING_DEADLINE_MS = 2_000;
 
-/** When and how the worker ends. */
 export interface WorkerEnd {
-  /** Ends the claiming. */
+  /** Stops claiming. */
   readonly signal: AbortSignal;
-  /** Gives running jobs back at once. */
+  /** Releases running jobs at once. */
   readonly force: AbortSignal;
-  /** End when no job is due. */
+  /** Whether to end when no job is due. */
   readonly untilEmpty?: boolean;
 }
 
-/** A worker that is ready to run; dispose of it afterwards. */
+/** A worker that is ready to run. */
 export interface OpenedWorker extends AsyncDisposable {
-  /** The worker. */
   readonly worker: Worker;
-  /** What it measures. */
   readonly metrics: WorkerMetrics;
-  /** Conditions of readiness. */
+  /** The conditions of readiness. */
   readonly checks: Readonly<Record<string, Check>>;
 }
 
-/** Wires a worker; it already listens for new jobs, but runs none until told to. */
+/** Opens a worker. It listens for new jobs, but runs none before `worker.run()`. */
 export async function openWorker(
   { db, connect }: Pick<OpenedDatabase, "db" | "connect">,
   config: Config,

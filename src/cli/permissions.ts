@@ -1,8 +1,8 @@
 /**
- * What Deno allows this process, asked before it is missed.
+ * Checks Deno's permissions before the work starts.
  *
- * In the middle of a job a missing permission looks like trouble that may pass, and would be tried
- * again for half an hour; on a database's socket it ends the process without a word of advice.
+ * In the middle of a job a missing permission would look like a transient error and be retried for
+ * half an hour. On a database socket it would end the process without advice.
  *
  * @module
  */
@@ -18,14 +18,13 @@ type Permission =
   | Deno.WritePermissionDescriptor & { readonly path: string }
   | Deno.SysPermissionDescriptor & { readonly kind: "hostname" };
 
-/** What connecting to the database needs. */
+/** The permissions to connect to the database. A Unix socket needs none. */
 export function databasePermissions({ sockets }: Pick<Database, "sockets">): Permission[] {
-  // A Unix socket is not of the network.
   return sockets.places.filter(({ path }) => path === undefined)
     .map(({ host, port }) => netPermission(host, port));
 }
 
-/** What reading from the store needs, and writing to it. */
+/** The permissions to read from the store, or also to write to it. */
 export async function storePermissions(
   store: BlobStore,
   options: { readonly isWriting: boolean },
@@ -36,29 +35,29 @@ export async function storePermissions(
     const names = options.isWriting ? ["read", "write"] as const : ["read"] as const;
     return names.map((name) => ({ name, path }));
   }
-  // Where requests go: with the bucket in the host's name or not.
+  // The presigned URL shows where requests go: the bucket may be part of the host name.
   const { url: signed } = (await store.presignPut("any", { expiresSeconds: 1 }))!;
   const { hostname, port, protocol } = new URL(signed);
   return [netPermission(hostname, port || (protocol === "https:" ? 443 : 80))];
 }
 
-/** What loading a command, or the hashing thread, needs: the modules' folder. */
+/** The permission to load a command or the hashing thread: the folder of the modules. */
 export function sourcePermissions(): Permission[] {
   const source = new URL("..", import.meta.url);
-  // Compiled or remote, the modules are no files.
+  // Modules that are compiled in or remote are not files.
   if (Deno.build.standalone || source.protocol !== "file:") return [];
   return [{ name: "read", path: fileURLToPath(source).replace(/\/$/, "") }];
 }
 
-/** What running jobs needs besides: the name left on their rows. */
+/** The further permission to run jobs: their rows name the host. */
 export function jobPermissions(): Permission[] {
   return [{ name: "sys", kind: "hostname" }];
 }
 
 /**
- * Asks for permissions, on a terminal the person there.
+ * Requests permissions. On a terminal Deno asks the user.
  *
- * @throws {ConfigError} That names the flag of each one that is denied.
+ * @throws {ConfigError} If one is denied; names the flag of each.
  */
 export function requirePermissions(permissions: readonly Permission[]): void {
   const denied = permissions.filter((wanted) =>

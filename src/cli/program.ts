@@ -1,5 +1,5 @@
 /**
- * The command line as a whole: the commands, what they share, and how each one ends.
+ * The command line: finds the command, runs it, and turns its end into an exit code.
  *
  * @module
  */
@@ -8,13 +8,14 @@ import { Command, CommanderError } from "commander";
 import { CancelledError, ConfigError, MpackdError } from "../errors.ts";
 import type { CommandContext, InterruptOptions } from "./command.ts";
 import { EXIT, EXIT_HELP, exitCodeOf, printError, typedError } from "./exit.ts";
+import { print, tell } from "./output.ts";
 import { requirePermissions, sourcePermissions } from "./permissions.ts";
 import { configFromEnv } from "./resources.ts";
 import { VERSION } from "./version.ts";
 
 /**
- * The commands in the order of `--help`. A run loads the module of its own one only: all of them, with
- * what they import, take three times as long to load as `index` alone.
+ * The commands, in the order of `--help`. A run loads only the module of its command: loading all of
+ * them takes three times as long as loading `index`.
  */
 const COMMANDS: Record<string, () => Promise<AddCommand>> = {
   index: async () => (await import("./commands/index.ts")).addIndexCommand,
@@ -53,48 +54,71 @@ export async function runProgram(args: readonly string[]): Promise<number> {
         exitCode = await withInterrupts(work, options) ?? EXIT.ok;
       } catch (thrown) {
         const error = typedError(thrown);
-        printError(error, { json: flags.json ?? false });
+        await printError(error, { json: flags.json ?? false });
         exitCode = exitCodeOf(error);
       }
     },
   };
   const program = new Command("mpackd")
-    .description("A streaming indexer for mpacks: streamed once, proved, published.")
+    .description(
+      "A streaming indexer for mpacks: reads each once, proves its digest, publishes it.",
+    )
     .version(VERSION)
     .addHelpText("after", EXIT_HELP)
     .showHelpAfterError("(--help shows what is accepted)");
-  const wanted = Object.hasOwn(COMMANDS, args[0] ?? "") ? [args[0]] : Object.keys(COMMANDS);
+  const isJson = args.includes("--json");
   try {
     requirePermissions(sourcePermissions());
-    for (const name of wanted) (await COMMANDS[name]())(program, context);
+    for (const name of namesOf(args)) (await COMMANDS[name]())(program, context);
+    return await parse(program, args, { isJson }) ?? exitCode;
   } catch (error) {
-    if (!(error instanceof ConfigError)) throw error;
-    printError(error, { json: args.includes("--json") });
-    return EXIT.usage;
+    await printError(error, { json: isJson });
+    return exitCodeOf(error);
   }
+}
+
+function namesOf(args: readonly string[]): readonly string[] {
+  return Object.hasOwn(COMMANDS, args[0] ?? "") ? [args[0]] : Object.keys(COMMANDS);
+}
+
+/**
+ * Parses the arguments and runs the command, or prints the help.
+ *
+ * @returns The exit code, unless the command ran.
+ */
+async function parse(
+  program: Command,
+  args: readonly string[],
+  { isJson }: { readonly isJson: boolean },
+): Promise<number | undefined> {
+  let help = "", usage = "";
   for (const command of withSubcommands(program)) {
-    command.exitOverride();
-    if (args.includes("--json")) command.configureOutput({ writeErr: () => {} });
+    command.exitOverride().configureOutput({
+      writeOut: (text) => help += text,
+      writeErr: (text) => usage += text,
+    });
   }
   try {
     await program.parseAsync([...args], { from: "user" });
+    return undefined;
   } catch (error) {
     if (!(error instanceof CommanderError)) throw error;
-    if (error.exitCode === 0) return EXIT.ok;
-    // Commander has said it on stderr already, for people.
-    if (args.includes("--json")) {
-      printError(new ConfigError(error.message.replace(/^error: /, "")), { json: true });
+    if (error.exitCode === 0) {
+      await print(help.trimEnd());
+      return EXIT.ok;
     }
+    const message = error.message.replace(/^error: /, "");
+    if (isJson) await printError(new ConfigError(message), { json: true });
+    else tell(usage.trimEnd());
     return EXIT.usage;
   }
-  return exitCode;
 }
 
 function withSubcommands(command: Command): Command[] {
   return [command, ...command.commands.flatMap(withSubcommands)];
 }
 
-/** The first SIGINT or SIGTERM fires the signal; a second one ends the process at once. */
+/** The first SIGINT or SIGTERM fires the signal. The second one ends the process at once. */
 async function withInterrupts<T>(
   work: (signal: AbortSignal) => Promise<T>,
   { onSecond, isQuiet = false }: InterruptOptions = {},
@@ -105,7 +129,7 @@ async function withInterrupts<T>(
     signals++;
     if (signals > (onSecond ? 2 : 1)) Deno.exit(EXIT.interrupted);
     if (signals === 2) return onSecond?.();
-    if (!isQuiet) console.error("Interrupted: stopping cleanly (once more to stop at once)");
+    if (!isQuiet) tell("Interrupted: stopping cleanly (once more to stop at once)");
     stop.abort(new DOMException("Interrupted", "AbortError"));
   };
   Deno.addSignalListener("SIGINT", onSignal);

@@ -1,5 +1,5 @@
 /**
- * The real parts behind a command, wired by its settings: the database and the store.
+ * Opens the database and the store that the settings name.
  *
  * @module
  */
@@ -14,7 +14,7 @@ import type { BlobStore } from "../stream/store/blob_store.ts";
 import { openFolder } from "../stream/store/open_folder.ts";
 import { databasePermissions, requirePermissions, storePermissions } from "./permissions.ts";
 
-/** Reads the settings from the environment; only this function does. */
+/** Reads the settings from the environment. */
 export function configFromEnv(): Config {
   const names = Object.values(SETTINGS).map(({ env }) => env);
   return loadConfig(Object.fromEntries(names.map((name) => [name, Deno.env.get(name)])));
@@ -22,22 +22,41 @@ export function configFromEnv(): Config {
 
 /** An open database. */
 export interface OpenedDatabase extends AsyncDisposable {
-  /** The pool. */
   readonly db: Database;
-  /** Whether it is the embedded server, which this process then holds open. */
+  /** Whether it is the embedded server, which runs until this is disposed of. */
   readonly isEmbedded: boolean;
-  /** Opens another pool on the same server; whoever calls closes it. */
+  /** Opens another pool on the same server. The caller closes it. */
   readonly connect: (options: ConnectOptions) => Database;
 }
 
-/**
- * Opens the database named by `DATABASE_URL`, or the embedded one, whose tables are then made.
- *
- * @param options.isMigrating Whether the tables may be missing or old.
- */
+/** An open database and the store. */
+export interface Resources extends OpenedDatabase {
+  readonly store: BlobStore;
+}
+
+interface DatabaseOptions {
+  /** Whether the tables may be missing or old. */
+  readonly isMigrating?: boolean;
+  readonly maxConnections?: number;
+}
+
+/** Opens the store, then the database. */
+export async function openResources(
+  config: Config,
+  options: DatabaseOptions & { readonly isWriting: boolean },
+): Promise<Resources> {
+  const store = await openBlobStore(config, options);
+  const { db, isEmbedded, connect, [Symbol.asyncDispose]: close } = await openDatabase(
+    config,
+    options,
+  );
+  return { db, isEmbedded, connect, store, [Symbol.asyncDispose]: close };
+}
+
+/** Opens the database of `DATABASE_URL`, or the embedded one, whose tables it creates. */
 export async function openDatabase(
   config: Config,
-  options: { isMigrating?: boolean; maxConnections?: number } = {},
+  options: DatabaseOptions = {},
 ): Promise<OpenedDatabase> {
   const { isMigrating = false, maxConnections = config.databaseConnections } = options;
   const connect = (url: string) =>
@@ -76,30 +95,29 @@ async function checkMigrated(db: Database): Promise<void> {
   const pending = await pendingMigrations(db);
   if (pending.length === 0) return;
   throw new ConfigError(
-    `Cannot use ${db.label}: it lacks ${pending.join(", ")}; run "main.ts migrate" first`,
+    `Cannot use ${db.label}: it lacks ${pending.join(", ")}; run "mpackd migrate" first`,
   );
 }
 
-/** Opens the store named by `MPACK_STORE`, or a folder under `MPACK_HOME`. */
+/** Opens the store of `MPACK_STORE`, or a folder under `MPACK_HOME`. */
 export async function openBlobStore(
   config: Config,
-  options: { isWriting?: boolean } = {},
+  options: { readonly isWriting?: boolean } = {},
 ): Promise<BlobStore> {
   const { isWriting = false } = options;
   const url = config.storeUrl ?? `${config.home}/blobs`;
-  const store = openFolder(url, credentialsOf(config)) ?? await openUrl(url, config);
+  const store = openFolder(url, storeOptions(config)) ?? await openUrl(url, config);
   requirePermissions(await storePermissions(store, { isWriting }));
   return store;
 }
 
-/** Opens the store that any URL names; an S3 client is loaded here and nowhere else. */
+/** Opens the store of any URL. The S3 client is loaded only here. */
 export async function openUrl(url: string, config: Config): Promise<BlobStore> {
   const { openStore } = await import("../stream/store/open_store.ts");
-  return openStore(url, credentialsOf(config));
+  return openStore(url, storeOptions(config));
 }
 
-/** What opening any store takes from the settings. */
-function credentialsOf(config: Config) {
+function storeOptions(config: Config) {
   return {
     accessKeyId: config.accessKeyId,
     secretAccessKey: config.secretAccessKey,
@@ -109,20 +127,20 @@ function credentialsOf(config: Config) {
   };
 }
 
-/** This process, for the `locked_by` of a job: host and process id. */
+/** Names this process in the `locked_by` of a job: host and process id. */
 export function workerName(): string {
   return `${Deno.hostname()}:${Deno.pid}`;
 }
 
 /**
- * Whether a worker was a process of this host that has ended. A wrong yes (another container with
- * this host's name) costs that worker its attempt and nothing else: the fence is raised.
+ * Whether a worker was a process of this host that has ended. A wrong yes, about a container with
+ * the same host name, only costs that worker its attempt: the fence is raised.
  */
 export function isGoneWorker(worker: string): boolean {
   const [, host, pid] = /^(.+):(\d+)$/.exec(worker) ?? [];
   if (host !== Deno.hostname()) return false;
   try {
-    // Signal 0 asks whether there is such a process.
+    // Signal 0 only asks whether the process exists.
     return !process.kill(Number(pid), 0);
   } catch (error) {
     return error instanceof Error && "code" in error && error.code === "ESRCH";

@@ -1,12 +1,12 @@
 /**
- * What people see: sizes, times, and one live line.
+ * Formats sizes and times, and shows progress on one line.
  *
  * @module
  */
 
 import { grouped } from "../lib/numbers.ts";
+import { showControls, tellRaw } from "./output.ts";
 
-const ENCODER = new TextEncoder();
 const LINE_INTERVAL_MS = 100;
 
 /** `1.2 GB`, `34.5 MB`, `678 B`: decimal units, as disks and networks count. */
@@ -36,19 +36,19 @@ export function formatCount(count: number): string {
   return grouped(count);
 }
 
-/** A part of a whole that is being worked off. */
+/** The progress of one step. */
 export interface Step {
-  /** What is happening, in a word: `upload`, `index`. */
+  /** The step in one word: `upload`, `index`. */
   readonly label: string;
   /** Bytes done. */
   readonly bytes: number;
-  /** Bytes in all; 0 while unknown. */
+  /** Bytes in total; 0 while unknown. */
   readonly sizeBytes: number;
-  /** What else to say: `1,234 objects`. */
+  /** More text: `1,234 objects`. */
   readonly note?: string;
 }
 
-/** One line on stderr, written over again and again; silent where stderr is not a terminal. */
+/** One line on stderr that is overwritten. Shows nothing if stderr is not a terminal. */
 export class LiveLine {
   readonly #isShown: boolean;
   #label = "";
@@ -56,7 +56,7 @@ export class LiveLine {
   #startBytes = 0;
   #shownAt = -Infinity;
 
-  /** `isShown` false makes every call do nothing. Default: whether stderr is a terminal. */
+  /** With `isShown` false nothing is written. Default: whether stderr is a terminal. */
   constructor(isShown: boolean = Deno.stderr.isTerminal()) {
     this.#isShown = isShown;
   }
@@ -74,7 +74,7 @@ export class LiveLine {
     this.#write(this.#text(step, now));
   }
 
-  /** Takes the line away. */
+  /** Removes the line. */
   clear(): void {
     if (this.#isShown && this.#shownAt > 0) this.#write("");
     this.#label = "";
@@ -100,7 +100,7 @@ export class LiveLine {
 
   #write(line: string): void {
     const { columns } = consoleSize();
-    Deno.stderr.writeSync(ENCODER.encode(`\r\x1b[K${line.slice(0, columns - 1)}`));
+    tellRaw(`\r\x1b[K${showControls(line.slice(0, columns - 1))}`);
   }
 }
 

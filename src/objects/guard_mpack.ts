@@ -26,8 +26,8 @@ export interface GuardMpackOptions {
   readonly maxIds?: number;
   /** Ends the reading with the signal's reason. */
   readonly signal?: AbortSignal;
-  /** Called with each page of missing ids, sorted. */
-  readonly onMissing?: (objectIds: readonly string[]) => void;
+  /** Called with each page of missing ids, sorted, and waited for. */
+  readonly onMissing?: (objectIds: readonly string[]) => unknown;
 }
 
 /** What the check found. */
@@ -71,7 +71,7 @@ export async function guardMpack(options: GuardMpackOptions): Promise<GuardResul
   const ghosts = await guard.ghosts();
   if (onMissing) {
     for await (const page of ghosts.pages()) {
-      onMissing(page);
+      await onMissing(page);
       trimHeap();
     }
   }

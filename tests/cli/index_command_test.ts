@@ -11,7 +11,7 @@ function envOf(world: TestWorld): Record<string, string> {
   return { DATABASE_URL: world.databaseUrl, MPACK_STORE: `file://${world.folder}` };
 }
 
-Deno.test("main.ts index --json prints one document and nothing else on stdout", async (t) => {
+Deno.test("mpackd index --json prints one document and nothing else on stdout", async (t) => {
   await using world = await createWorld();
   const env = envOf(world);
   await t.step("the result", async () => {
@@ -58,7 +58,7 @@ Deno.test("main.ts index --json prints one document and nothing else on stdout",
   }
 });
 
-Deno.test("main.ts index fails with 4 when a service is not there, and names it", async (t) => {
+Deno.test("mpackd index fails with 4 when a service is not there, and names it", async (t) => {
   await using world = await createWorld();
   await t.step("the database", async () => {
     const env = { ...envOf(world), DATABASE_URL: "postgres://u:secret@127.0.0.1:9/db" };
@@ -88,7 +88,7 @@ Deno.test("main.ts index fails with 4 when a service is not there, and names it"
   });
 });
 
-Deno.test("main.ts index interrupted ends with 130, shows nothing and gives the job back", async () => {
+Deno.test("mpackd index interrupted ends with 130, shows nothing and gives the job back", async () => {
   await using world = await createWorld();
   const path = `${world.folder}/big.mpack`;
   const shape = { objects: 40_000, size: parseSize("3000"), seed: 3 };
@@ -109,7 +109,7 @@ Deno.test("main.ts index interrupted ends with 130, shows nothing and gives the 
   assert.deepEqual({ ...job }, { status: "pending", attempt: 0 });
 });
 
-Deno.test("main.ts index puts a sound file where the store had a damaged blob of its key", async () => {
+Deno.test("mpackd index puts a sound file where the store had a damaged blob of its key", async () => {
   await using world = await createWorld();
   const bytes = buildMpack({ objects: [], note: "sound" });
   const key = await world.put(bytes);
@@ -123,7 +123,7 @@ Deno.test("main.ts index puts a sound file where the store had a damaged blob of
   assert.deepEqual(await Deno.readFile(world.blobPath(key)), bytes);
 });
 
-Deno.test("main.ts --help and main.ts config answer at each level, without a database", async () => {
+Deno.test("mpackd --help and mpackd config answer at each level, without a database", async () => {
   for (const args of [["--help"], ["index", "--help"], ["migrate", "--help"], ["config"]]) {
     const { code, stdout } = await runMain(args);
     assert.equal(code, 0);
@@ -134,7 +134,7 @@ Deno.test("main.ts --help and main.ts config answer at each level, without a dat
   assert.doesNotMatch(stdout, /hush/);
 });
 
-Deno.test("main.ts index needs no service of ours: the embedded database and a folder", async () => {
+Deno.test("mpackd index needs no service of ours: the embedded database and a folder", async () => {
   const cwd = await Deno.makeTempDir({ prefix: "mpackd-cli-" });
   try {
     // Two at once: the second joins the server that the first has started.

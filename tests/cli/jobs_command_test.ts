@@ -14,7 +14,7 @@ function commandsOf(world: TestWorld) {
   };
 }
 
-Deno.test("main.ts enqueue leaves a pack, jobs looks at it and puts it right", async (t) => {
+Deno.test("mpackd enqueue leaves a pack, jobs looks at it and puts it right", async (t) => {
   await using world = await createWorld();
   const run = commandsOf(world);
   const key = `sha256:${"0".repeat(64)}`;
@@ -58,7 +58,7 @@ Deno.test("main.ts enqueue leaves a pack, jobs looks at it and puts it right", a
   }
 });
 
-Deno.test("main.ts index takes the job of a process that is gone at once, not when its lease lapses", async () => {
+Deno.test("mpackd index takes the job of a process that is gone at once, not when its lease lapses", async () => {
   await using world = await createWorld();
   const run = commandsOf(world);
   const bytes = await Deno.readFile(SAMPLE);

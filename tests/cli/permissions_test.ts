@@ -13,11 +13,11 @@ const PACK = concat(
   await Array.fromAsync(makeMpack({ objects: 40, size: parseSize("256KiB"), seed: 5 })),
 );
 
-/** The flags of the README's `deno run … main.ts worker`, each value of a list a flag of its own. */
-async function readmeFlags(database: URL, store: URL): Promise<string[]> {
-  const readme = await Deno.readTextFile(`${ROOT}README.md`);
+/** The permission flags of docs/operations.md, one flag for each value of a list. */
+async function documentedFlags(database: URL, store: URL): Promise<string[]> {
+  const document = await Deno.readTextFile(`${ROOT}docs/operations.md`);
   const [, text] = /^deno run (--no-prompt [^`]*?) main\.ts worker --http-port 9100$/ms
-    .exec(readme.replaceAll("\\\n", ""))!;
+    .exec(document.replaceAll("\\\n", ""))!;
   return text.trim().split(/\s+/).flatMap((flag) => {
     const [name, list] = flag.split("=");
     if (list === undefined) return [flag];
@@ -76,13 +76,13 @@ async function check(
   });
 }
 
-Deno.test("worker needs what the README says of a folder store, and names what it lacks", async (t) => {
+Deno.test("worker needs what the documents say of a folder store, and names what it lacks", async (t) => {
   await using world = await createWorld();
   const database = new URL(world.databaseUrl);
-  const readme = await readmeFlags(database, new URL("http://store.invalid"));
+  const documented = await documentedFlags(database, new URL("http://store.invalid"));
   const folder = [`--allow-read=${world.folder}`, `--allow-write=${world.folder}`];
   await check(t, world, {
-    flags: [...readme, ...folder].filter((flag) =>
+    flags: [...documented, ...folder].filter((flag) =>
       ![`--allow-net=store.invalid`, "--allow-net=127.0.0.1"].includes(flag)
     ),
     needed: [
@@ -97,7 +97,7 @@ Deno.test("worker needs what the README says of a folder store, and names what i
 });
 
 Deno.test({
-  name: "worker needs what the README says of an S3 store, and names what it lacks",
+  name: "worker needs what the documents say of an S3 store, and names what it lacks",
   ignore: s3Engine === undefined,
   async fn(t) {
     await using bucket: TempBucket = await makeBucket();
@@ -105,9 +105,9 @@ Deno.test({
     const { options } = bucket;
     const database = new URL(world.databaseUrl), store = new URL(options.endpoint);
     const place = new URLSearchParams({ endpoint: store.origin, region: options.region });
-    const readme = await readmeFlags(database, store);
+    const documented = await documentedFlags(database, store);
     await check(t, world, {
-      flags: readme.filter((flag) => flag !== "--allow-net=127.0.0.1"),
+      flags: documented.filter((flag) => flag !== "--allow-net=127.0.0.1"),
       needed: [`--allow-net=${store.host}`, "--allow-read=src"],
       env: {
         DATABASE_URL: world.databaseUrl,

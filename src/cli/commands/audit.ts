@@ -1,5 +1,5 @@
 /**
- * `main.ts audit`: re-hashes what packs hold.
+ * `mpackd audit`: hashes stored mpacks and their objects again.
  *
  * @module
  */
@@ -7,16 +7,18 @@
 import type { Command } from "commander";
 import { type Config, limitsOf } from "../../config/config.ts";
 import { endAudit } from "../../db/audits.ts";
-import { findRepo, parseRepoName } from "../../db/repos.ts";
+import type { Database } from "../../db/client/database.ts";
+import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
-import { isMpackKey } from "../../lib/ids.ts";
 import { MPACK_AUDIT } from "../../jobs/audit_handler.ts";
 import { enqueue } from "../../jobs/queue/enqueue.ts";
+import { isMpackKey } from "../../lib/ids.ts";
 import { audit, type AuditFinding, type AuditSummary } from "../../maintenance/audit/audit.ts";
-import { EXIT } from "../exit.ts";
 import type { CommandContext } from "../command.ts";
+import { EXIT } from "../exit.ts";
+import { print, printJson } from "../output.ts";
+import { openDatabase, openResources } from "../resources.ts";
 import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
-import { openBlobStore, openDatabase } from "../resources.ts";
 
 interface AuditFlags {
   readonly repo?: string;
@@ -30,41 +32,39 @@ interface AuditFlags {
 /** Adds the command. */
 export function addAuditCommand(program: Command, context: CommandContext): void {
   program.command("audit")
-    .summary("re-hash the objects of packs")
+    .summary("hash stored mpacks and their objects again")
     .description(
-      "Read packs once more and hash the whole and every object. Refs whose bytes are not the\n" +
-        "object's are marked: readers are refused them, and a good push of the object heals them.\n" +
-        "Interrupted, the same command goes on with the packs that are left. Exit code 3 if\n" +
-        "anything is wrong.",
+      "Read mpacks again, and hash the whole and every object. A ref whose bytes do not hash to " +
+        "its object is marked: the object cannot be read until it is pushed again. " +
+        "After an interruption, the same command continues with the remaining mpacks. " +
+        "Exit code 3 if there is a problem.",
     )
-    .option("--repo <owner/slug>", "only the packs of this repo")
-    .option("--mpack <key>", "only the packs of this key")
-    .option("--sample <percent>", "only so many percent of the packs, chosen at random: 5%")
-    .option("--restart", "forget what an interrupted audit has checked")
-    .option("--enqueue", "leave it to the workers as a job, mpack.audit; needs --repo")
-    .option("--json", "print a JSON document per finding and line, then one with the summary")
+    .option("--repo <owner/slug>", "only the mpacks of this repo")
+    .option("--mpack <key>", "only the mpacks of this key")
+    .option("--sample <percent>", "only this share of the mpacks, chosen at random: 5%")
+    .option("--restart", "check again what an interrupted audit has checked")
+    .option("--enqueue", "leave it to the workers as an mpack.audit job; needs --repo")
+    .option("--json", "print one JSON document per finding, then one with the summary")
     .action((flags: AuditFlags) =>
       context.run(flags, async (signal) => {
         if (flags.enqueue) return await enqueueAudit(flags, context.config());
-        const print = flags.json ? printJson : printText;
-        const summary = await runAudit(flags, context.config(), signal, print);
-        console.log(flags.json ? JSON.stringify({ summary }) : textOf(summary));
-        return summary.is_sound ? EXIT.ok : EXIT.rejected;
+        const summary = await runAudit(flags, context.config(), signal);
+        if (flags.json) await printJson({ summary });
+        else await print(textOf(summary));
+        return summary.is_valid ? EXIT.ok : EXIT.rejected;
       })
     );
 }
 
-/** Does what the command does and returns the summary. */
-export async function runAudit(
+async function runAudit(
   flags: AuditFlags,
   config: Config,
   signal: AbortSignal,
-  onFinding: (finding: AuditFinding) => void,
 ): Promise<AuditSummary> {
   const { mpack, samplePercent } = checkScope(flags);
-  await using opened = await openDatabase(config);
-  const { db } = opened;
-  const repoId = flags.repo === undefined ? undefined : await repoIdOf(opened, flags.repo);
+  await using resources = await openResources(config, { isWriting: false });
+  const { db, store } = resources;
+  const repoId = flags.repo === undefined ? undefined : await repoIdOf(db, flags.repo);
   const auditId = `audit repo=${repoId ?? ""} mpack=${mpack ?? ""} sample=${samplePercent ?? ""}`;
   if (flags.restart) await endAudit(db, auditId);
   const line = new LiveLine();
@@ -72,18 +72,19 @@ export async function runAudit(
   try {
     return await audit({
       db,
-      store: await openBlobStore(config),
+      store,
       limits: limitsOf(config),
       signal,
       auditId,
       repoId,
       mpackKey: mpack,
       samplePercent,
-      onFinding: (finding) => {
+      onFinding: async (finding) => {
         line.clear();
-        onFinding(finding);
+        if (flags.json) await printJson({ finding });
+        else await print(findingText(finding));
       },
-      onPack: (done, total) => note = `pack ${formatCount(done + 1)} of ${formatCount(total)}`,
+      onMpack: (done, total) => note = `mpack ${formatCount(done + 1)} of ${formatCount(total)}`,
       onProgress: ({ sizeBytes }, bytes) => line.show({ label: "audit", bytes, sizeBytes, note }),
     });
   } finally {
@@ -94,11 +95,11 @@ export async function runAudit(
 async function enqueueAudit(flags: AuditFlags, config: Config): Promise<void> {
   const { mpack, samplePercent } = checkScope(flags);
   if (flags.repo === undefined) {
-    throw new ConfigError("Cannot enqueue an audit without --repo: a job is one repo's");
+    throw new ConfigError("Cannot enqueue an audit without --repo: a job belongs to one repo");
   }
   await using opened = await openDatabase(config);
   const { row } = await enqueue(opened.db, {
-    repoId: await repoIdOf(opened, flags.repo),
+    repoId: await repoIdOf(opened.db, flags.repo),
     jobType: MPACK_AUDIT,
     payload: {
       ...(mpack === undefined ? {} : { mpack_key: mpack }),
@@ -106,7 +107,8 @@ async function enqueueAudit(flags: AuditFlags, config: Config): Promise<void> {
     },
     maxAttempts: config.maxAttempts,
   });
-  console.log(flags.json ? JSON.stringify({ job_id: row.jobId }) : `Enqueued: job ${row.jobId}`);
+  if (flags.json) await printJson({ job_id: row.jobId });
+  else await print(`Enqueued: job ${row.jobId}`);
 }
 
 function checkScope({ mpack, sample }: AuditFlags) {
@@ -123,42 +125,32 @@ function percentOf(text: string | undefined): number | undefined {
   throw new ConfigError(`Cannot use --sample ${text}: it is not above 0% and up to 100%`);
 }
 
-async function repoIdOf(
-  { db }: Awaited<ReturnType<typeof openDatabase>>,
-  name: string,
-): Promise<string> {
-  const repo = await findRepo(db, parseRepoName(name));
-  if (repo !== undefined) return repo.repoId;
-  throw new ConfigError(`Cannot find repo ${name} on ${db.label}`, { code: "repo-not-found" });
+async function repoIdOf(db: Database, name: string): Promise<string> {
+  return (await resolveRepo(db, parseRepoName(name), { create: false })).repoId;
 }
 
-function printJson(finding: AuditFinding): void {
-  console.log(JSON.stringify({ finding }));
-}
-
-function printText({ code, repo, mpack_key, message, offset_bytes }: AuditFinding): void {
+function findingText({ code, repo, mpack_key, message, offset_bytes }: AuditFinding): string {
   const place = offset_bytes === undefined ? "" : `, byte ${formatCount(offset_bytes)}`;
-  console.log(`${code}: ${message} (${repo}, ${mpack_key}${place})`);
+  return `${code}: ${message} (${repo}, ${mpack_key}${place})`;
 }
 
 function textOf(summary: AuditSummary): string {
-  const { packs, packs_damaged, packs_misread, packs_checked_before: before } = summary;
+  const { mpacks, mpacks_damaged, mpacks_misread, mpacks_checked_before: before } = summary;
+  const count = formatCount;
+  const earlier = before === 0 ? "" : ` (and ${count(before)} earlier)`;
   const lines = [
-    `${packs_damaged === 0 ? "Sound" : "Damaged"}: ${formatCount(packs)} packs${
-      before === 0 ? "" : ` (and ${formatCount(before)} checked before)`
-    }, ${formatCount(summary.objects)} objects, ${formatBytes(summary.bytes)} in ${
-      formatMs(summary.elapsed_ms)
-    }`,
+    `Checked ${count(mpacks)} mpacks${earlier}, ${count(summary.objects)} objects, ` +
+    `${formatBytes(summary.bytes)} in ${formatMs(summary.elapsed_ms)}: ` +
+    (mpacks_damaged === 0 ? "all valid" : `${count(mpacks_damaged)} mpacks damaged`),
   ];
-  if (packs_damaged > 0) lines.push(`  damaged packs: ${formatCount(packs_damaged)}`);
-  if (packs_misread > 0) {
-    lines.push(`  ${formatCount(packs_misread)} packs were misread at first: watch the store`);
+  if (mpacks_misread > 0) {
+    lines.push(`  ${count(mpacks_misread)} mpacks were misread at first: watch the store`);
   }
   if (summary.refs_marked > 0) {
-    lines.push(`  ${formatCount(summary.refs_marked)} refs are marked: readers are refused them`);
+    lines.push(`  ${count(summary.refs_marked)} refs are newly marked and cannot be read`);
   }
   if (summary.refs_restored > 0) {
-    lines.push(`  ${formatCount(summary.refs_restored)} refs are sound again`);
+    lines.push(`  ${count(summary.refs_restored)} refs are valid again`);
   }
   if (summary.repair.length > 0) lines.push("To repair:", ...summary.repair.map((s) => `  ${s}`));
   return lines.join("\n");

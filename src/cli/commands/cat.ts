@@ -1,17 +1,18 @@
 /**
- * `main.ts cat OBJECT_ID --repo OWNER/SLUG`: one object's bytes.
+ * `mpackd cat OBJECT_ID --repo OWNER/SLUG`: writes one object to stdout.
  *
  * @module
  */
 
 import type { Command } from "commander";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
-import { ConfigError } from "../../errors.ts";
+import { CancelledError, ConfigError } from "../../errors.ts";
 import { locateObject } from "../../objects/locate_object.ts";
 import { readLocated } from "../../objects/read_object.ts";
-import { parseCount } from "../flags.ts";
 import type { CommandContext } from "../command.ts";
-import { openBlobStore, openDatabase } from "../resources.ts";
+import { parseCount } from "../flags.ts";
+import { printJson, writeStdout } from "../output.ts";
+import { openResources } from "../resources.ts";
 
 interface CatFlags {
   readonly repo: string;
@@ -25,15 +26,15 @@ export function addCatCommand(program: Command, context: CommandContext): void {
   program.command("cat")
     .summary("write one object to stdout")
     .description(
-      "Write one object's bytes to stdout, through the repo's own ref, checked against its id. Up\n" +
-        "to 1 MiB nothing is written before the check; of a larger object the last part is held\n" +
-        "back until then.",
+      "Write one object's bytes to stdout. They are read through the repo's ref and checked " +
+        "against the id. An object of up to 1 MiB is written only after the check; of a larger one " +
+        "the last part is.",
     )
-    .argument("<object_id>", "as it was pushed: sha256:<64 hex digits>, or the digits alone")
+    .argument("<object_id>", "as it was pushed: sha256:<64 hex digits>, or only the digits")
     .requiredOption("--repo <owner/slug>", "the repo that has the object")
-    .option("--offset <bytes>", "begin at this byte of the object")
-    .option("--length <bytes>", "write so many bytes at most")
-    .option("--json", "check the object and say where it lies, in place of writing it")
+    .option("--offset <bytes>", "start at this byte of the object")
+    .option("--length <bytes>", "write at most this many bytes")
+    .option("--json", "check the object and print where it is stored, instead of its bytes")
     .action((objectId: string, flags: CatFlags) =>
       context.run(flags, (signal) => runCat(objectId, flags, context, signal))
     );
@@ -49,10 +50,11 @@ async function runCat(
     offsetBytes: flags.offset === undefined ? undefined : parseCount("--offset", flags.offset),
     lengthBytes: flags.length === undefined ? undefined : parseCount("--length", flags.length),
   };
-  const config = context.config();
-  const store = await openBlobStore(config);
-  await using opened = await openDatabase(config, { maxConnections: 1 });
-  const { db } = opened;
+  await using resources = await openResources(context.config(), {
+    isWriting: false,
+    maxConnections: 1,
+  });
+  const { db, store } = resources;
   const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
   const location = await locateObject({ db, repoId, objectId });
   const { offsetBytes = 0 } = range;
@@ -62,23 +64,29 @@ async function runCat(
     );
   }
   const { stream, lengthBytes } = await readLocated(store, location, { ...range, signal });
-  if (flags.json) {
-    await stream.pipeTo(new WritableStream(), { signal });
-    const { mpackKey, contentOffset, sizeBytes } = location;
-    console.log(JSON.stringify({
-      object_id: objectId,
-      size_bytes: sizeBytes,
-      mpack_key: mpackKey,
-      content_offset: contentOffset,
-      offset_bytes: offsetBytes,
-      length_bytes: lengthBytes,
-    }));
-    return;
-  }
+  if (!flags.json) return await writeUntilClosed(stream, signal);
+  await stream.pipeTo(new WritableStream(), { signal });
+  const { mpackKey, contentOffset, sizeBytes } = location;
+  await printJson({
+    object_id: objectId,
+    size_bytes: sizeBytes,
+    mpack_key: mpackKey,
+    content_offset: contentOffset,
+    offset_bytes: offsetBytes,
+    length_bytes: lengthBytes,
+  });
+}
+
+/** Writes the stream to stdout. A reader that closes early, as `head` does, is no error. */
+async function writeUntilClosed(
+  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
+  signal: AbortSignal,
+): Promise<void> {
   try {
-    await stream.pipeTo(Deno.stdout.writable, { preventClose: true, signal });
+    await stream.pipeTo(new WritableStream({ write: writeStdout }), { signal });
   } catch (error) {
-    // Whoever reads our output has had enough, as `head` does.
-    if (!(error instanceof Deno.errors.BrokenPipe)) throw error;
+    const isClosed = error instanceof CancelledError &&
+      error.cause instanceof Deno.errors.BrokenPipe;
+    if (!isClosed) throw error;
   }
 }

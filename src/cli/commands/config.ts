@@ -1,5 +1,5 @@
 /**
- * `main.ts config`: every setting with its value.
+ * `mpackd config`: lists every setting with its value.
  *
  * @module
  */
@@ -7,21 +7,21 @@
 import type { Command } from "commander";
 import { SETTINGS } from "../../config/config.ts";
 import type { CommandContext } from "../command.ts";
+import { print, printJson } from "../output.ts";
 
 /** Adds the command. */
 export function addConfigCommand(program: Command, context: CommandContext): void {
   program.command("config")
     .summary("list every setting with its value")
-    .description("List every setting: variable, value, default, unit, range, and what it does.")
+    .description("List every setting: its variable, value, default, unit, range and purpose.")
     .option("--json", "print them as one JSON document")
-    .option("--markdown", "print the table of docs/settings.md")
+    .option("--markdown", "print a Markdown table")
     .action((flags: { json?: boolean; markdown?: boolean }) =>
-      context.run(flags, () => {
+      context.run(flags, async () => {
         const config: Values = { ...context.config() };
-        if (flags.markdown) console.log(settingsTable());
-        else if (flags.json) console.log(JSON.stringify(settingsJson(config)));
-        else console.log(settingsText(config));
-        return Promise.resolve();
+        if (flags.markdown) await print(settingsTable());
+        else if (flags.json) await printJson(settingsJson(config));
+        else await print(settingsText(config));
       })
     );
 }

@@ -1,23 +1,24 @@
 /**
- * `main.ts enqueue SOURCE --repo OWNER/SLUG`: leaves a pack for the workers.
+ * `mpackd enqueue SOURCE --repo OWNER/SLUG`: stores one mpack if need be, and queues its job.
  *
  * @module
  */
 
 import type { Command } from "commander";
-import type { Config } from "../../config/config.ts";
+import { blobKeyOf, type Config } from "../../config/config.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { MPACK_INDEX } from "../../jobs/index/payload.ts";
 import { enqueue, type Enqueued } from "../../jobs/queue/enqueue.ts";
-import { parseCount, parseDuration } from "../flags.ts";
-import { indexPayload, type PackFlags, putInStore, withSourceOptions } from "./index.ts";
-import { jobJson } from "../job_text.ts";
 import type { CommandContext } from "../command.ts";
-import { openSource } from "../source.ts";
+import { parseCount, parseDuration } from "../flags.ts";
+import { jobJson } from "../job_text.ts";
+import { indexPayload, type MpackFlags, withMpackOptions } from "../mpack_options.ts";
+import { openSource, putSource } from "../mpack_source.ts";
+import { print, printJson } from "../output.ts";
+import { openResources } from "../resources.ts";
 import { LiveLine } from "../terminal.ts";
-import { openBlobStore, openDatabase } from "../resources.ts";
 
-interface EnqueueFlags extends PackFlags {
+interface EnqueueFlags extends MpackFlags {
   readonly priority: string;
   readonly delay: string;
   readonly json?: boolean;
@@ -25,20 +26,20 @@ interface EnqueueFlags extends PackFlags {
 
 /** Adds the command. */
 export function addEnqueueCommand(program: Command, context: CommandContext): void {
-  withSourceOptions(program.command("enqueue"))
-    .summary("leave one mpack for the workers")
+  withMpackOptions(program.command("enqueue"))
+    .summary("queue one mpack for the workers")
     .description(
-      "Put a job for one mpack into the queue, or find the open one that does the same.\n\n" +
-        "SOURCE is as for index; a file or foreign blob is put into the store first.",
+      "Queue a job for one mpack, or find the open job for it.\n\n" +
+        "SOURCE is the same as for index. Bytes that are not in the store are stored first.",
     )
-    .option("--priority <n>", "higher goes first", "0")
-    .option("--delay <duration>", "not before 10s, 5m, … from now", "0s")
+    .option("--priority <n>", "higher priorities run first", "0")
+    .option("--delay <duration>", "the job does not start before this time: 10s, 5m, …", "0s")
     .option("--json", "print the job as one JSON document")
     .action((source: string, flags: EnqueueFlags) =>
       context.run(flags, async (signal) => {
         const { row, existing } = await runEnqueue(source, flags, context.config(), signal);
-        if (flags.json) console.log(JSON.stringify({ ...jobJson(row), existing }));
-        else console.log(`${existing ? "Already open" : "Enqueued"}: job ${row.jobId}`);
+        if (flags.json) await printJson({ ...jobJson(row), existing });
+        else await print(`${existing ? "Already open" : "Enqueued"}: job ${row.jobId}`);
       })
     );
 }
@@ -54,14 +55,15 @@ async function runEnqueue(
   const delayMs = parseDuration("--delay", flags.delay);
   const line = new LiveLine();
   try {
-    const store = await openBlobStore(config, { isWriting: true });
-    await using opened = await openDatabase(config);
-    const { db, isEmbedded } = opened;
+    await using resources = await openResources(config, { isWriting: true });
+    const { db, store, isEmbedded } = resources;
     const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), {
       create: flags.create || isEmbedded,
     });
     await using source = await openSource(text, config, { signal, line });
-    await putInStore(source, { store, repoId, flags, config, signal, line });
+    const blobKey = blobKeyOf(config.blobKey, repoId, source.mpackKey);
+    const { expect, upload } = flags;
+    await putSource(source, { store, blobKey, expect, upload, signal, line });
     return await enqueue(db, {
       repoId,
       jobType: MPACK_INDEX,

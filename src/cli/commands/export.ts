@@ -1,5 +1,5 @@
 /**
- * `main.ts export --repo OWNER/SLUG --to DIR|FILE.tar|-`: many objects, as files.
+ * `mpackd export --repo OWNER/SLUG --to DIR|FILE.tar|-`: writes many objects as files.
  *
  * @module
  */
@@ -13,12 +13,13 @@ import { EXIT } from "../exit.ts";
 import { openFolderSink } from "../export/folder.ts";
 import type { ExportSink } from "../export/sink.ts";
 import { openTarSink } from "../export/tar.ts";
-import { readLines } from "../lines.ts";
 import type { CommandContext } from "../command.ts";
+import { readLines } from "../input.ts";
+import { printJson, tell } from "../output.ts";
 import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
-import { openBlobStore, openDatabase } from "../resources.ts";
+import { openResources } from "../resources.ts";
 
-/** So many refusals are printed by id; the others are counted. */
+/** The most refusals listed by id; the others are only counted. */
 const MAX_REFUSALS = 1_000;
 
 interface ExportFlags {
@@ -28,7 +29,7 @@ interface ExportFlags {
   readonly json?: boolean;
 }
 
-/** What an export did; printed by `--json`. */
+/** The result, as `--json` prints it. */
 interface ExportResult {
   objects: number;
   bytes: number;
@@ -42,13 +43,16 @@ export function addExportCommand(program: Command, context: CommandContext): voi
   program.command("export")
     .summary("write many objects to a folder or a tar archive")
     .description(
-      "Write a repo's objects as files named by their ids, each one checked against its id. What\n" +
-        "cannot be handed out is listed, and the others follow; exit code 3 if there is any. Only an\n" +
-        "archive on stdout breaks off at an object of more than 1 MiB that turns out to be damaged.",
+      "Write a repo's objects as files named by their ids. Each object is checked against its id. " +
+        "Objects that cannot be read are listed, and the others follow; then the exit code is 3. " +
+        "Only an archive on stdout ends at a damaged object, if that is larger than 1 MiB.",
     )
     .requiredOption("--repo <owner/slug>", "the repo that has the objects")
-    .requiredOption("--to <place>", "a folder, a file that ends in .tar, or - for a tar on stdout")
-    .option("--ids <file>", "only these ids, one a line; - reads them from stdin. Default: all")
+    .requiredOption(
+      "--to <place>",
+      "a folder, a file that ends in .tar, or - for a tar archive on stdout",
+    )
+    .option("--ids <file>", "only these ids, one per line; - reads them from stdin. Default: all")
     .option("--json", "print the result as one JSON document")
     .action((flags: ExportFlags) =>
       context.run(flags, (signal) => runExport(flags, context, signal))
@@ -63,10 +67,11 @@ async function runExport(
   if (flags.to === "-" && flags.json) {
     throw new ConfigError("Cannot use --json with --to -: both would write to stdout");
   }
-  const config = context.config();
-  const store = await openBlobStore(config);
-  await using opened = await openDatabase(config, { maxConnections: 1 });
-  const { db } = opened;
+  await using resources = await openResources(context.config(), {
+    isWriting: false,
+    maxConnections: 1,
+  });
+  const { db, store } = resources;
   const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
   const objectIds = flags.ids === undefined ? undefined : await readLines(flags.ids);
   const isTar = flags.to === "-" || flags.to.endsWith(".tar");
@@ -84,13 +89,13 @@ async function runExport(
       signal,
     });
     await writeAll(entries, sink, result);
-    await sink.finish();
+    await sink.commit();
   } catch (error) {
-    await sink.abandon();
+    await sink.discard();
     throw error;
   }
-  if (flags.json) console.log(JSON.stringify(result));
-  else console.error(summary(result, flags.to));
+  if (flags.json) await printJson(result);
+  else tell(summary(result, flags.to));
   return result.refused > 0 ? EXIT.rejected : EXIT.ok;
 }
 
@@ -103,9 +108,9 @@ async function writeAll(
   try {
     for await (const entry of entries) {
       const { objectId, sizeBytes } = entry;
-      // The database is not ours alone, and a file's name is a path.
+      // Other programs write to the database, too, and the id becomes a file name.
       if (!isObjectId(objectId)) {
-        const message = `Cannot export ${JSON.stringify(objectId)}: it is no object id`;
+        const message = `Cannot export ${JSON.stringify(objectId)}: it is not an object id`;
         note(result, new ObjectError("object-not-found", message), objectId);
         continue;
       }
@@ -137,7 +142,7 @@ function newResult(): ExportResult {
 
 function note(result: ExportResult, { code, message }: MpackdError, objectId: string): void {
   result.refused++;
-  console.error(`${message} (${code})`);
+  tell(`${message} (${code})`);
   if (result.refusals.length < MAX_REFUSALS) {
     result.refusals.push({ object_id: objectId, code, message });
   }
@@ -145,7 +150,7 @@ function note(result: ExportResult, { code, message }: MpackdError, objectId: st
 
 function summary({ objects, bytes, refused, elapsed_ms }: ExportResult, to: string): string {
   const speed = elapsed_ms > 0 ? ` (${(bytes / elapsed_ms / 1000).toFixed(1)} MB/s)` : "";
-  const rest = refused > 0 ? `; ${formatCount(refused)} could not be handed out` : "";
+  const rest = refused > 0 ? `; ${formatCount(refused)} could not be read` : "";
   return `Exported ${formatCount(objects)} objects, ${formatBytes(bytes)}, to ${to} in ` +
     `${formatMs(elapsed_ms)}${speed}${rest}`;
 }

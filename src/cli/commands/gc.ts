@@ -1,5 +1,5 @@
 /**
- * `main.ts gc`: collects what nobody needs any more.
+ * `mpackd gc`: collects garbage.
  *
  * @module
  */
@@ -7,10 +7,11 @@
 import type { Command } from "commander";
 import type { Config } from "../../config/config.ts";
 import { collectGarbage, type GcSummary } from "../../maintenance/gc/gc.ts";
-import { parseDuration } from "../flags.ts";
 import type { CommandContext } from "../command.ts";
+import { parseDuration } from "../flags.ts";
+import { print, printJson } from "../output.ts";
+import { openResources } from "../resources.ts";
 import { formatBytes, formatCount, formatMs } from "../terminal.ts";
-import { openBlobStore, openDatabase } from "../resources.ts";
 
 interface GcFlags {
   readonly dryRun?: boolean;
@@ -22,55 +23,52 @@ interface GcFlags {
 /** Adds the command. */
 export function addGcCommand(program: Command, context: CommandContext): void {
   program.command("gc")
-    .summary("collect what nobody needs any more")
+    .summary("collect garbage")
     .description(
-      "Remove staged rows of dead jobs, blobs that no pack's row and no ref names, packs without\n" +
-        "history that no ref points into, deleted repos, and half-written blobs; all but the first\n" +
-        "only after a grace time. Safe beside uploads and jobs, and to be killed at any moment.\n" +
-        "Blobs whose keys the templates of the settings do not make are never touched.",
+      "Remove blobs that no row needs, mpacks without history that no ref points into, the rows " +
+        "of deleted repos, half-written blobs, and staged rows of jobs that have ended. All but the " +
+        "last only after a grace time. Safe beside uploads and jobs, and safe to kill at any time. " +
+        "Blobs whose keys do not fit the templates of the settings are never touched.",
     )
-    .option("--dry-run", "only say what would be collected")
-    .option("--grace <duration>", "how old it must be: 7d, 12h, … (default: MPACK_GC_GRACE_MS)")
-    .option("--verbose", "name each repo, pack and blob, as --dry-run does")
-    .option("--json", "print what was collected as one JSON document")
+    .option("--dry-run", "only print what would be collected")
+    .option("--grace <duration>", "the least age: 7d, 12h, … (default: MPACK_GC_GRACE_MS)")
+    .option("--verbose", "name each repo, mpack and blob, as --dry-run does")
+    .option("--json", "print the counts as one JSON document")
     .action((flags: GcFlags) =>
       context.run(flags, async (signal) => {
         const summary = await runGc(flags, context.config(), signal);
-        console.log(flags.json ? JSON.stringify(summary) : textOf(summary));
+        if (flags.json) await printJson(summary);
+        else await print(textOf(summary));
       })
     );
 }
 
-/** Does what the command does and returns the summary. */
-export async function runGc(
-  flags: GcFlags,
-  config: Config,
-  signal: AbortSignal,
-): Promise<GcSummary> {
-  const { dryRun: isDryRun, grace } = flags;
+async function runGc(flags: GcFlags, config: Config, signal: AbortSignal): Promise<GcSummary> {
+  const { dryRun: isDryRun = false, grace } = flags;
   const graceMs = grace === undefined ? config.gcGraceMs : parseDuration("--grace", grace);
   const isNaming = !flags.json && (isDryRun || flags.verbose);
-  await using opened = await openDatabase(config);
+  await using resources = await openResources(config, { isWriting: !isDryRun });
+  const { db, store } = resources;
   return await collectGarbage({
-    db: opened.db,
-    store: await openBlobStore(config, { isWriting: !isDryRun }),
+    db,
+    store,
     config,
     graceMs,
     isDryRun,
     signal,
-    onCollected: isNaming ? (kind, name) => console.log(`${kind} ${name}`) : undefined,
+    onCollected: isNaming ? (kind, name) => print(`${kind} ${name}`) : undefined,
   });
 }
 
 function textOf(summary: GcSummary): string {
-  const { dry_run, repos, refs, packs, blobs, blob_bytes, postponed } = summary;
+  const { dry_run, postponed } = summary;
   const counts: [number, string][] = [
-    [summary.staged_batches, "staged batches of dead jobs"],
+    [summary.staged_batches, "staged batches of jobs that have ended"],
     [summary.audits, "interrupted audits"],
-    [repos, "deleted repos"],
-    [refs, "refs of theirs"],
-    [packs, "packs"],
-    [blobs, `blobs of ${formatBytes(blob_bytes)}`],
+    [summary.repos, "deleted repos"],
+    [summary.refs, "refs of deleted repos"],
+    [summary.mpacks, "mpacks"],
+    [summary.blobs, `blobs of ${formatBytes(summary.blob_bytes)}`],
     [summary.half_written, "half-written blobs"],
   ];
   const found = counts.filter(([count]) => count > 0)

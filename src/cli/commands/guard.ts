@@ -1,5 +1,5 @@
 /**
- * `main.ts guard FILE|- --repo OWNER/SLUG`: what a push would lack.
+ * `mpackd guard FILE|- --repo OWNER/SLUG`: lists the objects that a push would lack.
  *
  * @module
  */
@@ -10,8 +10,9 @@ import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { guardMpack, type GuardResult } from "../../objects/guard_mpack.ts";
 import { describe } from "../../jobs/attempt/run_attempt.ts";
 import { EXIT, exitCodeOf } from "../exit.ts";
-import { openInput } from "../lines.ts";
 import type { CommandContext } from "../command.ts";
+import { openInput } from "../input.ts";
+import { print, tell } from "../output.ts";
 import { formatCount } from "../terminal.ts";
 import { openDatabase } from "../resources.ts";
 
@@ -23,12 +24,12 @@ interface GuardFlags {
 /** Adds the command. */
 export function addGuardCommand(program: Command, context: CommandContext): void {
   program.command("guard")
-    .summary("list the ids that a pack names and nobody has brought")
+    .summary("list the objects that an mpack names and nobody has pushed")
     .description(
-      "List the object ids that the pack's snapshots name and that are neither in the pack nor in\n" +
-        "the repo, one a line, sorted. Nothing is kept. Exit code 3 if there are any.",
+      "List the object ids that the mpack's snapshots name and that are neither in the mpack nor " +
+        "in the repo, one per line, sorted. Changes nothing. Exit code 3 if there are any.",
     )
-    .argument("<file>", "an mpack; - reads it from stdin")
+    .argument("<file>", "an mpack, or - for stdin")
     .requiredOption("--repo <owner/slug>", "the repo that it would be pushed to")
     .option("--json", "print counts and ids as one JSON document")
     .action((file: string, flags: GuardFlags) =>
@@ -43,7 +44,7 @@ async function runGuard(
   signal: AbortSignal,
 ): Promise<number> {
   const config = context.config();
-  const pack = await openInput(file);
+  const { readable: mpack } = await openInput(file);
   await using opened = await openDatabase(config, { maxConnections: 1 });
   const { db } = opened;
   const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
@@ -52,34 +53,34 @@ async function runGuard(
     const result = await guardMpack({
       db,
       repoId,
-      mpack: pack,
+      mpack,
       limits: limitsOf(config),
       signal,
-      onMissing: list?.add ?? ((page) => console.log(page.join("\n"))),
+      onMissing: list?.add ?? ((page) => print(page.join("\n"))),
     });
-    if (list) list.end(result);
-    else console.error(summary(result, flags.repo));
+    if (list) await list.end(result);
+    else tell(summary(result, flags.repo));
     return result.missing > 0 ? EXIT.rejected : EXIT.ok;
   } catch (error) {
     if (!list?.isBegun) throw error;
-    list.end({ error: describe(error as Error) });
+    await list.end({ error: describe(error as Error) });
     return exitCodeOf(error);
   }
 }
 
-/** One JSON document printed as its ids come: there may be more than fit into memory. */
+/** One JSON document that is printed while its ids arrive: they may not fit into memory. */
 function jsonList() {
   let between = '{"missing_ids":[';
   return {
     get isBegun() {
       return between === ",";
     },
-    add(ids: readonly string[]) {
-      console.log(between + JSON.stringify(ids).slice(1, -1));
+    async add(ids: readonly string[]) {
+      await print(between + JSON.stringify(ids).slice(1, -1));
       between = ",";
     },
-    end(rest: object) {
-      console.log(`${this.isBegun ? "" : between}],${JSON.stringify(rest).slice(1)}`);
+    async end(rest: object) {
+      await print(`${this.isBegun ? "" : between}],${JSON.stringify(rest).slice(1)}`);
     },
   };
 }
@@ -87,5 +88,5 @@ function jsonList() {
 function summary({ manifest_entries, objects, missing }: GuardResult, repo: string): string {
   const verdict = missing === 0 ? "Nothing is missing" : `${formatCount(missing)} ids are missing`;
   return `${verdict} in ${repo}: ${formatCount(manifest_entries)} manifest entries, ` +
-    `${formatCount(objects)} objects in the pack`;
+    `${formatCount(objects)} objects in the mpack`;
 }

@@ -1,5 +1,5 @@
 /**
- * `main.ts identity`: who may talk to the HTTP API, and to whose repos.
+ * `mpackd identity`: manages who may use the HTTP API, and which repos each identity may push to.
  *
  * @module
  */
@@ -18,6 +18,7 @@ import {
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import type { CommandContext } from "../command.ts";
+import { print, printJson } from "../output.ts";
 import { openDatabase } from "../resources.ts";
 
 const HANDLE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
@@ -32,29 +33,29 @@ interface CreateFlags {
 
 /** Adds the commands. */
 export function addIdentityCommand(program: Command, context: CommandContext): void {
-  const identity = program.command("identity").summary("who may talk to the HTTP API");
+  const identity = program.command("identity").summary("manage the identities of the HTTP API");
   const withDatabase = (flags: { json?: boolean }, work: (db: Database) => Promise<void>) =>
     context.run(flags, async () => {
       await using opened = await openDatabase(context.config());
       await work(opened.db);
     });
   identity.command("create")
-    .summary("give somebody an identity")
+    .summary("create an identity")
     .description(
-      "Give somebody an identity. Requests are signed with an Ed25519 key; --key names a file\n" +
-        "with the private one, which is made if it is not there, or --public-key one in PEM.",
+      "Create an identity, whose requests are signed with an Ed25519 key. --key names a file with " +
+        "the private key and creates it if it does not exist; --public-key names a PEM file.",
     )
-    .argument("<handle>", "its name; the owner part of its repos' names")
-    .option("--key <file>", "a file with the private key; made if it is not there")
+    .argument("<handle>", "its name, which is also the owner in its repos' names")
+    .option("--key <file>", "a file with the private key; created if it does not exist")
     .option("--public-key <file>", "a file with the public key")
-    .option("--agent", "it is a program")
-    .option("--admin", "every repo is open to it")
+    .option("--agent", "mark it as a program")
+    .option("--admin", "give it access to every repo")
     .option("--json", "print it as one JSON document")
     .action((handle: string, flags: CreateFlags) =>
       withDatabase(flags, async (db) => {
         const made = await create(db, handle, flags);
-        if (flags.json) console.log(JSON.stringify(shown(made)));
-        else console.log(`${made.handle} is ${made.identityId}`);
+        if (flags.json) await printJson(shown(made));
+        else await print(`${made.handle} is ${made.identityId}`);
       })
     );
   identity.command("list")
@@ -63,27 +64,27 @@ export function addIdentityCommand(program: Command, context: CommandContext): v
     .action((flags: { json?: boolean }) =>
       withDatabase(flags, async (db) => {
         const all = await listIdentities(db);
-        if (flags.json) return console.log(JSON.stringify(all.map(shown)));
+        if (flags.json) return await printJson(all.map(shown));
         for (const { handle, identityId, isAgent, isAdmin, revokedAt } of all) {
           const marks = [isAgent && "agent", isAdmin && "admin", revokedAt && "revoked"];
-          console.log([handle, identityId, ...marks.filter(Boolean)].join("  "));
+          await print([handle, identityId, ...marks.filter(Boolean)].join("  "));
         }
       })
     );
   identity.command("revoke")
-    .summary("take an identity's rights, and those of its tokens")
+    .summary("revoke an identity and its tokens")
     .argument("<handle>", "its handle, or its id")
     .action((handle: string) =>
       withDatabase({}, async (db) => {
         if (!await revokeIdentity(db, handle)) throw unknown(handle);
-        console.log(`${handle} is revoked`);
+        await print(`${handle} is revoked`);
       })
     );
   identity.command("grant")
-    .summary("let an identity push to a repo of somebody else")
+    .summary("let an identity push to a repo of another owner")
     .argument("<handle>", "its handle")
     .requiredOption("--repo <owner/slug>", "the repo")
-    .option("--withdraw", "take that back")
+    .option("--withdraw", "withdraw the right")
     .action((handle: string, flags: { repo: string; withdraw?: boolean }) =>
       withDatabase({}, async (db) => {
         const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
@@ -92,7 +93,7 @@ export function addIdentityCommand(program: Command, context: CommandContext): v
         const { identityId } = found;
         if (flags.withdraw) await withdrawAccess(db, { repoId, identityId });
         else await grantAccess(db, { repoId, identityId });
-        console.log(`${handle} may ${flags.withdraw ? "no longer " : ""}push to ${flags.repo}`);
+        await print(`${handle} may ${flags.withdraw ? "no longer " : ""}push to ${flags.repo}`);
       })
     );
 }
@@ -101,8 +102,8 @@ async function create(db: Database, handle: string, flags: CreateFlags): Promise
   const { key, publicKey: publicPath, agent = false, admin = false } = flags;
   if (!HANDLE.test(handle)) {
     throw new ConfigError(
-      `Cannot use ${JSON.stringify(handle)} as a handle: it is not of letters, digits, dots, ` +
-        "dashes and underscores, at most 100",
+      `Cannot use ${JSON.stringify(handle)} as a handle: it is not made of letters, digits, ` +
+        "dots, dashes and underscores, at most 100",
     );
   }
   const path = publicPath ?? key;
@@ -141,5 +142,5 @@ function shown({ identityId, handle, isAgent, isAdmin, createdAt, revokedAt }: I
 }
 
 function unknown(handle: string): ConfigError {
-  return new ConfigError(`Cannot find an identity ${JSON.stringify(handle)} that is good`);
+  return new ConfigError(`Cannot find a valid identity ${JSON.stringify(handle)}`);
 }

@@ -1,19 +1,21 @@
 /**
- * `main.ts inspect PACK`: what is in a pack, and what is wrong with it.
+ * `mpackd inspect MPACK`: prints what an mpack contains, and what is wrong with it.
  *
  * @module
  */
 
 import type { Command } from "commander";
 import { blobKeyOf, type Config, limitsOf } from "../../config/config.ts";
-import { findRepo, parseRepoName } from "../../db/repos.ts";
+import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import { isMpackKey } from "../../lib/ids.ts";
 import type { BlobReader } from "../../stream/store/blob_store.ts";
 import { inspectMpack, type MpackReport } from "../../maintenance/inspect.ts";
 import { EXIT } from "../exit.ts";
+import { parseCount } from "../flags.ts";
 import type { CommandContext } from "../command.ts";
-import { openerOf } from "../source.ts";
+import { isKey, openOnce } from "../mpack_source.ts";
+import { print, printJson } from "../output.ts";
 import { formatBytes, formatCount, LiveLine } from "../terminal.ts";
 import { openBlobStore, openDatabase } from "../resources.ts";
 
@@ -29,51 +31,49 @@ interface InspectFlags {
 /** Adds the command. */
 export function addInspectCommand(program: Command, context: CommandContext): void {
   program.command("inspect")
-    .summary("look into one mpack")
+    .summary("print what one mpack contains")
     .description(
-      "Print what an mpack holds: sections and their bytes, counts, object sizes, nesting, and what\n" +
-        "is wrong with it. Reads it once and writes nothing. A database is only asked where a key\n" +
-        "lies when blobs are kept per repo. Exit code 3 if there is a problem.",
+      "Print what an mpack contains: sections, counts, object sizes, nesting, and its problems. " +
+        "Reads it once and writes nothing. Needs a database only for a key of a repo. " +
+        "Exit code 3 if there is a problem.",
     )
-    .argument("<pack>", "a file, s3://bucket/key, or sha256:<64 hex digits> with --repo")
-    .option("--repo <owner/slug>", "whose blob a key names")
-    .option("--objects", "hash every object, too, and list those that are not what their id says")
-    .option("--largest <count>", "how many of the largest objects to list", "10")
+    .argument("<mpack>", "a file, - for stdin, s3://bucket/key, or sha256:<64 hex digits>")
+    .option("--repo <owner/slug>", "the repo of a key")
+    .option("--objects", "also hash every object, and list those that do not match their id")
+    .option("--largest <count>", "number of the largest objects to list", "10")
     .option("--json", "print the report as one JSON document")
-    .action((pack: string, flags: InspectFlags) =>
+    .action((mpack: string, flags: InspectFlags) =>
       context.run(flags, async (signal) => {
-        const report = await runInspect(pack, flags, context.config(), signal);
-        console.log(flags.json ? JSON.stringify(report) : textOf(report));
+        const report = await runInspect(mpack, flags, context.config(), signal);
+        if (flags.json) await printJson(report);
+        else await print(textOf(report));
         return report.problems_total === 0 ? EXIT.ok : EXIT.rejected;
       })
     );
 }
 
-/** Does what the command does and returns the report. */
-export async function runInspect(
-  pack: string,
+async function runInspect(
+  mpack: string,
   flags: InspectFlags,
   config: Config,
   signal: AbortSignal,
 ): Promise<MpackReport> {
-  if (!/^\d{1,6}$/.test(flags.largest)) {
-    throw new ConfigError(`Cannot use --largest ${flags.largest}: it is not a number to 999,999`);
-  }
+  const largest = parseCount("--largest", flags.largest, { max: 999_999 });
   const line = new LiveLine();
   try {
-    await using reader = await openPack(pack, flags, config, signal);
+    await using reader = await openMpack(mpack, flags, config, signal);
     const report = await inspectMpack(reader, {
       signal,
       limits: limitsOf(config),
-      largest: Number(flags.largest),
+      largest,
       isHashing: flags.objects,
       onProgress: (bytes, sizeBytes) => line.show({ label: "inspect", bytes, sizeBytes }),
     });
-    if (!isMpackKey(pack) || report.mpack_key === pack) return report;
-    const message = `The blob under ${pack} has the key ${report.mpack_key}`;
+    if (!isMpackKey(mpack) || report.mpack_key === mpack) return report;
+    const message = `The blob under ${mpack} has the key ${report.mpack_key}`;
     return {
       ...report,
-      is_sound: false,
+      is_valid: false,
       problems: [...report.problems, { code: "digest-mismatch", message }],
       problems_total: report.problems_total + 1,
     };
@@ -82,34 +82,25 @@ export async function runInspect(
   }
 }
 
-async function openPack(
-  pack: string,
+async function openMpack(
+  mpack: string,
   { repo }: InspectFlags,
   config: Config,
   signal: AbortSignal,
 ): Promise<BlobReader> {
-  if (!pack.startsWith("sha256:")) return await (await openerOf(pack, config))();
-  if (!isMpackKey(pack)) {
-    throw new ConfigError(
-      `Cannot inspect "${pack}": a key is sha256: and 64 lower-case hex digits`,
-    );
-  }
+  if (!isKey(mpack)) return await openOnce(mpack, config, { signal });
   const isPerRepo = config.blobKey.includes("{repo_id}");
   if (isPerRepo && repo === undefined) {
-    throw new ConfigError("Cannot inspect a key without --repo: blobs are kept per repo");
+    throw new ConfigError("Cannot inspect a key without --repo: each repo has its own blobs");
   }
   const repoId = isPerRepo ? await repoIdOf(repo!, config) : "";
   const store = await openBlobStore(config);
-  return await store.open(blobKeyOf(config.blobKey, repoId, pack), { signal });
+  return await store.open(blobKeyOf(config.blobKey, repoId, mpack), { signal });
 }
 
 async function repoIdOf(name: string, config: Config): Promise<string> {
   await using opened = await openDatabase(config);
-  const repo = await findRepo(opened.db, parseRepoName(name));
-  if (repo !== undefined) return repo.repoId;
-  throw new ConfigError(`Cannot find repo ${name} on ${opened.db.label}`, {
-    code: "repo-not-found",
-  });
+  return (await resolveRepo(opened.db, parseRepoName(name), { create: false })).repoId;
 }
 
 function textOf(report: MpackReport): string {

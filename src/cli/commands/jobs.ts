@@ -1,12 +1,12 @@
 /**
- * `main.ts jobs …`: looking at the queue and putting it right.
+ * `mpackd jobs …`: lists and changes the jobs of the queue.
  *
  * @module
  */
 
 import type { Command } from "commander";
 import type { Database } from "../../db/client/database.ts";
-import { findRepo, parseRepoName } from "../../db/repos.ts";
+import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import { cancelJob } from "../../jobs/queue/cancel_job.ts";
 import type { JobRow, JobStatus } from "../../jobs/queue/job.ts";
@@ -17,11 +17,12 @@ import { retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { parseCount, parseDuration } from "../flags.ts";
 import { jobDetails, jobJson, jobTable } from "../job_text.ts";
 import type { CommandContext } from "../command.ts";
+import { print, printJson } from "../output.ts";
 import { openDatabase } from "../resources.ts";
 
 const STATUSES: readonly JobStatus[] = ["pending", "running", "done", "failed", "cancelled"];
-/** Rows per statement, so that no lock is held for long. */
-const BATCH = 1_000;
+/** Rows per statement: few, so that no lock is held for long. */
+const ROWS_PER_STATEMENT = 1_000;
 
 interface JobsFlags {
   readonly status?: string;
@@ -33,7 +34,7 @@ interface JobsFlags {
   readonly json?: boolean;
 }
 
-/** What an action prints: a document for programs, text for people. */
+/** What a subcommand prints. */
 interface Answer {
   readonly json: unknown;
   readonly text: string;
@@ -43,43 +44,46 @@ interface Answer {
 export function addJobsCommand(program: Command, context: CommandContext): void {
   const jobs = program.command("jobs")
     .summary("list, show, retry, cancel and purge jobs")
-    .description("Look at the queue and put it right.");
+    .description("List and change the jobs of the queue.");
   const run = (flags: JobsFlags, work: (db: Database) => Promise<Answer>) =>
     context.run(flags, async () => {
       await using opened = await openDatabase(context.config());
       const { json, text } = await work(opened.db);
-      console.log(flags.json ? JSON.stringify(json) : text);
+      if (flags.json) await printJson(json);
+      else await print(text);
     });
   const json = ["--json", "print one JSON document"] as const;
 
   jobs.command("list").description("List jobs, newest first.")
     .option("--status <status>", STATUSES.join(", "))
-    .option("--repo <owner/slug>", "of this repo only")
-    .option("--type <job_type>", "of this type only")
-    .option("--limit <n>", "at most so many", "100")
+    .option("--repo <owner/slug>", "only jobs of this repo")
+    .option("--type <job_type>", "only jobs of this type")
+    .option("--limit <n>", "the most jobs to list", "100")
     .option(...json)
     .action((flags: JobsFlags) => run(flags, (db) => list(db, flags)));
-  jobs.command("show").description("Show everything about one job.")
+  jobs.command("show").description("Show all fields of one job.")
     .argument("<job_id>")
     .option(...json)
     .action((jobId: string, flags: JobsFlags) => run(flags, (db) => show(db, jobId)));
-  jobs.command("retry").description("Put failed or cancelled jobs back, with all their attempts.")
+  jobs.command("retry").description(
+    "Queue failed or cancelled jobs again, with all their attempts.",
+  )
     .argument("[job_id]", "a failed or cancelled job")
     .option("--failed", "every failed job")
-    .option("--repo <owner/slug>", "with --failed: of this repo only")
+    .option("--repo <owner/slug>", "with --failed: only jobs of this repo")
     .option(...json)
     .action((jobId: string | undefined, flags: JobsFlags) =>
-      run(flags, (db) => putBack(db, jobId, flags))
+      run(flags, (db) => retry(db, jobId, flags))
     );
   jobs.command("cancel")
-    .description("Cancel a waiting job; a running one stops at its next batch.")
+    .description("Cancel a pending job. A running job stops at its next batch.")
     .argument("<job_id>")
     .option(...json)
-    .action((jobId: string, flags: JobsFlags) => run(flags, (db) => stop(db, jobId)));
-  jobs.command("purge").description("Delete jobs that ended long ago.")
-    .requiredOption("--older-than <duration>", "ended longer ago than 30d, 12h, 5m, …")
+    .action((jobId: string, flags: JobsFlags) => run(flags, (db) => cancel(db, jobId)));
+  jobs.command("purge").description("Delete the rows of jobs that have ended.")
+    .requiredOption("--older-than <duration>", "only jobs that ended longer ago: 30d, 12h, 5m, …")
     .option(...json)
-    .action((flags: JobsFlags) => run(flags, (db) => sweep(db, flags)));
+    .action((flags: JobsFlags) => run(flags, (db) => purge(db, flags)));
 }
 
 async function list(db: Database, flags: JobsFlags): Promise<Answer> {
@@ -102,21 +106,21 @@ async function show(db: Database, jobId: string): Promise<Answer> {
   return { json: jobJson(row), text: jobDetails(row) };
 }
 
-async function putBack(
+async function retry(
   db: Database,
   jobId: string | undefined,
   flags: JobsFlags,
 ): Promise<Answer> {
   if ((jobId === undefined) !== (flags.failed ?? false)) {
-    throw new ConfigError("Cannot retry: name one job, or say --failed");
+    throw new ConfigError("Cannot retry: give one job or --failed");
   }
   const jobIds: string[] = [];
   if (jobId === undefined) {
     const repoId = await repoIdOf(db, flags.repo);
     for (;;) {
-      const batch = await retryJobs(db, { failed: true, repoId, limit: BATCH });
+      const batch = await retryJobs(db, { failed: true, repoId, limit: ROWS_PER_STATEMENT });
       jobIds.push(...batch);
-      if (batch.length < BATCH) break;
+      if (batch.length < ROWS_PER_STATEMENT) break;
     }
   } else {
     jobIds.push(...await retryJobs(db, { jobId }));
@@ -126,39 +130,37 @@ async function putBack(
       throw new ConfigError(`Cannot retry job ${jobId}: it is ${row.status}`);
     }
   }
-  return { json: { retried: jobIds }, text: `Put back: ${jobIds.length}` };
+  return { json: { retried: jobIds }, text: `Queued again: ${jobIds.length}` };
 }
 
-async function stop(db: Database, jobId: string): Promise<Answer> {
+async function cancel(db: Database, jobId: string): Promise<Answer> {
   const status = await cancelJob(db, jobId);
   if (status === undefined) throw noSuchJob("cancel", jobId);
   const text = status === "running"
-    ? "it runs, and stops at its next batch"
+    ? "it is running, and stops at its next batch"
     : status === "cancelled"
     ? status
-    : `it has ended already: ${status}`;
+    : `it has already ended: ${status}`;
   return {
     json: { job_id: jobId, status, cancel_requested: status === "running" },
     text: `Job ${jobId}: ${text}`,
   };
 }
 
-async function sweep(db: Database, flags: JobsFlags): Promise<Answer> {
+async function purge(db: Database, flags: JobsFlags): Promise<Answer> {
   const olderThanMs = parseDuration("--older-than", flags.olderThan);
   let purged = 0;
   for (;;) {
-    const batch = await purgeJobs(db, { olderThanMs, limit: BATCH });
+    const batch = await purgeJobs(db, { olderThanMs, limit: ROWS_PER_STATEMENT });
     purged += batch;
-    if (batch < BATCH) break;
+    if (batch < ROWS_PER_STATEMENT) break;
   }
   return { json: { purged }, text: `Purged: ${purged}` };
 }
 
 async function repoIdOf(db: Database, text: string | undefined): Promise<string | undefined> {
   if (text === undefined) return undefined;
-  const repo = await findRepo(db, parseRepoName(text));
-  if (repo !== undefined) return repo.repoId;
-  throw new ConfigError(`Cannot find repo ${text} on ${db.label}`, { code: "repo-not-found" });
+  return (await resolveRepo(db, parseRepoName(text), { create: false })).repoId;
 }
 
 function noSuchJob(verb: string, jobId: JobRow["jobId"]): ConfigError {

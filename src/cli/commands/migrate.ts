@@ -1,5 +1,5 @@
 /**
- * `main.ts migrate`: creates the tables, or adds what is missing.
+ * `mpackd migrate`: creates the tables, or adds what is missing.
  *
  * @module
  */
@@ -7,6 +7,7 @@
 import type { Command } from "commander";
 import { migrate } from "../../db/schema/migrate.ts";
 import type { CommandContext } from "../command.ts";
+import { print, printJson } from "../output.ts";
 import { openDatabase } from "../resources.ts";
 
 /** Adds the command. */
@@ -14,17 +15,17 @@ export function addMigrateCommand(program: Command, context: CommandContext): vo
   program.command("migrate")
     .summary("create or complete the tables")
     .description(
-      "Create the tables, or add what is missing to tables that are already there. Changes\n" +
-        "nothing if one of them cannot be used, and says which. Safe to run at any time.",
+      "Create the tables, or add what is missing to existing tables. If an existing table cannot " +
+        "be used, names it and changes nothing. Safe to run at any time.",
     )
-    .option("--json", "print what was applied as one JSON document")
+    .option("--json", "print the applied migrations as one JSON document")
     .action((flags: { json?: boolean }) =>
       context.run(flags, async () => {
         await using opened = await openDatabase(context.config(), { isMigrating: true });
         const { applied } = await migrate(opened.db);
-        if (flags.json) console.log(JSON.stringify({ applied }));
-        else if (applied.length === 0) console.log("The tables are up to date");
-        else for (const name of applied) console.log(`Applied ${name}`);
+        if (flags.json) return await printJson({ applied });
+        if (applied.length === 0) await print("The tables are up to date");
+        for (const name of applied) await print(`Applied ${name}`);
       })
     );
 }

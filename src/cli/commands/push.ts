@@ -23,7 +23,7 @@ import { sleep } from "../../lib/sleep.ts";
 import { iterateReader } from "../../stream/store/reader_stream.ts";
 import type { CommandContext } from "../command.ts";
 import { type Answer, post } from "../send_file.ts";
-import { openSource, type Source, type SourceOptions } from "../source.ts";
+import { openSource, type Source, type SourceOptions } from "../mpack_source.ts";
 import { formatCount, LiveLine } from "../terminal.ts";
 
 /** Requests in all if the server is busy. */

@@ -1,5 +1,5 @@
 /**
- * `main.ts repo list|create|delete`.
+ * `mpackd repo list|create|delete`.
  *
  * @module
  */
@@ -15,6 +15,7 @@ import {
 } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import type { CommandContext } from "../command.ts";
+import { print, printJson } from "../output.ts";
 import { openDatabase } from "../resources.ts";
 
 interface CreateFlags {
@@ -28,7 +29,7 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
   const repo = program.command("repo").summary("list, create and delete repos");
   repo.command("list")
     .summary("list the repos")
-    .description("List the repos that were not deleted, by owner and slug.")
+    .description("List all repos by owner and slug, without the deleted ones.")
     .option("--json", "print them as one JSON document")
     .action((flags: { json?: boolean }) =>
       context.run(flags, async () => {
@@ -37,18 +38,18 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
         for await (const page of listRepos(opened.db)) {
           for (const found of page) {
             if (flags.json) shown.push(jsonOf(found));
-            else console.log(textOf(found));
+            else await print(textOf(found));
           }
         }
-        if (flags.json) console.log(JSON.stringify(shown));
+        if (flags.json) await printJson(shown);
       })
     );
   repo.command("create")
     .summary("create a repo")
-    .description("Create a repo, or find the one of that name.")
-    .argument("<owner/slug>", "who owns it, and its name in URLs")
+    .description("Create a repo, or find the one of this name.")
+    .argument("<owner/slug>", "its owner, and its name in URLs")
     .option("--name <name>", "its name for people. Default: the slug")
-    .option("--visibility <word>", "who may read it: public or private. Default: private")
+    .option("--visibility <word>", "public (everyone may read it) or private. Default: private")
     .option("--json", "print it as one JSON document")
     .action((text: string, flags: CreateFlags) =>
       context.run(flags, async () => {
@@ -58,17 +59,17 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
         const { repo: found, created } = await createRepo(opened.db, wanted);
         if (flags.visibility !== undefined && found.visibility !== visibility) {
           throw new ConfigError(
-            `Cannot create repo ${text} as ${visibility}: it is there and ${found.visibility}`,
+            `Cannot create repo ${text} as ${visibility}: it exists and is ${found.visibility}`,
           );
         }
-        if (flags.json) console.log(JSON.stringify({ ...jsonOf(found), created }));
-        else console.log(`${created ? "Created" : "Found"} ${textOf(found)}`);
+        if (flags.json) await printJson({ ...jsonOf(found), created });
+        else await print(`${created ? "Created" : "Found"} ${textOf(found)}`);
       })
     );
   repo.command("delete")
     .summary("delete a repo")
     .description(
-      "Delete a repo: nobody finds it any more, and its name stays taken. `gc` frees the space.",
+      "Delete a repo. It cannot be found any more, and its name stays taken. gc frees its space.",
     )
     .argument("<owner/slug>", "the repo")
     .option("--json", "print it as one JSON document")
@@ -77,8 +78,8 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
         const found = await resolveRepo(opened.db, parseRepoName(text), { create: false });
         const deleted = await deleteRepo(opened.db, found);
-        if (flags.json) console.log(JSON.stringify({ ...jsonOf(found), deleted }));
-        else console.log(`Deleted ${textOf(found)}`);
+        if (flags.json) await printJson({ ...jsonOf(found), deleted });
+        else await print(`Deleted ${textOf(found)}`);
       })
     );
 }

@@ -1,5 +1,5 @@
 /**
- * `main.ts stats`: packs, objects, refs, bytes, and how much of it twice.
+ * `mpackd stats`: counts mpacks, objects, refs and bytes.
  *
  * @module
  */
@@ -8,6 +8,7 @@ import type { Command } from "commander";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { readStats, type Stats } from "../../db/stats.ts";
 import type { CommandContext } from "../command.ts";
+import { print, printJson } from "../output.ts";
 import { formatBytes, formatCount } from "../terminal.ts";
 import { openDatabase } from "../resources.ts";
 
@@ -19,9 +20,9 @@ interface StatsFlags {
 /** Adds the command. */
 export function addStatsCommand(program: Command, context: CommandContext): void {
   program.command("stats")
-    .summary("count packs, objects, refs and bytes")
-    .description("Count packs, objects, refs and bytes, and how much of it is there twice.")
-    .option("--repo <owner/slug>", "only this repo; default: all that were not deleted")
+    .summary("count mpacks, objects, refs and bytes")
+    .description("Count mpacks, objects, refs and bytes, and how much of them is repeated.")
+    .option("--repo <owner/slug>", "only this repo. Default: all, without the deleted ones")
     .option("--json", "print the counts as one JSON document")
     .action((flags: StatsFlags) =>
       context.run(flags, async () => {
@@ -31,7 +32,8 @@ export function addStatsCommand(program: Command, context: CommandContext): void
           ? undefined
           : await resolveRepo(db, parseRepoName(flags.repo), { create: false });
         const stats = await readStats(db, { repoId: repo?.repoId });
-        console.log(flags.json ? JSON.stringify(stats) : textOf(stats));
+        if (flags.json) await printJson(stats);
+        else await print(textOf(stats));
       })
     );
 }
@@ -47,7 +49,7 @@ function textOf(stats: Stats): string {
   const { refs, objects, ref_bytes, object_bytes, pack_objects, repeated_objects } = stats;
   return [
     row("repos", stats.repos),
-    row("packs", stats.packs, stats.pack_bytes),
+    row("mpacks", stats.packs, stats.pack_bytes),
     row("commits", stats.commits),
     row("snapshots", stats.snapshots),
     row("tags", stats.tags),
@@ -58,15 +60,15 @@ function textOf(stats: Stats): string {
       repeated_objects,
       undefined,
       `${percent(repeated_objects, pack_objects)} of ` +
-        "the objects in packs were in the repo already",
+        "the objects in mpacks were already in the repo",
     ),
     row(
       "shared",
       refs - objects,
       ref_bytes - object_bytes,
       `${percent(refs - objects, refs)} of ` +
-        "the refs are to objects that another repo has too",
+        "the refs are to objects that another repo has, too",
     ),
-    row("other", stats.packs, stats.other_bytes, "in packs beside what refs point at"),
+    row("other", stats.packs, stats.other_bytes, "in mpacks, not pointed at by refs"),
   ].join("\n");
 }

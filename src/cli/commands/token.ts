@@ -1,5 +1,5 @@
 /**
- * `main.ts token`: bearer tokens, for clients that cannot sign.
+ * `mpackd token`: bearer tokens, for clients that cannot sign.
  *
  * @module
  */
@@ -11,6 +11,7 @@ import { createToken, listTokens, revokeToken, type TokenRow } from "../../db/to
 import { ConfigError } from "../../errors.ts";
 import { parseDuration } from "../flags.ts";
 import type { CommandContext } from "../command.ts";
+import { print, printJson } from "../output.ts";
 import { openDatabase } from "../resources.ts";
 
 interface CreateFlags {
@@ -21,12 +22,12 @@ interface CreateFlags {
 
 /** Adds the commands. */
 export function addTokenCommand(program: Command, context: CommandContext): void {
-  const token = program.command("token").summary("bearer tokens for the HTTP API");
+  const token = program.command("token").summary("manage the bearer tokens of the HTTP API");
   token.command("create")
-    .summary("make a token; it is shown once")
-    .argument("<handle>", "whose it is")
-    .option("--scopes <scopes>", "what it is good for: read, push, admin", "read,push")
-    .option("--expires <duration>", "how long it works, like 12h or 30d", "30d")
+    .summary("create a token, which is printed only once")
+    .argument("<handle>", "the identity")
+    .option("--scopes <scopes>", "its rights: read, push, admin", "read,push")
+    .option("--expires <duration>", "how long it is valid, such as 12h or 30d", "30d")
     .option("--json", "print it as one JSON document")
     .action((handle: string, flags: CreateFlags) =>
       context.run(flags, async () => {
@@ -35,16 +36,14 @@ export function addTokenCommand(program: Command, context: CommandContext): void
         await using opened = await openDatabase(context.config());
         const identity = await findHandle(opened.db, handle);
         if (identity === undefined) {
-          throw new ConfigError(`Cannot find an identity ${JSON.stringify(handle)} that is good`);
+          throw new ConfigError(`Cannot find a valid identity ${JSON.stringify(handle)}`);
         }
         const { text, tokenId, secretHash } = mintToken();
         const { identityId } = identity;
         const row = { tokenId, identityId, secretHash, scopes, lifetimeMs };
         const expiresAt = await createToken(opened.db, row);
-        if (!flags.json) return console.log(text);
-        console.log(
-          JSON.stringify({ token: text, token_id: tokenId, scopes, expires_at: expiresAt }),
-        );
+        if (!flags.json) return await print(text);
+        await printJson({ token: text, token_id: tokenId, scopes, expires_at: expiresAt });
       })
     );
   token.command("list")
@@ -54,24 +53,24 @@ export function addTokenCommand(program: Command, context: CommandContext): void
       context.run(flags, async () => {
         await using opened = await openDatabase(context.config());
         const all = await listTokens(opened.db);
-        if (flags.json) return console.log(JSON.stringify(all.map(shown)));
+        if (flags.json) return await printJson(all.map(shown));
         for (const row of all) {
           const { tokenId, handle, scopes, expiresAt, revokedAt } = row;
           const end = revokedAt ? "revoked" : `until ${expiresAt.toISOString()}`;
-          console.log([tokenId, handle, scopes.join(","), end].join("  "));
+          await print([tokenId, handle, scopes.join(","), end].join("  "));
         }
       })
     );
   token.command("revoke")
-    .summary("make a token useless")
+    .summary("revoke a token")
     .argument("<id>", "the token's id, as token list shows it")
     .action((id: string) =>
       context.run({}, async () => {
         await using opened = await openDatabase(context.config());
         if (!await revokeToken(opened.db, id)) {
-          throw new ConfigError(`Cannot find a token ${JSON.stringify(id)} that is good`);
+          throw new ConfigError(`Cannot find a valid token ${JSON.stringify(id)}`);
         }
-        console.log(`${id} is revoked`);
+        await print(`${id} is revoked`);
       })
     );
 }

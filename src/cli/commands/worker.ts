@@ -1,5 +1,5 @@
 /**
- * `main.ts worker`: claims jobs and runs them until told to stop.
+ * `mpackd worker`: claims jobs and runs them until it is stopped.
  *
  * @module
  */
@@ -13,10 +13,10 @@ import type { CommandContext } from "../command.ts";
 import { openWorker } from "../open_worker.ts";
 import { openDatabase } from "../resources.ts";
 
-/** A worker's pool has room for a heartbeat and a claim beside its jobs' statements. */
+/** Connections for heartbeat and claim, besides one for each job. */
 const SPARE_CONNECTIONS = 2;
 
-/** Flags that override a setting. */
+/** The settings that have an option. */
 const OVERRIDES = ["concurrency", "perRepo", "pollMs", "drainMs", "httpPort", "httpHost"] as const;
 
 type WorkerFlags = { readonly [K in (typeof OVERRIDES)[number]]?: string } & {
@@ -28,18 +28,18 @@ export function addWorkerCommand(program: Command, context: CommandContext): voi
   program.command("worker")
     .summary("claim jobs and run them")
     .description(
-      "Claim jobs and run them, on as many machines as you like.\n\n" +
-        "The first SIGTERM or SIGINT ends the claiming; running jobs may go on for --drain-ms and\n" +
-        "are then given back, uncounted. A second one gives them back at once; a third one ends\n" +
-        "the process, and their leases lapse. Each option is also a setting (see config).",
+      "Claim jobs and run them. Any number of workers may run, on any number of machines.\n\n" +
+        "The first SIGTERM or SIGINT stops claiming. Running jobs may continue for --drain-ms and " +
+        "are then released, without counting the attempt. A second signal releases them at once. " +
+        "A third one ends the process, and their leases expire. Each option is also a setting.",
     )
-    .option("--concurrency <jobs>", "jobs at once")
-    .option("--per-repo <jobs>", "jobs of one repo at once, over all workers")
-    .option("--poll-ms <ms>", "look at the queue at least so often when nobody calls")
-    .option("--drain", "end when no job is due, instead of waiting for more")
-    .option("--drain-ms <ms>", "how long running jobs may go on when asked to stop")
-    .option("--http-port <port>", "answer /healthz, /readyz and /metrics there")
-    .option("--http-host <address>", "the address to answer on")
+    .option("--concurrency <jobs>", "jobs at the same time")
+    .option("--per-repo <jobs>", "jobs of one repo at the same time, over all workers")
+    .option("--poll-ms <ms>", "look at the queue this often if no notification arrives")
+    .option("--drain", "end when no job is due, instead of waiting")
+    .option("--drain-ms <ms>", "how long running jobs may continue after the first signal")
+    .option("--http-port <port>", "serve /healthz, /readyz and /metrics on this port")
+    .option("--http-host <address>", "the address of that port")
     .action((flags: WorkerFlags) => {
       const force = new AbortController();
       return context.run(
@@ -85,7 +85,7 @@ async function runWorker(
     metrics: metrics.registry,
   });
   await worker.run();
-  if (force.aborted) throw new CancelledError("Interrupted twice: running jobs were given back");
+  if (force.aborted) throw new CancelledError("Interrupted twice: running jobs were released");
 }
 
 function serveHealth(

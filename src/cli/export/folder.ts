@@ -8,10 +8,10 @@ import { join } from "node:path";
 import type { ObjectEntry } from "../../objects/read_objects.ts";
 import type { ExportSink } from "./sink.ts";
 
-/** Files written at once: while one waits for the disk, the store sends on. */
+/** Files written at the same time: while one waits for the disk, the store sends the next. */
 const MAX_PENDING = 8;
 
-/** A folder to export to; it is made if need be. A file is there whole or not at all. */
+/** Exports to a folder, which is created if need be. Each file is complete or absent. */
 export async function openFolderSink(folder: string): Promise<ExportSink> {
   await Deno.mkdir(folder, { recursive: true });
   const pending = new Set<Promise<void>>();
@@ -24,7 +24,7 @@ export async function openFolderSink(folder: string): Promise<ExportSink> {
     canSkip: true,
     async write(entry) {
       const written = writeWhole(folder, entry);
-      // A streamed content has to be read before the next one.
+      // A streamed content has to be read before the next entry.
       if (entry.content === undefined) return await written;
       const noted = written.catch((error) => failure ??= error);
       pending.add(noted);
@@ -32,8 +32,8 @@ export async function openFolderSink(folder: string): Promise<ExportSink> {
       if (pending.size >= MAX_PENDING) await Promise.race(pending);
       if (failure !== undefined) throw failure;
     },
-    finish: settle,
-    abandon: () => settle().catch(() => {}),
+    commit: settle,
+    discard: () => settle().catch(() => {}),
   };
 }
 

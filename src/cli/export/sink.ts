@@ -1,19 +1,19 @@
 /**
- * Where exported objects go.
+ * Receives exported objects.
  *
  * @module
  */
 
 import type { ObjectEntry } from "../../objects/read_objects.ts";
 
-/** Takes objects one after the other. */
+/** Receives objects one after the other. */
 export interface ExportSink {
-  /** Whether it goes on after an object broke off in the middle. */
+  /** Whether it can continue after an object failed in the middle. */
   readonly canSkip: boolean;
-  /** Writes one object. Throws what reading the object throws, and what the disk says. */
+  /** Writes one object. Throws errors of reading it and of the disk. */
   write(entry: ObjectEntry): Promise<void>;
-  /** All objects are there. */
-  finish(): Promise<void>;
-  /** There will be no more, and what is there is not whole. */
-  abandon(): Promise<void>;
+  /** Completes the export after the last object. */
+  commit(): Promise<void>;
+  /** Removes what is incomplete. */
+  discard(): Promise<void>;
 }

@@ -6,6 +6,7 @@
  */
 
 import type { ObjectEntry } from "../../objects/read_objects.ts";
+import { STDOUT } from "../output.ts";
 import type { ExportSink } from "./sink.ts";
 import { WriteBehind } from "./write_behind.ts";
 
@@ -13,15 +14,15 @@ const BLOCK_BYTES = 512;
 const ENCODER = new TextEncoder();
 
 /**
- * A tar archive to export to: a file, which appears when it is whole, or `-` for stdout. What breaks
- * off in the middle is taken back out of a file; of stdout it cannot be.
+ * Exports to a tar archive: a file, which appears when it is complete, or `-` for stdout. An object
+ * that fails in the middle is removed from a file again; from stdout it cannot be.
  */
 export async function openTarSink(path: string): Promise<ExportSink> {
   const part = `${path}.part`;
   const file = path === "-"
     ? undefined
     : await Deno.open(part, { write: true, create: true, truncate: true });
-  const out = new WriteBehind(file ?? Deno.stdout);
+  const out = new WriteBehind(file ?? STDOUT);
   let sizeBytes = 0;
   const put = async (bytes: Uint8Array) => {
     await out.put(bytes);
@@ -43,14 +44,14 @@ export async function openTarSink(path: string): Promise<ExportSink> {
         throw error;
       }
     },
-    async finish() {
+    async commit() {
       await put(new Uint8Array(2 * BLOCK_BYTES));
       await out.flush();
       file?.close();
       if (file) await Deno.rename(part, path);
     },
-    async abandon() {
-      await out.abandon();
+    async discard() {
+      await out.discard();
       file?.close();
       if (file) await Deno.remove(part);
     },
@@ -61,7 +62,7 @@ function paddingOf({ sizeBytes }: ObjectEntry): number {
   return (BLOCK_BYTES - sizeBytes % BLOCK_BYTES) % BLOCK_BYTES;
 }
 
-/** No time and no owner: the same objects give the same archive. */
+/** Without time and owner, so that the same objects give the same archive. */
 function headerOf({ objectId, sizeBytes }: ObjectEntry): Uint8Array {
   const header = new Uint8Array(BLOCK_BYTES);
   const put = (at: number, text: string) => ENCODER.encodeInto(text, header.subarray(at));
@@ -71,7 +72,7 @@ function headerOf({ objectId, sizeBytes }: ObjectEntry): Uint8Array {
   putOctal(100, 0o644, 7);
   putOctal(108, 0, 7);
   putOctal(116, 0, 7);
-  // A MessagePack bin ends below 4 GiB, and these digits reach to 8.
+  // A MessagePack bin is below 4 GiB; eleven octal digits reach 8 GiB.
   putOctal(124, sizeBytes, 11);
   putOctal(136, 0, 11);
   put(148, " ".repeat(8));

@@ -1,16 +1,16 @@
 /**
- * Output that is written while the next of it is being made.
+ * Writes output while the caller produces the next part.
  *
  * @module
  */
 
 /**
- * Bytes written by one call, which takes as long for a header as for a hundred of them. Of 64 KiB to
+ * Bytes per write. A write of a small header takes as long as one of a hundred headers. Of 64 KiB to
  * 1 MiB this was the fastest beside a download.
  */
 const BUFFER_BYTES = 512 * 1024;
 
-/** Two buffers: one is filled while the other is written. */
+/** Fills one buffer while the other is written. */
 export class WriteBehind {
   readonly #out: Pick<Deno.FsFile, "write">;
   #buffer = new Uint8Array(BUFFER_BYTES);
@@ -18,12 +18,12 @@ export class WriteBehind {
   #filledBytes = 0;
   #written: Promise<void> = Promise.resolve();
 
-  /** Starts with nothing to write; `out` stays the caller's to close. */
+  /** The caller closes `out`. */
   constructor(out: Pick<Deno.FsFile, "write">) {
     this.#out = out;
   }
 
-  /** Takes a copy of the bytes. Throws what an earlier write failed with. */
+  /** Copies the bytes. Throws the error of an earlier write. */
   async put(bytes: Uint8Array): Promise<void> {
     for (let at = 0; at < bytes.length;) {
       if (this.#filledBytes === BUFFER_BYTES) await this.#send();
@@ -34,26 +34,26 @@ export class WriteBehind {
     }
   }
 
-  /** Returns when all that was put is written. */
+  /** Returns when everything is written. */
   async flush(): Promise<void> {
     if (this.#filledBytes > 0) await this.#send();
     await this.#written;
   }
 
-  /** Drops what is not on its way yet, and waits for the rest. Never throws. */
-  async abandon(): Promise<void> {
+  /** Drops the buffered bytes and waits for the write that runs. Never throws. */
+  async discard(): Promise<void> {
     this.#filledBytes = 0;
     await this.#written.catch(() => {});
   }
 
   async #send(): Promise<void> {
-    // The spare buffer is free when this returns.
+    // Then the spare buffer is free.
     await this.#written;
     const full = this.#buffer.subarray(0, this.#filledBytes);
     [this.#buffer, this.#spare] = [this.#spare, this.#buffer];
     this.#filledBytes = 0;
     this.#written = writeAll(this.#out, full);
-    // Whoever waits for it next gets the failure; until then it is nobody's.
+    // The next caller that awaits it gets the rejection. Until then it is not unhandled.
     this.#written.catch(() => {});
   }
 }

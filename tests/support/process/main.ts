@@ -1,5 +1,5 @@
 /**
- * `main.ts` as people run it: a process of its own.
+ * Runs the command line in a process of its own.
  *
  * @module
  */
@@ -9,40 +9,47 @@ const MAIN = fileURLToPath(import.meta.resolve("../../../main.ts"));
 
 /** How a command ended. */
 export interface Ended {
-  /** The exit code. */
   readonly code: number;
-  /** What it printed. */
   readonly stdout: string;
-  /** What it said to people. */
   readonly stderr: string;
 }
 
-/** Starts `main.ts` with `args`, and no settings of the environment but `env`. */
+/** How to start a command. */
+export interface StartOptions {
+  readonly cwd?: string;
+  /** Default: nothing to read. */
+  readonly stdin?: "piped" | "null";
+  /** A program that starts the command given as its arguments: `sh -c '"$@" > file' sh`. */
+  readonly through?: readonly string[];
+}
+
+/** Starts a command. Only the settings of `env` are set. */
 export function startMain(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
-  options: { readonly cwd?: string } = {},
+  { cwd, stdin = "null", through = [] }: StartOptions = {},
 ): Deno.ChildProcess {
   const kept = ["PATH", "HOME", "DENO_DIR", "SSL_CERT_FILE"]
     .map((name) => [name, Deno.env.get(name)])
     .filter(([, value]) => value !== undefined);
-  return new Deno.Command(Deno.execPath(), {
-    // Types were checked before the tests; checking them again would cost seconds a start.
-    args: ["run", "-A", "--quiet", "--no-check", MAIN, ...args],
-    cwd: options.cwd,
+  // Types are checked before the tests. Checking them at each start would take seconds.
+  const line = [...through, Deno.execPath(), "run", "-A", "--quiet", "--no-check", MAIN, ...args];
+  return new Deno.Command(line[0], {
+    args: line.slice(1),
+    cwd,
     clearEnv: true,
     env: { ...Object.fromEntries(kept), NO_COLOR: "1", ...env },
-    stdin: "null",
+    stdin,
     stdout: "piped",
     stderr: "piped",
   }).spawn();
 }
 
-/** Runs `main.ts` to its end. */
+/** Runs a command to its end. */
 export async function runMain(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
-  options: { readonly cwd?: string } = {},
+  options: StartOptions = {},
 ): Promise<Ended> {
   const { code, stdout, stderr } = await startMain(args, env, options).output();
   const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);

@@ -1,5 +1,5 @@
 /**
- * Lists that people give as text.
+ * Reads files and pipes that a user names.
  *
  * @module
  */
@@ -7,21 +7,28 @@
 import { ConfigError } from "../errors.ts";
 
 /**
- * The lines of a file, or of stdin for `-`, as they are read; empty ones are left out.
+ * The non-empty lines of a file, or of stdin for `-`.
  *
  * @throws {ConfigError} If there is no such file.
  */
 export async function readLines(path: string): Promise<AsyncIterable<string>> {
-  return splitLines((await openInput(path)).pipeThrough(new TextDecoderStream()));
+  return splitLines((await openInput(path)).readable.pipeThrough(new TextDecoderStream()));
+}
+
+/** An open file, pipe or stdin. */
+export interface Input {
+  readonly readable: ReadableStream<Uint8Array<ArrayBuffer>>;
+  read(into: Uint8Array): Promise<number | null>;
+  close(): void;
 }
 
 /**
- * A file's bytes, or those of stdin for `-`.
+ * Opens a file, or stdin for `-`.
  *
  * @throws {ConfigError} If there is no such file, or it is a folder.
  */
-export async function openInput(path: string): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
-  if (path === "-") return Deno.stdin.readable;
+export async function openInput(path: string): Promise<Input> {
+  if (path === "-") return Deno.stdin;
   let file: Deno.FsFile;
   try {
     file = await Deno.open(path);
@@ -29,7 +36,7 @@ export async function openInput(path: string): Promise<ReadableStream<Uint8Array
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new ConfigError(`Cannot read "${path}": there is no such file`, { cause: error });
   }
-  if (!(await file.stat()).isDirectory) return file.readable;
+  if (!(await file.stat()).isDirectory) return file;
   file.close();
   throw new ConfigError(`Cannot read "${path}": it is a folder`);
 }
