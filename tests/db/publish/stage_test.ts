@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { connectDatabase } from "../../../src/db/client/connect.ts";
 import { publish } from "../../../src/db/publish/publish.ts";
 import { stageBatch, stagedRows } from "../../../src/db/publish/stage.ts";
 import { LeaseLostError } from "../../../src/errors.ts";
@@ -13,6 +12,7 @@ import {
   releaseJob,
 } from "../../../src/jobs/queue/mod.ts";
 import { addRepos, openTestDatabase } from "../../support/postgres/database.ts";
+import { openGate } from "../../support/postgres/gate.ts";
 import {
   columns,
   expireLease,
@@ -84,18 +84,19 @@ Deno.test("stageBatch() that waits for a claim under way loses", async () => {
   const { db } = test;
   await addRepos(db, REPO_ID);
   const job = await startJob(db);
-  // One statement that holds the row for a while, as a slow reclaim would.
-  const reclaim = db.sql`
+  await using gate = await openGate(test.url);
+  await gate.close();
+  // One statement that holds the row until it is let go, as a slow claim would.
+  const claiming = db.sql`
     with taken as (
       update musehub_background_jobs set fence = fence + 1 where job_id = ${job.jobId} returning 1
-    ) select pg_sleep(0.3) from taken`.execute();
-  for (;;) {
-    const [{ n }] = await db.sql`select count(*)::int as n from pg_stat_activity
-      where wait_event = 'PgSleep' and datname = current_database()`;
-    if (n === 1) break;
-  }
-  await assert.rejects(stageBatch(db, job, BATCH), LeaseLostError);
-  await reclaim;
+    ) select pg_advisory_xact_lock(1) from taken`.execute();
+  await gate.waiting(1);
+  const staging = assert.rejects(stageBatch(db, job, BATCH), LeaseLostError);
+  await gate.waiting(2);
+  await gate.open();
+  await claiming;
+  await staging;
   assert.deepEqual(await stagedRows(db, job.jobId, 10), { batches: 0, rows: 0 });
 });
 
@@ -119,7 +120,7 @@ Deno.test("stageBatch() first of an attempt sweeps what it does not continue", a
   });
 });
 
-Deno.test("stageBatch() brings back that somebody cancelled the job", async () => {
+Deno.test("stageBatch() brings back that the job is to be cancelled", async () => {
   await using test = await openTestDatabase();
   const { db } = test;
   await addRepos(db, REPO_ID);
@@ -149,26 +150,18 @@ Deno.test("what ends a job takes the rows of a batch that was under way along", 
   const { db } = test;
   await addRepos(db, REPO_ID);
   // A batch whose client has given it up, and whose statement goes on at the server until let go.
-  const gate = connectDatabase(test.url, { maxConnections: 1 });
+  await using gate = await openGate(test.url);
   await db.sql.unsafe(`
     create function linger() returns trigger language plpgsql as $$
     begin perform pg_advisory_xact_lock(1); return new; end $$`);
   await db.sql`create trigger linger before insert on mpack_staged_objects
     for each row execute function linger()`;
-  const waiting = async (count: number) => {
-    for (;;) {
-      const [{ found }] = await db.sql<{ found: number }[]>`
-        select count(*)::int as found from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock'`;
-      if (found === count) return;
-    }
-  };
   const error = { code: "truncated", message: "cut", retryable: false };
   const failure = { error, retry: false, baseDelayMs: 0, maxDelayMs: 0 };
   const ends = {
     failed: [(job: Job) => failJob(db, job, failure)],
     cancelled: [(job: Job) => finishCancelled(db, job)],
-    // In either order: who waits for a row twice may be overtaken.
+    // In either order: a statement that waits for a row twice may be overtaken.
     "released and cancelled": [
       (job: Job) => releaseJob(db, job),
       (job: Job) => cancelJob(db, job.jobId),
@@ -181,13 +174,13 @@ Deno.test("what ends a job takes the rows of a batch that was under way along", 
   for (const [name, statements] of Object.entries(ends)) {
     await t.step(name, async () => {
       const job = await startJob(db);
-      await gate.sql`select pg_advisory_lock(1)`;
+      await gate.close();
       const sent: Promise<unknown>[] = [];
       for (const send of [() => stageBatch(db, job, BATCH), ...statements]) {
         sent.push(send(job));
-        await waiting(sent.length);
+        await gate.waiting(sent.length);
       }
-      await gate.sql`select pg_advisory_unlock(1)`;
+      await gate.open();
       await Promise.all(sent);
       assert.match((await getJob(db, job.jobId))!.status, /^(failed|cancelled)$/);
       assert.deepEqual(await stagedRows(db, job.jobId, 10), { batches: 0, rows: 0 });
@@ -209,5 +202,4 @@ Deno.test("what ends a job takes the rows of a batch that was under way along", 
     assert.equal((await getJob(db, job.jobId))!.status, "failed");
     assert.deepEqual(await stagedRows(db, job.jobId, 10), { batches: 0, rows: 0 });
   });
-  await gate.close();
 });

@@ -18,9 +18,9 @@ create type mpackd_pack_1 as (
 -- the order of their keys. Objects come last because all repos share them: whoever waits for one of
 -- them waits for nothing else that this statement has to wait for.
 --
--- No planner setting is attached to this function, since it would reach the triggers of other
--- programs. Instead no step joins tables: each looks rows up one by one, by an index, whatever the
--- planner believes about sizes.
+-- A setting of this function also reaches the triggers of other programs, so no kind of plan is
+-- forbidden here. Instead no step joins tables: each looks rows up one by one, by an index, whatever
+-- the planner believes about sizes.
 create or replace function mpackd_publish_1(
   given jsonb,              -- array of mpackd_pack_1, no two with one mpack key; a staged one is alone
   places integer[],         -- of each row in memory: which pack brings it, counted from 1
@@ -34,6 +34,9 @@ create or replace function mpackd_publish_1(
   known_key text            -- what was inserted without a check and known, in the server's words
 )
 language plpgsql
+-- Planning takes longer than running these. The planner would go on planning anew for each call,
+-- because it takes arrays of one element for cheaper than those of unknown length.
+set plan_cache_mode = force_generic_plan
 as $publish$
 #variable_conflict use_column
 declare
@@ -52,6 +55,7 @@ declare
   conflicts jsonb[];
   duplicates bigint[] := zeros;
   pack_ids bigint[] := zeros;
+  repo_ranks bigint[];      -- repos by name, as numbers: these sort faster
   objects_added bigint[] := zeros;
   refs_added bigint[] := zeros;
   healed bigint[] := zeros;
@@ -202,22 +206,27 @@ begin
     end if;
     refs_added[1] := inserted;
   else
+    repo_ranks := array(
+      select dense_rank() over (order by u.repo collate "C")
+      from unnest(repos) with ordinality as u(repo, place) order by u.place);
     if maybe_known is not null then
-      known := array(
-        select u.maybe_known and (
-          select true from musehub_object_refs r
-          where r.repo_id = repos[u.place] and r.object_id = u.object_id) is not null
-        from unnest(places, ids, maybe_known) as u(place, object_id, maybe_known));
+      if true = any(maybe_known) then
+        known := array(
+          select u.maybe_known and (
+            select true from musehub_object_refs r
+            where r.repo_id = repos[u.place] and r.object_id = u.object_id) is not null
+          from unnest(places, ids, maybe_known) as u(place, object_id, maybe_known));
+      end if;
       begin
         for one in
           with written as (
             insert into musehub_object_refs (repo_id, object_id, mpack_id, content_offset, size_bytes)
-            select distinct on (repos[u.place] collate "C", u.object_id collate "C")
+            select distinct on (repo_ranks[u.place], u.object_id collate "C")
               repos[u.place], u.object_id, pack_ids[u.place], u.content_offset, u.size_bytes
             from unnest(places, ids, offsets, sizes, known)
               as u(place, object_id, content_offset, size_bytes, is_known)
-            where repos[u.place] is not null and not u.is_known
-            order by repos[u.place] collate "C", u.object_id collate "C", u.place, u.content_offset
+            where repos[u.place] is not null and u.is_known is not true
+            order by repo_ranks[u.place], u.object_id collate "C", u.place, u.content_offset
             returning mpack_id
           )
           select array_position(pack_ids, mpack_id) as place, count(*) from written group by mpack_id
@@ -235,11 +244,11 @@ begin
       for one in
         with written as (
           insert into musehub_object_refs (repo_id, object_id, mpack_id, content_offset, size_bytes)
-          select distinct on (repos[u.place] collate "C", u.object_id collate "C")
+          select distinct on (repo_ranks[u.place], u.object_id collate "C")
             repos[u.place], u.object_id, pack_ids[u.place], u.content_offset, u.size_bytes
           from unnest(places, ids, offsets, sizes) as u(place, object_id, content_offset, size_bytes)
           where repos[u.place] is not null
-          order by repos[u.place] collate "C", u.object_id collate "C", u.place, u.content_offset
+          order by repo_ranks[u.place], u.object_id collate "C", u.place, u.content_offset
           on conflict (repo_id, object_id) do nothing
           returning mpack_id
         )
@@ -300,10 +309,12 @@ begin
   -- 5. Write the objects of the rows in memory, in the same way. Those of staged rows are there.
   is_inserted := is_staged;
   if not is_staged and maybe_known is not null then
-    known := array(
-      select u.maybe_known and (
-        select true from musehub_objects o where o.object_id = u.object_id) is not null
-      from unnest(ids, maybe_known) as u(object_id, maybe_known));
+    if true = any(maybe_known) then
+      known := array(
+        select u.maybe_known and (
+          select true from musehub_objects o where o.object_id = u.object_id) is not null
+        from unnest(ids, maybe_known) as u(object_id, maybe_known));
+    end if;
     begin
       for one in
         with written as (
@@ -312,7 +323,7 @@ begin
             u.content_offset
           from unnest(places, ids, offsets, sizes, known)
             as u(place, object_id, content_offset, size_bytes, is_known)
-          where repos[u.place] is not null and not u.is_known
+          where repos[u.place] is not null and u.is_known is not true
           order by u.object_id collate "C", u.place, u.content_offset
           returning storage_uri
         )
