@@ -3,7 +3,9 @@ import { createHash } from "node:crypto";
 import { MAX_PARTS } from "../../../src/stream/store/s3/multipart.ts";
 import { partBytesFor } from "../../../src/stream/store/s3/put.ts";
 import { assertSameBytes, bodyOf, sampleBytes } from "../../support/store/blobs.ts";
-import type { FaultProxy } from "../../support/store/fault_proxy.ts";
+import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
+import type { FaultProxy, SeenRequest } from "../../support/store/fault_proxy.ts";
+import type { S3Double } from "../../support/store/s3_double.ts";
 import { withS3Double } from "../../support/store/s3_fixture.ts";
 
 const MIB = 1024 * 1024;
@@ -186,6 +188,65 @@ Deno.test("put() believes no answer without proof that the object is there", asy
           target.includes("partNumber") ? { status: 200, headers: { etag: "" } } : {};
         await assert.rejects(store.put("a", bodyOf(BIG, MIB)), { ...wrong, message: /ETag/ });
         assert.equal(double.uploads.size, 0);
+      }),
+  );
+});
+
+Deno.test("put() sends the checksum of each request's body", async (t) => {
+  const small = sampleBytes(1000), sha256Hex = createHash("sha256").update(small).digest("hex");
+  const putAll = async (store: BlobStore) => {
+    await store.put("small", bodyOf(small));
+    await store.put("declared", bodyOf(small), { sizeBytes: small.length, sha256Hex });
+    await store.put("big", bodyOf(BIG, MIB), { sizeBytes: BIG.length });
+    await store.put("new", bodyOf(small), { ifAbsent: true });
+  };
+  const assertAll = ({ objects }: S3Double) => {
+    assert.deepEqual(
+      [...objects.keys()].sort(),
+      ["big", "declared", "new", "small"]
+        .map((key) => `/bucket/${key}`),
+    );
+    assertSameBytes(objects.get("/bucket/big")!.bytes, BIG);
+  };
+  await t.step("to a bucket with Object Lock", () =>
+    withS3Double(async ({ store, double }) => {
+      double.hasObjectLock = true;
+      await putAll(store);
+      assertAll(double);
+    }));
+  for (const status of [400, 501]) {
+    await t.step(
+      `an engine that answers ${status} to it is asked once`,
+      () =>
+        withS3Double(async ({ store, proxy, double }) => {
+          const isAsked = ({ headers }: SeenRequest) =>
+            headers.has("x-amz-checksum-sha256") || headers.has("x-amz-checksum-algorithm");
+          proxy.otherwise = (request) => isAsked(request) ? { status } : {};
+          await putAll(store);
+          assertAll(double);
+          assert.equal(proxy.requests.filter(isAsked).length, 1);
+        }),
+    );
+  }
+  await t.step(
+    "an error with another reason is not the header's fault",
+    () =>
+      withS3Double(async ({ store, proxy }) => {
+        const body = "<Error><Code>EntityTooLarge</Code></Error>";
+        proxy.faults.push({ status: 400, body }, { status: 400, body });
+        await assert.rejects(store.put("a", bodyOf(small)), { message: /EntityTooLarge/ });
+        await store.put("a", bodyOf(small));
+        assert.ok(proxy.requests.at(-1)!.headers.has("x-amz-checksum-sha256"));
+      }),
+  );
+  await t.step(
+    "a part that was damaged on its way is sent again",
+    () =>
+      withS3Double(async ({ store, proxy, double }) => {
+        proxy.faults.push({}, { status: 400, body: "<Error><Code>BadDigest</Code></Error>" });
+        await store.put("big", bodyOf(BIG, MIB), { sizeBytes: BIG.length });
+        assertSameBytes(double.objects.get("/bucket/big")!.bytes, BIG);
+        assert.ok(proxy.requests.at(-2)!.headers.has("x-amz-checksum-sha256"));
       }),
   );
 });

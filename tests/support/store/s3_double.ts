@@ -22,6 +22,8 @@ export interface S3Double extends AsyncDisposable {
   pageSize: number;
   /** Whether it compares a body with the digest in its header. */
   checksDigests: boolean;
+  /** Whether the bucket has Object Lock: each PUT and part needs a checksum. */
+  hasObjectLock: boolean;
 }
 
 /** Starts a double on loopback. */
@@ -43,6 +45,7 @@ class Double {
   maxPartsAtOnce = 0;
   pageSize = 1000;
   checksDigests = true;
+  hasObjectLock = false;
   #partsAtOnce = 0;
 
   set(path: string, bytes: Uint8Array<ArrayBuffer>): void {
@@ -54,9 +57,11 @@ class Double {
     const path = decodeURIComponent(pathname);
     if (searchParams.has("list-type")) return this.#list(path, searchParams);
     if (searchParams.has("uploads")) {
-      const id = crypto.randomUUID();
+      const id = crypto.randomUUID(), algorithm = request.headers.get("x-amz-checksum-algorithm");
+      if (this.hasObjectLock && algorithm !== "SHA256") return refuse(400, "InvalidRequest");
       this.uploads.set(id, new Map());
-      return new Response(`<X><UploadId>${id}</UploadId></X>`);
+      const headers = this.hasObjectLock ? { "x-amz-checksum-algorithm": "SHA256" } : undefined;
+      return new Response(`<X><UploadId>${id}</UploadId></X>`, { headers });
     }
     const uploadId = searchParams.get("uploadId");
     if (uploadId !== null) return await this.#upload(request, path, uploadId, searchParams);
@@ -69,6 +74,8 @@ class Double {
       if (request.headers.get("if-none-match") === "*" && this.objects.has(path)) {
         return refuse(412, "PreconditionFailed");
       }
+      const refusal = this.#checksumRefusal(request, bytes);
+      if (refusal !== undefined) return refusal;
       const digest = request.headers.get("x-amz-content-sha256");
       const isBound = this.checksDigests && /^[0-9a-f]{64}$/.test(digest ?? "");
       if (isBound && createHash("sha256").update(bytes).digest("hex") !== digest) {
@@ -114,15 +121,29 @@ class Double {
     if (request.method === "PUT") {
       this.maxPartsAtOnce = Math.max(this.maxPartsAtOnce, ++this.#partsAtOnce);
       const bytes = await request.bytes().finally(() => this.#partsAtOnce--);
+      const refusal = this.#checksumRefusal(request, bytes);
+      if (refusal !== undefined) return refusal;
       parts.set(Number(search.get("partNumber")), bytes);
       return new Response(null, { headers: { etag: `"part-${search.get("partNumber")}"` } });
     }
-    await request.bytes();
+    const xml = await request.text();
+    const checksums = [...parts.values()].map(checksumOf);
+    if (this.hasObjectLock && !checksums.every((checksum) => xml.includes(`>${checksum}<`))) {
+      return refuse(400, "InvalidRequest");
+    }
     const inOrder = [...parts].sort(([left], [right]) => left - right).map(([, bytes]) => bytes);
     this.set(path, await new Blob(inOrder).bytes());
     this.uploads.delete(uploadId);
     const { etag = "" } = this.objects.get(path) ?? {};
     return new Response(`<X><ETag>${etag.replaceAll('"', "&quot;")}</ETag></X>`);
+  }
+
+  #checksumRefusal({ headers }: Request, bytes: Uint8Array): Response | undefined {
+    const checksum = headers.get("x-amz-checksum-sha256");
+    if (checksum === null) return this.hasObjectLock ? refuse(400, "InvalidRequest") : undefined;
+    const isSigned = headers.get("authorization")?.includes(";x-amz-checksum-sha256;");
+    if (!isSigned) return refuse(403, "AccessDenied");
+    return checksum === checksumOf(bytes) ? undefined : refuse(400, "BadDigest");
   }
 
   #list(path: string, search: URLSearchParams): Response {
@@ -148,4 +169,8 @@ function refuse(status: number, code: string): Response {
   return new Response(`<Error><Code>${code}</Code><Message>No &amp; no</Message></Error>`, {
     status,
   });
+}
+
+function checksumOf(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("base64");
 }

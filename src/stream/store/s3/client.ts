@@ -27,7 +27,7 @@ export interface S3ClientOptions extends RetryOptions, S3Identity {
 export interface S3Request extends Pick<Signable, "method" | "query"> {
   /** The object's key; undefined for the bucket itself. */
   readonly objectKey?: string;
-  /** Headers that are not signed. */
+  /** Headers, in lower case. Those that begin with `x-amz-` are signed. */
   readonly headers?: Record<string, string>;
   /** The whole body. It is sent with its length. */
   readonly body?: Uint8Array<ArrayBuffer>;
@@ -99,10 +99,9 @@ export class S3Client {
   async send(request: S3Request): Promise<S3Answer> {
     const { method, signal, body, answerWithinMs = this.#idleTimeoutMs } = request;
     signal?.throwIfAborted();
-    const { objectKey = "", query, bodySha256Hex } = request;
-    const { url, headers: signed } = this.#signer.sign({ method, objectKey, query, bodySha256Hex });
+    const { url, headers } = this.#signer.sign({ ...request, objectKey: request.objectKey ?? "" });
     // Otherwise fetch asks for gzip, and offsets are wrong.
-    const headers = { ...signed, ...request.headers, "accept-encoding": "identity" };
+    headers["accept-encoding"] = "identity";
     const end = new RequestEnd(signal);
     const uploadMs = Math.ceil((body?.length ?? 0) / SLOWEST_UPLOAD_BYTES_PER_MS);
     const send = this.#options.fetch ?? fetch;

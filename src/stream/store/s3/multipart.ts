@@ -6,6 +6,8 @@
  */
 import type { Backoff } from "./backoff.ts";
 import type { S3Client } from "./client.ts";
+import { isDigestRefusal } from "./digest_support.ts";
+import type { OptionalHeaders } from "./optional_headers.ts";
 import { errorOfAnswer, S3Error } from "./s3_error.ts";
 import type { S3Target } from "./reader.ts";
 import { etagOf, parseEtag, statObject } from "./stat.ts";
@@ -28,6 +30,16 @@ export interface UploadContext {
   readonly backoff: () => Backoff;
   /** Is aborted when a part fails after all its retries. */
   readonly failed: AbortController;
+  /** The headers with checksums. */
+  readonly checksums: OptionalHeaders;
+}
+
+/** A part to send. */
+export interface UploadPart {
+  /** Its bytes. */
+  readonly bytes: Uint8Array<ArrayBuffer>;
+  /** Their SHA-256; undefined if no checksum is to be sent. */
+  readonly sha256Base64: string | undefined;
 }
 
 /** Resolves to the buffer, which can be filled again, when the part was sent. */
@@ -36,7 +48,9 @@ type PartSent = Promise<Uint8Array<ArrayBuffer> | undefined>;
 /** One upload in parts. Sends nothing before the first part. */
 export class MultipartUpload {
   readonly #context: UploadContext;
-  readonly #etags: string[] = [];
+  readonly #sent: { etag: string; sha256Base64?: string }[] = [];
+  /** Whether the store wants the parts' checksums again when it joins them. */
+  #hasChecksums = false;
   #uploadId: string | undefined;
   /** The last part. While it is sent, the caller fills the next buffer. */
   #inFlight: PartSent = Promise.resolve(undefined);
@@ -55,33 +69,37 @@ export class MultipartUpload {
   }
 
   /**
-   * Starts to send `buffer` as the next part, and waits for the part before it.
+   * Starts to send the next part, and waits for the part before it.
    *
    * @returns A buffer of the same length to fill next: that of the part before, or a new one.
    */
-  async send(buffer: Uint8Array<ArrayBuffer>): Promise<Uint8Array<ArrayBuffer>> {
-    this.#uploadId ??= await this.#begin();
-    const index = this.#etags.length;
+  async send(part: UploadPart): Promise<Uint8Array<ArrayBuffer>> {
+    this.#uploadId ??= await this.#begin(part.sha256Base64 !== undefined);
+    const { bytes } = part, index = this.#sent.length;
     if (index === MAX_PARTS) {
-      const message = `the body has more than ${MAX_PARTS} parts of ${buffer.length} bytes; ` +
+      const message = `the body has more than ${MAX_PARTS} parts of ${bytes.length} bytes; ` +
         "declare its length";
       await this.#context.backoff().after(new S3Error(message, { isTransient: false }));
     }
-    this.#etags.push("");
+    this.#sent.push({ etag: "" });
     this.#before = this.#inFlight;
-    this.#inFlight = this.#sendPart(index, buffer);
+    this.#inFlight = this.#sendPart(index, part);
     // The next send() or complete() awaits it; this keeps it from being an unhandled rejection.
     this.#inFlight.catch((error) => this.#context.failed.abort(error));
-    return await this.#before ?? new Uint8Array(buffer.length);
+    return await this.#before ?? new Uint8Array(bytes.length);
   }
 
   /** Joins the parts to one object, and returns its ETag. */
   async complete(): Promise<string> {
     await this.#inFlight;
     const { client, target, signal, backoff } = this.#context;
-    const parts = this.#etags.map((etag, index) =>
-      `<Part><PartNumber>${index + 1}</PartNumber><ETag>${encodeXml(etag)}</ETag></Part>`
-    );
+    const parts = this.#sent.map(({ etag, sha256Base64 }, index) => {
+      const checksum = this.#hasChecksums && sha256Base64 !== undefined
+        ? `<ChecksumSHA256>${sha256Base64}</ChecksumSHA256>`
+        : "";
+      const number = `<PartNumber>${index + 1}</PartNumber>`;
+      return `<Part>${number}<ETag>${encodeXml(etag)}</ETag>${checksum}</Part>`;
+    });
     const body = new TextEncoder().encode(
       `<CompleteMultipartUpload>${parts.join("")}</CompleteMultipartUpload>`,
     );
@@ -129,12 +147,18 @@ export class MultipartUpload {
     }
   }
 
-  async #begin(): Promise<string> {
-    const { client, target, signal, backoff } = this.#context;
-    const { objectKey } = target;
+  async #begin(withChecksums: boolean): Promise<string> {
+    const { client, target, signal, backoff, checksums } = this.#context;
+    const { objectKey } = target, query = { uploads: "" };
+    const wanted: Record<string, string> = withChecksums
+      ? { "x-amz-checksum-algorithm": "SHA256" }
+      : {};
     return await backoff().run(async () => {
-      const query = { uploads: "" };
-      const answer = await client.send({ method: "POST", objectKey, query, signal });
+      const answer = await checksums.run(
+        wanted,
+        (headers) => client.send({ method: "POST", objectKey, query, headers, signal }),
+      );
+      this.#hasChecksums = answer.headers.has("x-amz-checksum-algorithm");
       const uploadId = xmlText(await answer.text(), "UploadId");
       if (uploadId !== undefined && uploadId !== "") return uploadId;
       throw new S3Error("the store sent no UploadId", { isTransient: false });
@@ -143,20 +167,36 @@ export class MultipartUpload {
 
   async #sendPart(
     index: number,
-    body: Uint8Array<ArrayBuffer>,
+    { bytes, sha256Base64 }: UploadPart,
   ): Promise<Uint8Array<ArrayBuffer>> {
-    const { client, signal, backoff } = this.#context;
-    const request = this.#request("PUT", { partNumber: String(index + 1) });
+    const { client, signal, backoff, checksums } = this.#context;
+    const request = {
+      ...this.#request("PUT", { partNumber: String(index + 1) }),
+      body: bytes,
+      signal,
+    };
+    const wanted: Record<string, string> = sha256Base64 === undefined
+      ? {}
+      : { "x-amz-checksum-sha256": sha256Base64 };
     await backoff().run(async () => {
-      const answer = await client.send({ ...request, body, signal });
+      const answer = await checksums.run(
+        wanted,
+        (headers) => client.send({ ...request, headers }).catch(asDamaged),
+      );
       await answer.discard();
-      this.#etags[index] = etagOf(answer.headers);
+      this.#sent[index] = { etag: etagOf(answer.headers), sha256Base64 };
     });
-    return body;
+    return bytes;
   }
 
   #request<M extends "PUT" | "POST" | "DELETE">(method: M, query: Record<string, string>) {
     const { objectKey } = this.#context.target;
     return { method, objectKey, query: { ...query, uploadId: this.#uploadId ?? "" } };
   }
+}
+
+/** A part that does not match its checksum was damaged on its way: it is sent again. */
+function asDamaged(error: unknown): never {
+  if (!isDigestRefusal(error)) throw error;
+  throw new S3Error((error as Error).message, { isTransient: true, status: 400, cause: error });
 }

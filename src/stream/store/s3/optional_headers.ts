@@ -3,11 +3,17 @@
  *
  * @module
  */
+import { isDigestRefusal } from "./digest_support.ts";
 import { S3Error } from "./s3_error.ts";
 
 /** Sends one kind of header until the engine refuses it. */
 export class OptionalHeaders {
   #isRefused = false;
+
+  /** Whether the engine refused them. */
+  get isRefused(): boolean {
+    return this.#isRefused;
+  }
 
   /**
    * Runs `attempt` with the headers. If the engine refuses it (400 or 501), runs it without them; if
@@ -30,6 +36,6 @@ export class OptionalHeaders {
 }
 
 function isRefusal(error: unknown): boolean {
-  if (!(error instanceof S3Error) || error.isTransient) return false;
+  if (!(error instanceof S3Error) || error.isTransient || isDigestRefusal(error)) return false;
   return error.status === 400 || error.status === 501;
 }

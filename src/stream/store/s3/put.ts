@@ -5,11 +5,11 @@
  */
 import { untilAborted } from "../../../lib/abort.ts";
 import type { BlobStat, PutOptions } from "../blob_store.ts";
-import { checkedBody, DigestError, hasDigest } from "../checked_body.ts";
+import { checkedBody, DigestError, hasDigest, newChecksum } from "../checked_body.ts";
 import type { S3Client, S3Request } from "./client.ts";
 import { isDigestRefusal } from "./digest_support.ts";
 import { S3Error } from "./s3_error.ts";
-import { MAX_PARTS, MultipartUpload } from "./multipart.ts";
+import { MAX_PARTS, MultipartUpload, type UploadPart } from "./multipart.ts";
 import type { OptionalHeaders } from "./optional_headers.ts";
 import type { S3Target } from "./reader.ts";
 import { etagOf, statObject } from "./stat.ts";
@@ -27,12 +27,14 @@ export function partBytesFor(sizeBytes: number | undefined): number {
   return Math.max(MIN_PART_BYTES, Math.ceil(sizeBytes / MAX_PARTS / MIB) * MIB);
 }
 
-/** How to write an object to an engine. */
+/** How to write an object, and what is known of the engine. */
 export interface S3PutOptions extends PutOptions {
   /** Whether the engine compares a body with the digest that its request was signed with. */
   readonly checksDigests: () => Promise<boolean>;
-  /** For `If-None-Match`. */
+  /** `If-None-Match`. */
   readonly conditions: OptionalHeaders;
+  /** `x-amz-checksum-sha256`. */
+  readonly checksums: OptionalHeaders;
 }
 
 /**
@@ -45,7 +47,7 @@ export async function putObject(
   body: AsyncIterable<Uint8Array>,
   options: S3PutOptions,
 ): Promise<BlobStat> {
-  const { sizeBytes, sha256Hex } = options;
+  const { sizeBytes, sha256Hex, checksums } = options;
   options.signal?.throwIfAborted();
   const partBytes = partBytesFor(sizeBytes);
   // A part that failed after all its retries must also end the wait for a slow body.
@@ -58,7 +60,15 @@ export async function putObject(
   const isProved = sha256Hex === undefined || (isOne && await options.checksDigests());
   const declared = { sizeBytes, sha256Hex: isProved ? undefined : sha256Hex };
   const backoff = () => client.backoff({ action: "write", key: target.key }, signal);
-  const upload = new MultipartUpload({ client, target, signal, backoff, failed });
+  const upload = new MultipartUpload({ client, target, signal, backoff, failed, checksums });
+  // A declared digest is the checksum of a body in one request, which then is not hashed here.
+  const isHashed = !(isOne && sha256Hex !== undefined) && !checksums.isRefused;
+  let hash = isHashed ? newChecksum() : undefined;
+  const part = (bytes: Uint8Array<ArrayBuffer>): UploadPart => {
+    const sha256Base64 = hash?.digest("base64");
+    hash = hash && newChecksum();
+    return { bytes, sha256Base64 };
+  };
   try {
     let buffer = new Uint8Array(Math.min(partBytes, sizeBytes ?? FIRST_BUFFER_BYTES));
     let filledBytes = 0;
@@ -67,22 +77,32 @@ export async function putObject(
       totalBytes += chunk.length;
       for (let at = 0; at < chunk.length;) {
         if (filledBytes === partBytes) {
-          buffer = await upload.send(buffer);
+          buffer = await upload.send(part(buffer));
           filledBytes = 0;
         } else if (filledBytes === buffer.length) {
           buffer = grow(buffer, partBytes);
         }
-        const part = chunk.subarray(at, at + buffer.length - filledBytes);
-        buffer.set(part, filledBytes);
-        filledBytes += part.length;
-        at += part.length;
+        const fitting = chunk.subarray(at, at + buffer.length - filledBytes);
+        buffer.set(fitting, filledBytes);
+        hash?.update(fitting);
+        filledBytes += fitting.length;
+        at += fitting.length;
       }
     }
-    const rest = buffer.subarray(0, filledBytes);
+    const rest = part(buffer.subarray(0, filledBytes));
     if (!upload.isBegun) {
-      const digest = isProved ? sha256Hex : undefined;
-      const send = (headers: Record<string, string>) =>
-        putWhole(client, target, rest, { headers, bodySha256Hex: digest, signal });
+      const bodySha256Hex = isProved ? sha256Hex : undefined;
+      const checksum = rest.sha256Base64 ?? (sha256Hex && Uint8Array.fromHex(sha256Hex).toBase64());
+      const send = (condition: Record<string, string>) =>
+        checksums.run(
+          checksum ? { "x-amz-checksum-sha256": checksum } : {},
+          (headers) =>
+            putWhole(client, target, rest.bytes, {
+              headers: { ...condition, ...headers },
+              bodySha256Hex,
+              signal,
+            }),
+        );
       return await backoff().run(() =>
         options.ifAbsent ? options.conditions.run({ "if-none-match": "*" }, send) : send({})
       );
@@ -117,8 +137,10 @@ async function putWhole(
     const written = { sizeBytes: body.length, etag: etagOf(answer.headers) };
     return await confirm(client, target, written, options.signal);
   } catch (error) {
-    if (bodySha256Hex === undefined || !isDigestRefusal(error)) throw error;
-    if (!hasDigest(body, bodySha256Hex)) throw new DigestError(key, { cause: error });
+    if (!isDigestRefusal(error)) throw error;
+    if (bodySha256Hex !== undefined && !hasDigest(body, bodySha256Hex)) {
+      throw new DigestError(key, { cause: error });
+    }
     // The body was damaged on its way.
     throw new S3Error((error as Error).message, { isTransient: true, status: 400, cause: error });
   }

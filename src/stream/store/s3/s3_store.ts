@@ -38,7 +38,7 @@ class S3Store implements BlobStore {
   readonly #client: S3Client;
   /** "" or a folder with a slash at its end. */
   readonly #folder: string;
-  readonly #conditions = new OptionalHeaders();
+  readonly #optional = { conditions: new OptionalHeaders(), checksums: new OptionalHeaders() };
   #checksDigests: Promise<boolean> | undefined;
 
   constructor(options: S3StoreOptions) {
@@ -63,10 +63,10 @@ class S3Store implements BlobStore {
     body: AsyncIterable<Uint8Array>,
     options: PutOptions = {},
   ): Promise<BlobStat> {
-    const target = this.#target(key), conditions = this.#conditions;
+    const target = this.#target(key);
     const checksDigests = () => orAborted(this.#testOnce(), options.signal);
     const put = () =>
-      putObject(this.#client, target, body, { ...options, checksDigests, conditions });
+      putObject(this.#client, target, body, { ...options, ...this.#optional, checksDigests });
     if (!options.ifAbsent) return await put();
     const found = await statIfPresent(this, key, options);
     if (found !== undefined) return found;

@@ -50,6 +50,8 @@ export interface Signable {
 export interface HeaderSignable extends Signable {
   /** SHA-256 of the body as hexadecimal digits, which the store then checks. Default: not bound. */
   readonly bodySha256Hex?: string;
+  /** Headers, in lower case. Those that begin with `x-amz-` are signed. */
+  readonly headers?: Readonly<Record<string, string>>;
 }
 
 /** A request to sign in its URL. The body is not bound. */
@@ -60,11 +62,11 @@ export interface UrlSignable extends Signable {
   readonly expiresSeconds: number;
 }
 
-/** A signed request. Headers that do not begin with `x-amz-` may be added. */
+/** A signed request. */
 export interface SignedRequest {
   /** The URL, without secrets. */
   readonly url: string;
-  /** The signature, and the headers it covers. */
+  /** The signature, the headers that it covers, and the others. */
   readonly headers: Record<string, string>;
 }
 
@@ -108,12 +110,14 @@ export class S3Signer {
     const search = Object.keys(query).sort()
       .map((name) => `${encode(name)}=${encode(query[name])}`).join("&");
     const headers: Record<string, string> = {
+      ...request.headers,
       "x-amz-content-sha256": bodySha256Hex,
       "x-amz-date": time,
       ...(sessionToken === undefined ? {} : { "x-amz-security-token": sessionToken }),
     };
     // fetch adds the Host header itself.
-    const names = ["host", ...Object.keys(headers)];
+    const names = ["host", ...Object.keys(headers).filter((name) => name.startsWith("x-amz-"))]
+      .sort();
     const canonical = [
       method,
       path,
