@@ -1,20 +1,12 @@
 /**
- * The two SHA-256 engines behind one interface: hash-wasm, and the runtime's own.
+ * The SHA-256 engines behind one interface: hash-wasm, and the runtime's own.
  *
- * @see {@link https://github.com/Daninet/hash-wasm | hash-wasm}
  * @module
  */
 
 import { createHash } from "node:crypto";
-
-/** A synchronous SHA-256. */
-export interface Core {
-  update(bytes: Uint8Array): void;
-  /** The state so far; undefined if the engine cannot save it. */
-  save(): Uint8Array | undefined;
-  /** The digest in lower-case hex. Ends the core. */
-  digest(): string;
-}
+import type { Core } from "./core.ts";
+import { checkKnownAnswers } from "./known_answers.ts";
 
 /** The runtime's own SHA-256; needs no loading. */
 export function openNativeCore(): Core {
@@ -26,21 +18,23 @@ export function openNativeCore(): Core {
   };
 }
 
-/** @throws {RangeError} If another version of hash-wasm saved `state`. */
+let isChecked = false;
+
+/**
+ * Opens an engine. hash-wasm must give the known answers once per thread before it is used.
+ *
+ * @throws {RangeError} If `state` is not a midstate, or the engine cannot load one.
+ */
 export async function openCore(engine: "wasm" | "native", state?: Uint8Array): Promise<Core> {
-  if (engine === "native") return openNativeCore();
-  const { createSHA256 } = await import("hash-wasm");
-  const hash = await createSHA256();
-  if (state) {
-    try {
-      hash.load(state);
-    } catch (cause) {
-      throw new RangeError("Cannot resume a hash: the state is of another build", { cause });
-    }
+  if (engine === "native") {
+    if (state === undefined) return openNativeCore();
+    throw new RangeError("Cannot resume a hash: the native engine loads no state");
   }
-  return {
-    update: (bytes) => void hash.update(bytes),
-    save: () => hash.save(),
-    digest: () => hash.digest("hex"),
-  };
+  // Loaded here, because most commands do not need it.
+  const { openHashWasm } = await import("./hash_wasm.ts");
+  const core = await openHashWasm();
+  if (!isChecked) checkKnownAnswers(core);
+  isChecked = true;
+  if (state) core.load(state);
+  return core;
 }

@@ -14,8 +14,8 @@ export interface Sha256 extends Disposable {
   /** Hashes the first `sizeBytes` of a borrowed buffer, which the caller must not touch again. */
   update(buffer: Uint8Array<ArrayBuffer>, sizeBytes: number): void;
   /**
-   * The state after all bytes so far; undefined if the engine cannot save one.
-   * It is as secret as the bytes that were hashed.
+   * The midstate after all bytes so far, which any engine that can load one continues from (see
+   * midstate.ts). Undefined if the engine cannot save it. It is as secret as the bytes.
    */
   save(): Promise<Uint8Array | undefined>;
   /** The digest of all bytes as 64 lower-case hex digits. Ends the hasher. */

@@ -45,9 +45,6 @@ const DEADLINE_MS = 120_000;
 export function openSha256(options: Sha256Options = {}): Promise<Sha256> {
   const { engine = "wasm", worker = true, state } = options;
   const { bufferBytes = BUFFER_BYTES, buffers = BUFFERS, deadlineMs = DEADLINE_MS } = options;
-  if (engine === "native" && state) {
-    return Promise.reject(new RangeError("Cannot resume a hash: the native engine saves no state"));
-  }
   const settings = { engine, bufferBytes, buffers, state, deadlineMs };
   return worker ? openWorker(settings) : openInline(settings);
 }

@@ -4,7 +4,8 @@
  * @module
  */
 
-import { type Core, openCore } from "./engine.ts";
+import type { Core } from "./core.ts";
+import { openCore } from "./engine.ts";
 import type { Reply, Request } from "./worker_client.ts";
 
 const scope = self as unknown as {

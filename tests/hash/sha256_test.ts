@@ -73,7 +73,7 @@ Deno.test("save() returns a state from which another hasher continues", async (t
 Deno.test("openSha256() refuses a state that it cannot load", async (t) => {
   const state = new Uint8Array(116).fill(1);
   for (const worker of [true, false]) {
-    await t.step(`another build's, worker ${worker}`, async () => {
+    await t.step(`bytes that are none, worker ${worker}`, async () => {
       await assert.rejects(openSha256({ worker, state }), RangeError);
     });
   }

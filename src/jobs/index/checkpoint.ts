@@ -1,7 +1,8 @@
+import { decodeMidstate } from "../../hash/midstate.ts";
 import type { DecoderState } from "../../stream/mpack/mpack_decoder.ts";
 
 /** Checkpoints of another version are not used. */
-export const CHECKPOINT_VERSION = 1;
+export const CHECKPOINT_VERSION = 2;
 
 /**
  * Where an attempt was when it last staged rows; another machine can continue from there.
@@ -22,7 +23,7 @@ export interface Checkpoint {
   readonly etag: string;
   /** Length of the blob in bytes. */
   readonly size_bytes: number;
-  /** The SHA-256 state in hex. */
+  /** The SHA-256 midstate in hex; it does not depend on the engine. */
   readonly midstate: string;
   readonly decoder: DecoderState;
 }
@@ -32,11 +33,20 @@ export function readCheckpoint(stored: unknown): Checkpoint | undefined {
   if (typeof stored !== "object" || stored === null) return undefined;
   const checkpoint = stored as Checkpoint;
   const { offset_bytes, rows_staged, batches, size_bytes, etag, midstate, decoder } = checkpoint;
-  const isWhole = checkpoint.version === CHECKPOINT_VERSION &&
+  const isComplete = checkpoint.version === CHECKPOINT_VERSION &&
     [offset_bytes, rows_staged, batches, size_bytes].every(isCount) &&
     offset_bytes <= size_bytes && decoder?.offsetBytes === offset_bytes &&
-    typeof etag === "string" && typeof midstate === "string" && /^([0-9a-f]{2})+$/.test(midstate);
-  return isWhole ? checkpoint : undefined;
+    typeof etag === "string" && hashedBytes(midstate) === offset_bytes;
+  return isComplete ? checkpoint : undefined;
+}
+
+/** How many bytes a midstate in hex has hashed; undefined if it is not one. */
+function hashedBytes(midstate: unknown): number | undefined {
+  try {
+    return decodeMidstate(Uint8Array.fromHex(midstate as string)).lengthBytes;
+  } catch {
+    return undefined;
+  }
 }
 
 function isCount(value: unknown): boolean {

@@ -91,7 +91,7 @@ async function resume(
   try {
     return await openAt(reader, config, options, checkpoint);
   } catch (error) {
-    // hash-wasm and the decoder throw errors of any kind for a state that they cannot load.
+    // Hasher and decoder throw a RangeError or worse for a state that they cannot load.
     if (error instanceof MpackdError) throw error;
     return (error as Error).message;
   }
