@@ -52,6 +52,8 @@ export type Config = MpackLimits & {
   readonly gcGraceMs: number;
   readonly httpUrl: string | undefined;
   readonly httpBodyBytes: number;
+  readonly httpBodiesBytes: number;
+  readonly httpMinBytesPerSecond: number;
   readonly httpIds: number;
   readonly httpIdleMs: number;
   readonly httpHeadMs: number;
@@ -170,6 +172,10 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
     .doc("The URL of the HTTP API as clients see it, if a proxy changes host or scheme"),
   httpBodyBytes: integer("MPACK_HTTP_BODY_BYTES", 8 * MIB, "bytes", [1_024, GIB])
     .doc("The largest request body, except for an mpack"),
+  httpBodiesBytes: integer("MPACK_HTTP_BODIES_BYTES", 64 * MIB, "bytes", [1 * MIB, 64 * GIB])
+    .doc("All request bodies in memory at once, packs excepted; one client may use a quarter"),
+  httpMinBytesPerSecond: integer("MPACK_HTTP_MIN_RATE", 16_384, "bytes/s", [1, 1e9])
+    .doc("A body that comes more slowly than this on average is cut, after MPACK_HTTP_IDLE_MS"),
   httpIds: integer("MPACK_HTTP_IDS", 50_000, "ids", [1, 1_000_000])
     .doc("The most ids in one request"),
   httpIdleMs: integer("MPACK_HTTP_IDLE_MS", 30_000, "ms", [100, DAY_MS])

@@ -92,7 +92,8 @@ function record({ path }: Route, { onRequest }: ApiContext): MiddlewareHandler<H
       status,
       elapsedMs: performance.now() - startedAt,
       handle: c.get("caller")?.identity?.handle,
-      ...(status >= 500 && error !== undefined ? { error } : {}),
+      // A refusal that we chose (too busy) is no error of the server.
+      ...(status >= 500 && error && !(error instanceof HttpProblem) ? { error } : {}),
     });
   };
 }

@@ -8,6 +8,7 @@ import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client/database.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
+import type { BodyBudget } from "./body/body_budget.ts";
 import type { RateLimit } from "./rate_limit.ts";
 
 /** One answered request, for the log and the metrics. */
@@ -33,6 +34,8 @@ export interface ApiContext {
   readonly config: Config;
   readonly auth: Authenticator;
   readonly rateLimit: RateLimit;
+  /** Bounds the request bodies in memory. */
+  readonly bodies: BodyBudget;
   /** Signs upload URLs where the store cannot presign (a folder). */
   readonly uploadSecret: Uint8Array;
   /** The `locked_by` of jobs that run inside a request. */

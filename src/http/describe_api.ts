@@ -6,7 +6,7 @@
  */
 
 import { z } from "zod";
-import { X_MSGPACK } from "./body.ts";
+import { X_MSGPACK } from "./body/body.ts";
 import type { Route } from "./route.ts";
 import { ProblemAnswer } from "./schemas.ts";
 

@@ -7,6 +7,7 @@
 import { forgetSignatures } from "../db/identities.ts";
 import { sharedSecret } from "../db/secrets.ts";
 import { Authenticator, type AuthenticatorOptions } from "./auth/authenticate.ts";
+import { BodyBudget } from "./body/body_budget.ts";
 import { RateLimit } from "./rate_limit.ts";
 import type { ApiContext } from "./context.ts";
 
@@ -14,7 +15,7 @@ const SWEEP_MS = 60_000;
 
 /** What the caller has opened; without `probes` their three routes answer 404. */
 export type OpenHttpOptions =
-  & Omit<ApiContext, "auth" | "rateLimit" | "uploadSecret" | "probes">
+  & Omit<ApiContext, "auth" | "bodies" | "rateLimit" | "uploadSecret" | "probes">
   & Partial<Pick<ApiContext, "probes">>
   & Pick<AuthenticatorOptions, "openToken">;
 
@@ -32,6 +33,7 @@ export async function openHttp(options: OpenHttpOptions): Promise<ApiContext> {
       ...(config.httpUrl === undefined ? {} : { publicUrl: config.httpUrl }),
       ...(openToken === undefined ? {} : { openToken }),
     }),
+    bodies: new BodyBudget(config.httpBodiesBytes),
     rateLimit: new RateLimit({
       requestsPerMinute: config.httpRequestsPerMinute,
       uploads: config.httpUploads,

@@ -25,6 +25,7 @@ export type HttpCode =
   | "range-not-satisfiable"
   | "invalid-body"
   | "rate-limited"
+  | "busy"
   | "blob-missing"
   | "repo-not-found"
   | "object-not-found"

@@ -5,7 +5,7 @@
  */
 
 import { encode } from "@msgpack/msgpack";
-import { codecOf, X_MSGPACK } from "./body.ts";
+import { codecOf, X_MSGPACK } from "./body/body.ts";
 
 /** Makes an answer in the encoding that the client accepts. */
 export function reply(

@@ -13,7 +13,7 @@ import type { RepoForIdentity } from "../db/collaborators.ts";
 import { type Access, openRepo, requireIdentity } from "./auth/access.ts";
 import { anonymous, type Caller } from "./auth/authenticate.ts";
 import type { Scope } from "./auth/token.ts";
-import { checkShape, parseBody, readBody } from "./body.ts";
+import { bodyLimits, checkShape, parseBody, readBody } from "./body/body.ts";
 import type { Peer } from "./server/connection.ts";
 import type { ApiContext } from "./context.ts";
 import { HttpProblem } from "./problem.ts";
@@ -144,11 +144,13 @@ async function bodyOf<B extends z.ZodType>(
   { body: schema, rawBody }: { readonly body?: B; readonly rawBody?: string },
   request: Request,
   caller: Caller,
-  { config }: ApiContext,
+  { bodies, config }: ApiContext,
 ): Promise<z.output<B>> {
   if (rawBody !== undefined) return undefined as z.output<B>;
-  const { httpBodyBytes: maxBytes, httpIdleMs: idleMs, httpTotalMs: totalMs } = config;
-  const bytes = await readBody(request, { maxBytes, idleMs, totalMs }, caller);
+  const { needsDigest, client } = caller;
+  using counted = bodies.open(client);
+  const limits = bodyLimits(config, config.httpBodyBytes);
+  const bytes = await readBody(request, limits, { needsDigest, counted });
   if (schema === undefined) return undefined as z.output<B>;
   // Ids, each with a key at most, and some members around them.
   const maxValues = 2 * config.httpIds + 1_000;

@@ -10,7 +10,7 @@ import { InvalidMpackError, isBlobMissing } from "../errors.ts";
 import { withPrefix } from "../lib/ids.ts";
 import { openSha256 } from "../hash/sha256.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
-import { bodyChunks } from "./body.ts";
+import { bodyChunks, bodyLimits } from "./body/body.ts";
 import type { ApiContext } from "./context.ts";
 import type { UploadTerms } from "./upload_url.ts";
 
@@ -25,7 +25,6 @@ export async function storeUpload(
   { db, store, config, force }: ApiContext,
 ): Promise<void> {
   const key = blobKeyOf(config.blobKey, repoId, mpackKey);
-  const { httpIdleMs: idleMs, httpTotalMs: totalMs } = config;
   // A URL that still works must not replace a blob whose version readers have pinned.
   const known = await findMpack(db, { repoId, mpackKey });
   if (known !== undefined && await isStored(store, key, sizeBytes)) {
@@ -34,7 +33,7 @@ export async function storeUpload(
   using hasher = await openSha256({ engine: "native", worker: false });
   const body = async function* () {
     let bytes = 0;
-    for await (const chunk of bodyChunks(request, { maxBytes: sizeBytes, idleMs, totalMs })) {
+    for await (const chunk of bodyChunks(request, bodyLimits(config, sizeBytes))) {
       bytes += chunk.length;
       for (let at = 0; at < chunk.length;) {
         const buffer = await hasher.borrow();

@@ -155,7 +155,7 @@ function observer(metrics: MetricsRegistry): (record: RequestRecord) => void {
       ...(handle === undefined ? {} : { handle }),
       ...(error === undefined ? {} : { error: error.stack ?? error.message }),
     });
-    if (status >= 500) record.error("{method} {route} {status}");
+    if (error !== undefined) record.error("{method} {route} {status}");
     else record.debug("{method} {route} {status}");
   };
 }

@@ -18,7 +18,7 @@ import { reply } from "../reply.ts";
 import { type Route, route } from "../route.ts";
 import { MissingAnswer, NoQuery, ObjectIdsBody, ObjectPath, RepoPath } from "../schemas.ts";
 import { cutSlowReader } from "../slow_reader.ts";
-import { X_MSGPACK } from "../body.ts";
+import { X_MSGPACK } from "../body/body.ts";
 
 const IDS_PER_STATEMENT = 5_000;
 /** Ids listed in one problem. */

@@ -8,7 +8,7 @@ import { z } from "zod";
 import { blobKeyOf } from "../../config/config.ts";
 import { findMpack } from "../../db/packs.ts";
 import { digestOf } from "../../lib/ids.ts";
-import { declaredLength } from "../body.ts";
+import { declaredLength } from "../body/body.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
 import { reply } from "../reply.ts";

@@ -8,7 +8,7 @@ import { isMpackKey } from "../../lib/ids.ts";
 import { pushMpack } from "../../jobs/index/push_mpack.ts";
 import { resultForTenant } from "../../jobs/index/result.ts";
 import { declaredSha256 } from "../auth/content_digest.ts";
-import { bodyChunks, declaredLength } from "../body.ts";
+import { bodyChunks, bodyLimits, declaredLength } from "../body/body.ts";
 import { HttpProblem } from "../problem.ts";
 import { reply } from "../reply.ts";
 import { type Call, type Route, route } from "../route.ts";
@@ -37,7 +37,6 @@ const stream = route({
     const mpackKey = keyOf(call);
     const sizeBytes = lengthOf(request, config.maxPackBytes);
     using _counted = context.rateLimit.beginUpload(caller.client);
-    const { httpIdleMs: idleMs, httpTotalMs: totalMs, maxPackBytes: maxBytes } = config;
     const result = await pushMpack({
       db,
       store,
@@ -45,7 +44,7 @@ const stream = route({
       worker,
       mpackKey,
       repoId: repo.repoId,
-      body: bodyChunks(request, { maxBytes, idleMs, totalMs }, force),
+      body: bodyChunks(request, bodyLimits(config, config.maxPackBytes), force),
       sizeBytes,
       ...(caller.identity ? { payload: { pusher_id: caller.identity.identityId } } : {}),
     });

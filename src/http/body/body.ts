@@ -5,11 +5,13 @@
  */
 
 import type { z } from "zod";
-import { sha256Hex } from "../lib/digest.ts";
-import { orAborted } from "../lib/abort.ts";
-import { declaredSha256 } from "./auth/content_digest.ts";
+import type { Config } from "../../config/config.ts";
+import { sha256Hex } from "../../lib/digest.ts";
+import { orAborted } from "../../lib/abort.ts";
+import { declaredSha256 } from "../auth/content_digest.ts";
+import type { BodyBytes } from "./body_budget.ts";
 import { decodeBody, type DecodeLimits } from "./decode_body.ts";
-import { HttpProblem } from "./problem.ts";
+import { HttpProblem } from "../problem.ts";
 
 /** MessagePack's registered media type. */
 export const MSGPACK = "application/vnd.msgpack";
@@ -27,6 +29,18 @@ export interface BodyLimits {
   readonly idleMs: number;
   /** Longest time for the whole body, in milliseconds. */
   readonly totalMs: number;
+  /** Slowest average rate, once `idleMs` have been spent on waiting for the client. */
+  readonly minBytesPerSecond: number;
+}
+
+/** The limits of a body by the settings. */
+export function bodyLimits(config: Config, maxBytes: number): BodyLimits {
+  return {
+    maxBytes,
+    idleMs: config.httpIdleMs,
+    totalMs: config.httpTotalMs,
+    minBytesPerSecond: config.httpMinBytesPerSecond,
+  };
 }
 
 /** The encoding that a media type names; undefined if it is neither of the two. */
@@ -59,12 +73,12 @@ export function declaredLength(request: Request, maxBytes: number): number | und
 /**
  * Yields a body in chunks.
  *
- * @throws {HttpProblem} 413 past `maxBytes`; 408 past `idleMs` or `totalMs`; 400 if the client
- * closes the connection. Throws the signal's reason when the signal fires.
+ * @throws {HttpProblem} 413 past `maxBytes`; 408 if it comes too slowly; 400 if the client closes
+ * the connection. Throws the signal's reason when the signal fires.
  */
 export async function* bodyChunks(
   request: Request,
-  { maxBytes, idleMs, totalMs }: BodyLimits,
+  { maxBytes, idleMs, totalMs, minBytesPerSecond }: BodyLimits,
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   declaredLength(request, maxBytes);
@@ -72,12 +86,16 @@ export async function* bodyChunks(
   const { reader, isFilling } = openBody(request.body);
   const endsAt = performance.now() + totalMs;
   let buffer = new ArrayBuffer(CHUNK_BYTES), filledBytes = 0;
-  let bytes = 0, isDone = false;
+  let bytes = 0, waitedMs = 0, isDone = false;
   try {
     while (true) {
-      const waitMs = Math.max(0, Math.min(idleMs, endsAt - performance.now()));
+      // Only waiting for the client counts: a slow store is not its fault.
+      const leftMs = idleMs + bytes / minBytesPerSecond * 1000 - waitedMs;
+      const startedAt = performance.now();
+      const waitMs = Math.max(0, Math.min(idleMs, leftMs, endsAt - startedAt));
       const reading = readWithin(reader, new Uint8Array(buffer, filledBytes), waitMs);
       const { done, value } = await orAborted(reading, signal);
+      waitedMs += performance.now() - startedAt;
       if (done) {
         isDone = true;
         if (filledBytes > 0) yield new Uint8Array(value?.buffer ?? buffer, 0, filledBytes);
@@ -154,14 +172,18 @@ async function readWithin(
  * Reads a whole body and checks it against its `Content-Digest`.
  *
  * @param needsDigest Whether to refuse a body without a digest: the request is signed.
+ * @param counted Counts the bytes that are in memory.
  */
 export async function readBody(
   request: Request,
   limits: BodyLimits,
-  { needsDigest }: { readonly needsDigest: boolean },
+  { needsDigest, counted }: { readonly needsDigest: boolean; readonly counted: BodyBytes },
 ): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of bodyChunks(request, limits)) chunks.push(chunk);
+  for await (const chunk of bodyChunks(request, limits)) {
+    counted.add(chunk.length);
+    chunks.push(chunk);
+  }
   const body = chunks.length === 1 ? chunks[0] : joined(chunks);
   const field = request.headers.get("content-digest");
   if (field === null) {

@@ -9,8 +9,8 @@
  */
 
 import { decode } from "@msgpack/msgpack";
-import { headerBytes, TokenReader, Type } from "../stream/mpack/token.ts";
-import { HttpProblem } from "./problem.ts";
+import { headerBytes, TokenReader, Type } from "../../stream/mpack/token.ts";
+import { HttpProblem } from "../problem.ts";
 
 /** Longer bodies let other requests have a turn of the event loop between two steps. */
 const LONG_BYTES = 512 * 1024;
