@@ -5,6 +5,7 @@
  * @module
  */
 
+import type { MpackErrorCode } from "../errors.ts";
 import { arrayLiteral } from "./client/array_literal.ts";
 import type { Database } from "./client/database.ts";
 
@@ -182,6 +183,23 @@ export async function collectPacks(
   return rows.map(({ mpackId }) => mpackId);
 }
 
+/**
+ * Errors that the same bytes give every time. Not among them: `limit-exceeded`, which a setting
+ * cures, and `ghost-objects`, which another push cures.
+ */
+const BYTE_ERRORS: readonly MpackErrorCode[] = [
+  "digest-mismatch",
+  "size-mismatch",
+  "truncated",
+  "trailing-bytes",
+  "malformed-msgpack",
+  "unexpected-shape",
+  "duplicate-key",
+  "bad-object-id",
+  "bad-content",
+  "declared-count-mismatch",
+];
+
 /** A blob in the store, and what its key says that it holds. In snake_case, for SQL. */
 export interface NamedBlob {
   readonly key: string;
@@ -196,8 +214,8 @@ export interface NamedBlob {
 }
 
 /**
- * Finds the blobs that no row needs: no pack names them, no ref names their object, and no open job
- * may come to need them.
+ * Finds the blobs that no row needs: no pack names them, no ref names their object, and no job may
+ * come to need them.
  */
 export async function unnamedBlobs(
   db: Database,
@@ -213,7 +231,7 @@ export async function unnamedBlobs(
     where not exists (select from musehub_mpacks p where p.blob_key = u.key)
       and (u.mpack_key is null or not exists (
         select from musehub_background_jobs j
-        where j.job_type = 'mpack.index' and j.status in ('pending', 'running')
+        where j.job_type = 'mpack.index' and ${mayStillRun(db)}
           and (u.pack_repo is null or j.repo_id = u.pack_repo)
           and mpackd_mpack_key(j.payload::text) = u.mpack_key))
       and (u.object_id is null or u.object_repo is not null and not exists (
@@ -227,6 +245,18 @@ export async function unnamedBlobs(
         where j.job_type = 'mpack.index' and j.status in ('pending', 'running')
           and (u.object_repo is null or j.repo_id = u.object_repo)))`;
   return rows.map(({ key }) => key);
+}
+
+/**
+ * Whether a job may still need its blob: it is open, or `jobs retry` may queue it again. It does not
+ * if its last error is about the bytes of the pack, or if its repo was deleted.
+ */
+function mayStillRun({ sql }: Database) {
+  return sql`(j.status in ('pending', 'running')
+    or j.status in ('failed', 'cancelled')
+      and coalesce(j.last_error->>'code', '') <> all (${arrayLiteral(BYTE_ERRORS)}::text[])
+      and exists (select from musehub_repos r
+        where r.repo_id = j.repo_id and r.deleted_at is null))`;
 }
 
 function isDeleted({ sql }: Database, repoId: string) {

@@ -108,6 +108,48 @@ Deno.test("collectGarbage() leaves a blob that an open job names, however old", 
   assert.deepEqual((await gc(world)).found, {});
 });
 
+Deno.test("collectGarbage() keeps the blob of a job that can be retried, until it is purged", async (t) => {
+  await using world = await createWorld();
+  const { db, repo } = world;
+  const cases: [status: string, code: string | null, isKept: boolean][] = [
+    ["failed", "store-unavailable", true],
+    ["failed", "database-unavailable", true],
+    ["failed", "blob-missing", true],
+    ["failed", "internal", true],
+    ["failed", "limit-exceeded", true],
+    ["failed", "ghost-objects", true],
+    ["failed", null, true],
+    ["cancelled", null, true],
+    ["failed", "digest-mismatch", false],
+    ["failed", "malformed-msgpack", false],
+    ["done", null, false],
+  ];
+  for (const [i, [status, code, isKept]] of cases.entries()) {
+    await t.step(`${status} ${code ?? "without an error"}`, async () => {
+      const key = await world.put(packOf(i));
+      const payload = { mpack_key: key };
+      const { row } = await enqueue(db, { repoId: repo.repoId, jobType: "mpack.index", payload });
+      const error = code && JSON.stringify({ code, message: "" });
+      await db.sql`update musehub_background_jobs set status = ${status}, finished_at = now(),
+        last_error = ${error}::text::json where job_id = ${row.jobId}`;
+      await age(world);
+      const name = `blob ${key.slice(-12)}`;
+      assert.deepEqual((await gc(world)).collected, isKept ? [] : [name]);
+      await db.sql`delete from musehub_background_jobs`;
+      assert.deepEqual((await gc(world)).collected, isKept ? [name] : []);
+    });
+  }
+  await t.step("not after the repo was deleted", async () => {
+    const key = await world.put(packOf(1));
+    const payload = { mpack_key: key };
+    await enqueue(db, { repoId: repo.repoId, jobType: "mpack.index", payload });
+    await db.sql`update musehub_repos set deleted_at = now() - interval '2 days'`;
+    await age(world);
+    const { found } = await gc(world);
+    assert.deepEqual([found.repos, found.blobs], [1, 1]);
+  });
+});
+
 Deno.test("collectGarbage() collects a pack that no ref points into, unless it has history", async () => {
   await using world = await createWorld();
   await indexMpack(world.options(await world.put(packOf(0, 1, 2))));
