@@ -7,7 +7,6 @@
 import { z } from "zod";
 import { blobKeyOf } from "../../config/config.ts";
 import { findMpack } from "../../db/packs.ts";
-import { digestOf } from "../../lib/ids.ts";
 import { declaredLength } from "../body/body.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
@@ -41,9 +40,9 @@ const presign = route({
       return reply(request, 200, { already_indexed: true });
     }
     const expiresSeconds = config.httpPresignSeconds;
-    const sha256Hex = digestOf(mpackKey);
     const key = blobKeyOf(config.blobKey, repo.repoId, mpackKey);
-    const signed = await store.presignPut(key, { expiresSeconds, sha256Hex }) ??
+    // Binds no header, so that a plain PUT works: the digest decides when the mpack is indexed.
+    const signed = await store.presignPut(key, { expiresSeconds }) ??
       signUpload(context.uploadSecret, {
         base: baseOf(request, context),
         repoId: repo.repoId,

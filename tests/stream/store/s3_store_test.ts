@@ -203,6 +203,17 @@ Deno.test({
       assert.equal(await put(signed.url, signed.headers), 200);
       assertSameBytes(await drain(await store.open(key)), bytes);
     });
+    await t.step("takes a bare PUT if no digest is bound", async () => {
+      const bare = await store.presignPut("bare", { expiresSeconds: 60 });
+      assert.deepEqual(bare?.headers, {});
+      assert.equal(new URL(bare.url).searchParams.get("X-Amz-SignedHeaders"), "host");
+      const mpack = { "content-type": "application/x-mpack" };
+      for (const headers of [{} as Record<string, string>, mpack]) {
+        assert.equal(await put(bare.url, headers), 200);
+        assertSameBytes(await drain(await store.open("bare")), bytes);
+      }
+      assert.equal(await put(bare.url.replace("/bare", "/other"), {}), 403);
+    });
     await t.step("refuses what cannot be signed", async () => {
       for (const expiresSeconds of [0, 604_801, 1.5, NaN]) {
         await assert.rejects(store.presignPut(key, { expiresSeconds }), RangeError);
