@@ -1,10 +1,9 @@
 /**
- * The ghost guard over a whole pack: which ids do its snapshots name that are neither in the pack
- * nor the repo's? In memory that is bounded however many ids there are.
+ * The ghost guard finds ghosts: ids that a pack's snapshots name, but that are neither in the pack
+ * nor the repo's. Its memory is bounded, however many ids there are.
  *
- * A pack may name its ids before it brings them, so neither side can be dropped before the end.
- * Both collect here, and what outgrows the memory goes to an unlogged table, where one statement
- * settles the difference.
+ * A pack may name an id before it contains it, so both kinds of ids must be kept until the end of the
+ * pack. What does not fit into memory goes to an unlogged table, where one statement compares them.
  *
  * @module
  */
@@ -21,40 +20,40 @@ import {
 } from "./guard_rows.ts";
 import { missingRefs } from "../refs.ts";
 
-/** About 3 MB of ids of each kind. */
+/** Together these take about 3 MB. */
 const MAX_IDS = 20_000;
 /** Ids in one statement, and in one page of ghosts. */
 const PAGE_IDS = 5_000;
 
-/** For whom to guard. */
+/** How to guard a pack. */
 export interface GuardOptions {
   /** The database. */
   readonly db: Database;
-  /** The repo that is pushed to; only its refs count. */
+  /** The repo that is pushed to. Only its refs count. */
   readonly repoId: string;
   /** How many ids of each kind stay in memory. Default 20,000. */
   readonly maxIds?: number;
 }
 
-/** Rows of the pack that are staged already, so that they need not be held a second time. */
+/** Rows of the pack that are staged, so that the guard need not keep their ids. */
 export interface StagedIds {
   /** The job that staged them. */
   readonly jobId: string;
-  /** How many rows it staged; a crash of the database loses them, which must not go unnoticed. */
+  /** How many rows it staged. A crash of the database loses them, so they are counted. */
   readonly rows: number;
 }
 
-/** The ids that a push names and that nobody has brought. */
+/** The ids that a pack names, and that are neither in it nor the repo's. */
 export interface Ghosts {
   /** How many there are. */
   readonly count: number;
-  /** Them, sorted, each once, a page at a time; until the guard is disposed of. */
+  /** The ids, sorted, each once, a page at a time. Ends when the guard is disposed of. */
   pages(): AsyncIterable<readonly string[]>;
 }
 
 /**
- * Collects what one pack names and what it holds. Between chunks, `await guard.flush()` where
- * `guard.isDue`; at the end, before the publish, `await guard.ghosts()`. Dispose of it afterwards.
+ * Collects the ids that one pack names and those that it contains. Between chunks, call `flush()` if
+ * `isDue`; at the end, before the publish, call `ghosts()`. Dispose of the guard afterwards.
  *
  * @example
  * ```ts ignore
@@ -75,34 +74,34 @@ export class GhostGuard implements AsyncDisposable {
   readonly #guardId = crypto.randomUUID();
   readonly #named = new Set<string>();
   #held: string[] = [];
-  /** What lies in the table. */
+  /** What was written to the table. */
   readonly #spilled = { batches: 0, named: 0, held: 0 };
 
-  /** Starts with nothing named and nothing held; writes nothing until there is too much. */
+  /** Writes nothing to the database until memory is full. */
   constructor({ db, repoId, maxIds = MAX_IDS }: GuardOptions) {
     this.#db = db;
     this.#repoId = repoId;
     this.#maxIds = maxIds;
   }
 
-  /** A snapshot names this id, which has to be well-formed. */
+  /** Notes that a snapshot names this id, which must be well-formed. */
   name(objectId: string): void {
     this.#named.add(objectId);
   }
 
-  /** The pack brings these. */
+  /** Notes that the pack contains these. */
   hold(objectIds: readonly string[]): void {
-    // Not push(...ids): a hundred thousand arguments are too many.
+    // push(...ids) would fail: a hundred thousand arguments are too many.
     for (const objectId of objectIds) this.#held.push(objectId);
   }
 
-  /** Whether memory is full, so that `flush()` should be called before more comes. */
+  /** Whether memory is full. Call `flush()` before the next ids then. */
   get isDue(): boolean {
     return this.#named.size >= this.#maxIds || this.#held.length >= this.#maxIds;
   }
 
   /**
-   * Makes room: named ids that the repo has are forgotten, the others and the held ones move out.
+   * Moves the ids from memory to the table. Named ids that the repo has are dropped.
    *
    * @throws {DatabaseError} If the database is unavailable.
    */
@@ -123,9 +122,9 @@ export class GhostGuard implements AsyncDisposable {
   }
 
   /**
-   * Settles it: the ids that were named, but neither held nor staged nor the repo's.
+   * Finds the ids that were named, but are neither in the pack, staged or not, nor the repo's.
    *
-   * @throws {DatabaseError} If the database is unavailable, or has lost what was kept there.
+   * @throws {DatabaseError} If the database is unavailable, or has lost ids or staged rows.
    */
   async ghosts(options: { readonly staged?: StagedIds } = {}): Promise<Ghosts> {
     const { staged } = options;
@@ -149,7 +148,7 @@ export class GhostGuard implements AsyncDisposable {
     };
   }
 
-  /** Forgets everything, and deletes what was written. */
+  /** Deletes what was written. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.#named.clear();
     this.#held = [];
@@ -176,7 +175,7 @@ export class GhostGuard implements AsyncDisposable {
     };
   }
 
-  /** Fewer names than were kept would let ghosts pass; fewer held ids would make some up. */
+  /** Lost names would hide ghosts; lost ids of the pack would report ghosts that are none. */
   #checkComplete({ named, held, stagedRows }: SettledGuard, staged?: StagedIds): void {
     const isComplete = named === this.#spilled.named && held === this.#spilled.held &&
       stagedRows === (staged?.rows ?? 0);

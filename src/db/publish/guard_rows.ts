@@ -1,5 +1,5 @@
 /**
- * The statements of the ghost guard's table.
+ * The statements on `mpack_guard_ids`, where the ghost guard keeps ids that do not fit into memory.
  *
  * @module
  */
@@ -11,22 +11,21 @@ import { execute } from "../client/execute.ts";
 /** Settling millions of ids takes minutes. */
 const SETTLE_DEADLINE_MS = 60 * 60_000;
 
-/** A batch of ids on its way to the table. */
+/** Ids that one statement writes. */
 export interface GuardBatch {
-  /** The guard that keeps them. */
+  /** The guard that writes them. */
   readonly guardId: string;
-  /** The repo whose refs count. */
+  /** The repo that is pushed to. */
   readonly repoId: string;
-  /** Its number; the first one sweeps up what guards that died left behind. */
+  /** Its number, from 0. Batch 0 also deletes what guards of more than a day ago have left. */
   readonly batch: number;
-  /** The ids. */
   readonly ids: readonly string[];
 }
 
 /**
- * Keeps the named ids that the repo has no ref for.
+ * Writes those of the named ids that the repo has no ref for.
  *
- * @returns How many that are.
+ * @returns How many were written.
  */
 export async function spillNamed(
   database: Database,
@@ -47,12 +46,12 @@ export async function spillNamed(
         having count(*) > 0
       )
       select count(*) as kept from unknown`,
-    { action: "keep the ids that a pack names" },
+    { action: "write the ids that a pack names" },
   );
   return row.kept;
 }
 
-/** Keeps ids that the pack brings. */
+/** Writes ids that the pack contains. */
 export async function spillHeld(
   database: Database,
   { guardId, batch, ids }: GuardBatch,
@@ -64,7 +63,7 @@ export async function spillHeld(
       with ${sweep(sql, batch)}
       insert into mpack_guard_ids (guard_id, kind, batch, ids)
       values (${guardId}, 'held', ${batch}::integer, ${arrayLiteral(ids)}::text[])`,
-    { action: "keep the ids that a pack holds" },
+    { action: "write the ids that a pack contains" },
   );
 }
 
@@ -74,19 +73,19 @@ function sweep(sql: Database["sql"], batch: number) {
     where ${batch === 0}::boolean and created_at < now() - interval '1 day')`;
 }
 
-/** What the table made of a guard's ids. */
+/** What was found when a guard was settled. The first three must equal what was written. */
 export interface SettledGuard {
-  /** Named ids found, repeated ones included. */
+  /** Named ids, repeated ones included. */
   readonly named: number;
-  /** Held ids found. */
+  /** Ids that the pack contains. */
   readonly held: number;
-  /** Rows found staged for the job. */
+  /** Rows staged for the job. */
   readonly stagedRows: number;
-  /** Ids that are ghosts. */
+  /** Ids that are named, and neither in the pack nor the repo's. */
   readonly ghosts: number;
 }
 
-/** Works out the ghosts and keeps them, in pages of `pageIds`. */
+/** Finds the ghosts among a guard's ids, and writes them in pages of `pageIds`. */
 export async function settleGuard(
   database: Database,
   { guardId, repoId, jobId, pageIds }: {
@@ -106,8 +105,8 @@ export async function settleGuard(
       ), staged as materialized (
         select id from mpack_staged_objects, unnest(object_ids) id where job_id = ${jobId}
       ), absent as materialized (
-        -- Not EXCEPT or NOT IN: only an aggregate goes to disk when there are millions, and the
-        -- planner cannot know how long the arrays are.
+        -- An aggregate goes to disk when there are millions of ids. EXCEPT and NOT IN do not, and
+        -- the planner cannot know how long the arrays are.
         select id from (
           select id, false as is_held from named
           union all select id, true from held
@@ -125,12 +124,12 @@ export async function settleGuard(
       )
       select (select count(*) from named) as named, (select count(*) from held) as held,
         (select count(*) from staged) as "stagedRows", (select count(*) from ghosts) as ghosts`,
-    { action: "settle the ids that a pack names", deadlineMs: SETTLE_DEADLINE_MS },
+    { action: "find the missing ids of a pack", deadlineMs: SETTLE_DEADLINE_MS },
   );
   return row;
 }
 
-/** One page of a settled guard's ghosts. */
+/** Reads one page of a settled guard's ghosts. */
 export async function ghostPage(
   database: Database,
   { guardId, page }: { readonly guardId: string; readonly page: number },
@@ -145,11 +144,11 @@ export async function ghostPage(
   return rows.map(({ id }) => id);
 }
 
-/** Deletes whatever a guard kept. */
+/** Deletes all that a guard wrote. */
 export async function deleteGuard(database: Database, guardId: string): Promise<void> {
   await execute(
     database,
     database.sql`delete from mpack_guard_ids where guard_id = ${guardId}`,
-    { action: "forget the ids of a pack" },
+    { action: "delete the ids of a pack" },
   );
 }

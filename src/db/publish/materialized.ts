@@ -3,8 +3,8 @@ import type { Database } from "../client/database.ts";
 import { execute } from "../client/execute.ts";
 import type { Lease } from "../lease.ts";
 
-/** Whether the repo has a ref for the object that nobody found damaged. */
-export async function hasSoundRef(
+/** Whether the repo has a ref for the object, and no audit found it damaged. */
+export async function hasValidRef(
   database: Database,
   repoId: string,
   objectId: string,
@@ -20,8 +20,8 @@ export async function hasSoundRef(
 }
 
 /**
- * Of the ids of a refused pack, those whose blobs nobody can want: the repo has no ref for them,
- * and no other pack of it waits or is being indexed. None if the job is another worker's by now.
+ * Finds the ids of a refused pack whose blobs can be deleted: the repo has no ref for them, and no
+ * other pack of the repo is waiting or being indexed. None if another worker holds the job by now.
  */
 export async function unwantedObjects(
   database: Database,
@@ -49,7 +49,7 @@ export async function unwantedObjects(
   return rows.map(({ id }) => id);
 }
 
-/** The ids in one staged batch of a job; none if it is not there. */
+/** The ids in one staged batch of a job. None if the batch is missing. */
 export async function stagedIds(
   database: Database,
   jobId: string,

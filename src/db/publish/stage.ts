@@ -4,21 +4,21 @@ import { execute } from "../client/execute.ts";
 import type { ObjectColumns } from "../../lib/object_columns.ts";
 import { type Heartbeat, type Lease, leaseLost } from "../lease.ts";
 
-/** A batch on its way to the staging table. */
+/** One batch of decoded rows. */
 export interface StageBatch {
   /** The rows. */
   readonly rows: ObjectColumns;
   /** The job's repo, where the ids are looked up. */
   readonly repoId: string;
-  /** How long the lease shall last from now, in milliseconds. */
+  /** How long the lease lasts from now, in milliseconds. */
   readonly leaseMs: number;
-  /** Its place among the job's batches, from 0; a batch staged twice replaces itself. */
+  /** Its number among the job's batches, from 0. A batch staged twice replaces itself. */
   readonly batch: number;
-  /** True for the first batch of an attempt: sweeps away this one and later ones of attempts before. */
+  /** True for the first batch of an attempt: deletes this batch and later ones of earlier attempts. */
   readonly isFirst?: boolean;
-  /** How far the job is, for people. */
+  /** How far the job is, to be shown. */
   readonly progress: object;
-  /** Where the next attempt may continue; null forgets it, undefined keeps what is there. */
+  /** Where the next attempt may continue. Null deletes it, undefined leaves the one before. */
   readonly checkpoint?: object | null;
 }
 
@@ -54,7 +54,7 @@ export async function stageBatch(
   return row;
 }
 
-/** What lies staged for a job. */
+/** What is staged for a job. */
 export interface StagedRows {
   /** How many batches. */
   readonly batches: number;

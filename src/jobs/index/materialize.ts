@@ -15,7 +15,7 @@
  */
 
 import { objectKeyOf } from "../../config/config.ts";
-import { hasSoundRef } from "../../db/publish/materialized.ts";
+import { hasValidRef } from "../../db/publish/materialized.ts";
 import { digestOf } from "../../lib/ids.ts";
 import type { MpackHandler } from "../../stream/mpack/mpack_decoder.ts";
 import { checkedBody, DigestError } from "../../stream/store/checked_body.ts";
@@ -199,7 +199,7 @@ export class Materializer {
   async #isThere(key: string, objectId: string, sizeBytes: number): Promise<boolean> {
     const { db, store } = this.#context, { repoId } = this.#options;
     const stat = await statIfPresent(store, key, { signal: this.#signal });
-    return stat?.sizeBytes === sizeBytes && await hasSoundRef(db, repoId, objectId);
+    return stat?.sizeBytes === sizeBytes && await hasValidRef(db, repoId, objectId);
   }
 
   async #readAgain(offsetBytes: number, lengthBytes: number): Promise<Body> {

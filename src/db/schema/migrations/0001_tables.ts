@@ -4,10 +4,10 @@ const ID_CHARACTERS = "sha256:".length + 64;
 const URI_CHARACTERS = "mpack://".length + ID_CHARACTERS;
 
 /**
- * The tables that other programs know too, so they may be there already. Each column that mpackd
- * adds to one of them is nullable, so that a producer of old goes on working.
+ * The tables that other programs use too, so they may exist already. Each column that mpackd adds to
+ * one of them may be null or has a default, so that older producers go on working.
  *
- * Ids sort by bytes (collation "C"): the order in which every statement takes its locks.
+ * Ids sort by bytes (collation "C"), and every statement takes its locks in that order.
  */
 export const tables: readonly TableShape[] = [
   {

@@ -1,10 +1,10 @@
 /**
- * What makes the jobs table a queue: indexes for the claim and for finding an open job, and a
- * trigger that wakes idle workers whoever inserted the row.
+ * Makes the jobs table a queue: indexes for the claim and for finding an open job, and a trigger that
+ * wakes idle workers, whichever program inserted the row.
  *
- * The mpack key is cut from the payload's text, not read by `->>`: that operator refuses a document
- * with an escaped NUL anywhere in it, and an index on it would then refuse the row of a producer
- * that has nothing to do with mpackd. (A regular expression took 50 µs where this takes 1.)
+ * The mpack key is cut from the payload's text instead of read by `->>`. That operator fails on a
+ * document with an escaped NUL anywhere in it, so an index on it would refuse rows of producers that
+ * have nothing to do with mpackd. (A regular expression took 50 µs where this takes 1.)
  */
 export const sql = `
 create or replace function mpackd_mpack_key(payload text) returns text
@@ -22,7 +22,8 @@ create index if not exists musehub_background_jobs_mpackd_open
   on musehub_background_jobs (repo_id, job_type, mpackd_mpack_key(payload::text))
   where status in ('pending', 'running');
 
--- Every job dies three times (claimed, finished, purged); the default waits for a fifth of the table.
+-- Every job leaves three dead rows (claimed, finished, purged). The default would vacuum only after a
+-- fifth of the table has changed.
 alter table musehub_background_jobs set (
   autovacuum_vacuum_scale_factor = 0.01,
   autovacuum_vacuum_threshold = 1000,

@@ -1,7 +1,7 @@
 /**
- * Decoded rows before their proof: one row per batch, holding the batch as three arrays.
+ * Decoded rows before their proof. One row of the table is one batch, as three arrays.
  *
- * Unlogged, because a crash of the server loses only work, which the resume notices.
+ * Unlogged: after a crash of the server it is empty, which a resume notices and starts over.
  */
 export const sql = `
 create unlogged table if not exists mpack_staged_objects (
@@ -14,7 +14,7 @@ create unlogged table if not exists mpack_staged_objects (
   sizes_bytes bigint[] not null,
   primary key (job_id, batch)
 );
--- Digests do not compress, so do not try.
+-- Digests do not compress, so compression is off.
 alter table mpack_staged_objects
   alter column object_ids set storage external,
   alter column content_offsets set storage external,

@@ -1,4 +1,4 @@
-/** Finds the few refs whose location is damaged, so that a publish need not look at all of them. */
+/** An index of the few damaged refs, so that a publish need not look at all refs of its repo. */
 export const sql = `
 create index if not exists musehub_object_refs_mpackd_damaged
   on musehub_object_refs (repo_id, object_id)

@@ -1,7 +1,9 @@
 /**
- * Where the ghost guard keeps ids that do not fit into its memory: one row per batch, as an array.
+ * Ids that do not fit into the memory of the ghost guard. One row of the table is one batch, as an
+ * array.
  *
- * Unlogged: what a crash of the server loses is noticed by counting, and the push starts over.
+ * Unlogged: the guard counts, so it notices what a crash of the server loses, and the push starts
+ * over.
  */
 export const sql = `
 create unlogged table if not exists mpack_guard_ids (
@@ -12,6 +14,6 @@ create unlogged table if not exists mpack_guard_ids (
   created_at timestamptz not null default now(),
   primary key (guard_id, kind, batch)
 );
--- Digests do not compress, so do not try.
+-- Digests do not compress, so compression is off.
 alter table mpack_guard_ids alter column ids set storage external;
 `;

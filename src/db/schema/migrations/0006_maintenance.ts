@@ -1,13 +1,14 @@
 /**
- * What `audit` and `gc` have to remember.
+ * Tables of `audit` and `gc`.
  *
- * An audit is resumed by the set of packs it has found sound: packs are not pushed in the order of
- * their names, so "the last one looked at" would pass over those that came since. A doomed name is
- * a blob (or a repo) that `gc` is deleting; a publish that would point at it is refused.
+ * An interrupted audit goes on from the set of packs that it has found valid. The last pack looked at
+ * would not do: packs are not pushed in the order of their names. A row in mpackd_doomed (renamed by
+ * a later migration) is a tombstone: `gc` is deleting that blob or repo, and a publish that would
+ * point at it is refused.
  */
 export const sql = `
--- Why damaged_at is set: 'lie' if the pack proves that it holds other bytes, so that pushing the same
--- pack again cannot help; 'loss' if the blob is damaged, replaced or gone.
+-- Why damaged_at is set. 'lie': the pack itself holds other bytes, so pushing it again cannot help.
+-- 'loss': the blob is damaged, replaced or missing.
 alter table musehub_object_refs add column if not exists damage text;
 
 create table if not exists mpackd_audits (

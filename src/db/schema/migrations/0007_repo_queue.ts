@@ -1,4 +1,4 @@
-/** Each repo's own queue, for a claim that finds the head of the whole full of a busy repo's jobs. */
+/** An index of each repo's pending jobs, for a claim when one busy repo fills the head of the queue. */
 export const sql = `
 create index if not exists musehub_background_jobs_mpackd_repo_pending
   on musehub_background_jobs (repo_id, (coalesce(priority, 0)) desc, created_at, job_id)

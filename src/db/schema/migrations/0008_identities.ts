@@ -1,8 +1,8 @@
 /**
- * Who may talk to the HTTP API: identities, their tokens, whom a repo's owner lets in, and the
- * signatures that were used already.
+ * Identities of the HTTP API, their tokens, the collaborators of repos, and the signatures that were
+ * used already.
  *
- * Public keys are kept, private ones never; of a token only the SHA-256 of its secret.
+ * Only public keys are stored, and of each token only the SHA-256 of its secret.
  */
 export const sql = `
 create table if not exists mpackd_identities (
@@ -42,7 +42,7 @@ create table if not exists mpackd_seen_signatures (
 );
 create index if not exists mpackd_seen_signatures_expiry on mpackd_seen_signatures (expires_at);
 
--- What all servers of one database share: the key of the upload URLs.
+-- Secrets that all servers of one database share: the key of the upload URLs.
 create table if not exists mpackd_secrets (
   name text primary key,
   value text not null,

@@ -1,9 +1,9 @@
 /**
- * Deletes what is staged for a job, to be called by the statement that ends it.
+ * Deletes the staged rows of a job. The statement that ends the job calls it.
  *
- * That statement may have waited for the job's row while a batch of the same claim was being
- * committed, whose client had given it up. Its own snapshot is older than the batch; the queries of
- * a volatile function take a new one.
+ * That statement may have waited for the job's row while another one, whose client had given up,
+ * committed a batch of the same claim. The snapshot of the waiting statement is older than the batch;
+ * the queries of a volatile function take a new one.
  *
  * @see {@link https://www.postgresql.org/docs/current/xfunc-volatility.html | Function volatility}
  */

@@ -1,10 +1,10 @@
 /**
- * Which of a staged batch's ids were known when it was staged, so that the publish can insert the
- * others without looking for conflicts, which is half of an insert's work.
+ * Notes which ids of a batch are known when it is staged. The publish inserts the others without a
+ * conflict check, which is half of an insert's work.
  *
- * A function, so that the planner's settings can be its own. The statement that asks is planned once
- * and asked for each batch; planned while the tables are empty it would read them from end to end
- * each time, until somebody analyzes them.
+ * This is a function because a function can have planner settings of its own. Without them, a plan
+ * made while the tables were empty would read them from end to end for each batch, until they are
+ * analyzed.
  *
  * @see {@link https://www.postgresql.org/docs/current/sql-createfunction.html | SET in CREATE FUNCTION}
  */

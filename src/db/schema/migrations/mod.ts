@@ -11,7 +11,7 @@ import { sql as dropStaged } from "./0009_drop_staged.ts";
 import { sql as knownObjects } from "./0010_known_objects.ts";
 import { sql as publishFunctions } from "./0011_publish_functions.ts";
 
-/** One step forward. A migration that was released is never changed, only followed. */
+/** One migration. After its release its statements never change; another migration follows. */
 export interface Migration {
   /** Its file's name without the ending. */
   readonly name: string;
