@@ -110,7 +110,8 @@ export class ColumnBuilder {
   take(): ObjectColumns {
     const contentOffsets = this.#contentOffsets, sizesBytes = this.#sizesBytes;
     const { length } = contentOffsets;
-    if (length === 0) return { length, idsText: "", contentOffsets, sizesBytes };
+    // Arrays of its own: a batch without rows is being sent while later rows are pushed.
+    if (length === 0) return { length, idsText: "", contentOffsets: [], sizesBytes: [] };
     const ids = this.#ids, idsText = ASCII.decode(ids.bytes.subarray(this.#begin, this.#end - 1));
     this.#contentOffsets = [];
     this.#sizesBytes = [];
