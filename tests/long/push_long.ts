@@ -10,7 +10,7 @@ import { newSigner } from "../support/http/api.ts";
 import { post } from "../../src/cli/send_file.ts";
 import { collectGarbage } from "../../src/maintenance/gc/gc.ts";
 import { makeBucket, s3Engine } from "../support/store/swift.ts";
-import { startWorkerProcess, type WorkerProcess } from "../support/process/worker_process.ts";
+import { type MpackdProcess, startWorkerProcess } from "../support/process/mpackd_process.ts";
 import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 
 /** 1 runs the size of the promise, 2 GiB; CI runs an eighth. */
@@ -35,7 +35,7 @@ interface PushWorld extends AsyncDisposable {
   /** Starts `main.ts serve` on the world. */
   serve(
     options?: { args?: string[]; env?: Record<string, string> },
-  ): Promise<{ readonly process: WorkerProcess; readonly url: string }>;
+  ): Promise<{ readonly process: MpackdProcess; readonly url: string }>;
 }
 
 async function createPushWorld(onSwift: boolean): Promise<PushWorld> {

@@ -1,6 +1,6 @@
 /**
- * One small world from its beginning to its end: producers, workers, a store, a database, and what
- * a seed does to them. After every step everything is looked at.
+ * One episode: producers, workers, a store and a database, and the faults that a seed brings. The
+ * whole database is checked while the faults go on, and again when they have stopped.
  *
  * The seed decides the packs, the steps, and the faults and their order. It does not decide which
  * statement or request of which worker meets a fault: that is a matter of the machine's timing, as
@@ -19,12 +19,13 @@ import { installOracle } from "../support/postgres/publish_oracle.ts";
 import type { TestServer } from "../support/postgres/test_server.ts";
 import { Random } from "../fuzz/random.ts";
 import { differencesToCleanRun } from "./oracles/clean_run.ts";
-import { hurry, leaks, settled } from "./oracles/endings.ts";
+import { hurry, leaks, openJobs, settled } from "./oracles/endings.ts";
 import { nameOf, problemsAt, problemsInTheEnd, type Pushed } from "./oracles/oracles.ts";
 import { type StartWorker, Workers } from "./faults/worker_faults.ts";
 import { Producers } from "./producers.ts";
 import { ServerFaults } from "./faults/server_faults.ts";
-import { REPO_IDS } from "./settings.ts";
+import type { Report } from "./report.ts";
+import type { Action, Scenario } from "./scenario.ts";
 import { takeSnapshot } from "./oracles/snapshot.ts";
 import { StatementFaults } from "./faults/statement_faults.ts";
 import { StoreFaults } from "./faults/store_faults.ts";
@@ -34,53 +35,26 @@ import { startSimulatedWorker } from "./workers/worker_here.ts";
 import { insist, pause } from "./waits.ts";
 import { startRealWorker } from "./workers/worker_elsewhere.ts";
 
-/** How to run a world. */
+/** How to run an episode. */
 export interface EpisodeOptions {
-  /** Decides what happens in it. */
+  /** Decides packs, actions and faults. */
   readonly seed: number;
-  /** The server; it is restarted. */
+  /** The database server; faults restart it. */
   readonly server: TestServer;
   /** The store. */
   readonly store: StoreKind;
-  /** Whether workers are processes of their own, with real signals. */
-  readonly processes: boolean;
-  /** Steps before the faults stop. Default 40. */
-  readonly steps?: number;
+  /** What the episode is made of. */
+  readonly scenario: Scenario;
 }
 
-/** What came of it. */
-export interface EpisodeReport {
-  /** The seed. */
-  readonly seed: number;
-  /** Steps taken, after each of which everything was looked at. */
-  readonly steps: number;
-  /** Jobs there were. */
-  readonly jobs: number;
-  /** How they ended, by status. */
-  readonly ends: Record<string, number>;
-  /** Faults that took place, by kind. */
-  readonly faults: Record<string, number>;
-  /** How long it took. */
-  readonly elapsedMs: number;
-  /** What was found wrong; empty if all is well. */
-  readonly problems: readonly string[];
-  /** What happened, if something was. */
-  readonly events: readonly string[];
-}
-
-const STEPS = 40;
-const WORKERS = 3;
-const PAUSES_MS = [0, 10, 30, 100, 300];
-/** A process takes a second to start, and must get to work before it is killed. */
-const PROCESS_PAUSES_MS = [0, 100, 300, 1_000, 2_000];
-
-/** Runs one world. */
-export async function runEpisode(options: EpisodeOptions): Promise<EpisodeReport> {
-  const { seed, server, store: kind, processes, steps = STEPS } = options;
+/** Runs one episode. */
+export async function runEpisode(options: EpisodeOptions): Promise<Report> {
+  const { seed, server, store: kind, scenario } = options;
   const startedAt = performance.now();
+  const repoIds = Array.from({ length: scenario.repos }, (_, i) => `repo-${i + 1}`);
   const tally = new Tally(), random = new Random(seed);
   await using database = await createTestDatabase("sim", server.url);
-  await using admin = await openAdmin(database.url);
+  await using admin = await openAdmin(database.url, repoIds);
   await using bucket = await makeBucket(kind);
   await using proxy = await startFaultProxy(bucket.options.endpoint!);
   const statements = new StatementFaults(tally),
@@ -88,7 +62,8 @@ export async function runEpisode(options: EpisodeOptions): Promise<EpisodeReport
   await using producers = new Producers({
     databaseUrl: database.url,
     store: bucket.store,
-    repoIds: REPO_IDS,
+    repoIds,
+    smallPacks: scenario.smallPacks,
     statements,
     tally,
     random: new Random(seed + 1),
@@ -98,40 +73,54 @@ export async function runEpisode(options: EpisodeOptions): Promise<EpisodeReport
   proxy.otherwise = storeFaults.next;
   const { url: databaseUrl } = database, { endpoint } = proxy;
   const startWorker: StartWorker = (name, env) => {
-    const parts = { name, env, databaseUrl, tally };
-    return processes ? startRealWorker({ ...parts, bucket, endpoint }) : startSimulatedWorker({
-      ...parts,
+    const common = { name, env, databaseUrl, tally };
+    if (scenario.processes) return startRealWorker({ ...common, bucket, endpoint });
+    return startSimulatedWorker({
+      ...common,
       statements,
       openStore: (config, send) => openThrough(endpoint, bucket, config, send),
     });
   };
-  const workers = new Workers(WORKERS, startWorker, tally);
+  // A full queue: workers that start earlier would keep it empty.
+  for (let i = 0; i < scenario.packs; i++) await producers.push(random);
+  await producers.catchUp();
+  const workers = new Workers(scenario.workers, startWorker, tally);
 
-  const deeds: [weight: number, most: number, deed: () => unknown][] = [
-    [14, 4, () => producers.push(random)],
-    [7, 3, () => statements.arm(random)],
-    [7, 3, () => storeFaults.arm(random)],
-    [3, 1, () => faults.terminate(random)],
-    [2, 1, () => faults.deadlock(random)],
-    [1, 1, () => faults.lock(random)],
-    [1, 1, () => faults.restart()],
-    [3, 1, () => workers.kill(random)],
-    [2, 2, () => workers.stop(random)],
-    [1, 1, () => workers.drain(random)],
-    [2, 1, () => producers.cancel(random)],
-  ];
-  const lots = deeds.flatMap(([weight, ...deed]) => Array.from({ length: weight }, () => deed));
+  const actions: Record<Action, [most: number, act: () => unknown]> = {
+    push: [4, () => producers.push(random)],
+    statement: [3, () => statements.arm(random)],
+    store: [3, () => storeFaults.arm(random)],
+    terminate: [1, () => faults.terminate(random)],
+    deadlock: [1, () => faults.deadlock(random)],
+    lock: [1, () => faults.lock(random)],
+    restart: [1, () => faults.restart()],
+    kill: [1, () => workers.kill(random)],
+    stop: [2, () => workers.stop(random)],
+    drain: [1, () => workers.drain(random)],
+    cancel: [1, () => producers.cancel(random)],
+  };
+  const lots = Object.entries(scenario.weights)
+    .flatMap(([action, weight]) => Array<Action>(weight).fill(action as Action));
   const problems: string[] = [];
+  const endsAt = performance.now() + scenario.minimumMs;
+  const isOn = async () =>
+    scenario.steps === "queue"
+      ? performance.now() < endsAt || await insist(() => openJobs(admin)) > 0
+      : step < scenario.steps;
   let step = 0;
   try {
-    for (; step < steps && problems.length === 0; step++) {
-      const [most, deed] = random.pick(lots), times = 1 + random.below(most);
-      for (let i = 0; i < times; i++) await deed();
+    if (scenario.opening.length > 0) await workers.isOneBusy();
+    for (; problems.length === 0 && (step < scenario.opening.length || await isOn()); step++) {
+      const [most, act] = actions[scenario.opening[step] ?? random.pick(lots)];
+      const times = 1 + random.below(most);
+      for (let i = 0; i < times; i++) await act();
       if (random.once(4)) await producers.catchUp();
-      await pause(random.pick(processes ? PROCESS_PAUSES_MS : PAUSES_MS));
+      await pause(random.pick(scenario.pausesMs));
       await workers.continue();
-      if (processes) await insist(() => hurry(admin));
-      problems.push(...problemsAt(await insist(() => takeSnapshot(admin)), pushed));
+      if (scenario.processes) await insist(() => hurry(admin));
+      if (step % scenario.lookEvery === 0) {
+        problems.push(...problemsAt(await insist(() => takeSnapshot(admin)), pushed));
+      }
       problems.push(...workers.problems());
     }
     statements.disarm();
@@ -151,26 +140,29 @@ export async function runEpisode(options: EpisodeOptions): Promise<EpisodeReport
   problems.push(...workers.problems().filter((problem) => !problems.includes(problem)));
   problems.push(...await leaks(admin, proxy));
   if (problems.length === 0) {
-    problems.push(...await differencesToCleanRun({ server, admin, pushed, store: bucket.store }));
+    problems.push(
+      ...await differencesToCleanRun({ server, admin, pushed, store: bucket.store, repoIds }),
+    );
   }
   const ends: Record<string, number> = {};
   for (const { status } of last.jobs) ends[status] = (ends[status] ?? 0) + 1;
   return {
     seed,
-    steps: step,
-    jobs: last.jobs.length,
-    ends,
-    faults: tally.faults,
     elapsedMs: performance.now() - startedAt,
+    facts: { steps: step, jobs: last.jobs.length, ...ends, rescues: tally.rescues },
+    faults: tally.faults,
     problems: [...new Set(problems)],
     events: tally.events,
   };
 }
 
-async function openAdmin(url: string): Promise<Database & AsyncDisposable> {
+async function openAdmin(
+  url: string,
+  repoIds: readonly string[],
+): Promise<Database & AsyncDisposable> {
   const db = connectDatabase(url, { maxConnections: 4, applicationName: "simulator" });
   await migrate(db);
-  await addRepos(db, ...REPO_IDS);
+  await addRepos(db, ...repoIds);
   await installOracle(db);
   return { ...db, [Symbol.asyncDispose]: () => db.close() };
 }

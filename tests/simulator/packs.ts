@@ -37,11 +37,14 @@ const BAD_ONE_IN = 5;
 /** Makes packs of which some have objects in common. */
 export class PackMaker {
   readonly #random: Random;
+  /** Most objects, and the most bytes of each. */
+  readonly #sizes: readonly [number, number][];
   readonly #shared: Uint8Array[];
 
-  /** The same random numbers give the same packs. */
-  constructor(random: Random) {
+  /** The same random numbers give the same packs. `small`: at most twenty small objects. */
+  constructor(random: Random, small = false) {
     this.#random = random;
+    this.#sizes = small ? [[17, 200]] : [[3, 100], [60, 300], [300, 400], [150, 12_000]];
     this.#shared = Array.from({ length: SHARED }, () => this.#content(2_000));
   }
 
@@ -70,7 +73,7 @@ export class PackMaker {
   /** An empty one, many small objects, or a few chunks of 256 KiB. */
   #build(flaw: Flaw | undefined): Uint8Array {
     const random = this.#random;
-    const [most, mostBytes] = random.pick([[3, 100], [60, 300], [300, 400], [150, 12_000]]);
+    const [most, mostBytes] = random.pick(this.#sizes);
     const contents = Array.from(
       { length: random.below(most + 1) },
       () => random.once(3) ? random.pick(this.#shared) : this.#content(mostBytes),

@@ -32,6 +32,8 @@ export interface ProducerOptions {
   readonly store: BlobStore;
   /** The repos they push to. */
   readonly repoIds: readonly string[];
+  /** Whether packs have few small objects. */
+  readonly smallPacks: boolean;
   /** What happens to their statements. */
   readonly statements: StatementFaults;
   /** Hears what they do. */
@@ -59,7 +61,7 @@ export class Producers implements AsyncDisposable {
   /** Connects. */
   constructor(options: ProducerOptions) {
     this.#options = options;
-    this.#packs = new PackMaker(options.random);
+    this.#packs = new PackMaker(options.random, options.smallPacks);
     this.#pool = connectDatabase(options.databaseUrl, {
       maxConnections: 1,
       statementTimeoutMs: STATEMENT_TIMEOUT_MS,

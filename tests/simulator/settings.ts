@@ -15,9 +15,6 @@ export const CONCURRENCY = 3;
 /** Connections of one worker: its pool's, and the listener's. */
 export const MOST_CONNECTIONS = CONCURRENCY + 3;
 
-/** The repos of every world. */
-export const REPO_IDS = ["repo-1", "repo-2", "repo-3"];
-
 /**
  * The settings of the workers who come when all faults have stopped: whatever is left then must
  * get done, on a machine as busy as may be.

@@ -4,35 +4,32 @@
  * @module
  */
 
+import assert from "node:assert/strict";
 import { enqueue } from "../../src/jobs/queue/enqueue.ts";
 import { createRepo } from "../../src/db/repos.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
-import { startWorkerProcess } from "../support/process/worker_process.ts";
+import { startWorkerProcess } from "../support/process/mpackd_process.ts";
 import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
+import type { ProfileOptions } from "./report.ts";
 
 const REPOS = 20;
 const SAMPLE_MS = 100;
 const LARGE_OBJECT_BYTES = 64 * 1024;
 
-/** How much there is to do. */
-export interface SoakOptions {
-  /** Packs of ten objects. */
-  readonly smallJobs: number;
-  /** Large packs. */
-  readonly largeJobs: number;
-  /** Length of a large one in bytes, about. */
-  readonly largeBytes: number;
-  /** Into how many slices of time the work is cut; each has its share of both. */
-  readonly slices: number;
-  /** Is told of each slice when it is over. */
-  readonly onSlice?: (slice: Slice) => void;
-}
+/** Slices of time that are compared: the first quarter warms up. */
+const SLICES = 8;
+/** The memory of a young process still grows by code that is compiled and heaps that settle. */
+const TOLERANCE = 1.25;
+/** A pool fills as jobs meet. What leaks with each job leaks hundreds. */
+const SPARE_HANDLES = 8;
+/** Four jobs, a heartbeat, a claim, and the connection that listens. */
+const MOST_CONNECTIONS = 7;
 
 /** What the worker held while it did one share of the work. */
-export interface Slice {
+interface Slice {
   /** Jobs done. */
   readonly jobs: number;
   /** How long they took. */
@@ -55,9 +52,31 @@ export interface Slice {
 
 type Sample = Record<"rssMb" | "handles" | "threads" | "lagMs", number>;
 
-/** Runs a soak; Linux only. */
-export async function soak(options: SoakOptions): Promise<Slice[]> {
-  const { smallJobs, largeJobs, largeBytes, slices, onSlice } = options;
+/**
+ * Puts thousands of jobs through one worker. Its memory, handles, threads and connections must not
+ * grow with the jobs it has done. Linux only.
+ */
+export async function soak({ tally, share }: ProfileOptions): Promise<Record<string, number>> {
+  const slices = await measure(share, (slice) => tally.note(JSON.stringify(slice)));
+  const early = together(slices.slice(2, 4)), late = together(slices.slice(-2));
+  assert.ok(
+    late.handles <= early.handles + SPARE_HANDLES,
+    `${early.handles} to ${late.handles} handles`,
+  );
+  assert.ok(
+    late.threads <= early.threads + SPARE_HANDLES,
+    `${early.threads} to ${late.threads} threads`,
+  );
+  assert.ok(late.connections <= MOST_CONNECTIONS, `${late.connections} connections`);
+  assert.ok(late.rssMb <= TOLERANCE * early.rssMb, `${early.rssMb} to ${late.rssMb} MB`);
+  const rounded = (slice: Slice, when: string) =>
+    Object.entries(slice).map(([name, value]) => [`${name} ${when}`, Math.round(10 * value) / 10]);
+  return Object.fromEntries([...rounded(early, "early"), ...rounded(late, "late")]);
+}
+
+async function measure(share: number, onSlice: (slice: Slice) => void): Promise<Slice[]> {
+  const smallJobs = Math.round(10_000 * share), largeJobs = Math.max(8, Math.round(20 * share));
+  const largeBytes = Math.round(256 * 1024 ** 2 * share), slices = SLICES;
   await using world = await createWorld();
   const { db } = world;
   const repoIds: string[] = [];
@@ -102,7 +121,7 @@ export async function soak(options: SoakOptions): Promise<Slice[]> {
     }
     const seconds = (performance.now() - startedAt) / 1000;
     found.push(sliceOf({ jobs: keys.length, seconds, connections, samples }));
-    onSlice?.(found[found.length - 1]);
+    onSlice(found[found.length - 1]);
   }
   return found;
 }
@@ -191,7 +210,7 @@ function freePort(): number {
 }
 
 /** The slices as one: the highest of each, but the median memory and the median lag. */
-export function together(slices: readonly Slice[]): Slice {
+function together(slices: readonly Slice[]): Slice {
   const most = (name: keyof Slice) => Math.max(...slices.map((slice) => slice[name]));
   const sum = (name: keyof Slice) => slices.reduce((total, slice) => total + slice[name], 0);
   const middle = (name: keyof Slice) =>

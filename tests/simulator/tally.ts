@@ -10,6 +10,8 @@ const MOST_EVENTS = 400;
 export class Tally {
   /** How often each kind of fault was met; what is only armed does not count. */
   readonly faults: Record<string, number> = {};
+  /** Jobs that a worker took over from a dead one. */
+  rescues = 0;
   /** The last events, oldest first. */
   readonly events: string[] = [];
   readonly #startedAt = performance.now();

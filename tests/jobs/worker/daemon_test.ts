@@ -4,7 +4,7 @@ import { enqueue, getJob } from "../../../src/jobs/queue/mod.ts";
 import { makeMpack } from "../../../scripts/make_mpack.ts";
 import { concat } from "../../support/mpack/mpacks.ts";
 import { endedTwice, installOracle } from "../../support/postgres/publish_oracle.ts";
-import { startWorkerProcess } from "../../support/process/worker_process.ts";
+import { startWorkerProcess } from "../../support/process/mpackd_process.ts";
 import { createWorld, type TestWorld } from "../../support/process/worlds.ts";
 
 const MIB = 1024 * 1024;

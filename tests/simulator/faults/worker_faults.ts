@@ -19,6 +19,7 @@ export class Workers {
   readonly #start: StartWorker;
   readonly #count: number;
   readonly #living: SimWorker[] = [];
+  readonly #busy = new WeakSet<SimWorker>();
   readonly #stoppedAt = new Map<SimWorker, number>();
   readonly #leaving = new Set<Promise<void>>();
   readonly #problems: string[] = [];
@@ -37,16 +38,22 @@ export class Workers {
     return [...this.#problems, ...this.#living.flatMap((worker) => worker.problems())];
   }
 
-  /** Kills one. */
+  /** Waits until one has claimed a job. */
+  async isOneBusy(): Promise<void> {
+    await Promise.race(this.#living.map((worker) => worker.claimed));
+  }
+
+  /** Kills one, if possible one that has claimed a job: a worker that still starts loses nothing. */
   kill(random: Random): void {
-    const worker = this.#take(random);
+    const busy = this.#living.filter((worker) => this.#busy.has(worker));
+    const worker = this.#take(random.pick(busy.length > 0 ? busy : this.#living));
     this.#tally.fault("worker killed", worker.name);
     this.#bury(worker, worker.kill());
   }
 
   /** Lets one end. */
   drain(random: Random): void {
-    const worker = this.#take(random);
+    const worker = this.#take(random.pick(this.#living));
     this.#tally.fault("worker drained", worker.name);
     worker.continue();
     this.#bury(worker, worker.drain());
@@ -87,11 +94,14 @@ export class Workers {
   }
 
   #add(env = IMPATIENT_ENV): void {
-    this.#living.push(this.#start(`w${++this.#started}`, env));
+    const worker = this.#start(`w${++this.#started}`, env);
+    // A worker that ends before its first job never gets busy.
+    worker.claimed.then(() => this.#busy.add(worker), () => {});
+    this.#living.push(worker);
   }
 
-  #take(random: Random): SimWorker {
-    const [worker] = this.#living.splice(random.below(this.#living.length), 1);
+  #take(worker: SimWorker): SimWorker {
+    this.#living.splice(this.#living.indexOf(worker), 1);
     this.#stoppedAt.delete(worker);
     this.#add();
     return worker;

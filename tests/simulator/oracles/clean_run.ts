@@ -13,7 +13,6 @@ import { addRepos } from "../../support/postgres/database.ts";
 import { createTestDatabase } from "../../support/postgres/postgres.ts";
 import type { TestServer } from "../../support/postgres/test_server.ts";
 import { nameOf, type Pushed } from "./oracles.ts";
-import { REPO_IDS } from "../settings.ts";
 
 /** What is to be compared. */
 export interface CleanRunOptions {
@@ -25,16 +24,18 @@ export interface CleanRunOptions {
   readonly pushed: Pushed;
   /** Where it lies. */
   readonly store: BlobStore;
+  /** The repos it was pushed to. */
+  readonly repoIds: readonly string[];
 }
 
 /** Tables that differ from those of a clean run of what is published. */
 export async function differencesToCleanRun(options: CleanRunOptions): Promise<string[]> {
-  const { server, admin, pushed, store } = options;
+  const { server, admin, pushed, store, repoIds } = options;
   await using database = await createTestDatabase("clean", server.url);
   const db = connectDatabase(database.url, { maxConnections: 2 });
   try {
     await migrate(db);
-    await addRepos(db, ...REPO_IDS);
+    await addRepos(db, ...repoIds);
     // In the order of the publishes, so that the first to bring an object is the same.
     const published = await admin.sql<{ repoId: string; mpackKey: string }[]>`
       select repo_id as "repoId", mpack_key as "mpackKey" from musehub_mpacks order by mpack_id`;

@@ -20,14 +20,20 @@ export async function hurry(db: Database): Promise<void> {
   await execute(db, query, { action: "hurry" });
 }
 
+/** How many jobs are pending or running. */
+export async function openJobs(db: Database): Promise<number> {
+  const query = db.sql`select count(*)::int as open from musehub_background_jobs
+    where status in ('pending', 'running')`;
+  const [{ open }] = await execute(db, query, { action: "count open jobs" });
+  return open;
+}
+
 /** Waits until no job is open, or none has ended for too long. */
 export async function settled(db: Database): Promise<void> {
   let endsAt = performance.now() + SETTLE_MS, fewest = Infinity;
   while (performance.now() < endsAt) {
     await hurry(db);
-    const query = db.sql`select count(*)::int as open from musehub_background_jobs
-      where status in ('pending', 'running')`;
-    const [{ open }] = await execute(db, query, { action: "count open jobs" });
+    const open = await openJobs(db);
     if (open === 0) return;
     if (open < fewest) endsAt = performance.now() + SETTLE_MS;
     fewest = Math.min(fewest, open);

@@ -5,7 +5,7 @@
  */
 
 import { fileURLToPath } from "node:url";
-import { startWorkerProcess } from "../../support/process/worker_process.ts";
+import { startWorkerProcess } from "../../support/process/mpackd_process.ts";
 import type { Bucket } from "../stores.ts";
 import type { Tally } from "../tally.ts";
 import type { SimWorker } from "./worker_here.ts";
@@ -60,6 +60,7 @@ export function startRealWorker(options: RealWorkerOptions): SimWorker {
   supervise();
   const end = async () => {
     for (const line of worker.lines) {
+      if (/ rescued, /.test(line.message)) tally.rescues++;
       tally.note(`${name}: ${line.message} ${line.job_id?.slice(7, 15) ?? ""}`);
     }
     await worker[Symbol.asyncDispose]();
@@ -67,6 +68,7 @@ export function startRealWorker(options: RealWorkerOptions): SimWorker {
   const signal = (what: Deno.Signal) => worker.kill(what);
   return {
     name,
+    claimed: worker.line(({ message }) => / claimed, /.test(message)).then(() => {}),
     async kill() {
       isEnding = true;
       signal("SIGKILL");

@@ -26,6 +26,8 @@ import type { Tally } from "../tally.ts";
 export interface SimWorker {
   /** Its name in events. */
   readonly name: string;
+  /** Resolves when it has claimed its first job. */
+  readonly claimed: Promise<void>;
   /** Ends it as SIGKILL does. */
   kill(): Promise<void>;
   /** Stops it as SIGSTOP does. */
@@ -66,6 +68,8 @@ export function startSimulatedWorker(options: SimulatedWorkerOptions): SimWorker
 
 class SimulatedWorker implements SimWorker {
   readonly name: string;
+  readonly claimed: Promise<void>;
+  readonly #claimed = Promise.withResolvers<void>();
   readonly #tally: Tally;
   readonly #pools: Database[] = [];
   readonly #drain = new AbortController();
@@ -80,6 +84,7 @@ class SimulatedWorker implements SimWorker {
   constructor(options: SimulatedWorkerOptions) {
     const { name, env, databaseUrl, openStore, statements, tally } = options;
     this.name = name;
+    this.claimed = this.#claimed.promise;
     this.#tally = tally;
     const connect = (wanted: ConnectOptions): Database => {
       const pool = connectDatabase(databaseUrl, wanted);
@@ -223,6 +228,8 @@ class SimulatedWorker implements SimWorker {
 
   #observe(event: WorkerEvent): void {
     if (event.type === "claimed") {
+      this.#claimed.resolve();
+      this.#tally.rescues += event.jobs.filter(({ isRescue }) => isRescue).length;
       const jobs = event.jobs.map(({ jobId, fence, isRescue }) =>
         `${short(jobId)}${isRescue ? " rescued" : ""} fence ${fence}`
       );

@@ -8,11 +8,14 @@ import assert from "node:assert/strict";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
 import { enqueue, getJob } from "../../src/jobs/queue/mod.ts";
+import { keyOfPack } from "../support/mpack/pack_key.ts";
 import { concat } from "../support/mpack/mpacks.ts";
 import { endedTwice, installOracle } from "../support/postgres/publish_oracle.ts";
 import { startTcpProxy } from "../support/tcp_proxy.ts";
-import { startWorkerProcess } from "../support/process/worker_process.ts";
+import { startWorkerProcess } from "../support/process/mpackd_process.ts";
 import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+
+const GIB = 1024 ** 3;
 
 async function add(world: TestWorld, shape: Parameters<typeof makeMpack>[0]): Promise<string> {
   const chunks = makeMpack({ commits: 1, snapshots: 1, ...shape });
@@ -94,4 +97,36 @@ Deno.test("a listener cut off in silence costs a poll, and NOTIFY works again wi
   assert(listeningAfter < 30, `${listeningAfter} s`);
   waiting.kill("SIGTERM");
   assert.equal((await waiting.status).code, 0);
+});
+
+Deno.test("SIGTERM during a pack of 1 GiB gives it back uncounted, and another worker goes on", async () => {
+  await using world = await createWorld();
+  const path = `${world.folder}/made.mpack`, objects = GIB / 262_144;
+  const shape = { objects, size: parseSize("256KiB"), commits: 1, snapshots: 1 };
+  await Deno.writeFile(path, ReadableStream.from(makeMpack(shape)));
+  const mpackKey = await keyOfPack(makeMpack(shape));
+  const { repoId } = world.repo;
+  await Deno.mkdir(`${world.folder}/mpacks/${repoId}`, { recursive: true });
+  await Deno.rename(path, world.blobPath(mpackKey));
+  const payload = { mpack_key: mpackKey };
+  const { row } = await enqueue(world.db, { repoId, jobType: "mpack.index", payload });
+
+  const env = { MPACK_LOG_LEVEL: "debug", MPACK_BATCH_ROWS: "100" };
+  await using first = startWorkerProcess({ ...world, env, args: ["--drain-ms", "200"] });
+  await first.line(({ message }) => / claimed, /.test(message));
+  while ((await getJob(world.db, row.jobId))!.progress === null) {
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+  first.kill("SIGTERM");
+  assert.equal((await first.status).code, 0);
+  const { status, attempt } = (await getJob(world.db, row.jobId))!;
+  assert.deepEqual([status, attempt], ["pending", 0]);
+
+  await using second = startWorkerProcess({ ...world, env, args: ["--drain"] });
+  assert.equal((await second.status).code, 0);
+  const done = (await getJob(world.db, row.jobId))!;
+  assert.deepEqual([done.status, done.attempt], ["done", 1]);
+  const result = done.result as { objects_total: number; resumed_from_byte: number };
+  assert.equal(result.objects_total, objects);
+  assert(result.resumed_from_byte > 0);
 });

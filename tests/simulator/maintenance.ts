@@ -1,33 +1,34 @@
+/**
+ * `gc` and `audit`, killed at random moments.
+ *
+ * @module
+ */
+
 import assert from "node:assert/strict";
 import { limitsOf } from "../../src/config/config.ts";
 import { StoreError } from "../../src/errors.ts";
 import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { audit } from "../../src/maintenance/audit/audit.ts";
 import { collectGarbage } from "../../src/maintenance/gc/gc.ts";
-import { drain, sampleBytes } from "../support/store/blobs.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { drain, sampleBytes } from "../support/store/blobs.ts";
+import type { ProfileOptions } from "./report.ts";
+import { pause } from "./waits.ts";
 
-const CHILD = new URL("../support/process/maintenance_child.ts", import.meta.url).pathname;
-const KILLS = 8;
-/** Beside so many pushes at least. */
-const PUSHES = 10;
-const signal = new AbortController().signal;
+const CHILD = new URL("workers/maintenance_child.ts", import.meta.url).pathname;
+const { signal } = new AbortController();
 
-function randoms(seed: number): () => number {
-  return () => (seed = (Math.imul(seed, 1664525) + 1013904223) >>> 0) / 2 ** 32;
-}
-
-/** Starts the child and kills it so long after it began; whether it was still at work. */
+/** Starts the child and kills it `ms` after it began; whether it was still at work. */
 async function killAfter(world: TestWorld, what: "gc" | "audit", ms: number): Promise<boolean> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--quiet", CHILD, what, world.databaseUrl, world.folder],
+    args: ["run", "-A", "--quiet", "--no-check", CHILD, what, world.databaseUrl, world.folder],
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
   const reader = child.stdout.getReader();
   await reader.read();
-  await new Promise((resolve) => setTimeout(resolve, ms));
+  await pause(ms);
   try {
     child.kill("SIGKILL");
   } catch {
@@ -38,7 +39,7 @@ async function killAfter(world: TestWorld, what: "gc" | "audit", ms: number): Pr
   return signal === "SIGKILL";
 }
 
-/** Every ref of the world leads to bytes that hash to its id. */
+/** Checks that every ref leads to bytes that hash to its id; returns how many there are. */
 async function checkRefs({ db, store }: TestWorld): Promise<number> {
   const rows = await db.sql`select object_id, content_offset, r.size_bytes, blob_key, etag
     from musehub_object_refs r left join musehub_mpacks using (mpack_id)`;
@@ -50,29 +51,31 @@ async function checkRefs({ db, store }: TestWorld): Promise<number> {
   return rows.length;
 }
 
-Deno.test("gc killed at random moments, beside uploads and jobs, loses nothing", async () => {
-  const seed = Date.now() >>> 0, random = randoms(seed);
+/** Kills `gc` beside pushes and jobs. Nothing is lost, and the next `gc` leaves nothing behind. */
+export async function killedGc(options: ProfileOptions): Promise<Record<string, number>> {
+  const { random, tally, share } = options, least = Math.max(8, Math.round(40 * share));
   await using world = await createWorld();
-  const { db, store } = world, pick = (below: number) => Math.floor(random() * below);
-  let isOver = false, indexed = 0, lost = 0;
+  const { db, store } = world;
+  let isOver = false, indexed = 0, collected = 0;
   const push = async () => {
     while (!isOver) {
-      const objects = Array.from({ length: 1 + pick(6) }, () => {
-        const content = sampleBytes(1 + pick(60), 1 + pick(40));
-        return object({ content });
-      });
+      const contents = Array.from(
+        { length: 1 + random.below(6) },
+        () => sampleBytes(1 + random.below(60), 1 + random.below(40)),
+      );
+      const objects = contents.map((content) => object({ content }));
       const bytes = buildMpack({
-        objects: [...new Map(objects.map((o) => [`${o.bytes}`, o])).values()],
+        objects: [...new Map(objects.map((each) => [`${each.bytes}`, each])).values()],
       });
       try {
-        const options = world.options(await world.put(bytes));
-        await indexMpack({ ...options, payload: { materialize: pick(3) === 0 } });
+        const job = world.options(await world.put(bytes));
+        await indexMpack({ ...job, payload: { materialize: random.once(3) } });
         indexed++;
       } catch (error) {
-        // The blob was collected before its job was there, or while it was half-written (nothing is
-        // too young here): the pusher is told, and pushes again.
+        // The blob was collected before its job was there, or while it was half written, because
+        // nothing is too young for this gc. The client is told, and pushes again.
         if (!(error instanceof StoreError)) throw error;
-        lost++;
+        collected++;
         await db
           .sql`update musehub_background_jobs set status = 'cancelled' where status = 'pending'`;
       }
@@ -80,38 +83,42 @@ Deno.test("gc killed at random moments, beside uploads and jobs, loses nothing",
   };
   const pushing = push();
   pushing.catch(() => {});
+  let kills = 0;
   try {
     // On a busy machine a push may take longer than a kill.
-    for (let i = 0; i < KILLS || (indexed <= PUSHES && i < 5 * KILLS); i++) {
-      await killAfter(world, "gc", pick(250));
+    for (; kills < least || (indexed <= 10 && kills < 5 * least); kills++) {
+      const ms = random.below(250);
+      await killAfter(world, "gc", ms);
+      tally.fault("gc killed", `after ${ms} ms`);
     }
   } finally {
     isOver = true;
     await pushing;
   }
-  const where = `seed ${seed}: ${indexed} indexed, ${lost} collected before`;
-  assert.ok(indexed > PUSHES, where);
-  assert.ok(await checkRefs(world) > 0, where);
+  assert.ok(indexed > 10, `${indexed} packs were indexed`);
+  assert.ok(await checkRefs(world) > 0);
   await db.sql`update mpackd_tombstones set created_at = created_at - interval '1 day'`;
-  const options = { db, store, config: world.config(), signal, graceMs: -1_000 };
-  await collectGarbage(options);
-  assert.ok(await checkRefs(world) > 0, where);
-  const { elapsed_ms: _, dry_run: __, ...nothing } = await collectGarbage(options);
-  assert.ok(Object.values(nothing).every((count) => count === 0), where);
-});
+  const gc = { db, store, config: world.config(), signal, graceMs: -1_000 };
+  await collectGarbage(gc);
+  assert.ok(await checkRefs(world) > 0);
+  const { elapsed_ms: _, dry_run: __, ...nothing } = await collectGarbage(gc);
+  assert.deepEqual(Object.values(nothing).filter((count) => count !== 0), []);
+  return { kills, indexed, "collected before the job": collected };
+}
 
-Deno.test("audit killed at random moments ends as one that was not", async () => {
-  const seed = Date.now() >>> 0, random = randoms(seed);
+/** Kills `audit`. It ends like one that nobody killed, with the same findings. */
+export async function killedAudit(options: ProfileOptions): Promise<Record<string, number>> {
+  const { random, tally } = options, packs = 30;
   await using world = await createWorld();
   const keys: string[] = [];
-  for (let i = 0; i < 30; i++) {
+  for (let i = 0; i < packs; i++) {
     const contents = Array.from({ length: 20 }, (_, n) => sampleBytes(100 + i, 100 * i + n + 1));
     keys.push(
       await world.put(buildMpack({ objects: contents.map((content) => object({ content })) })),
     );
     await indexMpack(world.options(keys[i]));
   }
-  // One is gone, and one holds other bytes of which the file system knows nothing.
+  // One pack is gone, and one has a wrong byte that its modification time does not show.
   await Deno.remove(world.blobPath(keys[3]));
   const path = world.blobPath(keys[20]), { mtime } = await Deno.stat(path);
   const bytes = await Deno.readFile(path);
@@ -119,8 +126,10 @@ Deno.test("audit killed at random moments ends as one that was not", async () =>
   await Deno.writeFile(path, bytes);
   await Deno.utime(path, mtime!, mtime!);
 
-  let kills = 0;
-  for (let i = 0; i < 5; i++) kills += Number(await killAfter(world, "audit", random() * 120));
+  for (let i = 0; i < 5; i++) {
+    const ms = random.below(120);
+    if (await killAfter(world, "audit", ms)) tally.fault("audit killed", `after ${ms} ms`);
+  }
   const summary = await audit({
     db: world.db,
     store: world.store,
@@ -129,15 +138,14 @@ Deno.test("audit killed at random moments ends as one that was not", async () =>
     auditId: "killed",
     onFinding: () => {},
   });
-  const where = `seed ${seed}, ${kills} kills`;
-  assert.equal(summary.mpacks + summary.mpacks_checked_before, 30, where);
-  assert.equal(summary.mpacks_damaged, 2, where);
+  assert.equal(summary.mpacks + summary.mpacks_checked_before, packs);
+  assert.equal(summary.mpacks_damaged, 2);
   const marked = await world.db.sql`select mpack_key, count(*)::int as refs
     from musehub_object_refs join musehub_mpacks using (mpack_id)
     where damaged_at is not null group by mpack_key`;
   assert.deepEqual(
     Object.fromEntries(marked.map(({ mpack_key, refs }) => [mpack_key, refs])),
     { [keys[3]]: 20, [keys[20]]: 1 },
-    where,
   );
-});
+  return { packs, "checked before the last run": summary.mpacks_checked_before };
+}
