@@ -51,12 +51,16 @@ export async function differencesToCleanRun(options: CleanRunOptions): Promise<s
   }
 }
 
-/** Digests of what readers see. Which of several packs an object is read from is left open. */
+/**
+ * Digests of what readers see. Which of several packs an object is read from is left open, and so
+ * are objects without a ref: a job that is cancelled after its proof may have written them.
+ */
 async function readersView({ sql }: Database): Promise<Record<string, string>> {
   const [row] = await sql<Record<string, string>[]>`
     select
       (select md5(string_agg(concat_ws(' ', object_id, size_bytes), ','
-        order by object_id collate "C")) from musehub_objects) as musehub_objects,
+        order by object_id collate "C")) from musehub_objects o where exists (
+          select from musehub_object_refs r where r.object_id = o.object_id)) as musehub_objects,
       (select md5(string_agg(concat_ws(' ', repo_id, object_id, size_bytes), ','
         order by repo_id collate "C", object_id collate "C"))
         from musehub_object_refs) as musehub_object_refs,

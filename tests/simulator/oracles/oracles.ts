@@ -107,54 +107,75 @@ function only({ commits, snapshots, objects, tags }: SnapshotPack["counts"]) {
   return { commits, snapshots, objects, tags };
 }
 
-/** Every object of a visible pack is there, where one of the visible packs has it, and no other. */
+/**
+ * Every object of a visible pack is there, where one of the visible packs has it. No other ref is
+ * there; of other objects those of good packs may be, which are written before the publish.
+ */
 function wrongRows({ packs, refs, objects }: Snapshot, pushed: Pushed): string[] {
   const problems: string[] = [];
-  const wantedRefs = new Map<string, Set<string>>(), wantedObjects = new Map<string, Set<string>>();
-  const want = (wanted: Map<string, Set<string>>, what: string, place: string) => {
-    if (!wanted.has(what)) wanted.set(what, new Set());
-    wanted.get(what)!.add(place);
-  };
+  const wantedRefs = new Places(), wantedObjects = new Places(), provedObjects = new Places();
   for (const { mpackId, repoId, mpackKey } of packs) {
     for (const row of pushed.packs.get(nameOf({ repoId, mpackKey }))?.rows ?? []) {
       const { objectId, contentOffset, sizeBytes } = row;
-      want(wantedRefs, `${repoId} ${objectId}`, `${mpackId} ${contentOffset} ${sizeBytes}`);
-      want(wantedObjects, objectId, `mpack://${mpackKey} ${contentOffset} ${sizeBytes}`);
+      wantedRefs.add(`${repoId} ${objectId}`, `${mpackId} ${contentOffset} ${sizeBytes}`);
+      wantedObjects.add(objectId, `mpack://${mpackKey} ${contentOffset} ${sizeBytes}`);
     }
   }
-  const compare = (kind: string, wanted: typeof wantedRefs, found: [string, string][]) => {
+  for (const { rejection, rows, mpackKey } of pushed.packs.values()) {
+    if (rejection !== undefined) continue;
+    for (const { objectId, contentOffset, sizeBytes } of rows) {
+      provedObjects.add(objectId, `mpack://${mpackKey} ${contentOffset} ${sizeBytes}`);
+    }
+  }
+  const compare = (kind: string, wanted: Places, allowed: Places, found: [string, string][]) => {
+    const missing = new Set(wanted.keys());
     for (const [what, place] of found) {
-      const places = wanted.get(what);
+      const places = allowed.get(what);
       if (places === undefined) problems.push(`${kind} ${what} is visible and was not proved`);
       else if (!places.has(place)) problems.push(`${kind} ${what} is at ${place}, where it is not`);
-      wanted.delete(what);
+      missing.delete(what);
     }
-    for (const what of wanted.keys()) problems.push(`${kind} ${what} is missing`);
+    for (const what of missing) problems.push(`${kind} ${what} is missing`);
   };
+  const place = ([what, ...where]: readonly (string | number)[]): [string, string] => [
+    `${what}`,
+    where.join(" "),
+  ];
   compare(
     "ref",
     wantedRefs,
-    refs.map(([repoId, id, ...place]) => [`${repoId} ${id}`, place.join(" ")]),
+    wantedRefs,
+    refs.map(([repoId, id, ...where]) => place([`${repoId} ${id}`, ...where])),
   );
-  compare("object", wantedObjects, objects.map(([id, ...place]) => [id, place.join(" ")]));
+  compare("object", wantedObjects, provedObjects, objects.map(place));
   return problems;
 }
 
-/** Each row was written by one job, which said so. */
+/** The places at which each of some objects may lie. */
+class Places extends Map<string, Set<string>> {
+  add(what: string, place: string): void {
+    if (!this.has(what)) this.set(what, new Set());
+    this.get(what)!.add(place);
+  }
+}
+
+/** Each row was written by one job, which counted it. */
 function wrongCounts({ jobs, refs, objects }: Snapshot): string[] {
-  const sum = (field: string) =>
-    jobs.reduce(
-      (total, { status, result }) => total + (status === "done" ? result?.[field] ?? NaN : 0),
+  const problems: string[] = [];
+  const compare = (
+    field: string,
+    rows: number,
+    before: (job: Snapshot["jobs"][number]) => number,
+  ) => {
+    const said = jobs.reduce(
+      (sum, job) => sum + (job.status === "done" ? job.result?.[field] ?? NaN : before(job)),
       0,
     );
-  const problems: string[] = [];
-  for (
-    const [field, rows] of [["objects_written", objects], ["object_refs_written", refs]] as const
-  ) {
-    const said = sum(field);
-    if (said !== rows.length) {
-      problems.push(`${field} of all jobs come to ${said}, there are ${rows.length} rows`);
+    if (said !== rows) {
+      problems.push(`${field} of all jobs come to ${said}, there are ${rows} rows`);
     }
-  }
+  };
+  compare("objects_written", objects.length, ({ objectsWritten }) => objectsWritten ?? 0);
+  compare("object_refs_written", refs.length, () => 0);
   return problems;
 }

@@ -18,13 +18,23 @@ function packsOf(seed: number, count: number, isWanted: (pack: SimPack) => boole
 }
 
 /** A good pack that is published, a bad one that has failed, and one that waits. */
-function soundWorld() {
+function cleanScene() {
   const isGood = ({ rejection, rows }: SimPack) => rejection === undefined && rows.length > 2;
   const [good, waiting] = packsOf(1, 2, isGood);
   const [bad] = packsOf(2, 1, ({ rejection }) => rejection === "digest-mismatch");
   const packs = [good, waiting, bad].map((pack) => ({ ...pack, blobKey: "b", etag: "e" }));
   const job = (id: string, { repoId, mpackKey }: SimPack, status: string, more: object = {}) => (
-    { id, repoId, mpackKey, status, code: null, message: null, result: null, ...more }
+    {
+      id,
+      repoId,
+      mpackKey,
+      status,
+      code: null,
+      message: null,
+      result: null,
+      objectsWritten: null,
+      ...more,
+    }
   );
   const { repoId, mpackKey, rows, counts } = good, written = rows.length;
   const result = { objects_written: written, object_refs_written: written };
@@ -58,8 +68,8 @@ function soundWorld() {
   return { snapshot, pushed };
 }
 
-Deno.test("problemsAt() finds nothing in a sound world", () => {
-  const { snapshot, pushed } = soundWorld();
+Deno.test("problemsAt() finds nothing where all is well", () => {
+  const { snapshot, pushed } = cleanScene();
   assert.deepEqual(problemsAt(snapshot, pushed), []);
 });
 
@@ -83,12 +93,17 @@ Deno.test("problemsAt() finds what must not be", async (t) => {
     "a ref of another repo": [/was not proved/, ({ refs }) => refs[0][0] = "s"],
     "an offset off by one": [/where it is not/, ({ refs }) => refs[0][3]++],
     "an object too few": [/object .* is missing/, ({ objects }) => objects.pop()],
+    "an object of a bad pack": [
+      /object .* was not proved/,
+      ({ objects }) => objects.push(["x", "mpack://y", 1, 1]),
+    ],
+    "an object that no job counted": [/come to/, ({ jobs }) => jobs[1].objectsWritten = 1],
     "a size off by one": [/where it is not/, ({ objects }) => objects[0][3]++],
     "a row that was counted twice": [/come to/, ({ jobs }) => jobs[0].result.objects_written++],
   };
   for (const [name, [expected, spoil]] of Object.entries(faults)) {
     await t.step(name, () => {
-      const { snapshot, pushed } = soundWorld();
+      const { snapshot, pushed } = cleanScene();
       spoil(snapshot);
       assert.match(problemsAt(snapshot, pushed).join("\n"), expected);
     });
@@ -96,7 +111,7 @@ Deno.test("problemsAt() finds what must not be", async (t) => {
 });
 
 Deno.test("problemsInTheEnd() finds a job that never ends", () => {
-  const { snapshot, pushed } = soundWorld();
+  const { snapshot, pushed } = cleanScene();
   assert.match(problemsInTheEnd(snapshot, pushed).join("\n"), /j2 is pending for ever/);
 });
 

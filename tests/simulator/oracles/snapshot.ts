@@ -40,6 +40,8 @@ export interface SnapshotJob {
   readonly message: string | null;
   /** What it achieved. */
   readonly result: Record<string, number> | null;
+  /** Objects that it has written before its publish. */
+  readonly objectsWritten: number | null;
 }
 
 /** A published pack: a row of `musehub_mpacks` without its time. */
@@ -66,7 +68,8 @@ export async function takeSnapshot(db: Database): Promise<Snapshot> {
     select
       (select coalesce(json_agg(json_build_object('id', job_id, 'repoId', repo_id,
           'mpackKey', payload->>'mpack_key', 'status', status, 'code', last_error->>'code',
-          'message', last_error->>'message', 'result', result)), '[]')
+          'message', last_error->>'message', 'result', result,
+          'objectsWritten', objects_written)), '[]')
         from musehub_background_jobs) as jobs,
       (select coalesce(json_agg(json_build_object('mpackId', mpack_id, 'repoId', repo_id,
           'mpackKey', mpack_key, 'blobKey', blob_key, 'etag', etag, 'sizeBytes', size_bytes,
