@@ -14,6 +14,7 @@ import { decoder, decoderTable, type Figure } from "./index/decoder.ts";
 import { largeObjects } from "./index/large_objects.ts";
 import { memory } from "./index/memory.ts";
 import { aimText, type Part, passes, table } from "./index/row.ts";
+import { sharedIds } from "./index/shared_ids.ts";
 import { amongOthers, smallObjects } from "./index/small_objects.ts";
 import { smallPacks } from "./index/small_packs.ts";
 import { start } from "./index/start.ts";
@@ -30,6 +31,7 @@ const PARTS: Record<string, Measure> = {
   large: largeObjects,
   small: smallObjects,
   packs: smallPacks,
+  shared: sharedIds,
   concurrent: concurrentJobs,
   usual: usualWay,
   git: gitIndexPack,

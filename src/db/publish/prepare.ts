@@ -20,7 +20,7 @@ export interface SortedRows {
 }
 
 /** What a pack's rows look like when its publish begins. */
-export type Prepared =
+type Prepared =
   | Exclude<PublishOutcome, { readonly outcome: "published" }>
   | {
     /** Nothing forbids the publish. */

@@ -4,7 +4,7 @@ import { CancelledError } from "../../errors.ts";
 import { type Lease, leaseLost } from "../lease.ts";
 
 /** Rows of one staged batch. */
-export interface BatchSlice {
+interface BatchSlice {
   /** The batch. */
   readonly batch: number;
   /** The first of its rows, counted from 1. */
