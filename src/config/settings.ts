@@ -32,7 +32,7 @@ export type Config = MpackLimits & {
   readonly blobKey: string;
   readonly storeIdleMs: number;
   readonly storeRetries: number;
-  readonly hash: "wasm" | "native";
+  readonly hash: "wasm" | "simd" | "native";
   readonly batchRows: number;
   readonly checkpointBytes: number;
   readonly checkpointMs: number;
@@ -100,8 +100,8 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
     .doc("The store counts as unavailable after this many failed retries with no byte received"),
 
   // Indexing.
-  hash: choice("MPACK_HASH", "wasm", ["wasm", "native"])
-    .doc("SHA-256 engine: wasm resumes after an interruption, native is faster but starts over"),
+  hash: choice("MPACK_HASH", "wasm", ["wasm", "simd", "native"])
+    .doc("SHA-256 engine: wasm and simd (faster) resume after an interruption, native starts over"),
   batchRows: integer("MPACK_BATCH_ROWS", 5_000, "rows", [1, 100_000])
     .doc("Objects staged by one statement. The last chunk read may add some more"),
   checkpointBytes: integer("MPACK_CHECKPOINT_BYTES", 64 * MIB, "bytes", [MIB, GIB])

@@ -1,11 +1,13 @@
 /**
- * The SHA-256 engines behind one interface: hash-wasm, and the runtime's own.
+ * The SHA-256 engines behind one interface: hash-wasm, our own WebAssembly with SIMD, and the
+ * runtime's own.
  *
  * @module
  */
 
 import { createHash } from "node:crypto";
-import type { Core } from "./core.ts";
+import type { Core, ResumableCore } from "./core.ts";
+import type { HashEngine } from "./hasher.ts";
 import { checkKnownAnswers } from "./known_answers.ts";
 
 /** The runtime's own SHA-256; needs no loading. */
@@ -18,23 +20,28 @@ export function openNativeCore(): Core {
   };
 }
 
-let isChecked = false;
+const checked = new Set<HashEngine>();
 
 /**
- * Opens an engine. hash-wasm must give the known answers once per thread before it is used.
+ * Opens an engine. One that can be resumed must give the known answers once per thread before it is
+ * used.
  *
  * @throws {RangeError} If `state` is not a midstate, or the engine cannot load one.
  */
-export async function openCore(engine: "wasm" | "native", state?: Uint8Array): Promise<Core> {
+export async function openCore(engine: HashEngine, state?: Uint8Array): Promise<Core> {
   if (engine === "native") {
     if (state === undefined) return openNativeCore();
     throw new RangeError("Cannot resume a hash: the native engine loads no state");
   }
-  // Loaded here, because most commands do not need it.
-  const { openHashWasm } = await import("./hash_wasm.ts");
-  const core = await openHashWasm();
-  if (!isChecked) checkKnownAnswers(core);
-  isChecked = true;
+  const core = await openResumable(engine);
+  if (!checked.has(engine)) checkKnownAnswers(core);
+  checked.add(engine);
   if (state) core.load(state);
   return core;
+}
+
+/** Imports the engine here, because most commands need none. */
+async function openResumable(engine: "wasm" | "simd"): Promise<ResumableCore> {
+  if (engine === "simd") return await (await import("./simd.ts")).openSimd();
+  return await (await import("./hash_wasm.ts")).openHashWasm();
 }

@@ -1,5 +1,5 @@
 /** Which implementation hashes. */
-export type HashEngine = "wasm" | "native";
+export type HashEngine = "wasm" | "simd" | "native";
 
 /** A running SHA-256. Close it, or use `using`. */
 export interface Sha256 extends Disposable {

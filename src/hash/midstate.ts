@@ -14,7 +14,7 @@ const LENGTH_AT = 4 * WORDS;
 const TAIL_AT = LENGTH_AT + 8;
 
 /** The state of a hash. */
-export interface Midstate {
+interface Midstate {
   /** The eight words after the last whole block. */
   readonly words: readonly number[];
   /** Bytes hashed so far. */

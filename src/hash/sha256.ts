@@ -16,7 +16,7 @@ export type { HashEngine, Sha256 };
 
 /** How to open a hasher. */
 export interface Sha256Options {
-  /** Default `wasm`: portable, and its state can be saved. `native` is faster and cannot. */
+  /** Default `wasm`: its state can be saved. So can that of `simd`, which is faster; not `native`'s. */
   readonly engine?: HashEngine;
   /** Length of each buffer in bytes. Default 1,048,576. */
   readonly bufferBytes?: number;

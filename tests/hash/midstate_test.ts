@@ -5,10 +5,14 @@ import type { ResumableCore } from "../../src/hash/core.ts";
 import { openHashWasm } from "../../src/hash/hash_wasm.ts";
 import { checkKnownAnswers } from "../../src/hash/known_answers.ts";
 import { decodeMidstate, encodeMidstate, START } from "../../src/hash/midstate.ts";
+import { openSimd } from "../../src/hash/simd.ts";
 import { openCore } from "../../src/hash/engine.ts";
 import { referenceSha256, wordsAfter } from "../support/hash/reference_sha256.ts";
 
 const BYTES = Uint8Array.from({ length: 1_000 }, (_, i) => (i * 7919) >>> 3);
+
+const DIGEST = createHash("sha256").update(BYTES).digest("hex");
+const ENGINES = ["wasm", "simd"] as const;
 
 /** The state that FIPS 180-4 has after these bytes. */
 function referenceMidstate(bytes: Uint8Array): Uint8Array {
@@ -24,32 +28,76 @@ Deno.test("the reference hashes as node:crypto does", () => {
   assert.deepEqual(wordsAfter(new Uint8Array()), START.words);
 });
 
-Deno.test("openCore() saves and loads the state of FIPS 180-4 after any number of bytes", async () => {
-  for (let length = 0; length <= 200; length++) {
-    const bytes = BYTES.subarray(0, length), midstate = referenceMidstate(bytes);
-    const saving = await openCore("wasm");
-    saving.update(bytes);
-    assert.deepEqual(saving.save(), midstate, `${length} bytes`);
-    const loading = await openCore("wasm", midstate);
-    loading.update(BYTES.subarray(length));
-    assert.equal(loading.digest(), createHash("sha256").update(BYTES).digest("hex"));
+Deno.test("openCore() saves and loads the state of FIPS 180-4 after any number of bytes", async (t) => {
+  for (const engine of ENGINES) {
+    await t.step(engine, async () => {
+      for (let length = 0; length <= 200; length++) {
+        const bytes = BYTES.subarray(0, length), midstate = referenceMidstate(bytes);
+        const saving = await openCore(engine);
+        saving.update(bytes);
+        assert.deepEqual(saving.save(), midstate, `${length} bytes`);
+        const loading = await openCore(engine, midstate);
+        loading.update(BYTES.subarray(length));
+        assert.equal(loading.digest(), DIGEST);
+      }
+    });
   }
 });
 
-Deno.test("openCore() continues from states saved at random places", async () => {
-  const cuts = fc.array(fc.nat(BYTES.length), { maxLength: 6 });
-  const core = await openHashWasm();
-  await fc.assert(fc.asyncProperty(cuts, async (cuts) => {
-    let state = encodeMidstate(START), at = 0;
-    for (const cut of [...cuts.sort((a, b) => a - b), BYTES.length]) {
-      core.load(state);
-      core.update(BYTES.subarray(at, cut));
-      at = cut;
-      state = Uint8Array.from(core.save()!);
-      assert.deepEqual(state, referenceMidstate(BYTES.subarray(0, at)));
-    }
-    assert.equal(await core.digest(), referenceSha256(BYTES));
-  }));
+Deno.test("every engine continues from every other's state, saved at random places", async () => {
+  const cores = { wasm: await openHashWasm(), simd: await openSimd() };
+  const parts = fc.array(fc.tuple(fc.nat(BYTES.length), fc.constantFrom(...ENGINES)), {
+    maxLength: 6,
+  });
+  fc.assert(
+    fc.property(parts, fc.constantFrom(...ENGINES), (parts, last) => {
+      parts.sort(([a], [b]) => a - b);
+      let state: Uint8Array = encodeMidstate(START), at = 0;
+      for (const [cut, engine] of [...parts, [BYTES.length, last] as const]) {
+        const core = cores[engine];
+        core.load(state);
+        core.update(BYTES.subarray(at, cut));
+        at = cut;
+        state = core.save();
+        assert.deepEqual(state, referenceMidstate(BYTES.subarray(0, at)));
+      }
+      assert.equal(cores[last].digest(), DIGEST);
+    }),
+    { numRuns: 300 },
+  );
+});
+
+Deno.test("every engine hashes a million times the letter a as NIST's example says", async () => {
+  const letters = new TextEncoder().encode("a".repeat(1_000_000));
+  for (const engine of ENGINES) {
+    const core = await openCore(engine);
+    core.update(letters);
+    assert.equal(
+      core.digest(),
+      "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0",
+    );
+  }
+});
+
+Deno.test("openSimd() hashes random bytes in random parts as two oracles do", async () => {
+  const simd = await openSimd(), wasm = await openHashWasm(), start = encodeMidstate(START);
+  const long = Uint8Array.from({ length: 200_000 }, (_, i) => (i * 2654435761) >>> 11);
+  const parts = fc.array(fc.oneof(fc.nat(200), fc.nat(100_000)), { minLength: 1, maxLength: 8 });
+  fc.assert(
+    fc.property(fc.nat(1_000), parts, (from, parts) => {
+      const native = createHash("sha256");
+      simd.load(start);
+      wasm.load(start);
+      let at = from;
+      for (const part of parts) {
+        const bytes = long.subarray(at, at += part);
+        for (const core of [simd, wasm, native]) core.update(bytes);
+      }
+      const hex = native.digest("hex");
+      assert.deepEqual([simd.digest(), wasm.digest()], [hex, hex]);
+    }),
+    { numRuns: 2_000 },
+  );
 });
 
 Deno.test("decodeMidstate() restores what encodeMidstate() made, and refuses other bytes", () => {

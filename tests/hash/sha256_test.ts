@@ -19,6 +19,8 @@ async function hashOf(bytes: Uint8Array, options: Sha256Options, stepBytes = 100
 const WAYS: [HashEngine, boolean][] = [
   ["wasm", true],
   ["wasm", false],
+  ["simd", true],
+  ["simd", false],
   ["native", true],
   ["native", false],
 ];

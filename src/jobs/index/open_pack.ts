@@ -33,7 +33,7 @@ export interface OpenPack extends AsyncDisposable {
 }
 
 /** How to open a pack. */
-export interface OpenPackOptions {
+interface OpenPackOptions {
   readonly blobKey: string;
   /** Hooks for the decoder. */
   readonly handler?: MpackHandler;
@@ -91,7 +91,7 @@ async function resume(
   try {
     return await openAt(reader, config, options, checkpoint);
   } catch (error) {
-    // Hasher and decoder throw a RangeError or worse for a state that they cannot load.
+    // The decoder throws errors of any kind for a state that it cannot load.
     if (error instanceof MpackdError) throw error;
     return (error as Error).message;
   }
@@ -162,7 +162,7 @@ async function openHasher(
   // A pack that fits one buffer is read at once and never needs a midstate. For it the runtime's own
   // engine takes a tenth of the time that hash-wasm needs to start.
   const isOneBuffer = checkpoint === undefined && restBytes > 0 && restBytes <= INLINE_BUFFER_BYTES;
-  const worker = hash === "wasm" && restBytes > INLINE_BYTES;
+  const worker = hash !== "native" && restBytes > INLINE_BYTES;
   const inlineBytes = Math.min(restBytes || INLINE_BUFFER_BYTES, INLINE_BUFFER_BYTES);
   return await openSha256({
     engine: isOneBuffer ? "native" : hash,

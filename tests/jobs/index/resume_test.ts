@@ -209,6 +209,22 @@ Deno.test("indexMpack() starts over after a crash of the database server, whose 
   assert.equal(result.resumed_from_byte, 0);
 });
 
+Deno.test("indexMpack() continues with one engine what another one began", async (t) => {
+  for (const [first, second] of [["wasm", "simd"], ["simd", "wasm"]]) {
+    await t.step(`${first}, then ${second}`, async () => {
+      await using world = await createWorld();
+      const key = await world.put(PACK);
+      const env = { ...ENV, MPACK_HASH: first };
+      await runAndDie(world, key, 6, env);
+      const { offset_bytes } = await checkpointOf(world);
+      const { result, reasons } = await finish(world, key, { MPACK_HASH: second });
+      assert.deepEqual(reasons, []);
+      assert.equal(result.resumed_from_byte, offset_bytes);
+      assert.equal(result.hashed_bytes, PACK.length - offset_bytes);
+    });
+  }
+});
+
 Deno.test("indexMpack() by the native engine saves no checkpoint, and starts over after a kill", async () => {
   await using world = await createWorld();
   const key = await world.put(PACK);
