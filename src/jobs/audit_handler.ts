@@ -19,7 +19,7 @@ export const MPACK_AUDIT = "mpack.audit";
 const MAX_FINDINGS = 100;
 
 /** All fields are optional; without any, every pack of the repo is audited. */
-export interface AuditPayload {
+interface AuditPayload {
   /** Only this pack. */
   readonly mpack_key?: string;
   /** Only this percentage of the packs, chosen at random. */
@@ -27,7 +27,7 @@ export interface AuditPayload {
 }
 
 /** The result in the job's row. A job that found damage is done, not failed. */
-export interface AuditResult extends AuditSummary {
+interface AuditResult extends AuditSummary {
   /** The first findings. */
   readonly first_findings: readonly AuditFinding[];
 }
@@ -64,7 +64,7 @@ export function auditHandler(
  *
  * @throws {InvalidMpackError} `unexpected-shape`.
  */
-export function checkAuditPayload(payload: unknown): AuditPayload {
+function checkAuditPayload(payload: unknown): AuditPayload {
   const { mpack_key, sample_percent } = (payload ?? {}) as Record<string, unknown>;
   if (mpack_key !== undefined && !(typeof mpack_key === "string" && isMpackKey(mpack_key))) {
     throw new InvalidMpackError(

@@ -1,5 +1,5 @@
 /** How long to wait for an answer, and what else ends the wait. */
-export interface DeadlineOptions<T> {
+interface DeadlineOptions<T> {
   readonly deadlineMs: number;
   /** Makes the error to throw when the time is up. */
   readonly error: () => Error;

@@ -17,7 +17,7 @@ const BEATS_PER_LEASE = 4;
 const MARGIN = 0.1;
 
 /** How to keep a lease. */
-export interface LeaseKeeperOptions {
+interface LeaseKeeperOptions {
   /** Length of the lease in milliseconds, 1,000 or more. */
   readonly leaseMs: number;
   /** Fires when the worker stops. */

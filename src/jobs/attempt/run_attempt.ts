@@ -31,7 +31,7 @@ export type Outcome<Result> =
   | { readonly status: "lost"; readonly error: Error };
 
 /** How to run attempts. */
-export interface AttemptOptions {
+interface AttemptOptions {
   /** Length of the lease in milliseconds, 1,000 or more. */
   readonly leaseMs: number;
   /** Fires when the worker stops; the job is then released. */
@@ -96,7 +96,7 @@ function cancelled(cause: Error): Outcome<never> & { readonly status: "cancelled
 }
 
 /** An error as a job's row, `--json` and the API show it. */
-export interface ErrorRecord {
+interface ErrorRecord {
   /** An {@link ErrorCode}, or `internal` for an unexpected error. */
   readonly code: string;
   /** For people. */

@@ -26,7 +26,7 @@ import { getJob } from "../queue/get_job.ts";
 export const POLL_MS = 250;
 
 /** How to follow a job. */
-export interface FollowOptions {
+interface FollowOptions {
   /** Ends the wait, not the job. */
   readonly signal?: AbortSignal;
   /** Called each time the job's row was read. */

@@ -29,7 +29,7 @@ import type { MaterializeCounts } from "./result.ts";
 const COLLECTED_BYTES = 1024 * 1024;
 
 /** Which pack is materialized. */
-export interface MaterializeOptions {
+interface MaterializeOptions {
   readonly repoId: string;
   /** The pack's key in the store. */
   readonly blobKey: string;

@@ -9,7 +9,7 @@ import { type IndexResult, type MaterializeCounts, resultOf } from "./result.ts"
 import type { Stager } from "./stager.ts";
 
 /** A proved pack, and what the result says of it. */
-export interface ProvedPack {
+interface ProvedPack {
   readonly pack: OpenPack;
   readonly blobKey: string;
   /** The rows that are not staged. */

@@ -8,7 +8,7 @@ const DELETES = 16;
 const QUERY_IDS = 20 * DELETES;
 
 /** Where the ids of a refused pack's objects are. */
-export interface RefusedRows {
+interface RefusedRows {
   /** How many batches were staged. */
   readonly batches: number;
   /** The ids that were not staged. */

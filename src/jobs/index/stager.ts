@@ -13,7 +13,7 @@ import type { OpenPack } from "./open_pack.ts";
 const TRIM_ROWS = 80_000;
 
 /** Callbacks of a stager. */
-export interface StagerOptions {
+interface StagerOptions {
   /** A statement sent at this time (`performance.now()`) has renewed the lease. */
   readonly onRenewed: (sentAt: number) => void;
   /** A batch could not be staged. */

@@ -14,7 +14,7 @@ import { execute } from "../../db/client/execute.ts";
 import { sleep } from "../../lib/sleep.ts";
 
 /** The channel of notifications about inserted, retried and released jobs. */
-export const JOBS_CHANNEL = "mpackd_jobs";
+const JOBS_CHANNEL = "mpackd_jobs";
 
 /** A dead connection is noticed after at most the interval plus the deadline of a probe. */
 const PROBE_MS = 10_000;
@@ -23,7 +23,7 @@ const MIN_RETRY_MS = 250;
 const MAX_RETRY_MS = 5_000;
 
 /** How to listen. */
-export interface ListenerOptions {
+interface ListenerOptions {
   /** Opens a pool with these options; the listener closes it. */
   readonly connect: (options: ConnectOptions) => Database;
   /** Called for every notification, and after each LISTEN. */

@@ -10,10 +10,10 @@ import { metrics } from "@opentelemetry/api";
 import { Counter, Gauge, Histogram, Registry } from "prom-client";
 
 /** Labels of one value. Use few, with few values each; never ids. */
-export type Labels = Readonly<Record<string, string>>;
+type Labels = Readonly<Record<string, string>>;
 
 /** Name and meaning of a metric. */
-export interface MetricOptions<Label extends string> {
+interface MetricOptions<Label extends string> {
   /** Lower case with underscores, without prefix, unit or `_total`. */
   readonly name: string;
   /** One sentence, for the Prometheus text. */
@@ -22,7 +22,7 @@ export interface MetricOptions<Label extends string> {
 }
 
 /** Values of a gauge at one moment, each with its labels. */
-export type Readings = readonly (readonly [value: number, labels: Labels])[];
+type Readings = readonly (readonly [value: number, labels: Labels])[];
 
 /** Creates metrics and prints them. */
 export class MetricsRegistry {

@@ -16,7 +16,7 @@ const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 const COUNTS_MAX_AGE_MS = 5_000;
 
 /** What the gauges read at each scrape. */
-export interface GaugeSources {
+interface GaugeSources {
   readonly countJobs: () => Promise<QueueCounts>;
   /** Number of jobs running in this process. */
   readonly running: () => number;

@@ -16,7 +16,7 @@ import type { DecoderState } from "./types.ts";
 import type { Value } from "./value.ts";
 
 /** What the stack needs: `contents` hears of sections that end, `objects` of objects. */
-export interface ContainersOptions {
+interface ContainersOptions {
   readonly limits: MpackLimits;
   readonly contents: Contents;
   readonly objects: ObjectReader;

@@ -32,7 +32,7 @@ const MAX_ENCODING_BYTES = 32;
 const SECTIONS = ["objects", ...RECORDS].map((name) => ({ name, bytes: UTF8.encode(name) }));
 
 /** What a document needs. */
-export interface DocumentOptions {
+interface DocumentOptions {
   readonly limits: MpackLimits;
   readonly handler: MpackHandler;
   readonly contents: Contents;

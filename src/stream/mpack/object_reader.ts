@@ -16,7 +16,7 @@ import type { DecoderState, MpackHandler, ObjectState } from "./types.ts";
 import type { Value } from "./value.ts";
 
 /** What an object reader needs. */
-export interface ObjectReaderOptions {
+interface ObjectReaderOptions {
   readonly limits: MpackLimits;
   readonly handler: MpackHandler;
   readonly counts: { objects: number };
