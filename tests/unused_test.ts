@@ -59,8 +59,42 @@ function namesIn(clause: string): string[] {
     .filter((name) => name !== "");
 }
 
+/** Values and types that a file exports, each with the text of its doc comment. */
+function exportsOf(text: string): { name: string; isType: boolean; doc: string }[] {
+  const pattern =
+    /(\/\*\*(?:(?!\*\/)[^])*\*\/\s*)?^export (?:declare |abstract |async )*(function\*?|const enum|const|let|class|enum|interface|type) (\w+)/gm;
+  return [...text.matchAll(pattern)].map(([, doc = "", kind, name]) => (
+    { name, isType: kind === "interface" || kind === "type", doc }
+  ));
+}
+
+function mentions(text: string, name: string): number {
+  return text.match(new RegExp(`\\b${name}\\b`, "g"))?.length ?? 0;
+}
+
 const product = await sourcesIn(...ENTRIES, "src");
 const others = await sourcesIn("scripts", "tests", "bench");
+
+Deno.test("every export of src/ is used by another file; @internal ones may be for tests alone", () => {
+  const users = new Map([...product, ...others]);
+  const unused: string[] = [];
+  for (const [path, { text }] of product) {
+    if (ENTRIES.includes(path)) continue;
+    for (const { name, isType, doc } of exportsOf(text)) {
+      // Whoever calls a function may have to name the types of its signature.
+      if (isType && mentions(text, name) > 1) continue;
+      const isUsedBy = ([other, source]: [string, Source]) =>
+        other !== path &&
+        source.imports.some((each) =>
+          each.path === path && (each.names.includes(name) ||
+            each.names.includes("*") && mentions(source.text, name) > 0)
+        );
+      const mayBe = doc.includes("@internal") ? users : product;
+      if (![...mayBe].some(isUsedBy)) unused.push(`${path}: ${name}`);
+    }
+  }
+  assert.deepEqual(unused, []);
+});
 
 Deno.test("every file is imported by another one, or is run by itself", async () => {
   const tasks = Object.values<string>(CONFIG.tasks).join("\n");

@@ -32,7 +32,10 @@ export interface Sha256Options {
 
 /** With buffers of a quarter of this, messages took 4% of the hashing thread's time. */
 export const BUFFER_BYTES = 1024 * 1024;
-/** Eight megabytes in flight: one each to read, decode and hash, the rest for uneven stores. */
+/**
+ * Eight megabytes in flight: one each to read, decode and hash, the rest for uneven stores.
+ * @internal Exported for tests.
+ */
 export const BUFFERS = 8;
 /** A thread hashes a buffer in milliseconds, but takes seconds to start on a busy machine. */
 const DEADLINE_MS = 120_000;

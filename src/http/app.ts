@@ -26,7 +26,7 @@ import { unpackRoutes } from "./routes/unpack.ts";
 export type Api = (request: Request, peer: Peer) => Promise<Response>;
 
 /** Every route, in the order in which /openapi.json lists them. */
-export const API_ROUTES: readonly Route[] = [
+const API_ROUTES: readonly Route[] = [
   ...repoRoutes,
   ...jobRoutes,
   ...presignRoutes,

@@ -11,7 +11,7 @@ import { MPACK_KEY, OBJECT_ID } from "../lib/ids.ts";
 export const MpackKey = z.string().regex(MPACK_KEY, "not sha256:<64 hex digits>")
   .meta({ description: "`sha256:` and the lower-case hex SHA-256 of the pack's bytes" });
 
-export const ObjectId = z.string().regex(
+const ObjectId = z.string().regex(
   OBJECT_ID,
   "not 64 hex digits, with or without sha256: before them",
 ).meta({ description: "`sha256:` and 64 hex digits, or the digits alone: as it was pushed" });

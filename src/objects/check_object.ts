@@ -11,7 +11,7 @@ import { ObjectHash } from "../hash/object_hash.ts";
 import type { BlobReader, BlobStore } from "../stream/store/blob_store.ts";
 
 /** The error for bytes that do not hash to the id. Names the object, the mpack and the range. */
-export function mismatch(
+function mismatch(
   location: ObjectLocation,
   why: string,
   options: ErrorOptions = {},
@@ -121,7 +121,7 @@ export async function readChecked(
 }
 
 /** Chunk size for large objects. */
-export const CHUNK_BYTES = 256 * 1024;
+const CHUNK_BYTES = 256 * 1024;
 
 /**
  * Reads the next content from an open blob in chunks and hashes it. The last chunk is delivered only
@@ -153,7 +153,7 @@ export async function* checkedChunks(
  *
  * @throws {ObjectError} `object-mismatch` if the blob ends earlier or was replaced meanwhile.
  */
-export async function fill(
+async function fill(
   reader: Pick<BlobReader, "read">,
   location: ObjectLocation,
   into: Uint8Array,

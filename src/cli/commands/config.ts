@@ -59,7 +59,10 @@ function settingsText(config: Values): string {
   }).join("\n");
 }
 
-/** The settings as a Markdown table. */
+/**
+ * The settings as a Markdown table.
+ * @internal Exported for tests.
+ */
 export function settingsTable(): string {
   const rows = Object.values(SETTINGS).map(({ env, unit, range, fallback, doc }) => {
     const usual = fallback === undefined ? "" : `\`${fallback}\``;

@@ -67,7 +67,10 @@ async function locateBinaries(): Promise<string> {
   }
 }
 
-/** Copies a folder. It makes hard links where it can: they take neither time nor disk space. */
+/**
+ * Copies a folder. It makes hard links where it can: they take neither time nor disk space.
+ * @internal Exported for tests.
+ */
 export async function layOut(from: string, to: string): Promise<void> {
   await Deno.mkdir(to);
   await Deno.chmod(to, 0o755);

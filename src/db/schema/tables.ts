@@ -23,6 +23,7 @@ type Column = `${keyof Types}${"" | "?"}${"" | "="}`;
  *
  * Kysely's types are made of this, and a test compares it with what `migrate()` makes. A table of
  * another producer may have more columns, and may forbid nulls where they are allowed here.
+ * @internal Exported for tests.
  */
 export const TABLES = {
   musehub_repos: {

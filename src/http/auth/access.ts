@@ -62,6 +62,6 @@ export function requireIdentity({ identity, isAdmin }: Caller): void {
 }
 
 /** The same answer for a repo that does not exist and for one that the caller may not see. */
-export function noSuchRepo(): HttpProblem {
+function noSuchRepo(): HttpProblem {
   return new HttpProblem(404, "repo-not-found", "Cannot find such a repo");
 }

@@ -14,7 +14,7 @@ import {
 import { signatureBase, SignatureError, type SignedMessage } from "./signature_base.ts";
 
 /** The components that each signature must cover; with a body, `content-digest`, too. */
-export const REQUIRED_COMPONENTS = ["@method", "@authority", "@path", "@query"] as const;
+const REQUIRED_COMPONENTS = ["@method", "@authority", "@path", "@query"] as const;
 
 const PARAMETERS = new Set(["created", "expires", "nonce", "alg", "keyid", "tag"]);
 const LABEL = "sig";

@@ -14,7 +14,7 @@ import { decodeBody, type DecodeLimits } from "./decode_body.ts";
 import { HttpProblem } from "../problem.ts";
 
 /** MessagePack's registered media type. */
-export const MSGPACK = "application/vnd.msgpack";
+const MSGPACK = "application/vnd.msgpack";
 /** MessagePack's media type in MuseHub's clients. */
 export const X_MSGPACK = "application/x-msgpack";
 const MSGPACK_TYPES = new Set([MSGPACK, X_MSGPACK, "application/msgpack"]);

@@ -123,7 +123,7 @@ async function jobOf(
   throw new HttpProblem(404, "job-not-found", "Cannot find such a job");
 }
 
-export function shownJob(row: JobRow): unknown {
+function shownJob(row: JobRow): unknown {
   const { leaseExpiresAt: _, lockedBy: __, fence: ___, ...job } = row;
   const time = (date: Date | null) => date?.toISOString() ?? null;
   return camelKeys({

@@ -86,7 +86,7 @@ function progressOf({ status, progress }: JobRow): IndexProgress {
 }
 
 /** Makes an error from the record in a job's row. */
-export function errorOf(record: JobRow["lastError"]): MpackdError {
+function errorOf(record: JobRow["lastError"]): MpackdError {
   const code = record?.code, message = record?.message ?? "The job failed without a reason";
   switch (code) {
     case "blob-missing":

@@ -10,7 +10,10 @@
 import { ConfigError, isBlobMissing } from "../../errors.ts";
 import type { BlobStore } from "./blob_store.ts";
 
-/** The marker's key. It matches no template of blob keys, so no listing of blobs has it. */
+/**
+ * The marker's key. It matches no template of blob keys, so no listing of blobs has it.
+ * @internal Exported for tests.
+ */
 export const MARKER_KEY = "mpackd-store.json";
 
 /** A longer document is not a marker. */
@@ -30,6 +33,7 @@ export interface StoreMarker {
  *
  * @throws {ConfigError} If the blob under {@link MARKER_KEY} is not a marker.
  * @throws {StoreError} `store-unavailable`.
+ * @internal Exported for tests.
  */
 export async function readMarker(
   store: BlobStore,
@@ -55,6 +59,7 @@ export async function readMarker(
  * Writes the marker, in place of one that is there.
  *
  * @throws {StoreError} `store-unavailable`.
+ * @internal Exported for tests.
  */
 export async function writeMarker(
   store: BlobStore,
@@ -78,6 +83,7 @@ export async function writeMarker(
  * @returns The marker that the store has now: the given one, or the winner's.
  * @throws {ConfigError} If the blob under {@link MARKER_KEY} is not a marker.
  * @throws {StoreError} `store-unavailable`.
+ * @internal Exported for tests.
  */
 export async function createMarker(
   store: BlobStore,

@@ -21,7 +21,10 @@ const MIN_PART_BYTES = 8 * MIB;
 const UNKNOWN_PART_BYTES = 16 * MIB;
 const FIRST_BUFFER_BYTES = 64 * 1024;
 
-/** Returns the size of every part but the last, so that 10,000 parts are enough. */
+/**
+ * Returns the size of every part but the last, so that 10,000 parts are enough.
+ * @internal Exported for tests.
+ */
 export function partBytesFor(sizeBytes: number | undefined): number {
   if (sizeBytes === undefined) return UNKNOWN_PART_BYTES;
   return Math.max(MIN_PART_BYTES, Math.ceil(sizeBytes / MAX_PARTS / MIB) * MIB);
