@@ -21,7 +21,7 @@ export function runBuilt<Row>(
 ): Promise<Row[]> {
   const connection = {
     unsafe: (text: string, parameters: never[], how: object) =>
-      execute(db, db.sql.unsafe(text, parameters, how), options),
+      execute(db, () => db.sql.unsafe(text, parameters, how), options),
     release: () => {},
   };
   const pool = { reserve: () => Promise.resolve(connection), end: async () => {}, options: {} };

@@ -49,7 +49,12 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     onClose,
   } = options;
   const isDirect = target.isPreparing;
-  const sockets = new SocketPool({ places, tls: readTlsSettings(target.ssl), connectTimeoutMs });
+  const sockets = new SocketPool({
+    places,
+    tls: readTlsSettings(target.ssl),
+    target: target.sessionTarget,
+    connectTimeoutMs,
+  });
   const sql = postgres({
     // One host, for messages: given several, postgres.js tries again without a pause until one answers.
     host: [places[0].host],
@@ -103,7 +108,7 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     // `this`: a copy of the pool with an `intercept` of its own sends its statements through that.
     query<Row>(this: Database, action: string, options?: StatementOptions): RunSql<Row> {
       return async (text, ...values) => {
-        const query = this.sql<(Row & object)[]>(text, ...values as never[]);
+        const query = () => this.sql<(Row & object)[]>(text, ...values as never[]);
         return Array.from(await execute(this, query, { ...options, action }));
       };
     },

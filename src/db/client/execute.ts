@@ -1,17 +1,21 @@
 import type postgres from "postgres";
 import { DatabaseError } from "../../errors.ts";
-import type { Database } from "./database.ts";
-import { translateError } from "./translate_error.ts";
+import type { Database, StatementOptions } from "./database.ts";
+import { isUnsent } from "./sockets.ts";
+import { codeOf, translateError } from "./translate_error.ts";
 
-/** How long the server gets to obey a cancel before its connection is given up. */
+/** How long the server may take to obey a cancel before its connection is closed. */
 const CANCEL_GRACE_MS = 2_000;
 
-/** What to call a statement and how long it may take. */
-export interface ExecuteOptions {
+/** The server cannot write: it is a standby, or was made read-only. Nothing was executed. */
+const READ_ONLY = "25006";
+/** The server or the connection to it goes away; the next connection should try another host. */
+const LEAVING = /^(57P0[123]|08...|CONNECTION_\w+|ECONNRESET|EPIPE|ETIMEDOUT)$/;
+
+/** What to call a statement, and how long it may take. */
+export interface ExecuteOptions extends StatementOptions {
   /** The verb phrase after "Cannot" in errors: "claim jobs". */
   readonly action: string;
-  /** Milliseconds until the statement is cancelled. Default: `Database.statementTimeoutMs`. */
-  readonly deadlineMs?: number;
 }
 
 /** The part of a query that postgres.js keeps to itself: which server process runs it. */
@@ -24,39 +28,64 @@ interface Running {
 /**
  * Runs one statement to its end or to its deadline; every statement of mpackd goes through here.
  *
- * After the deadline the statement is cancelled on the server, and when that has no effect either,
- * its connection is destroyed, so that a hung server costs time but no pool slot. A write may have
- * taken effect all the same.
+ * After the deadline the statement is cancelled on the server. If that has no effect either, its
+ * connection is closed, so that a server which hangs takes time but no place in the pool. A write
+ * may have taken effect all the same.
  *
+ * @param query The statement. As a function it is sent again, to the next host, if the server cannot
+ * be reached or cannot write: then it was not executed.
  * @throws {DatabaseError} If the server is unreachable, refuses, or does not answer in time.
  * @throws {ConfigError} If the database or a table is not there.
  */
 export async function execute<T extends readonly (object | undefined)[]>(
-  database: Database,
-  query: postgres.PendingQuery<T>,
-  { action, deadlineMs = database.statementTimeoutMs }: ExecuteOptions,
+  db: Database,
+  query: postgres.PendingQuery<T> | (() => postgres.PendingQuery<T>),
+  { action, deadlineMs = db.statementTimeoutMs }: ExecuteOptions,
 ): Promise<postgres.RowList<T>> {
+  const { label, sockets } = db;
+  const next = typeof query === "function" ? query : undefined;
   const startedAt = performance.now();
+  let running = next?.() ?? query as postgres.PendingQuery<T>;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let isLate = false;
   const late = new Promise<never>((_, reject) => {
     timer = setTimeout(() => {
       isLate = true;
-      giveUp(database, query as Running, startedAt, (next) => timer = next, reject);
+      cancel(db, running as Running);
+      timer = setTimeout(() => {
+        sockets.dropSilent(startedAt);
+        reject(new Error("the server did not obey a cancel either"));
+      }, CANCEL_GRACE_MS);
     }, deadlineMs);
   });
   try {
-    const rows = await Promise.race([database.intercept?.(query, action) ?? query, late]);
-    return withoutHoles(rows);
-  } catch (error) {
-    if (isLate) {
-      throw new DatabaseError(
-        `Cannot ${action} on ${database.label}: no answer in ${deadlineMs} ms; ` +
-          "the same statement may succeed later",
-        { cause: error },
-      );
+    for (let attempt = 1;; attempt++) {
+      try {
+        return withoutHoles(
+          await Promise.race([db.intercept?.(running, action) ?? running, late]),
+        );
+      } catch (error) {
+        if (isLate) {
+          throw new DatabaseError(
+            `Cannot ${action} on ${label}: no answer in ${deadlineMs} ms; ` +
+              "the same statement may succeed later",
+            { cause: error },
+          );
+        }
+        const code = codeOf(error), isReadOnly = code === READ_ONLY;
+        if (isReadOnly || LEAVING.test(code)) {
+          const { pid = null } = (running as Running).state ?? {};
+          await sockets.leave(pid, { isReadOnly });
+        }
+        // A read-only server of one name may have been replaced by another one behind it.
+        const attempts = sockets.places.length + (isReadOnly ? 1 : 0);
+        const isSafe = isUnsent(error) || (isReadOnly && sockets.isWriting);
+        if (next === undefined || !isSafe || attempt >= attempts) {
+          throw translateError(error, { action, label });
+        }
+        running = next();
+      }
     }
-    throw translateError(error, { action, label: database.label });
   } finally {
     clearTimeout(timer);
   }
@@ -65,9 +94,10 @@ export async function execute<T extends readonly (object | undefined)[]>(
 /**
  * The rows, from the first one on.
  *
- * postgres.js 3.4.9 counts rows per connection and starts anew only when a statement completes. One
- * that dies after its first row leaves the count behind, and the first result of the connection
- * that takes its place begins with so many holes. "No first row" would pass for a lost lease.
+ * postgres.js 3.4.9 counts rows per connection, and starts again only when a statement completes. If
+ * a connection dies after a statement's first row, the count stays, and the first result of the
+ * connection that replaces it begins with that many holes. A missing first row would pass for a lost
+ * lease.
  */
 function withoutHoles<Rows extends readonly unknown[]>(rows: Rows): Rows {
   if (rows.length > 0 && !(0 in rows)) {
@@ -76,27 +106,17 @@ function withoutHoles<Rows extends readonly unknown[]>(rows: Rows): Rows {
   return rows;
 }
 
-function giveUp(
-  database: Database,
-  query: Running,
-  startedAt: number,
-  rearm: (timer: ReturnType<typeof setTimeout>) => void,
-  reject: (reason: Error) => void,
-): void {
+function cancel(db: Database, query: Running): void {
   const pid = query.state?.pid;
-  // A query still waiting for a connection is only taken off the list. For a running one
-  // postgres.js opens a socket, whose failure would be an unhandled rejection; so ask the pool.
+  // A query that waits for a connection is only removed from the queue. For one that runs,
+  // postgres.js would open a socket, whose failure is an unhandled rejection. So use the pool.
   if (pid === undefined) {
     query.cancel();
-    // The statement that a connection was opened for is on no list. Found cancelled when the
-    // connection is there, it would be passed over, and postgres.js 3.4.9 forget the connection:
-    // open, idle, never used again. So it is sent; nobody waits for it any more.
+    // A statement for which a connection is being opened is in no queue. If it is cancelled when the
+    // connection is there, postgres.js 3.4.9 passes it over and forgets the connection: open, idle,
+    // never used again. So let it be sent; its answer is ignored.
     query.cancelled = null;
-  } else if (pid !== null && database.isDirect) {
-    database.sql`select pg_cancel_backend(${pid}::int)`.catch(() => {});
+  } else if (pid !== null && db.isDirect) {
+    db.sql`select pg_cancel_backend(${pid}::int)`.catch(() => {});
   }
-  rearm(setTimeout(() => {
-    database.sockets.dropSilent(startedAt);
-    reject(new Error("the server did not obey a cancel either"));
-  }, CANCEL_GRACE_MS));
 }

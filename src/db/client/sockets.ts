@@ -1,15 +1,37 @@
 import { Socket } from "node:net";
 import { Duplex } from "node:stream";
-import type { Place } from "./parse_url.ts";
+import { sleep } from "../../lib/sleep.ts";
+import { LoginReader } from "./login_reader.ts";
+import type { Place, SessionTarget } from "./parse_url.ts";
 import { secure, type TlsSettings } from "./tls.ts";
+
+/** The code of an error: the server is not one that `target_session_attrs` asks for. */
+export const WRONG_SERVER = "WRONG_SERVER";
+const UNSENT = { isUnsent: true };
+
+/** Whether an error says that no server has seen the statement. */
+export function isUnsent(error: unknown): boolean {
+  return error instanceof Error && "isUnsent" in error;
+}
 
 /** How to reach the server. */
 export interface SocketOptions {
   /** Hosts to try in turn; after one fails, the next socket goes to the next. */
   readonly places: readonly Place[];
   readonly tls: TlsSettings;
+  /** Which of the hosts will do. */
+  readonly target: SessionTarget;
   /** Milliseconds to connect, and to agree on TLS. */
   readonly connectTimeoutMs: number;
+}
+
+/** A socket that is open or being opened. */
+interface Watched {
+  readonly place: Place;
+  /** When its last byte came. */
+  heardAt: number;
+  /** The server process at its other end, once it has said so. */
+  pid?: number;
 }
 
 /**
@@ -17,14 +39,13 @@ export interface SocketOptions {
  *
  * postgres.js 3.4.9 cannot close one connection. A peer that vanished would keep its place in the
  * pool until the kernel noticed, which takes minutes. Its own choice of hosts, given several, tries
- * without a pause until one answers.
+ * without a pause until one answers, and keeps a connection to a server that cannot write.
  */
 export class SocketPool {
   /** The hosts, for messages and permissions. */
   readonly places: readonly Place[];
   readonly #options: SocketOptions;
-  /** Every socket, with the time of its last byte. */
-  readonly #heardAt = new Map<Socket, number>();
+  readonly #sockets = new Map<Socket, Watched>();
   #turn = 0;
   #isClosed = false;
 
@@ -36,7 +57,12 @@ export class SocketPool {
 
   /** How many sockets are open or being opened. */
   get size(): number {
-    return this.#heardAt.size;
+    return this.#sockets.size;
+  }
+
+  /** Whether the server has to be one that can write. */
+  get isWriting(): boolean {
+    return this.#options.target === "read-write" || this.#options.target === "primary";
   }
 
   /**
@@ -46,14 +72,14 @@ export class SocketPool {
    * socket that failed emits its error once postgres.js listens to it.
    */
   async open(): Promise<Socket> {
-    const place = this.places[this.#turn % this.places.length];
+    const place = this.places[this.#turn];
     const { connectTimeoutMs } = this.#options;
     const socket = new Socket();
-    this.#heardAt.set(socket, performance.now());
+    this.#sockets.set(socket, { place, heardAt: performance.now() });
     const closed = new Promise<never>((_, reject) => {
       socket.on("error", reject);
       socket.once("close", () => {
-        this.#heardAt.delete(socket);
+        this.#sockets.delete(socket);
         reject(reset("connection given up"));
       });
     });
@@ -65,9 +91,9 @@ export class SocketPool {
       if (this.#isClosed) throw reset("the pool is closed");
       return await Promise.race([this.#connect(socket, place), closed]);
     } catch (error) {
-      this.#turn++;
+      this.#moveOn(place);
       socket.destroy();
-      return failed(error as Error);
+      return failed(Object.assign(error as Error, UNSENT));
     } finally {
       clearTimeout(timer);
       closed.catch(() => {});
@@ -75,25 +101,68 @@ export class SocketPool {
   }
 
   async #connect(socket: Socket, place: Place): Promise<Socket> {
-    const { tls } = this.#options;
+    const { tls, target } = this.#options;
     await new Promise<void>((resolve) => {
       if (place.path === undefined) socket.connect(place.port, place.host, resolve);
       else socket.connect(place.path, resolve);
     });
     const isPlain = tls.mode === "disable" || place.path !== undefined;
     const secured = isPlain ? socket : await secure(socket, place.host, tls);
-    let isSilent = true;
-    secured.on("data", () => {
-      isSilent = false;
-      this.#heardAt.set(socket, performance.now());
+    const watched = this.#sockets.get(socket), login = new LoginReader();
+    secured.on("data", (bytes) => {
+      if (watched === undefined) return;
+      watched.heardAt = performance.now();
+      if (login.isOver) return;
+      login.read(bytes);
+      watched.pid = login.pid;
+      const why = login.isOver ? login.refusal(target) : undefined;
+      // postgres.js sends the first statement now, into a socket that is closed.
+      if (why !== undefined) secured.destroy(this.#refuse(place, why));
     });
     // A server that hangs up before its first byte has failed. postgres.js sees no error there, and
     // would connect again without a pause.
     secured.once("end", () => {
-      if (isSilent) secured.destroy(reset("the server hung up"));
+      if (!login.hasBegun) secured.destroy(reset("the server hung up"));
     });
     // postgres.js names them in its errors.
     return Object.assign(secured, { host: place.host, port: place.port });
+  }
+
+  #refuse(place: Place, why: string): Error {
+    this.#moveOn(place);
+    const { target } = this.#options, name = place.path ?? `${place.host}:${place.port}`;
+    const message = `the server ${name} ${why}, and target_session_attrs is ${target}; name ` +
+      "another server in DATABASE_URL, or let this one write";
+    return Object.assign(reset(message, WRONG_SERVER), UNSENT);
+  }
+
+  /** The next socket goes to the next host, if no other failure has said so already. */
+  #moveOn(place: Place): void {
+    if (this.places[this.#turn] === place) this.#turn = (this.#turn + 1) % this.places.length;
+  }
+
+  /**
+   * Goes to the next host, because the one of this server process cannot be used any more.
+   *
+   * @param options.isReadOnly Whether to close the other connections to that host, too.
+   */
+  async leave(
+    pid: number | null,
+    { isReadOnly }: { readonly isReadOnly: boolean },
+  ): Promise<void> {
+    const left = [...this.#sockets.values()].find((watched) => watched.pid === pid)?.place;
+    if (left === undefined) return;
+    this.#moveOn(left);
+    if (!isReadOnly || !this.isWriting) return;
+    const closing = [...this.#sockets].filter(([, { place }]) => place === left);
+    await Promise.all(closing.map(([socket]) =>
+      new Promise<void>((resolve) => {
+        socket.once("close", () => resolve());
+        socket.destroy(reset("its server cannot write any more"));
+      })
+    ));
+    // postgres.js hears of it, and does not send the next statement there.
+    await sleep(1);
   }
 
   /**
@@ -102,9 +171,9 @@ export class SocketPool {
    * @param sinceMs A reading of `performance.now()`.
    */
   dropSilent(sinceMs: number): void {
-    for (const [socket, heardAt] of this.#heardAt) {
+    for (const [socket, { heardAt }] of this.#sockets) {
       if (heardAt < sinceMs || socket.destroyed) {
-        this.#heardAt.delete(socket);
+        this.#sockets.delete(socket);
         socket.destroy(reset("connection given up"));
       }
     }

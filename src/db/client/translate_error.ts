@@ -1,4 +1,5 @@
 import { ConfigError, DatabaseError, MpackdError } from "../../errors.ts";
+import { WRONG_SERVER } from "./sockets.ts";
 import { TlsError } from "./tls.ts";
 
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -59,6 +60,8 @@ export function translateError(error: unknown, { action, label }: FailedStatemen
   if (error.name === "NotCapable") {
     return new ConfigError(`${cannot}${error.message}`, options);
   }
+  // While a standby is promoted, all servers are standbys for a moment.
+  if (code === WRONG_SERVER) return new DatabaseError(cannot + error.message, options);
   if (UNREACHABLE.has(code)) return temporary("check that the server runs and can be reached");
   if (!/^[0-9A-Z]{5}$/.test(code)) return error;
   if (code === "53300") return temporary("lower the pool size or raise max_connections");
@@ -77,7 +80,9 @@ export function translateError(error: unknown, { action, label }: FailedStatemen
   return permanent("this statement cannot succeed as it is");
 }
 
-function codeOf(error: Error): string {
+/** The SQLSTATE, or the word of postgres.js or node:net; empty if there is none. */
+export function codeOf(error: unknown): string {
+  if (!(error instanceof Error)) return "";
   const { code } = error as { code?: unknown };
   if (typeof code === "string") return code;
   // Happy eyeballs: one failure per address, all of the same kind.
@@ -86,4 +91,9 @@ function codeOf(error: Error): string {
     : error.name === "ConnectionRefused"
     ? "ECONNREFUSED"
     : "";
+}
+
+/** Whether a statement failed because no server was one that `target_session_attrs` asks for. */
+export function isWrongServer(error: unknown): error is DatabaseError {
+  return error instanceof DatabaseError && codeOf(error.cause) === WRONG_SERVER;
 }

@@ -3,6 +3,7 @@ import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
 import { execute } from "../client/execute.ts";
 import { checkSession, SESSION_SETTINGS } from "../client/session.ts";
+import { isWrongServer } from "../client/translate_error.ts";
 import { migrations } from "./migrations/mod.ts";
 import { tables } from "./migrations/0001_tables.ts";
 import { findObstacles, type FoundColumn } from "./table_shape.ts";
@@ -59,11 +60,16 @@ async function readDone(db: Database): Promise<Set<string>> {
     readonly exists: boolean;
     readonly settings: Record<string, string | null>;
   }
-  const [{ version, exists, settings }] = await db.query<Found>(action)`
+  const look = db.query<Found>(action);
+  const [{ version, exists, settings }] = await look`
     select current_setting('server_version_num')::int as version,
       to_regclass('mpackd_migrations') is not null as exists,
       (select json_object_agg(name, current_setting(name, true))
-        from unnest(${arrayLiteral(SESSION_SETTINGS)}::text[]) as name) as settings`;
+        from unnest(${arrayLiteral(SESSION_SETTINGS)}::text[]) as name) as settings`
+    .catch((error) => {
+      // It is the URL that is wrong, as long as nothing worked with it.
+      throw isWrongServer(error) ? new ConfigError(error.message, { cause: error }) : error;
+    });
   if (version < OLDEST_SERVER) {
     throw new ConfigError(
       `Cannot use ${db.label}: it runs PostgreSQL ${Math.floor(version / 10_000)}, ` +

@@ -6,7 +6,7 @@
 import { join } from "node:path";
 import { openHome } from "../../../src/db/embedded/home.ts";
 import { lockFile } from "../../../src/db/embedded/file_lock.ts";
-import { prepareBinaries } from "../../../src/db/embedded/binaries.ts";
+import { prepareBinaries, runProgram } from "../../../src/db/embedded/binaries.ts";
 import {
   type Cluster,
   createCluster,
@@ -51,6 +51,8 @@ export interface TestServerOptions {
   readonly settings?: ServerSettings;
   /** Its folder in the run's folder, so that several files can share it. Default: a new one. */
   readonly name?: string;
+  /** URL of a server to follow by streaming replication; needs `binDir` with pg_basebackup. */
+  readonly standbyOf?: string;
 }
 
 /** A throw-away server. Its URL stays the same however often it is stopped and started. */
@@ -92,7 +94,8 @@ export async function openRunDir(): Promise<string> {
 
 /** Starts a throw-away server, or joins the one of that name. */
 export async function startTestServer(
-  { binDir, settings, name = `server-${crypto.randomUUID().slice(0, 8)}` }: TestServerOptions = {},
+  { binDir, settings, name = `server-${crypto.randomUUID().slice(0, 8)}`, standbyOf }:
+    TestServerOptions = {},
 ): Promise<TestServer> {
   const runDir = await openRunDir();
   using _lock = await lockFile(join(runDir, "lock"), { waitMs: LOCK_WAIT_MS });
@@ -110,7 +113,11 @@ export async function startTestServer(
       port,
     });
   if (!await Deno.stat(cluster.dataDir).catch(() => undefined)) {
-    await createCluster(cluster, { binDir: binDir ?? (await prepareBinaries(runDir)).binDir });
+    if (standbyOf === undefined) {
+      await createCluster(cluster, { binDir: binDir ?? (await prepareBinaries(runDir)).binDir });
+    } else {
+      await copyCluster(cluster, binDir!, standbyOf);
+    }
   }
   const { url, version } = await start();
   const port = Number(new URL(url).port);
@@ -147,6 +154,25 @@ export async function startTestServer(
       await Deno.remove(home.path, { recursive: true });
     },
   };
+}
+
+/** Copies a running server's cluster, and makes the copy its standby. */
+async function copyCluster(
+  { dataDir, passwordFile, user }: Cluster,
+  binDir: string,
+  url: string,
+): Promise<void> {
+  await Deno.mkdir(dataDir, { mode: 0o700 });
+  await Deno.writeTextFile(passwordFile, `${new URL(url).password}\n`, { mode: 0o600 });
+  if (user) {
+    for (const path of [dataDir, passwordFile]) await Deno.chown(path, user.uid, user.gid);
+  }
+  const args = [`--pgdata=${dataDir}`, `--dbname=${url}`, "--write-recovery-conf"];
+  const { isSuccess, output } = await runProgram(binDir, "pg_basebackup", {
+    args: [...args, "--checkpoint=fast"],
+    user,
+  });
+  if (!isSuccess) throw new Error(output);
 }
 
 async function isListening(port: number): Promise<boolean> {
