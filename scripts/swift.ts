@@ -1,25 +1,25 @@
 /**
- * Runs a real S3 engine for tests: OpenStack Swift with its S3 layer, on loopback, one process per
- * server, in a temporary folder. Debian packages: swift-proxy swift-account swift-container
+ * Runs a real S3 engine for tests: OpenStack Swift with its S3 layer. It listens on loopback and keeps
+ * its data in a temporary folder. Debian packages: swift-proxy swift-account swift-container
  * swift-object memcached.
  *
- * `deno run -A scripts/swift.ts` prints one line of JSON when it is ready, and stops on SIGINT,
- * SIGTERM, or when the process given by `--while-pid` is gone.
+ * `deno run -A scripts/swift.ts` prints one line of JSON when it is ready, and stops on SIGINT
+ * and SIGTERM, or when the process given by `--while-pid` has ended.
  *
  * @module
  */
 import { join } from "node:path";
 import { kill } from "node:process";
 
-/** What a client needs to use the engine. */
+/** How to reach an engine. */
 export interface S3Engine {
   /** The server's URL, path-style. */
   readonly endpoint: string;
   /** The region that requests must be signed for. */
   readonly region: string;
-  /** Who asks. */
+  /** The access key's id. */
   readonly accessKeyId: string;
-  /** The key that signs. */
+  /** The secret key. */
   readonly secretAccessKey: string;
 }
 
@@ -28,12 +28,12 @@ const SERVERS = [...BACK_ENDS, "proxy"] as const;
 type Server = typeof SERVERS[number];
 type Ports = Record<Server | "memcached", number>;
 
-/** Starts Swift, and returns once it answers. Disposing ends every process and the folder. */
+/** Starts Swift, and returns when it answers. Disposing ends its processes and deletes the folder. */
 export async function startSwift(): Promise<S3Engine & AsyncDisposable> {
   const folder = await Deno.makeTempDir({ prefix: "mpackd-swift-" });
   const processes: Deno.ChildProcess[] = [];
   const start = (command: string, args: string[]) => {
-    // Swift's servers signal their whole process group when they end: each gets its own.
+    // Each server gets its own process group: it signals the whole group when it ends.
     const io = { detached: true, stdin: "null", stdout: "null", stderr: "null" } as const;
     processes.push(new Deno.Command(command, { args, cwd: folder, ...io }).spawn());
   };
@@ -174,18 +174,18 @@ function killQuietly(process: Deno.ChildProcess): void {
   try {
     process.kill("SIGKILL");
   } catch {
-    // It has ended.
+    // It has ended already.
   }
 }
 
-/** Resolves when a signal says stop, or the process `pid` is gone. */
+/** Resolves after SIGINT or SIGTERM, or when the process `pid` has ended. */
 function stopAsked(pid: number | undefined): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   for (const signal of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(signal, resolve);
   if (pid === undefined) return promise;
   const timer = setInterval(() => {
     try {
-      // Signal 0 only asks whether the process is there.
+      // Signal 0 only checks that the process exists.
       kill(pid, 0);
     } catch {
       clearInterval(timer);

@@ -1,5 +1,5 @@
 /**
- * What every blob store has to do, whatever it is made of.
+ * The tests that every blob store must pass.
  *
  * @module
  */
@@ -10,7 +10,7 @@ import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { iterateReader } from "../../../src/stream/store/reader_stream.ts";
 import { assertSameBytes, bodyOf, concat, drain, sampleBytes } from "../../support/store/blobs.ts";
 
-/** An empty store, and how to be rid of it. */
+/** An empty store. Disposing deletes it. */
 export interface OpenedStore extends AsyncDisposable {
   /** The store under test. */
   readonly store: BlobStore;
@@ -37,7 +37,7 @@ export function testBlobStore(
       },
     });
 
-  test("put() gives back what it was given", async (store) => {
+  test("put() writes the bytes that open() reads", async (store) => {
     for (const sizeBytes of [0, 1, 1000, 64 * 1024, 300_001]) {
       const bytes = sampleBytes(sizeBytes);
       const written = await store.put(KEY, bodyOf(bytes), { sizeBytes });
@@ -52,7 +52,7 @@ export function testBlobStore(
     assertSameBytes(await drain(await store.open(KEY), 1000), bytes);
   });
 
-  test("put() takes a body only if it is what its digest says", async (store) => {
+  test("put() refuses a body with another digest than declared", async (store) => {
     assert.equal(store.provesDigests, true);
     const wrong = createHash("sha256").update("something else").digest("hex");
     for (const sizeBytes of [0, 1000, 300_001, 9 * 1024 * 1024]) {
@@ -91,7 +91,7 @@ export function testBlobStore(
     assertSameBytes(await drain(await store.open(KEY)), sampleBytes(10, 1));
   });
 
-  test("put() leaves what was there when it fails", async (store) => {
+  test("put() leaves the old blob when it fails", async (store) => {
     const old = await store.put(KEY, bodyOf(sampleBytes(10)));
     const failing = async function* () {
       yield* bodyOf(sampleBytes(100_000));
@@ -105,7 +105,7 @@ export function testBlobStore(
     assert.deepEqual(await keysOf(store, ""), [KEY]);
   });
 
-  test("put() ends at once when its signal fires, though the body is silent", async (store) => {
+  test("put() ends at once when its signal fires while the body is silent", async (store) => {
     const abort = new AbortController();
     let isStopped = false;
     const silent = {
@@ -120,7 +120,7 @@ export function testBlobStore(
       },
     };
     await assert.rejects(store.put(KEY, silent, { signal: abort.signal }), /enough/);
-    // A generator that waits cannot be stopped; what counts is that put() did not wait for it.
+    // A waiting generator cannot be stopped. put() must not wait for it.
     assert.equal(isStopped, false);
     assert.deepEqual(await keysOf(store, ""), []);
     await assert.rejects(
@@ -166,7 +166,7 @@ export function testBlobStore(
     }
   });
 
-  test("read() fills the buffer, then says 0", async (store) => {
+  test("read() fills the buffer, and returns 0 at the end", async (store) => {
     const bytes = sampleBytes(1_000_000);
     await store.put(KEY, bodyOf(bytes));
     await using reader = await store.open(KEY);
@@ -178,7 +178,7 @@ export function testBlobStore(
     assert.equal(await reader.read(new Uint8Array(0)), 0);
   });
 
-  test("open() refuses another version than the one asked for", async (store) => {
+  test("open() refuses another version than that of the given ETag", async (store) => {
     const first = await store.put(KEY, bodyOf(sampleBytes(100, 1)));
     assertSameBytes(await drain(await store.open(KEY, { etag: first.etag })), sampleBytes(100, 1));
     const second = await store.put(KEY, bodyOf(sampleBytes(100, 2)));
@@ -190,7 +190,7 @@ export function testBlobStore(
     assertSameBytes(await drain(await store.open(KEY, { etag: second.etag })), sampleBytes(100, 2));
   });
 
-  test("says blob-missing, by name, for what is not there", async (store) => {
+  test("stat() and open() throw blob-missing with the key if there is no such blob", async (store) => {
     for (const key of [KEY, "mpacks", "mpacks/repo-1/sha256:other", `${KEY}/below`]) {
       await assert.rejects(store.stat(key), { ...MISSING, retryable: true });
       await assert.rejects(store.open(key), MISSING);
@@ -202,7 +202,7 @@ export function testBlobStore(
     }
   });
 
-  test("delete() removes that blob only, and may be repeated", async (store) => {
+  test("delete() removes only that blob, and succeeds if there is none", async (store) => {
     await store.put("a/b", bodyOf(sampleBytes(1)));
     await store.put("a/c", bodyOf(sampleBytes(1)));
     await store.delete("a/b");
@@ -211,7 +211,7 @@ export function testBlobStore(
     await assert.rejects(store.stat("a/b"), MISSING);
   });
 
-  test("list() goes by key order and by prefix", async (store) => {
+  test("list() yields the keys under a prefix, sorted", async (store) => {
     const keys = ["a-b/x", "a/b/1", "a/b/2", "a/b0", "a/c", "b", "é/ü &<>'\"+%41", "\u{10000}"];
     for (const key of keys) await store.put(key, bodyOf(sampleBytes(key.length)));
     assert.deepEqual(await keysOf(store, ""), keys);
@@ -228,7 +228,7 @@ export function testBlobStore(
     for (const key of keys) assert.equal((await drain(await store.open(key))).length, key.length);
   });
 
-  test("refuses keys that are no plain path", async (store) => {
+  test("every method refuses keys that are not plain relative paths", async (store) => {
     const bad = ["", "/a", "a/", "a//b", "..", "a/../b", "./a", "a\0", "a\nb", "a\\b"];
     bad.push("\ud800", "x".repeat(256), "y/".repeat(600) + "y", ".tmp/x");
     for (const key of bad) {
@@ -250,7 +250,7 @@ export function testBlobStore(
     await assert.rejects(reader.read(new Uint8Array(3_000_000)), /stop now/);
   });
 
-  test("close() may come early and twice", async (store) => {
+  test("close() may be called early and twice", async (store) => {
     await store.put(KEY, bodyOf(sampleBytes(3_000_000)));
     const reader = await store.open(KEY);
     await reader.read(new Uint8Array(10));
@@ -260,7 +260,7 @@ export function testBlobStore(
     await (await store.open(KEY)).close();
   });
 
-  test("iterateReader() gives all chunks and closes the reader", async (store) => {
+  test("iterateReader() yields all chunks and closes the reader", async (store) => {
     const bytes = sampleBytes(250_000);
     await store.put(KEY, bodyOf(bytes));
     const chunks: Uint8Array[] = [];

@@ -17,7 +17,7 @@ async function openTemp() {
 
 testBlobStore("openFileStore()", openTemp);
 
-Deno.test("openFileStore() has a URL, and no uploads by URL", async () => {
+Deno.test("openFileStore() has a file URL, and presigns no upload", async () => {
   await using temp = await openTemp();
   assert.equal(temp.store.url, `file://${temp.folder}/made/later`);
   assert.equal(await temp.store.presignPut("a", { expiresSeconds: 60 }), undefined);
@@ -67,7 +67,7 @@ Deno.test("openFileStore() keeps a copied folder's ETags", async () => {
   assert.equal((await openFileStore(temp.folder).stat("a")).etag, etag);
 });
 
-Deno.test("openFileStore() leaves no half-written file, and sweeps those of dead processes", async () => {
+Deno.test("openFileStore() leaves no half-written file, and removes those of killed processes", async () => {
   await using temp = await openTemp();
   const tempFolder = join(temp.folder, "made/later/.tmp");
   await Deno.mkdir(tempFolder, { recursive: true });
@@ -82,7 +82,7 @@ Deno.test("openFileStore() leaves no half-written file, and sweeps those of dead
   assert.deepEqual(await keysOf(temp.store, ".tmp/"), []);
 });
 
-Deno.test("openFileStore() neither reads, lists nor deletes a folder as a blob", async () => {
+Deno.test("openFileStore() does not read, list or delete a folder as a blob", async () => {
   await using temp = await openTemp();
   await temp.store.put("a/b", bodyOf(sampleBytes(10)));
   await temp.store.delete("a/b");
@@ -100,7 +100,7 @@ Deno.test("openFileStore() neither reads, lists nor deletes a folder as a blob",
   });
 });
 
-Deno.test("openFileStore() puts one whole version when many write at once", async () => {
+Deno.test("put() by many writers at once leaves one complete version", async () => {
   await using temp = await openTemp();
   const bodies = Array.from({ length: 8 }, (_, seed) => sampleBytes(100_000, seed + 1));
   await Promise.all(bodies.map((bytes) => temp.store.put("a", bodyOf(bytes, 1000))));
@@ -108,7 +108,7 @@ Deno.test("openFileStore() puts one whole version when many write at once", asyn
   assert.ok(bodies.some((bytes) => bytes.every((byte, at) => byte === got[at])));
 });
 
-Deno.test("openFileStore() puts the first version of many with ifAbsent", async () => {
+Deno.test("put() with ifAbsent by many writers at once leaves the first version", async () => {
   await using temp = await openTemp();
   const stats = await Promise.all(
     [1, 2, 3, 4].map((seed) => temp.store.put("a", bodyOf(sampleBytes(seed)), { ifAbsent: true })),
@@ -156,7 +156,7 @@ Deno.test("list() skips a folder at the store's root that it may not read", asyn
   await assert.rejects(keysOf(temp.store, "mpacks/"), { code: "store-unavailable" });
 });
 
-/** Makes folders unreadable until it is disposed of; for root, who may read all, by a double. */
+/** Makes folders unreadable until it is disposed. Root may read all folders: there Deno.readDir fails. */
 function closeFolders(paths: string[]): Disposable {
   if (Deno.uid() !== 0) {
     for (const path of paths) Deno.chmodSync(path, 0);
@@ -170,7 +170,7 @@ function closeFolders(paths: string[]): Disposable {
   return { [Symbol.dispose]: () => void (Deno.readDir = readDir) };
 }
 
-Deno.test("fileStoreError() says what to do, and whether waiting helps", async (t) => {
+Deno.test("fileStoreError() says what to do, and whether a retry can help", async (t) => {
   const cases: [string, boolean, RegExp][] = [
     ["ENOSPC", true, /no space is left/],
     ["EDQUOT", true, /quota/],
@@ -199,7 +199,7 @@ Deno.test("fileStoreError() says what to do, and whether waiting helps", async (
 });
 
 Deno.test({
-  name: "openFileStore() names a folder that this process may not touch",
+  name: "openFileStore() names a folder that the permissions of Deno exclude",
   permissions: { read: false, write: false },
   fn: async () => {
     const store = openFileStore("/nowhere");

@@ -8,7 +8,7 @@ import { type S3Fixture, withS3Double } from "../../support/store/s3_fixture.ts"
 import { keysOf } from "./blob_store_contract.ts";
 
 const BYTES = sampleBytes(300_000);
-/** A test that waits for so long hangs. */
+/** A test that takes longer hangs. */
 const HUNG_MS = 30_000;
 const UNAVAILABLE = { name: "StoreError", code: "store-unavailable" };
 
@@ -38,13 +38,13 @@ Deno.test("open() takes one GET, and no HEAD before it", async () => {
   });
 });
 
-Deno.test("open() tries again after what passes", async (t) => {
-  const passing: [string, Fault][] = [
+Deno.test("open() retries after transient errors", async (t) => {
+  const transient: [string, Fault][] = [
     ...[408, 429, 500, 502, 503, 504].map((status): [string, Fault] => [`${status}`, { status }]),
     ["400 RequestTimeout", { status: 400, body: "<Error><Code>RequestTimeout</Code></Error>" }],
     ["a connection closed before the answer", { afterBytes: 0, then: "cut" }],
   ];
-  for (const [name, fault] of passing) {
+  for (const [name, fault] of transient) {
     await t.step(name, () =>
       withBlob(async ({ store, proxy, sleepsMs }) => {
         proxy.faults.push(fault, fault);
@@ -67,7 +67,7 @@ Deno.test("open() tries again after what passes", async (t) => {
 });
 
 Deno.test("open() gives up with a typed error", async (t) => {
-  await t.step("503 for ever", () =>
+  await t.step("503 on every try", () =>
     withBlob(async ({ store, proxy }) => {
       proxy.otherwise = () => ({ status: 503, body: "<Error><Code>SlowDown</Code></Error>" });
       await assert.rejects(store.open("a"), {
@@ -78,7 +78,7 @@ Deno.test("open() gives up with a typed error", async (t) => {
       });
       assert.equal(proxy.requests.length, 4);
     }));
-  await t.step("nobody listens", async () => {
+  await t.step("a port without a server", async () => {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const endpoint = `http://127.0.0.1:${listener.addr.port}`;
     listener.close();
@@ -91,7 +91,7 @@ Deno.test("open() gives up with a typed error", async (t) => {
       assert.equal(sleepsMs.length, 3);
     }, { endpoint });
   });
-  await t.step("a name that is not there", () =>
+  await t.step("an unknown host name", () =>
     withBlob(async ({ store }) => {
       await assert.rejects(store.stat("a"), (error: Error) => {
         assert.ok(!/Signature|AWS4/i.test(Deno.inspect(error)), "the signature shows");
@@ -100,7 +100,7 @@ Deno.test("open() gives up with a typed error", async (t) => {
       });
       await assert.rejects(store.stat("a"), { ...UNAVAILABLE, retryable: true });
     }, { endpoint: "http://store.invalid" }));
-  await t.step("nobody answers", () =>
+  await t.step("a server that does not answer", () =>
     withBlob(async ({ store, proxy }) => {
       proxy.otherwise = () => ({ isSilent: true });
       await assert.rejects(store.open("a"), {
@@ -110,7 +110,7 @@ Deno.test("open() gives up with a typed error", async (t) => {
       });
       assert.equal(proxy.requests.length, 4);
     }, { idleTimeoutMs: 30 }));
-  await t.step("a redirect, which is not followed", () =>
+  await t.step("a redirect", () =>
     withBlob(async ({ store, proxy }) => {
       const headers = { location: "http://127.0.0.1:9/", "x-amz-bucket-region": "eu-west-1" };
       proxy.faults.push({ status: 301, headers });
@@ -121,7 +121,7 @@ Deno.test("open() gives up with a typed error", async (t) => {
       });
       assert.equal(proxy.requests.length, 1);
     }));
-  await t.step("a clock that is off", () =>
+  await t.step("a clock that is wrong", () =>
     withBlob(async ({ store, proxy }) => {
       proxy.faults.push({ status: 403, body: "<Error><Code>RequestTimeTooSkewed</Code></Error>" });
       await assert.rejects(store.open("a"), { retryable: false, message: /clock/ });
@@ -139,7 +139,7 @@ Deno.test("open() gives up with a typed error", async (t) => {
     }));
 });
 
-Deno.test("read() goes on at the byte where the connection broke", async (t) => {
+Deno.test("read() continues at the byte where the connection broke", async (t) => {
   for (const then of ["cut", "reset", "stall"] as const) {
     for (const afterBytes of [0, 1, 65_536, 299_999]) {
       await t.step(
@@ -167,19 +167,25 @@ Deno.test("read() goes on at the byte where the connection broke", async (t) => 
       assertSameBytes(await drain(reader), BYTES.subarray(1000, 6000));
       assert.deepEqual(rangesOf(proxy), ["bytes=1000-5999", "bytes=1700-5999"]);
     }));
-  await t.step("as often as there is progress", () =>
-    withBlob(async ({ store, proxy }) => {
-      proxy.otherwise = () => ({ afterBytes: 30_000, then: "cut" });
-      assertSameBytes(await drain(await store.open("a")), BYTES);
-      assert.equal(proxy.requests.length, 10);
-    }, { retries: 1 }));
-  await t.step("but not for ever without", () =>
-    withBlob(async ({ store, proxy }) => {
-      proxy.faults.push({ afterBytes: 1000, then: "cut" });
-      proxy.otherwise = () => ({ afterBytes: 0, then: "cut" });
-      await assert.rejects(drain(await store.open("a")), { ...UNAVAILABLE, retryable: true });
-      assert.equal(proxy.requests.length, 4);
-    }));
+  await t.step(
+    "again and again while there is progress",
+    () =>
+      withBlob(async ({ store, proxy }) => {
+        proxy.otherwise = () => ({ afterBytes: 30_000, then: "cut" });
+        assertSameBytes(await drain(await store.open("a")), BYTES);
+        assert.equal(proxy.requests.length, 10);
+      }, { retries: 1 }),
+  );
+  await t.step(
+    "not without end if there is no progress",
+    () =>
+      withBlob(async ({ store, proxy }) => {
+        proxy.faults.push({ afterBytes: 1000, then: "cut" });
+        proxy.otherwise = () => ({ afterBytes: 0, then: "cut" });
+        await assert.rejects(drain(await store.open("a")), { ...UNAVAILABLE, retryable: true });
+        assert.equal(proxy.requests.length, 4);
+      }),
+  );
 });
 
 function rangeFrom(offsetBytes: number): RegExp {
@@ -209,7 +215,7 @@ Deno.test("read() never mixes two versions", async (t) => {
     );
   }
   await t.step(
-    "it has become shorter than what was read",
+    "the blob is now shorter than what was read",
     () =>
       withBlob(async ({ store, proxy, double }) => {
         proxy.faults.push({ afterBytes: 70_000, then: "cut" }, {
@@ -219,7 +225,7 @@ Deno.test("read() never mixes two versions", async (t) => {
         await assert.rejects(drain(await store.open("a")), { code: "blob-missing", status: 412 });
       }),
   );
-  await t.step("it is deleted", () =>
+  await t.step("the blob is deleted", () =>
     withBlob(async ({ store, proxy, double }) => {
       proxy.faults.push({ afterBytes: 70_000, then: "cut" }, {
         before: () => void double.objects.clear(),
@@ -227,7 +233,7 @@ Deno.test("read() never mixes two versions", async (t) => {
       await assert.rejects(drain(await store.open("a")), { code: "blob-missing", status: 404 });
     }));
   await t.step(
-    "open() with an ETag, of a store that passes over If-Match",
+    "open() with an ETag, of a store that ignores If-Match",
     () =>
       withBlob(async ({ store, proxy }) => {
         proxy.faults.push({ hideHeaders: ["if-match"] });
@@ -236,8 +242,8 @@ Deno.test("read() never mixes two versions", async (t) => {
   );
 });
 
-Deno.test("open() copes with what servers and caches leave out", async (t) => {
-  await t.step("Range passed over, at first and later", () =>
+Deno.test("open() works with servers and caches that leave things out", async (t) => {
+  await t.step("Range ignored, at first and later", () =>
     withBlob(async ({ store, proxy }) => {
       const hideHeaders = ["range"];
       proxy.faults.push({ hideHeaders, afterBytes: 150_000, then: "cut" }, { hideHeaders });
@@ -254,7 +260,7 @@ Deno.test("open() copes with what servers and caches leave out", async (t) => {
       assertSameBytes(await drain(reader), BYTES);
       assert.deepEqual(proxy.requests.map(({ method }) => method), ["GET", "HEAD"]);
     }));
-  await t.step("a total that is a star", () =>
+  await t.step("a Content-Range without the total", () =>
     withBlob(async ({ store, proxy }) => {
       proxy.faults.push({ headers: { "content-range": "bytes 10-299999/*" } });
       const reader = await store.open("a", { offsetBytes: 10 });
@@ -283,7 +289,7 @@ Deno.test("open() copes with what servers and caches leave out", async (t) => {
     }));
 });
 
-Deno.test("what is no answer of a store is its fault, not the blob's", async (t) => {
+Deno.test("an answer that is not a store's is store-unavailable, not an error of the blob", async (t) => {
   const page = { status: 200, body: "<html>Log in</html>" };
   const html = { "content-type": "text/html; charset=utf-8", etag: '"page"' };
   await t.step("a web page in place of every answer", () =>
@@ -317,7 +323,7 @@ Deno.test("what is no answer of a store is its fault, not the blob's", async (t)
     }));
   for (const encoding of ["gzip", "br", "deflate, gzip"]) {
     await t.step(
-      `an answer in ${encoding}, once and for ever`,
+      `an answer in ${encoding}, once and on every try`,
       () =>
         withBlob(async ({ store, proxy }) => {
           const compressed = { headers: { "content-encoding": encoding } };
@@ -335,7 +341,7 @@ Deno.test("what is no answer of a store is its fault, not the blob's", async (t)
   }
 });
 
-Deno.test("a blob that may be missing is 403 without the right to list", async (t) => {
+Deno.test("without s3:ListBucket, a missing blob is answered with 403", async (t) => {
   const denied = { status: 403, body: "<Error><Code>AccessDenied</Code></Error>" };
   const hideMissing = ({ double, proxy }: S3Fixture) => {
     proxy.otherwise = ({ method, target }) => {
@@ -363,19 +369,22 @@ Deno.test("a blob that may be missing is 403 without the right to list", async (
         assert.deepEqual(await store.stat(key), written);
       }
     }));
-  await t.step("errors of other requests name theirs", () =>
-    withBlob(async ({ store, proxy }) => {
-      proxy.otherwise = () => denied;
-      await assert.rejects(store.put("b", bodyOf(BYTES)), { message: /needs s3:PutObject;/ });
-      await assert.rejects(store.delete("b"), { message: /needs s3:DeleteObject;/ });
-      await assert.rejects(keysOf(store, ""), { message: /needs s3:ListBucket;/ });
-      await assert.rejects(store.sweep!({ before: new Date() }), {
-        message: /needs s3:ListBucketMultipartUploads;/,
-      });
-    }));
+  await t.step(
+    "the errors of other requests name their rights",
+    () =>
+      withBlob(async ({ store, proxy }) => {
+        proxy.otherwise = () => denied;
+        await assert.rejects(store.put("b", bodyOf(BYTES)), { message: /needs s3:PutObject;/ });
+        await assert.rejects(store.delete("b"), { message: /needs s3:DeleteObject;/ });
+        await assert.rejects(keysOf(store, ""), { message: /needs s3:ListBucket;/ });
+        await assert.rejects(store.sweep!({ before: new Date() }), {
+          message: /needs s3:ListBucketMultipartUploads;/,
+        });
+      }),
+  );
 });
 
-Deno.test("read() ends at once when its signal fires, though the store is silent", async () => {
+Deno.test("read() ends at once when its signal fires while the store is silent", async () => {
   await withBlob(async ({ store, proxy }) => {
     proxy.faults.push({ afterBytes: 1000, then: "stall" });
     const abort = new AbortController();
@@ -390,8 +399,8 @@ Deno.test("read() ends at once when its signal fires, though the store is silent
 });
 
 /**
- * A `fetch` that is deaf to its signal, as Deno's is for the body once garbage was collected; each
- * of its answers brings the first ten bytes, and nothing more.
+ * A `fetch` that ignores its signal, as Deno's does for a body after a garbage collection. Each of its
+ * answers has the first ten bytes, and then is silent.
  */
 function deafFetch(init: { status?: number; until?: Promise<void> } = {}) {
   const { status = 200, until } = init;
@@ -409,7 +418,7 @@ function deafFetch(init: { status?: number; until?: Promise<void> } = {}) {
   return { seen, send };
 }
 
-Deno.test("a wait ends, and so does the connection, though fetch hears no abort", async (t) => {
+Deno.test("a wait and its connection end although fetch ignores the abort", async (t) => {
   await t.step("when no byte comes", async () => {
     const { seen, send } = deafFetch();
     await withBlob(async ({ store }) => {
@@ -422,7 +431,7 @@ Deno.test("a wait ends, and so does the connection, though fetch hears no abort"
       assert.deepEqual(seen, { answers: 2, cancelled: 2 });
     }, { fetch: send, retries: 1, idleTimeoutMs: 20 });
   });
-  await t.step("when the caller has enough", async () => {
+  await t.step("when the caller aborts", async () => {
     const { seen, send } = deafFetch(), stop = new AbortController();
     await withBlob(async ({ store }) => {
       await using reader = await store.open("a", { signal: stop.signal });
@@ -432,7 +441,7 @@ Deno.test("a wait ends, and so does the connection, though fetch hears no abort"
       assert.deepEqual(seen, { answers: 1, cancelled: 1 });
     }, { fetch: send });
   });
-  await t.step("when an error's text does not end", async () => {
+  await t.step("when an error's document does not end", async () => {
     const { seen, send } = deafFetch({ status: 403 });
     await withBlob(async ({ store }) => {
       await assert.rejects(store.open("a"), {
@@ -442,34 +451,34 @@ Deno.test("a wait ends, and so does the connection, though fetch hears no abort"
       assert.deepEqual(seen, { answers: 1, cancelled: 1 });
     }, { fetch: send, retries: 0, idleTimeoutMs: 20 });
   });
-  await t.step("when the answer comes after all", async () => {
-    const gate = Promise.withResolvers<void>();
-    const { seen, send } = deafFetch({ until: gate.promise });
+  await t.step("when the answer comes too late", async () => {
+    const release = Promise.withResolvers<void>();
+    const { seen, send } = deafFetch({ until: release.promise });
     await withBlob(async ({ store }) => {
       await assert.rejects(store.open("a"), {
         ...UNAVAILABLE,
         message: /did not answer for 20 ms/,
       });
-      gate.resolve();
+      release.resolve();
       while (seen.cancelled === 0) await new Promise((resolve) => setTimeout(resolve));
       assert.deepEqual(seen, { answers: 1, cancelled: 1 });
     }, { fetch: send, retries: 0, idleTimeoutMs: 20 });
   });
 });
 
-Deno.test("a reader that is closed while it connects again leaves no connection", async () => {
-  const reconnected = Promise.withResolvers<void>(), gate = Promise.withResolvers<void>();
+Deno.test("a reader that is closed while it reconnects leaves no connection", async () => {
+  const reconnected = Promise.withResolvers<void>(), release = Promise.withResolvers<void>();
   await withBlob(async ({ store, proxy }) => {
     const before = async () => {
       reconnected.resolve();
-      await gate.promise;
+      await release.promise;
     };
     proxy.faults.push({ afterBytes: 1000, then: "cut" }, { before });
     const reader = await store.open("a");
     const reading = assert.rejects(reader.read(new Uint8Array(5000)), /the reader is closed/);
     await reconnected.promise;
     await reader.close();
-    gate.resolve();
+    release.resolve();
     await reading;
     while (proxy.openSockets > 0) await new Promise((resolve) => setTimeout(resolve));
     assert.equal(proxy.requests.length, 2);
@@ -505,7 +514,7 @@ Deno.test("openS3Store() signs with a session token, and virtual hosts", async (
   assert.ok(!signed?.url.includes("secret="));
 });
 
-Deno.test("list() follows the pages, and tries a page again", async () => {
+Deno.test("list() follows the pages, and retries a page", async () => {
   await withBlob(async ({ store, proxy, double }) => {
     double.pageSize = 2;
     for (const key of ["b/1", "b/2", "b/3", "b/4", "b/5"]) {

@@ -11,7 +11,7 @@ import { withS3Double } from "../../support/store/s3_fixture.ts";
 const MIB = 1024 * 1024;
 const BIG = sampleBytes(17 * MIB);
 
-Deno.test("partBytesFor() needs no more than 10,000 parts, and no buffer larger than that takes", () => {
+Deno.test("partBytesFor() needs at most 10,000 parts, of the smallest possible size", () => {
   assert.equal(partBytesFor(0), 8 * MIB);
   assert.equal(partBytesFor(80_000 * MIB), 8 * MIB);
   assert.equal(partBytesFor(80_000 * MIB + 1), 9 * MIB);
@@ -34,7 +34,7 @@ Deno.test("put() sends every request with its length", async () => {
   });
 });
 
-Deno.test("put() tries again what passes, with the same bytes", async (t) => {
+Deno.test("put() retries after transient errors, with the same bytes", async (t) => {
   for (const fault of [{ status: 503 }, { afterBytes: 0, then: "cut" as const }]) {
     for (let index = 0; index < 5; index++) {
       await t.step(
@@ -50,7 +50,7 @@ Deno.test("put() tries again what passes, with the same bytes", async (t) => {
     }
   }
   await t.step(
-    "an error that follows the status of the joining",
+    "an error in the body of the answer to CompleteMultipartUpload",
     () =>
       withS3Double(async ({ store, proxy, double }) => {
         let isFirst = true;
@@ -66,7 +66,7 @@ Deno.test("put() tries again what passes, with the same bytes", async (t) => {
   );
 });
 
-Deno.test("put() has the engine prove a digest, once it has shown that it does", async (t) => {
+Deno.test("put() relies on the engine to check a digest only after a test", async (t) => {
   const bytes = sampleBytes(1000), sizeBytes = bytes.length;
   const digestOf = (bytes: Uint8Array) => createHash("sha256").update(bytes).digest("hex");
   const sha256Hex = digestOf(bytes), wrong = digestOf(sampleBytes(1000, 2));
@@ -101,7 +101,7 @@ Deno.test("put() has the engine prove a digest, once it has shown that it does",
       assert.deepEqual([...double.objects.keys()], ["/bucket/a"]);
     }));
   await t.step(
-    "one that lets nobody ask, and one that is asked again",
+    "an engine that refuses the test, and one that is tested again",
     () =>
       withS3Double(async ({ store, proxy }) => {
         proxy.faults.push(...Array.from({ length: 4 }, () => ({ status: 503 })), { status: 403 });
@@ -113,11 +113,11 @@ Deno.test("put() has the engine prove a digest, once it has shown that it does",
       }),
   );
   await t.step(
-    "a body that was spoilt on its way is sent again",
+    "a body that was damaged on its way is sent again",
     () =>
       withS3Double(async ({ store, proxy, double }) => {
-        const spoilt = "<Error><Code>BadDigest</Code></Error>";
-        proxy.faults.push({}, { status: 400, body: spoilt });
+        const damaged = "<Error><Code>BadDigest</Code></Error>";
+        proxy.faults.push({}, { status: 400, body: damaged });
         await store.put("a", bodyOf(bytes), { sizeBytes, sha256Hex });
         assert.equal(proxy.requests.length, 3);
         assertSameBytes(double.objects.get("/bucket/a")!.bytes, bytes);
@@ -125,7 +125,7 @@ Deno.test("put() has the engine prove a digest, once it has shown that it does",
   );
 });
 
-Deno.test("put() with ifAbsent has the engine decide between writers at one moment", async () => {
+Deno.test("put() with ifAbsent lets the engine decide between concurrent writers", async () => {
   await withS3Double(async ({ store, proxy, double }) => {
     const put = (seed: number) => store.put("a", bodyOf(sampleBytes(10, seed)), { ifAbsent: true });
     const stats = await Promise.all([put(1), put(2), put(3)]);
@@ -147,7 +147,7 @@ Deno.test("put() with ifAbsent has the engine decide between writers at one mome
   });
 });
 
-Deno.test("put() believes no answer without proof that the object is there", async (t) => {
+Deno.test("put() accepts an answer only if it shows that the object is there", async (t) => {
   const bytes = sampleBytes(1000), wrong = { name: "StoreError", code: "store-unavailable" };
   for (const etag of [undefined, "", '""', '"', 'W/""', "a b", '"a"b"']) {
     await t.step(`the ETag ${etag}`, () =>
@@ -216,7 +216,7 @@ Deno.test("put() sends the checksum of each request's body", async (t) => {
     }));
   for (const status of [400, 501]) {
     await t.step(
-      `an engine that answers ${status} to it is asked once`,
+      `an engine that answers ${status} to it gets it once`,
       () =>
         withS3Double(async ({ store, proxy, double }) => {
           const isAsked = ({ headers }: SeenRequest) =>
@@ -229,7 +229,7 @@ Deno.test("put() sends the checksum of each request's body", async (t) => {
     );
   }
   await t.step(
-    "an error with another reason is not the header's fault",
+    "an error with another reason does not stop later checksums",
     () =>
       withS3Double(async ({ store, proxy }) => {
         const body = "<Error><Code>EntityTooLarge</Code></Error>";
@@ -251,9 +251,9 @@ Deno.test("put() sends the checksum of each request's body", async (t) => {
   );
 });
 
-Deno.test("put() gives up whole", async (t) => {
+Deno.test("a put() that fails leaves nothing", async (t) => {
   await t.step(
-    "a part that never arrives ends the wait for a silent body",
+    "a part that fails after all retries ends the wait for a silent body",
     () =>
       withS3Double(async ({ store, proxy, double }) => {
         proxy.otherwise = ({ target }) => target.includes("partNumber=2") ? { status: 503 } : {};

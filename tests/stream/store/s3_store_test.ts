@@ -34,14 +34,14 @@ Deno.test({
         assertSameBytes(part, bytes.subarray(offsetBytes, offsetBytes + 20));
       });
     }
-    await t.step("and exactly one part's length", async () => {
+    await t.step("of exactly one part", async () => {
       const one = bytes.subarray(0, 8 * MIB);
       for (const sizeBytes of [one.length, undefined]) {
         await store.put("one", bodyOf(one, 1_000_003), { sizeBytes });
         assertSameBytes(await drain(await store.open("one"), MIB), one);
       }
     });
-    await t.step("and leaves no part behind when the body breaks off", async () => {
+    await t.step("and leaves no part when the body fails", async () => {
       const broken = async function* () {
         yield* bodyOf(bytes.subarray(0, 40 * MIB), MIB);
         throw new Error("the source broke");
@@ -54,7 +54,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "openS3Store() takes every key that the rule for keys allows",
+  name: "openS3Store() accepts every key that checkKey() allows",
   ignore,
   fn: async (t) => {
     await using bucket = await makeBucket();
@@ -75,7 +75,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "read() goes on where the connection to a real engine broke",
+  name: "read() continues where the connection to a real engine broke",
   ignore,
   fn: async (t) => {
     await using proxy = await startFaultProxy(s3Engine!.endpoint);
@@ -91,7 +91,7 @@ Deno.test({
     await bucket.store.put("one", bodyOf(bytes.subarray(0, MIB)));
     for (const [key, expected] of [["parts", bytes], ["one", bytes.subarray(0, MIB)]] as const) {
       for (const then of ["cut", "reset"] as const) {
-        await t.step(`${key}: ${then}, then a 503, then Range passed over`, async () => {
+        await t.step(`${key}: ${then}, then a 503, then Range ignored`, async () => {
           proxy.faults.push(
             { afterBytes: 700_000, then },
             { status: 503 },
@@ -117,7 +117,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "openS3Store() names the bucket and what to check when it may not, or cannot",
+  name: "openS3Store() names the bucket and what to check when access fails",
   ignore,
   fn: async (t) => {
     await using bucket = await makeBucket();
@@ -167,7 +167,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "presignPut() lets its holder put that blob and no other",
+  name: "presignPut() permits a PUT of that blob and no other",
   ignore,
   fn: async (t) => {
     await using bucket = await makeBucket({ prefix: "tenant" });
@@ -199,11 +199,11 @@ Deno.test({
       assert.equal(await put(signed.url.replace("Expires=60", "Expires=61"), signed.headers), 403);
       assert.deepEqual(await keysOf(store, ""), []);
     });
-    await t.step("takes what was signed", async () => {
+    await t.step("accepts the signed request", async () => {
       assert.equal(await put(signed.url, signed.headers), 200);
       assertSameBytes(await drain(await store.open(key)), bytes);
     });
-    await t.step("takes a bare PUT if no digest is bound", async () => {
+    await t.step("accepts a plain PUT if no digest is bound", async () => {
       const bare = await store.presignPut("bare", { expiresSeconds: 60 });
       assert.deepEqual(bare?.headers, {});
       assert.equal(new URL(bare.url).searchParams.get("X-Amz-SignedHeaders"), "host");
@@ -214,7 +214,7 @@ Deno.test({
       }
       assert.equal(await put(bare.url.replace("/bare", "/other"), {}), 403);
     });
-    await t.step("refuses what cannot be signed", async () => {
+    await t.step("refuses invalid options", async () => {
       for (const expiresSeconds of [0, 604_801, 1.5, NaN]) {
         await assert.rejects(store.presignPut(key, { expiresSeconds }), RangeError);
       }

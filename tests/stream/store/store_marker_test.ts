@@ -29,7 +29,7 @@ Deno.test("writeMarker() replaces the marker that readMarker() reads", async () 
   assert.deepEqual(await readMarker(temp.store), { ...OURS, counter: 8 });
 });
 
-Deno.test("createMarker() returns to all callers the one marker that was written", async () => {
+Deno.test("createMarker() returns the same marker to all concurrent callers", async () => {
   await using temp = await openTemp();
   const markers = ["a", "b", "c", "d"].map((databaseId) => ({ databaseId, counter: 0 }));
   const found = await Promise.all(markers.map((marker) => createMarker(temp.store, marker)));

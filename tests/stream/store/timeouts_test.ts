@@ -7,10 +7,10 @@ const NEVER = new Promise<never>(() => {});
 const IDLE_MS = 20;
 const BYTES = new Uint8Array(100);
 
-/** A store that answers as a sound one would, but for what a test replaces. */
+/** A working store, except for the methods that a test replaces. */
 function hungStore(hung: Partial<BlobStore>): BlobStore {
   const stat = { sizeBytes: BYTES.length, etag: '"1"' };
-  const sound: BlobStore = {
+  const working: BlobStore = {
     url: "file:///there",
     stat: () => Promise.resolve(stat),
     open: () => NEVER,
@@ -22,12 +22,12 @@ function hungStore(hung: Partial<BlobStore>): BlobStore {
     async *list() {},
     presignPut: () => Promise.resolve(undefined),
   };
-  return withStoreTimeouts({ ...sound, ...hung }, IDLE_MS);
+  return withStoreTimeouts({ ...working, ...hung }, IDLE_MS);
 }
 
 const isLate = { code: "store-unavailable", message: /: no answer in 20 ms$/ };
 
-Deno.test("withStoreTimeouts() ends every wait for a store that hangs with store-unavailable", async (t) => {
+Deno.test("withStoreTimeouts() ends each wait for a hanging store with store-unavailable", async (t) => {
   await t.step("stat, open, delete, presignPut", async () => {
     const hang = () => NEVER;
     const store = hungStore({ stat: hang, delete: hang, presignPut: hang });
@@ -54,7 +54,7 @@ Deno.test("withStoreTimeouts() ends every wait for a store that hangs with store
     late.resolve({ close: () => closed.resolve() } as unknown as never);
     await closed.promise;
   });
-  await t.step("a put that asks for no more, whose body is let go", async () => {
+  await t.step("a put that asks for no more chunks, and its body is closed", async () => {
     let isClosed = false, reason: unknown;
     async function* body() {
       try {
@@ -78,7 +78,7 @@ Deno.test("withStoreTimeouts() ends every wait for a store that hangs with store
   });
 });
 
-Deno.test("withStoreTimeouts() waits for a slow body, whose end is not the store's to give", async () => {
+Deno.test("withStoreTimeouts() waits for a slow body as long as it takes", async () => {
   async function* body() {
     yield BYTES;
     await new Promise((resolve) => setTimeout(resolve, 3 * IDLE_MS));
@@ -88,11 +88,11 @@ Deno.test("withStoreTimeouts() waits for a slow body, whose end is not the store
 });
 
 Deno.test({
-  name: "openFileStore() gives up on a disk that says nothing",
+  name: "openFileStore() gives up on a disk that does not answer",
   ignore: Deno.build.os === "windows",
   async fn() {
     const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
-    // To open a pipe that nobody writes to waits for ever, as a network disk may.
+    // Opening a pipe without a writer never returns, like a network disk that hangs.
     await new Deno.Command("mkfifo", { args: [`${folder}/pipe`] }).output();
     await assert.rejects(openFileStore(folder, { idleTimeoutMs: IDLE_MS }).open("pipe"), isLate);
     (await Deno.open(`${folder}/pipe`, { read: true, write: true })).close();

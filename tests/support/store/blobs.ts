@@ -1,12 +1,12 @@
 /**
- * Bodies to put and readers to drain.
+ * Helpers to write and to read blobs in tests.
  *
  * @module
  */
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import type { BlobReader } from "../../../src/stream/store/blob_store.ts";
 
-/** Bytes that differ at every distance a store might shift them by; the same for the same seed. */
+/** Returns pseudo-random bytes, the same for the same seed: a shifted range then differs. */
 export function sampleBytes(sizeBytes: number, seed = 1): Uint8Array<ArrayBuffer> {
   const bytes = new Uint8Array(sizeBytes);
   let state = seed >>> 0 || 1;
@@ -17,7 +17,7 @@ export function sampleBytes(sizeBytes: number, seed = 1): Uint8Array<ArrayBuffer
   return bytes;
 }
 
-/** The bytes as a body, cut into chunks; the one buffer is used again, as a pipeline would. */
+/** Yields the bytes in chunks, in one buffer that is used again, as a pipeline does. */
 export async function* bodyOf(bytes: Uint8Array, chunkBytes = 64 * 1024) {
   const buffer = new Uint8Array(chunkBytes);
   for (let at = 0; at < bytes.length; at += chunkBytes) {
@@ -28,7 +28,7 @@ export async function* bodyOf(bytes: Uint8Array, chunkBytes = 64 * 1024) {
   }
 }
 
-/** Everything the reader still has, read through a buffer of `bufferBytes`; closes it. */
+/** Reads the rest of a blob through a buffer of `bufferBytes`, and closes the reader. */
 export async function drain(reader: BlobReader, bufferBytes = 64 * 1024): Promise<Uint8Array> {
   await using open = reader;
   const buffer = new Uint8Array(bufferBytes);
@@ -41,12 +41,12 @@ export async function drain(reader: BlobReader, bufferBytes = 64 * 1024): Promis
   return concat(parts);
 }
 
-/** All chunks as one array. */
+/** Returns all chunks as one array. */
 export async function collect(chunks: AsyncIterable<Uint8Array>): Promise<Uint8Array> {
   return new Uint8Array(await new Response(ReadableStream.from(chunks)).arrayBuffer());
 }
 
-/** The parts as one array. */
+/** Returns the parts as one array. */
 export function concat(parts: readonly Uint8Array[]): Uint8Array {
   const whole = new Uint8Array(parts.reduce((sum, part) => sum + part.length, 0));
   let at = 0;
@@ -57,7 +57,7 @@ export function concat(parts: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
-/** Fails if the bytes differ, without printing megabytes. */
+/** Fails if the bytes differ; prints only the first difference. */
 export function assertSameBytes(actual: Uint8Array, expected: Uint8Array): void {
   if (actual.length !== expected.length) {
     throw new Error(`${actual.length} bytes, expected ${expected.length}`);
@@ -66,7 +66,7 @@ export function assertSameBytes(actual: Uint8Array, expected: Uint8Array): void 
   if (at !== -1) throw new Error(`byte ${at} is ${actual[at]}, expected ${expected[at]}`);
 }
 
-/** The store's methods without what it says of itself, to be replaced one by one. */
+/** Returns a store whose methods can be replaced one by one, without `provesDigests` and `sweep`. */
 export function methodsOf(store: BlobStore): BlobStore {
   return {
     url: store.url,

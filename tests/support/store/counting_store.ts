@@ -1,18 +1,18 @@
 /**
- * A store that notes what is asked of it.
+ * A store that records how it is read.
  *
  * @module
  */
 
 import type { BlobStore, OpenOptions } from "../../../src/stream/store/blob_store.ts";
 
-/** One `open()`. */
+/** One call of `open()`. */
 export interface Opened extends OpenOptions {
-  /** The blob. */
+  /** The blob's key. */
   readonly key: string;
 }
 
-/** The same store, and every `open()` of it so far. */
+/** Returns the same store, and a list that grows with every `open()`. */
 export function countOpens(store: BlobStore): { store: BlobStore; opens: Opened[] } {
   const opens: Opened[] = [];
   const open: BlobStore["open"] = (key, options) => {

@@ -1,38 +1,38 @@
 /**
- * A proxy that does to HTTP what networks and overloaded servers do to it, one fault a request.
+ * A proxy that brings about the faults of networks and overloaded servers, one for each request.
  *
  * @module
  */
 import { once } from "node:events";
 import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
-/** What happens to one request; an empty fault passes it on. */
+/** What happens to one request. Without any member, it is passed on. */
 export interface Fault {
-  /** Answers this status without asking upstream … */
+  /** Answers with this status instead of passing the request on. */
   readonly status?: number;
-  /** … with this body. */
+  /** The body of that answer. */
   readonly body?: string;
-  /** Headers of the answer to set, or with undefined to remove. */
+  /** Headers of the answer to set; undefined removes a header. */
   readonly headers?: Record<string, string | undefined>;
-  /** Headers of the request that upstream does not get to see, in lower case. */
+  /** Headers of the request that are not passed on, in lower case. */
   readonly hideHeaders?: readonly string[];
-  /** How many bytes of the answer's body pass before … */
+  /** Passes only this many bytes of the answer's body on. */
   readonly afterBytes?: number;
-  /** … the connection is closed, is reset, or goes silent. */
+  /** What happens to the connection after them. */
   readonly then?: "cut" | "reset" | "stall";
-  /** Says nothing at all. */
+  /** Never answers. */
   readonly isSilent?: boolean;
   /** Resets the connection in place of an answer. */
   readonly isRefused?: boolean;
-  /** Flips a bit of the answer's body so many bytes from its beginning. */
+  /** Flips a bit of the answer's body at this offset. */
   readonly flipAtByte?: number;
-  /** Waits so long before each chunk of the body, in milliseconds. */
+  /** Waits this long before each chunk of the body, in milliseconds. */
   readonly chunkDelayMs?: number;
-  /** Runs before the request is looked at. */
+  /** Runs before the request is handled. */
   readonly before?: () => Promise<void> | void;
 }
 
-/** A request as it came. */
+/** A received request. */
 export interface SeenRequest {
   /** The method. */
   readonly method: string;
@@ -46,11 +46,11 @@ export interface SeenRequest {
 export interface FaultProxy extends AsyncDisposable {
   /** The proxy's own URL. */
   readonly endpoint: string;
-  /** The faults to come, the next first; when they run out, all is passed on. */
+  /** The faults of the next requests, in order. */
   readonly faults: Fault[];
   /** The requests so far. */
   readonly requests: SeenRequest[];
-  /** Connections that are open, those to upstream included. */
+  /** How many connections are open, including those to the server behind. */
   readonly openSockets: number;
   /** Decides the fault where {@link FaultProxy.faults} is empty. */
   otherwise: (request: SeenRequest) => Fault;
@@ -101,7 +101,7 @@ async function serve(client: Socket, dial: () => Socket, proxy: FaultProxy): Pro
   if (fault.isRefused) return void client.resetAndDestroy();
   if (fault.status !== undefined) {
     const { status, body = "" } = fault;
-    // The request's body is left unread, as a server in trouble would.
+    // The request's body is not read, as by an overloaded server.
     const headers = withFault(new Headers({ "content-length": String(body.length) }), fault);
     client.end(headOf(`HTTP/1.1 ${status} Because`, headers) + body);
     return;

@@ -1,6 +1,5 @@
 /**
- * Just enough of an S3 server, in memory, to put faults in front of. It checks no signatures; the
- * real engine does that.
+ * An S3 server in memory with what the tests need. It checks no signatures; the real engine does.
  *
  * @module
  */
@@ -14,9 +13,9 @@ export interface S3Double extends AsyncDisposable {
   readonly objects: Map<string, { bytes: Uint8Array<ArrayBuffer>; etag: string }>;
   /** Puts an object without a request. */
   set(path: string, bytes: Uint8Array<ArrayBuffer>): void;
-  /** Uploads begun and neither joined nor aborted, by id; parts by number. */
+  /** Uploads that are neither completed nor aborted, by id; their parts by number. */
   readonly uploads: Map<string, Map<number, Uint8Array<ArrayBuffer>>>;
-  /** How many parts were ever on their way at once. */
+  /** The most parts that were received at the same time. */
   readonly maxPartsAtOnce: number;
   /** Objects per page of a listing. */
   pageSize: number;
@@ -29,7 +28,7 @@ export interface S3Double extends AsyncDisposable {
 /** Starts a double on loopback. */
 export function startS3Double(): S3Double {
   const double = new Double();
-  // A client that hangs up within its body is no failure of the server.
+  // A client that disconnects within its body is not an error of the server.
   const onError = () => new Response(null, { status: 400 });
   const options = { hostname: "127.0.0.1", port: 0, onListen() {}, onError };
   const server = Deno.serve(options, double.handle);
