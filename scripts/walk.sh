@@ -43,7 +43,7 @@ echo "create"
 repo=$(call "${json[@]}" "$base/api/repos" -d "{\"owner\":\"$owner\",\"name\":\"$name\"}" | field repoId)
 
 echo "presign (MessagePack)"
-call -H "Content-Type: application/x-msgpack" -o "$dir/answer" \
+call -H "Content-Type: application/x-msgpack" -H "Accept: application/x-msgpack" -o "$dir/answer" \
   --data-binary "@$dir/presign" "$base/$owner/$name/push/mpack-presign"
 # Line 1: the URL; then one header a line.
 python3 - "$dir/answer" > "$dir/upload" <<'PY'

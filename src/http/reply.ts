@@ -25,13 +25,16 @@ export function reply(
   });
 }
 
-/** Takes the first of the two that Accept names; without one, the encoding of the request. */
+/**
+ * Takes the first of the two that Accept names, else JSON. Not the encoding of the request:
+ * MuseHub's client sends MessagePack, accepts anything, and reads JSON.
+ */
 function wantsMsgpack({ headers }: Request): boolean {
   for (const part of headers.get("accept")?.split(",") ?? []) {
     const codec = codecOf(part);
     if (codec !== undefined) return codec === "msgpack";
   }
-  return codecOf(headers.get("content-type")) === "msgpack";
+  return false;
 }
 
 /** Turns all keys into camelCase; values under the keys in `verbatim` stay as they are. */

@@ -61,7 +61,13 @@ export const RepoAnswer = z.object({
   createdAt: Time,
 });
 
-export const PresignBody = z.object({ mpack_key: MpackKey, size_bytes: z.int().min(1) });
+export const PresignBody = z.object({
+  mpack_key: MpackKey,
+  size_bytes: z.int().min(1),
+  bind: z.boolean().default(false).meta({
+    description: "Whether the store itself shall refuse other bytes: the PUT then needs `headers`",
+  }),
+});
 
 export const PresignAnswer = z.object({
   already_indexed: z.boolean().meta({

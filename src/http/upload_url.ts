@@ -33,7 +33,7 @@ export function signUpload(
   });
   return {
     url: `${base.replace(/\/$/, "")}/api/uploads/${path}?${query}`,
-    headers: { "content-length": String(sizeBytes) },
+    headers: {},
     expiresAt: new Date(expires * 1000),
   };
 }

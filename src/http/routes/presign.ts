@@ -7,6 +7,7 @@
 import { z } from "zod";
 import { blobKeyOf } from "../../config/config.ts";
 import { findMpack } from "../../db/packs.ts";
+import { digestOf } from "../../lib/ids.ts";
 import { declaredLength } from "../body/body.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
@@ -28,7 +29,7 @@ const presign = route({
   answers: { 200: { description: "Where to upload the pack", schema: PresignAnswer } },
   async handle({ request, body, repo, context }) {
     const { db, store, config } = context;
-    const { mpack_key: mpackKey, size_bytes: sizeBytes } = body;
+    const { mpack_key: mpackKey, size_bytes: sizeBytes, bind } = body;
     if (sizeBytes > config.maxPackBytes) {
       throw new HttpProblem(
         413,
@@ -41,8 +42,11 @@ const presign = route({
     }
     const expiresSeconds = config.httpPresignSeconds;
     const key = blobKeyOf(config.blobKey, repo.repoId, mpackKey);
-    // Binds no header, so that a plain PUT works: the digest decides when the mpack is indexed.
-    const signed = await store.presignPut(key, { expiresSeconds }) ??
+    const signed = await store.presignPut(key, {
+      expiresSeconds,
+      // Without it the URL takes a bare PUT. The digest decides when the pack is indexed.
+      ...(bind ? { sha256Hex: digestOf(mpackKey) } : {}),
+    }) ??
       signUpload(context.uploadSecret, {
         base: baseOf(request, context),
         repoId: repo.repoId,

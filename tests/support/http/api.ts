@@ -29,7 +29,7 @@ export interface TestRequest {
   readonly method?: string;
   /** A value to send as JSON. */
   readonly json?: unknown;
-  /** A value to send as MessagePack. */
+  /** A value to send as MessagePack, and to be answered so. */
   readonly msgpack?: unknown;
   /** Raw bytes to send. */
   readonly body?: Uint8Array<ArrayBuffer> | ReadableStream<Uint8Array>;
@@ -180,6 +180,7 @@ export async function prepare(
   } else if (msgpack !== undefined) {
     body = new Uint8Array(encode(msgpack));
     headers.set("content-type", "application/x-msgpack");
+    if (!headers.has("accept")) headers.set("accept", "application/x-msgpack");
   }
   const method = request.method ?? (body === undefined ? "GET" : "POST");
   if (signer !== undefined) {
