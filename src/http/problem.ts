@@ -70,6 +70,29 @@ export class HttpProblem extends Error {
   }
 }
 
+/** Texts instead of those that name a host, bucket, key, repo id or the database's own words. */
+const PUBLIC_TEXTS: Partial<Record<string, string>> = {
+  "blob-missing": "Cannot find the pack in the store: upload it again",
+  "config": "Cannot do this: the request or a setting of the server is wrong",
+  "database-unavailable": "Cannot reach the database",
+  "internal": "Cannot do this: mpackd has a defect; its log says more",
+  "lease-lost": "Cannot finish: another worker took the job over",
+  "object-mismatch": "Cannot read the object: its stored bytes do not match its id",
+  "repo-not-found": "Cannot find such a repo",
+  "store-unavailable": "Cannot reach the store",
+};
+
+/** The text of an error for clients; the log has the original. */
+function publicText(code: string, message: string): string {
+  return PUBLIC_TEXTS[code] ?? message;
+}
+
+/** A job's recorded error for clients. */
+export function publicError<E extends object | null>(record: E): E {
+  if (record === null || !("code" in record && "message" in record)) return record;
+  return { ...record, message: publicText(String(record.code), String(record.message)) };
+}
+
 /** The status of an error of the layers below. */
 function statusOf(error: MpackdError): number {
   switch (error.code) {
@@ -109,7 +132,8 @@ export function problemResponse(thrown: unknown, requestId: string): Response {
     const ghosts = error instanceof GhostError
       ? { missing: error.missing, missing_count: error.missingCount }
       : {};
-    return answer(statusOf(error), { ...record, detail: message, ...ghosts }, requestId);
+    const detail = publicText(error.code, message);
+    return answer(statusOf(error), { ...record, detail, ...ghosts }, requestId);
   }
   const detail = `mpackd has a defect; its log says more under request ${requestId}`;
   return answer(500, { code: "internal", detail, retryable: false }, requestId);

@@ -12,6 +12,7 @@ import { getJob } from "../jobs/queue/get_job.ts";
 import type { JobRow } from "../jobs/queue/job.ts";
 import { resultForTenant } from "../jobs/index/result.ts";
 import type { ApiContext } from "./context.ts";
+import { publicError } from "./problem.ts";
 import { camelKeys } from "./reply.ts";
 import { cutSlowReader } from "./slow_reader.ts";
 
@@ -73,5 +74,7 @@ function hasEnded({ status }: JobRow): boolean {
 }
 
 function outcomeOf({ status, result, lastError }: JobRow): object {
-  return resultForTenant((status === "done" ? result : lastError) as object | null ?? {});
+  return status === "done"
+    ? resultForTenant(result as object | null ?? {})
+    : publicError(lastError as object | null) ?? {};
 }
