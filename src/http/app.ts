@@ -53,7 +53,12 @@ const BROWSER_HEADERS = secureHeaders({
 /** Builds the API out of its routes. */
 export function createApi(context: ApiContext, version: string): Api {
   const app = new Hono<HonoEnv>();
-  app.use(requestId({ headerName: "" }), BROWSER_HEADERS, connectionHeaders);
+  app.use(
+    requestId({ headerName: "" }),
+    BROWSER_HEADERS,
+    connectionHeaders,
+    refuseMalformed(context),
+  );
   const description = route({
     method: "GET",
     path: "/openapi.json",
@@ -77,6 +82,19 @@ export function createApi(context: ApiContext, version: string): Api {
   });
   app.onError((error, c) => problemResponse(error, c.get("requestId")));
   return async (request, peer) => await app.fetch(request, { peer });
+}
+
+/** Refuses a request whose Host and target do not make a URL: the rest of the API relies on one. */
+function refuseMalformed({ rateLimit }: ApiContext): MiddlewareHandler<HonoEnv> {
+  return async (c, next) => {
+    if (/^https?:/.test(c.req.url) && URL.canParse(c.req.url)) return await next();
+    rateLimit.countRequest(`address ${c.env.peer.address}`);
+    throw new HttpProblem(
+      400,
+      "bad-request",
+      "Cannot read the request: Host or target is malformed",
+    );
+  };
 }
 
 /** Reports each answered request of a route to the log and the metrics. */

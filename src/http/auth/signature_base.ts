@@ -7,6 +7,9 @@
 
 import { type InnerList, serializeInnerList } from "structured-headers";
 
+/** A field name in lower case, RFC 9110, section 5.1. */
+const FIELD_NAME = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+
 /** What a signature can cover of a request. */
 export interface SignedMessage {
   readonly method: string;
@@ -58,6 +61,7 @@ function valueOf(name: string, { method, url, headers }: SignedMessage): string 
       return url.host;
   }
   if (name.startsWith("@")) throw new SignatureError(`"${name}" is not supported`);
+  if (!FIELD_NAME.test(name)) throw new SignatureError("a component name is malformed");
   const value = headers.get(name);
   if (value === null) throw new SignatureError(`"${name}" is covered, but not in the request`);
   return value.trim();

@@ -11,7 +11,7 @@ import type { JobRow } from "../../jobs/queue/job.ts";
 import { retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { resultForTenant } from "../../jobs/index/result.ts";
 import { openRepo } from "../auth/access.ts";
-import { HttpProblem } from "../problem.ts";
+import { HttpProblem, publicError } from "../problem.ts";
 import { camelKeys, reply } from "../reply.ts";
 import { type Call, type Route, route } from "../route.ts";
 import { JobAnswer, JobPath, JobsAnswer, JobsQuery, NoParams, NoQuery } from "../schemas.ts";
@@ -19,6 +19,9 @@ import { jobEvents } from "../sse.ts";
 
 /** Other programs choose their own job ids. */
 const JOB_ID = /^[A-Za-z0-9:._-]{1,200}$/;
+
+/** A time that the database can read, and a job id. */
+const CURSOR = /^([0-9]{4}-[0-9T:.-]{1,20}Z)~([A-Za-z0-9:._-]{1,200})$/;
 
 const job = { access: "identity", params: JobPath, query: NoQuery, problems: [403, 404] } as const;
 
@@ -129,6 +132,7 @@ function shownJob(row: JobRow): unknown {
   return camelKeys({
     ...job,
     result: row.result === null ? null : resultForTenant(row.result as object),
+    lastError: publicError(row.lastError),
     createdAt: time(row.createdAt),
     runAt: time(row.runAt),
     startedAt: time(row.startedAt),
@@ -138,12 +142,9 @@ function shownJob(row: JobRow): unknown {
 
 function cursorOf(text: string | undefined) {
   if (text === undefined) return undefined;
-  const [time, jobId] = text.split("~");
+  const [, time, jobId] = CURSOR.exec(text) ?? [];
   const createdAt = new Date(time);
-  if (!Number.isNaN(createdAt.getTime()) && jobId !== undefined) return { createdAt, jobId };
-  throw new HttpProblem(
-    400,
-    "bad-request",
-    "Cannot use the query: `after` is not the `next` of a page",
-  );
+  if (!Number.isNaN(createdAt.getTime())) return { createdAt, jobId };
+  const detail = "Cannot use the query: `after` is not the `next` of a page";
+  throw new HttpProblem(400, "bad-request", detail);
 }
