@@ -10,61 +10,45 @@
  */
 
 import type { Database } from "./client/database.ts";
-import { execute } from "./client/execute.ts";
 
 /** Writes tombstones; returns the names that had none before, so that no other gc deletes them. */
 export async function writeTombstones(
-  database: Database,
+  db: Database,
   names: readonly string[],
 ): Promise<string[]> {
-  const rows = await execute(
-    database,
-    database.sql<{ name: string }[]>`
-      insert into mpackd_tombstones (name)
-      select jsonb_array_elements_text(${JSON.stringify(names)}::text::jsonb) as name order by 1
-      on conflict do nothing
-      returning name`,
-    { action: "write tombstones" },
-  );
+  const rows = await db.query<{ name: string }>("write tombstones")`
+    insert into mpackd_tombstones (name)
+    select jsonb_array_elements_text(${JSON.stringify(names)}::text::jsonb) as name order by 1
+    on conflict do nothing
+    returning name`;
   return rows.map(({ name }) => name);
 }
 
 /** Deletes the tombstones of these names. */
 export async function removeTombstones(
-  database: Database,
+  db: Database,
   names: readonly string[],
 ): Promise<void> {
-  await execute(
-    database,
-    database.sql`
-      delete from mpackd_tombstones
-      where name in (select jsonb_array_elements_text(${JSON.stringify(names)}::text::jsonb))`,
-    { action: "remove tombstones" },
-  );
+  await db.query<object>("remove tombstones")`
+    delete from mpackd_tombstones
+    where name in (select jsonb_array_elements_text(${JSON.stringify(names)}::text::jsonb))`;
 }
 
 /** Deletes the tombstones that a killed gc has left behind. */
 export async function removeStaleTombstones(
-  database: Database,
+  db: Database,
   { olderThanMs }: { readonly olderThanMs: number },
 ): Promise<void> {
-  await execute(
-    database,
-    database.sql`
-      delete from mpackd_tombstones
-      where created_at < now() - ${olderThanMs}::float8 * interval '1 ms'`,
-    { action: "remove stale tombstones" },
-  );
+  await db.query<object>("remove stale tombstones")`
+    delete from mpackd_tombstones
+    where created_at < now() - ${olderThanMs}::float8 * interval '1 ms'`;
 }
 
 /** The server's time: statements that start later see all that was committed before. */
-export async function serverTime(database: Database): Promise<string> {
-  const [row] = await execute(
-    database,
-    // As text: a Date would lose the microseconds.
-    database.sql<{ now: string }[]>`select clock_timestamp()::text as now`,
-    { action: "read the server's clock" },
-  );
+export async function serverTime(db: Database): Promise<string> {
+  // As text: a Date would lose the microseconds.
+  const [row] = await db.query<{ now: string }>("read the server's clock")`
+    select clock_timestamp()::text as now`;
   return row.now;
 }
 
@@ -72,14 +56,10 @@ export async function serverTime(database: Database): Promise<string> {
  * Whether a publish that started before `time` is still running. Sees only publishes of the same
  * database role.
  */
-export async function isPublishRunning(database: Database, time: string): Promise<boolean> {
-  const rows = await execute(
-    database,
-    database.sql`
-      select from pg_stat_activity
-      where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'
-        and xact_start <= ${time}::timestamptz and query like '%mpackd publish%'`,
-    { action: "look for running publishes" },
-  );
+export async function isPublishRunning(db: Database, time: string): Promise<boolean> {
+  const rows = await db.query<object>("look for running publishes")`
+    select from pg_stat_activity
+    where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'
+      and xact_start <= ${time}::timestamptz and query like '%mpackd publish%'`;
   return rows.length > 0;
 }

@@ -6,7 +6,6 @@
 
 import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
-import { execute } from "../client/execute.ts";
 
 /** Settling millions of ids takes minutes. */
 const SETTLE_DEADLINE_MS = 60 * 60_000;
@@ -28,43 +27,33 @@ export interface GuardBatch {
  * @returns How many were written.
  */
 export async function spillNamed(
-  database: Database,
+  db: Database,
   { guardId, repoId, batch, ids }: GuardBatch,
 ): Promise<number> {
-  const { sql } = database;
-  const [row] = await execute(
-    database,
-    sql<{ kept: number }[]>`
-      with ${sweep(sql, batch)},
-      unknown as materialized (
-        select id from unnest(${arrayLiteral(ids)}::text[]) id
-        where not exists (
-          select from musehub_object_refs r where r.repo_id = ${repoId} and r.object_id = id)
-      ), kept as (
-        insert into mpack_guard_ids (guard_id, kind, batch, ids)
-        select ${guardId}, 'named', ${batch}::integer, array_agg(id) from unknown
-        having count(*) > 0
-      )
-      select count(*) as kept from unknown`,
-    { action: "write the ids that a pack names" },
-  );
+  const [row] = await db.query<{ kept: number }>("write the ids that a pack names")`
+    with ${sweep(db.sql, batch)},
+    unknown as materialized (
+      select id from unnest(${arrayLiteral(ids)}::text[]) id
+      where not exists (
+        select from musehub_object_refs r where r.repo_id = ${repoId} and r.object_id = id)
+    ), kept as (
+      insert into mpack_guard_ids (guard_id, kind, batch, ids)
+      select ${guardId}, 'named', ${batch}::integer, array_agg(id) from unknown
+      having count(*) > 0
+    )
+    select count(*) as kept from unknown`;
   return row.kept;
 }
 
 /** Writes ids that the pack contains. */
 export async function spillHeld(
-  database: Database,
+  db: Database,
   { guardId, batch, ids }: GuardBatch,
 ): Promise<void> {
-  const { sql } = database;
-  await execute(
-    database,
-    sql`
-      with ${sweep(sql, batch)}
-      insert into mpack_guard_ids (guard_id, kind, batch, ids)
-      values (${guardId}, 'held', ${batch}::integer, ${arrayLiteral(ids)}::text[])`,
-    { action: "write the ids that a pack contains" },
-  );
+  await db.query<object>("write the ids that a pack contains")`
+    with ${sweep(db.sql, batch)}
+    insert into mpack_guard_ids (guard_id, kind, batch, ids)
+    values (${guardId}, 'held', ${batch}::integer, ${arrayLiteral(ids)}::text[])`;
 }
 
 function sweep(sql: Database["sql"], batch: number) {
@@ -87,7 +76,7 @@ export interface SettledGuard {
 
 /** Finds the ghosts among a guard's ids, and writes them in pages of `pageIds`. */
 export async function settleGuard(
-  database: Database,
+  db: Database,
   { guardId, repoId, jobId, pageIds }: {
     readonly guardId: string;
     readonly repoId: string;
@@ -95,60 +84,51 @@ export async function settleGuard(
     readonly pageIds: number;
   },
 ): Promise<SettledGuard> {
-  const [row] = await execute(
-    database,
-    database.sql<SettledGuard[]>`
-      with named as materialized (
-        select id from mpack_guard_ids, unnest(ids) id where guard_id = ${guardId} and kind = 'named'
-      ), held as materialized (
-        select id from mpack_guard_ids, unnest(ids) id where guard_id = ${guardId} and kind = 'held'
-      ), staged as materialized (
-        select id from mpack_staged_objects, unnest(object_ids) id where job_id = ${jobId}
-      ), absent as materialized (
-        -- An aggregate goes to disk when there are millions of ids. EXCEPT and NOT IN do not, and
-        -- the planner cannot know how long the arrays are.
-        select id from (
-          select id, false as is_held from named
-          union all select id, true from held
-          union all select id, true from staged
-        ) ids group by id having not bool_or(is_held)
-      ), ghosts as materialized (
-        select id, (row_number() over (order by id collate "C") - 1) / ${pageIds}::integer as page
-        from absent
-        where not exists (
-          select from musehub_object_refs r where r.repo_id = ${repoId} and r.object_id = id)
-      ), kept as (
-        insert into mpack_guard_ids (guard_id, kind, batch, ids)
-        select ${guardId}, 'ghost', page, array_agg(id order by id collate "C")
-        from ghosts group by page
-      )
-      select (select count(*) from named) as named, (select count(*) from held) as held,
-        (select count(*) from staged) as "stagedRows", (select count(*) from ghosts) as ghosts`,
-    { action: "find the missing ids of a pack", deadlineMs: SETTLE_DEADLINE_MS },
-  );
+  const [row] = await db.query<SettledGuard>("find the missing ids of a pack", {
+    deadlineMs: SETTLE_DEADLINE_MS,
+  })`
+    with named as materialized (
+      select id from mpack_guard_ids, unnest(ids) id where guard_id = ${guardId} and kind = 'named'
+    ), held as materialized (
+      select id from mpack_guard_ids, unnest(ids) id where guard_id = ${guardId} and kind = 'held'
+    ), staged as materialized (
+      select id from mpack_staged_objects, unnest(object_ids) id where job_id = ${jobId}
+    ), absent as materialized (
+      -- An aggregate goes to disk when there are millions of ids. EXCEPT and NOT IN do not, and
+      -- the planner cannot know how long the arrays are.
+      select id from (
+        select id, false as is_held from named
+        union all select id, true from held
+        union all select id, true from staged
+      ) ids group by id having not bool_or(is_held)
+    ), ghosts as materialized (
+      select id, (row_number() over (order by id collate "C") - 1) / ${pageIds}::integer as page
+      from absent
+      where not exists (
+        select from musehub_object_refs r where r.repo_id = ${repoId} and r.object_id = id)
+    ), kept as (
+      insert into mpack_guard_ids (guard_id, kind, batch, ids)
+      select ${guardId}, 'ghost', page, array_agg(id order by id collate "C")
+      from ghosts group by page
+    )
+    select (select count(*) from named) as named, (select count(*) from held) as held,
+      (select count(*) from staged) as "stagedRows", (select count(*) from ghosts) as ghosts`;
   return row;
 }
 
 /** Reads one page of a settled guard's ghosts. */
 export async function ghostPage(
-  database: Database,
+  db: Database,
   { guardId, page }: { readonly guardId: string; readonly page: number },
 ): Promise<string[]> {
-  const rows = await execute(
-    database,
-    database.sql<{ id: string }[]>`
-      select id from mpack_guard_ids, unnest(ids) id
-      where guard_id = ${guardId} and kind = 'ghost' and batch = ${page}::integer`,
-    { action: "read the ids that are missing" },
-  );
+  const rows = await db.query<{ id: string }>("read the ids that are missing")`
+    select id from mpack_guard_ids, unnest(ids) id
+    where guard_id = ${guardId} and kind = 'ghost' and batch = ${page}::integer`;
   return rows.map(({ id }) => id);
 }
 
 /** Deletes all that a guard wrote. */
-export async function deleteGuard(database: Database, guardId: string): Promise<void> {
-  await execute(
-    database,
-    database.sql`delete from mpack_guard_ids where guard_id = ${guardId}`,
-    { action: "delete the ids of a pack" },
-  );
+export async function deleteGuard(db: Database, guardId: string): Promise<void> {
+  await db.query<object>("delete the ids of a pack")`
+    delete from mpack_guard_ids where guard_id = ${guardId}`;
 }

@@ -1,21 +1,16 @@
 import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
-import { execute } from "../client/execute.ts";
 import type { Lease } from "../lease.ts";
 
 /** Whether the repo has a ref for the object, and no audit found it damaged. */
 export async function hasValidRef(
-  database: Database,
+  db: Database,
   repoId: string,
   objectId: string,
 ): Promise<boolean> {
-  const rows = await execute(
-    database,
-    database.sql`
-      select from musehub_object_refs
-      where repo_id = ${repoId} and object_id = ${objectId} and damaged_at is null`,
-    { action: "look a ref up" },
-  );
+  const rows = await db.query<object>("look a ref up")`
+    select from musehub_object_refs
+    where repo_id = ${repoId} and object_id = ${objectId} and damaged_at is null`;
   return rows.length > 0;
 }
 
@@ -24,43 +19,35 @@ export async function hasValidRef(
  * other pack of the repo is waiting or being indexed. None if another worker holds the job by now.
  */
 export async function unwantedObjects(
-  database: Database,
+  db: Database,
   lease: Lease,
   repoId: string,
   objectIds: readonly string[],
 ): Promise<string[]> {
-  const rows = await execute(
-    database,
-    database.sql<{ id: string }[]>`
-      select u.object_id as id from unnest(${arrayLiteral(objectIds)}::text[]) as u(object_id)
-      where exists (
-          select from musehub_background_jobs
-          where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint and status = 'running')
-        and not exists (
-          select from musehub_background_jobs
-          where repo_id = ${repoId} and job_type = 'mpack.index' and job_id <> ${lease.jobId}
-            and status in ('pending', 'running'))
-        and not exists (
-          select from musehub_object_refs
-          where repo_id = ${repoId}
-            and object_id in (u.object_id, 'sha256:' || u.object_id, substr(u.object_id, 8)))`,
-    { action: "look for unwanted objects" },
-  );
+  const rows = await db.query<{ id: string }>("look for unwanted objects")`
+    select u.object_id as id from unnest(${arrayLiteral(objectIds)}::text[]) as u(object_id)
+    where exists (
+        select from musehub_background_jobs
+        where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint and status = 'running')
+      and not exists (
+        select from musehub_background_jobs
+        where repo_id = ${repoId} and job_type = 'mpack.index' and job_id <> ${lease.jobId}
+          and status in ('pending', 'running'))
+      and not exists (
+        select from musehub_object_refs
+        where repo_id = ${repoId}
+          and object_id in (u.object_id, 'sha256:' || u.object_id, substr(u.object_id, 8)))`;
   return rows.map(({ id }) => id);
 }
 
 /** The ids in one staged batch of a job. None if the batch is missing. */
 export async function stagedIds(
-  database: Database,
+  db: Database,
   jobId: string,
   batch: number,
 ): Promise<readonly string[]> {
-  const [row] = await execute(
-    database,
-    database.sql<{ ids: string }[]>`
-      select array_to_string(object_ids, ',') as ids from mpack_staged_objects
-      where job_id = ${jobId} and batch = ${batch}::integer`,
-    { action: "read a staged batch" },
-  );
+  const [row] = await db.query<{ ids: string }>("read a staged batch")`
+    select array_to_string(object_ids, ',') as ids from mpack_staged_objects
+    where job_id = ${jobId} and batch = ${batch}::integer`;
   return row === undefined || row.ids === "" ? [] : row.ids.split(",");
 }

@@ -1,6 +1,5 @@
 import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
-import { execute } from "../client/execute.ts";
 import { type Lease, leaseLost } from "../lease.ts";
 import type { PublishOutcome } from "./publish_outcome.ts";
 import type { PublishPack } from "./publish_pack.ts";
@@ -51,27 +50,25 @@ interface Row {
  * @throws {LeaseLostError} If the job is another worker's now; nothing was written.
  */
 export async function prepare(
-  database: Database,
+  db: Database,
   lease: Lease,
   pack: PublishPack,
   { deadlineMs }: { readonly deadlineMs: number },
 ): Promise<Prepared> {
   const { inline } = pack;
-  const [row] = await execute(
-    database,
-    database.sql<Row[]>`
-      select *, array_to_string(new_batches, ',') as batches, array_to_string(new_rows, ',') as rows
-      from mpackd_prepare_1(
-        ${lease.jobId}, ${lease.fence}::bigint, ${pack.repoId}, ${pack.blobKey},
-        ${pack.batches}::integer,
-        ${`{${inline?.idsText ?? ""}}`}::text[],
-        ${arrayLiteral(inline?.contentOffsets ?? [])}::bigint[],
-        ${arrayLiteral(inline?.sizesBytes ?? [])}::bigint[],
-        ${pack.objects}::bigint, ${pack.sortedUnique}, ${pack.isStageFresh === true})`,
-    { action: "prepare a publish", deadlineMs },
-  ).catch((error) => {
-    throw hasSqlState(error, LEASE_LOST) ? leaseLost("prepare a publish", lease) : error;
-  });
+  const idsText = `{${inline?.idsText ?? ""}}`;
+  const [row] = await db.query<Row>("prepare a publish", { deadlineMs })`
+    select *, array_to_string(new_batches, ',') as batches, array_to_string(new_rows, ',') as rows
+    from mpackd_prepare_1(
+      ${lease.jobId}, ${lease.fence}::bigint, ${pack.repoId}, ${pack.blobKey},
+      ${pack.batches}::integer,
+      ${idsText}::text[],
+      ${arrayLiteral(inline?.contentOffsets ?? [])}::bigint[],
+      ${arrayLiteral(inline?.sizesBytes ?? [])}::bigint[],
+      ${pack.objects}::bigint, ${pack.sortedUnique}, ${pack.isStageFresh === true})`
+    .catch((error) => {
+      throw hasSqlState(error, LEASE_LOST) ? leaseLost("prepare a publish", lease) : error;
+    });
   if (row === undefined) throw leaseLost("prepare a publish", lease);
   switch (row.outcome) {
     case "rows-missing":

@@ -1,5 +1,4 @@
 import type { Database } from "../client/database.ts";
-import { execute } from "../client/execute.ts";
 import { type Lease, leaseLost } from "../lease.ts";
 import { prepare } from "./prepare.ts";
 import type { PublishOutcome } from "./publish_outcome.ts";
@@ -42,7 +41,7 @@ export interface PublishOptions {
  * @throws {CancelledError} If the job is to be cancelled.
  */
 export async function publish(
-  database: Database,
+  db: Database,
   lease: Lease,
   pack: PublishPack,
   options: PublishOptions = {},
@@ -50,23 +49,23 @@ export async function publish(
   const { deadlineMs = PUBLISH_DEADLINE_MS, onSend, signal } = options;
   if (isInMemory(pack)) {
     onSend?.();
-    return await publishOne(database, { lease, pack }, deadlineMs);
+    return await publishOne(db, { lease, pack }, deadlineMs);
   }
   const startedAt = performance.now();
-  const prepared = await prepare(database, lease, pack, { deadlineMs });
+  const prepared = await prepare(db, lease, pack, { deadlineMs });
   if (prepared.outcome !== "ready") return prepared;
   const { storageUri, isStageFresh: isFresh = false } = pack;
   for (const { batch, rows } of prepared.newBatches) {
     for (let firstRow = 1; firstRow <= rows; firstRow += BATCH_ROWS) {
       signal?.throwIfAborted();
       const lastRow = firstRow + BATCH_ROWS - 1;
-      await writeObjects(database, lease, { batch, firstRow, lastRow, storageUri, isFresh });
+      await writeObjects(db, lease, { batch, firstRow, lastRow, storageUri, isFresh });
     }
   }
   signal?.throwIfAborted();
   onSend?.();
   const elapsedMs = performance.now() - startedAt;
-  return await publishOne(database, { lease, pack, staged: prepared.rows, elapsedMs }, deadlineMs);
+  return await publishOne(db, { lease, pack, staged: prepared.rows, elapsedMs }, deadlineMs);
 }
 
 /** Whether one short statement publishes the pack. */
@@ -75,11 +74,11 @@ export function isInMemory({ batches, inline }: PublishPack): boolean {
 }
 
 async function publishOne(
-  database: Database,
+  db: Database,
   pack: LeasedPack,
   deadlineMs: number,
 ): Promise<PublishOutcome> {
-  const outcomes = await publishPacks(database, [pack], { deadlineMs });
+  const outcomes = await publishPacks(db, [pack], { deadlineMs });
   const outcome = outcomes.get(pack.lease.jobId);
   if (outcome === undefined) throw leaseLost("publish a pack", pack.lease);
   return outcome;
@@ -91,15 +90,13 @@ async function publishOne(
  * For a publish whose answer was lost on the way.
  */
 export async function findPublished(
-  database: Database,
+  db: Database,
   lease: Lease,
 ): Promise<Record<string, unknown> | undefined> {
-  const [row] = await execute(
-    database,
-    database.sql<{ result: Record<string, unknown> }[]>`
-      select result from musehub_background_jobs
-      where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint and status = 'done'`,
-    { action: "look for the published result" },
-  );
+  const [row] = await db.query<{ result: Record<string, unknown> }>(
+    "look for the published result",
+  )`
+    select result from musehub_background_jobs
+    where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint and status = 'done'`;
   return row?.result;
 }

@@ -1,6 +1,5 @@
 import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
-import { execute } from "../client/execute.ts";
 import type { Lease } from "../lease.ts";
 import type { OptimisticInsert } from "./optimistic_insert.ts";
 import type { PublishOutcome } from "./publish_outcome.ts";
@@ -52,11 +51,10 @@ interface Row {
  * @returns What became of each, by job. A job that another worker holds is not among them.
  */
 export async function publishPacks(
-  database: Database,
+  db: Database,
   packs: readonly LeasedPack[],
   { deadlineMs, optimistic, lockTimeoutMs }: PublishPacksOptions,
 ): Promise<Map<string, PublishOutcome>> {
-  const { sql } = database;
   const inlines = packs.map(({ pack, staged }) => staged ? undefined : pack.inline);
   const places = inlines.flatMap((rows, i) => new Array<number>(rows?.length ?? 0).fill(i + 1));
   const filled = inlines.filter((rows) => rows !== undefined && rows.length > 0);
@@ -65,20 +63,17 @@ export async function publishPacks(
   const maybeKnown = isOptimistic && idsText !== ""
     ? arrayLiteral(idsText.split(",").map((id) => optimistic.mayBeKnown(id) ? "t" : "f"))
     : null;
-  const rows = await execute(
-    database,
-    // gc finds running publishes by this comment (see tombstones.ts).
-    sql<Row[]>`
-      /* mpackd publish */ select * from mpackd_publish_1(
-        ${JSON.stringify(packs.map(describe))}::text::jsonb,
-        ${arrayLiteral(places)}::integer[],
-        ${`{${idsText}}`}::text[],
-        ${arrayLiteral(filled.flatMap((rows) => rows!.contentOffsets))}::bigint[],
-        ${arrayLiteral(filled.flatMap((rows) => rows!.sizesBytes))}::bigint[],
-        ${maybeKnown}::boolean[],
-        ${lockTimeoutMs ?? null}::integer)`,
-    { action: packs.length === 1 ? "publish a pack" : "publish packs", deadlineMs },
-  );
+  const action = packs.length === 1 ? "publish a pack" : "publish packs";
+  // gc finds running publishes by the comment in this statement (see tombstones.ts).
+  const rows = await db.query<Row>(action, { deadlineMs })`
+    /* mpackd publish */ select * from mpackd_publish_1(
+      ${JSON.stringify(packs.map(describe))}::text::jsonb,
+      ${arrayLiteral(places)}::integer[],
+      ${`{${idsText}}`}::text[],
+      ${arrayLiteral(filled.flatMap((rows) => rows!.contentOffsets))}::bigint[],
+      ${arrayLiteral(filled.flatMap((rows) => rows!.sizesBytes))}::bigint[],
+      ${maybeKnown}::boolean[],
+      ${lockTimeoutMs ?? null}::integer)`;
   if (isOptimistic) optimistic.learn(rows.find((row) => row.known_key !== null)?.known_key);
   const expected = new Map(packs.map(({ lease, pack }) => [lease.jobId, pack.objects]));
   return new Map(rows.map((row) => [row.job_id, outcomeOf(row, expected.get(row.job_id)!)]));

@@ -1,6 +1,5 @@
 import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
-import { execute } from "../client/execute.ts";
 import type { ObjectColumns } from "../../lib/object_columns.ts";
 import { type Heartbeat, type Lease, leaseLost } from "../lease.ts";
 
@@ -31,25 +30,20 @@ export interface StageBatch {
  * @throws {LeaseLostError} If the job is another worker's now; nothing was written.
  */
 export async function stageBatch(
-  database: Database,
+  db: Database,
   lease: Lease,
   options: StageBatch,
 ): Promise<Heartbeat> {
   const { leaseMs, batch, isFirst = false, progress, checkpoint, repoId } = options;
   const { idsText, contentOffsets, sizesBytes } = options.rows;
-  const { sql } = database;
-  const [row] = await execute(
-    database,
-    sql<Heartbeat[]>`
-      select * from mpackd_stage_1(
-        ${lease.jobId}, ${lease.fence}::bigint, ${repoId}, ${leaseMs}::float8,
-        ${JSON.stringify(progress)}::text::json,
-        ${checkpoint !== undefined}::boolean,
-        ${checkpoint ? JSON.stringify(checkpoint) : null}::text::json,
-        ${batch}::integer, ${isFirst}::boolean, ${`{${idsText}}`}::text[],
-        ${arrayLiteral(contentOffsets)}::bigint[], ${arrayLiteral(sizesBytes)}::bigint[])`,
-    { action: "stage a batch" },
-  );
+  const [row] = await db.query<Heartbeat>("stage a batch")`
+    select * from mpackd_stage_1(
+      ${lease.jobId}, ${lease.fence}::bigint, ${repoId}, ${leaseMs}::float8,
+      ${JSON.stringify(progress)}::text::json,
+      ${checkpoint !== undefined}::boolean,
+      ${checkpoint ? JSON.stringify(checkpoint) : null}::text::json,
+      ${batch}::integer, ${isFirst}::boolean, ${`{${idsText}}`}::text[],
+      ${arrayLiteral(contentOffsets)}::bigint[], ${arrayLiteral(sizesBytes)}::bigint[])`;
   if (row === undefined) throw leaseLost("stage a batch", lease);
   return row;
 }
@@ -68,16 +62,12 @@ export interface StagedRows {
  * After a crash of the database server there is nothing left, whatever the checkpoint says.
  */
 export async function stagedRows(
-  database: Database,
+  db: Database,
   jobId: string,
   batches: number,
 ): Promise<StagedRows> {
-  const [row] = await execute(
-    database,
-    database.sql<StagedRows[]>`
-      select count(*)::int as batches, coalesce(sum(rows), 0)::bigint as rows
-      from mpack_staged_objects where job_id = ${jobId} and batch < ${batches}::integer`,
-    { action: "count staged rows" },
-  );
+  const [row] = await db.query<StagedRows>("count staged rows")`
+    select count(*)::int as batches, coalesce(sum(rows), 0)::bigint as rows
+    from mpack_staged_objects where job_id = ${jobId} and batch < ${batches}::integer`;
   return row;
 }

@@ -1,5 +1,4 @@
 import type { Database } from "../client/database.ts";
-import { execute } from "../client/execute.ts";
 import { CancelledError } from "../../errors.ts";
 import { type Lease, leaseLost } from "../lease.ts";
 
@@ -25,18 +24,14 @@ interface BatchSlice {
  * @throws {CancelledError} If the job is to be cancelled.
  */
 export async function writeObjects(
-  database: Database,
+  db: Database,
   lease: Lease,
   { batch, firstRow, lastRow, storageUri, isFresh }: BatchSlice,
 ): Promise<void> {
-  const [row] = await execute(
-    database,
-    database.sql<{ cancelRequested: boolean }[]>`
-      select * from mpackd_write_objects_1(
-        ${lease.jobId}, ${lease.fence}::bigint, ${storageUri}, ${batch}::integer,
-        ${firstRow}::integer, ${lastRow}::integer, ${isFresh})`,
-    { action: "write objects" },
-  );
+  const [row] = await db.query<{ cancelRequested: boolean }>("write objects")`
+    select * from mpackd_write_objects_1(
+      ${lease.jobId}, ${lease.fence}::bigint, ${storageUri}, ${batch}::integer,
+      ${firstRow}::integer, ${lastRow}::integer, ${isFresh})`;
   if (row === undefined) throw leaseLost("write objects", lease);
   if (row.cancelRequested) throw new CancelledError("Cannot go on: the job was cancelled");
 }
