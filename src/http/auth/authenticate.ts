@@ -10,6 +10,7 @@ import { findToken } from "../../db/tokens.ts";
 import { sha256Hex } from "../../lib/digest.ts";
 import type { Peer } from "../server/connection.ts";
 import { HttpProblem } from "../problem.ts";
+import { isSafePublicKey } from "./ed25519_point.ts";
 import { importPublicKey } from "./keys.ts";
 import { checkSignature, readSignature } from "./signature.ts";
 import { SignatureError } from "./signature_base.ts";
@@ -156,7 +157,10 @@ export class Authenticator {
     if (known !== undefined) return known;
     const identity = await findIdentity(this.#options.db, identityId);
     if (identity === undefined || identity.revokedAt !== null) return undefined;
-    const key = await importPublicKey(Uint8Array.fromBase64(identity.publicKey));
+    const raw = Uint8Array.fromBase64(identity.publicKey);
+    // Another program wrote the row: forged signatures would verify.
+    if (!isSafePublicKey(raw)) return undefined;
+    const key = await importPublicKey(raw);
     if (this.#keys.size >= MAX_KEYS) this.#keys.clear();
     this.#keys.set(identityId, key);
     return key;

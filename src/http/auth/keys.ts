@@ -13,6 +13,7 @@ import {
 import { ConfigError } from "../../errors.ts";
 import { sha256Hex } from "../../lib/digest.ts";
 import { withPrefix } from "../../lib/ids.ts";
+import { isSafePublicKey } from "./ed25519_point.ts";
 import type { Signer } from "./signature.ts";
 
 const KEY_BYTES = 32;
@@ -32,11 +33,15 @@ export async function writeNewKey(path: string): Promise<void> {
 /**
  * Reads the raw public key from a PEM file with a public or a private key.
  *
- * @throws {ConfigError} If the file has no Ed25519 key.
+ * @throws {ConfigError} If the file has no Ed25519 key, or one that is not safe.
  */
 export async function readPublicKey(path: string): Promise<Uint8Array> {
   const pem = await readPem(path);
-  return rawPublicKey(parse(path, () => createPublicKey(pem)));
+  const key = rawPublicKey(parse(path, () => createPublicKey(pem)));
+  if (isSafePublicKey(key)) return key;
+  throw new ConfigError(
+    `Cannot use the key "${path}": it is malformed or of low order, so anybody could sign with it`,
+  );
 }
 
 /**
