@@ -11,7 +11,7 @@ import type { Route } from "./route.ts";
 import { ProblemAnswer } from "./schemas.ts";
 
 /** Problems that every route may answer. */
-const COMMON_PROBLEMS = [400, 401, 408, 413, 429, 500, 503];
+const COMMON_PROBLEMS = [400, 401, 408, 413, 415, 429, 500, 503];
 
 const MEANINGS: Record<number, string> = {
   400: "Malformed request",
@@ -22,7 +22,7 @@ const MEANINGS: Record<number, string> = {
   409: "Conflicts with the present state",
   411: "Content-Length is missing",
   413: "Too large",
-  415: "Neither JSON nor MessagePack",
+  415: "The body is encoded, or neither JSON nor MessagePack",
   416: "No such range",
   422: "The body, or the pack, is refused",
   429: "Too many requests; see Retry-After",
@@ -77,7 +77,7 @@ function operation(route: Route): object {
   const statuses = new Set([...COMMON_PROBLEMS, ...problems]);
   if (access !== "anyone") statuses.add(403);
   if (access === "read" || access === "push") statuses.add(404);
-  if (body !== undefined) { for (const status of [415, 422]) statuses.add(status); }
+  if (body !== undefined) statuses.add(422);
   for (const status of [...statuses].sort()) {
     responses[status] ??= {
       description: MEANINGS[status],

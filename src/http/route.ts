@@ -108,6 +108,7 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   if (access !== "anyone" && !caller.scopes.has(scope) && !caller.scopes.has("push")) {
     throw new HttpProblem(403, "forbidden", `Cannot do this with a token without "${scope}"`);
   }
+  refuseEncoded(request);
   const query = Object.fromEntries(new URL(request.url).searchParams);
   return await spec.handle({
     request,
@@ -118,6 +119,16 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
     body: await bodyOf(spec, request, caller, context),
     repo: repo as RepoForIdentity,
     context,
+  });
+}
+
+/** Bodies are read as they come: decompressing would need limits of its own. */
+function refuseEncoded({ headers }: Request): void {
+  const encoding = headers.get("content-encoding")?.trim().toLowerCase();
+  if (encoding === undefined || encoding === "" || encoding === "identity") return;
+  const detail = "Cannot read the body: send it without Content-Encoding";
+  throw new HttpProblem(415, "unsupported-media-type", detail, {
+    headers: { "accept-encoding": "identity" },
   });
 }
 

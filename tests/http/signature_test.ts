@@ -27,6 +27,7 @@ MC4CAQAwBQYDK2VwBCIEIJ+DYvh6SEqVTm50DFtMDoQikTmiCqirVv9mWG9qfSnF
 -----END PRIVATE KEY-----`;
 const INPUT = '("date" "@method" "@path" "@authority" "content-type" "content-length")' +
   ';created=1618884473;keyid="test-key-ed25519"';
+const ID = `sha256:${"a".repeat(64)}`;
 const SIGNATURE =
   "wqcAqbmYJ2ji2glfAMaRy4gruYYnx2nEFN2HN6jrnDnQCK1u02Gb04v9EDgwUPiu4A0w6vuQv5lIp5WPpBKRCw==";
 const BASE = `"date": Tue, 20 Apr 2021 02:07:55 GMT
@@ -97,6 +98,16 @@ Deno.test("signRequest() makes accepted signatures that differ each time", async
   assert.notEqual(first.base, second.base);
 });
 
+Deno.test("readSignature() passes over the signature of a proxy", () => {
+  const ours = INPUT.replace("test-key-ed25519", ID);
+  const proxy = '("@status";req "x-none");created=1;keyid="proxy";alg="hmac-sha256";x=1';
+  const message = withSignature(`${ours}, proxy=${proxy}`, SIGNATURE);
+  message.headers.append("signature", "proxy=:AAAA:");
+  assert.equal(readSignature(message)!.keyId, ID);
+  const alone = withSignature(`${proxy}, b=${proxy}`, SIGNATURE);
+  assert.equal(readSignature(alone), undefined);
+});
+
 Deno.test("readSignature() refuses malformed and ambiguous signatures", async (t) => {
   const cases: Record<string, [input: string, fault: RegExp]> = {
     "a component twice": ['("@method" "@method");created=1;keyid="k"', /twice/],
@@ -121,8 +132,9 @@ Deno.test("readSignature() refuses malformed and ambiguous signatures", async (t
       });
     });
   }
-  await t.step("two signatures", () => {
-    const message = withSignature(`${INPUT}, b=${INPUT}`, SIGNATURE);
+  await t.step("two signatures of identities", () => {
+    const ours = INPUT.replace("test-key-ed25519", ID);
+    const message = withSignature(`${ours}, b=${ours}`, SIGNATURE);
     assert.throws(() => readSignature(message), /2 signatures/);
   });
   await t.step("fields of two signatures", () => {

@@ -67,6 +67,19 @@ Deno.test("each refusal has its status, code and problem document", async (t) =>
         body: new TextEncoder().encode("{}"),
         headers: { "content-type": "text/plain" },
       })],
+    [415, "unsupported-media-type", () =>
+      me.send("/me/repo/push/stream", {
+        body: PACK,
+        headers: { "x-mpack-key": KEY, "content-encoding": "gzip" },
+      })],
+    [400, "bad-request", async () => {
+      const answer = await me.send("/me/repo/filter-objects", {
+        json: { object_ids: [] },
+        headers: { "content-digest": "md5=:AA==:" },
+      });
+      assert.equal(answer.headers.get("want-content-digest"), "sha-256=10");
+      return answer;
+    }],
     [
       416,
       "range-not-satisfiable",

@@ -6,12 +6,27 @@
  */
 
 import { parseDictionary } from "structured-headers";
+import { HttpProblem } from "../problem.ts";
 
 const DIGEST_BYTES = 32;
 
 /** Makes the field for a body with this SHA-256. */
 export function contentDigest(sha256: Uint8Array): string {
   return `sha-256=:${sha256.toBase64()}:`;
+}
+
+/**
+ * Refuses a digest that cannot be checked, and names the algorithm to use.
+ *
+ * @throws {HttpProblem} 400 with `Want-Content-Digest`.
+ */
+export function requireSha256(field: string): string {
+  const digest = declaredSha256(field);
+  if (digest !== undefined) return digest;
+  const detail = "Cannot check the body: Content-Digest has no valid sha-256";
+  throw new HttpProblem(400, "bad-request", detail, {
+    headers: { "want-content-digest": "sha-256=10" },
+  });
 }
 
 /**

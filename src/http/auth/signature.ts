@@ -18,6 +18,9 @@ const REQUIRED_COMPONENTS = ["@method", "@authority", "@path", "@query"] as cons
 
 const PARAMETERS = new Set(["created", "expires", "nonce", "alg", "keyid", "tag"]);
 const LABEL = "sig";
+const IDENTITY_ID = /^sha256:[0-9a-f]{64}$/;
+
+type Dictionary = ReturnType<typeof parseDictionary>;
 const NONCE_BYTES = 16;
 
 /** A signature as it was sent, not verified yet. */
@@ -36,10 +39,11 @@ export interface ReadSignature {
 }
 
 /**
- * Reads the signature of a message.
+ * Reads the signature of a message. If there are several (a proxy may add its own), the one whose
+ * keyid has the form of an identity id.
  *
  * @returns Undefined if the message has none.
- * @throws {SignatureError} If there are several, or this one is malformed.
+ * @throws {SignatureError} If several are of identities, or the one is malformed.
  */
 export function readSignature(message: SignedMessage): ReadSignature | undefined {
   const inputText = message.headers.get("signature-input");
@@ -48,13 +52,17 @@ export function readSignature(message: SignedMessage): ReadSignature | undefined
   if (inputText === null || signatureText === null) {
     throw new SignatureError("Signature and Signature-Input must come together");
   }
-  const input = only(inputText, "Signature-Input"), value = only(signatureText, "Signature");
-  if (input.label !== value.label) throw new SignatureError("the two fields name two signatures");
-  if (!isInnerList(input.member)) throw new SignatureError("Signature-Input is not a list");
-  const [bytes] = value.member;
+  const inputs = parseField(inputText, "Signature-Input");
+  const signatures = parseField(signatureText, "Signature");
+  const label = inputs.size === 1 ? [...inputs.keys()][0] : labelOfIdentity(inputs);
+  if (label === undefined) return undefined;
+  const input = inputs.get(label)!, value = signatures.get(label);
+  if (value === undefined) throw new SignatureError("the two fields name two signatures");
+  if (!isInnerList(input)) throw new SignatureError("Signature-Input is not a list");
+  const [bytes] = value;
   if (!(bytes instanceof ArrayBuffer)) throw new SignatureError("Signature holds no bytes");
-  const base = signatureBase(message, input.member);
-  const [components, parameters] = input.member;
+  const base = signatureBase(message, input);
+  const [components, parameters] = input;
   for (const name of parameters.keys()) {
     if (!PARAMETERS.has(name)) throw new SignatureError(`the parameter "${name}" is unknown`);
   }
@@ -77,18 +85,23 @@ export function readSignature(message: SignedMessage): ReadSignature | undefined
   };
 }
 
-function only(text: string, field: string) {
-  let members: ReturnType<typeof parseDictionary>;
+function parseField(text: string, field: string): Dictionary {
   try {
-    members = parseDictionary(text);
+    const members = parseDictionary(text);
+    if (members.size > 0) return members;
   } catch {
-    throw new SignatureError(`${field} is malformed`);
+    // Malformed, as below.
   }
-  const [entry] = members;
-  if (members.size !== 1) {
-    throw new SignatureError(`${field} holds ${members.size} signatures, 1 is expected`);
-  }
-  return { label: entry[0], member: entry[1] };
+  throw new SignatureError(`${field} is malformed`);
+}
+
+function labelOfIdentity(inputs: Dictionary): string | undefined {
+  const labels = [...inputs].flatMap(([label, [, parameters]]) => {
+    const keyId = parameters.get("keyid");
+    return typeof keyId === "string" && IDENTITY_ID.test(keyId) ? [label] : [];
+  });
+  if (labels.length <= 1) return labels[0];
+  throw new SignatureError(`it has ${labels.length} signatures of identities, 1 is expected`);
 }
 
 export interface SignatureWindow {

@@ -8,7 +8,7 @@ import type { z } from "zod";
 import type { Config } from "../../config/config.ts";
 import { sha256Hex } from "../../lib/digest.ts";
 import { orAborted } from "../../lib/abort.ts";
-import { declaredSha256 } from "../auth/content_digest.ts";
+import { requireSha256 } from "../auth/content_digest.ts";
 import type { BodyBytes } from "./body_budget.ts";
 import { decodeBody, type DecodeLimits } from "./decode_body.ts";
 import { HttpProblem } from "../problem.ts";
@@ -194,7 +194,7 @@ export async function readBody(
       "Cannot authenticate: the signature does not cover the body (content-digest)",
     );
   }
-  if (declaredSha256(field) === sha256Hex(body)) return body;
+  if (requireSha256(field) === sha256Hex(body)) return body;
   throw new HttpProblem(
     400,
     "digest-mismatch",

@@ -7,7 +7,7 @@
 import { isMpackKey } from "../../lib/ids.ts";
 import { pushMpack } from "../../jobs/index/push_mpack.ts";
 import { resultForTenant } from "../../jobs/index/result.ts";
-import { declaredSha256 } from "../auth/content_digest.ts";
+import { requireSha256 } from "../auth/content_digest.ts";
 import { bodyChunks, bodyLimits, declaredLength } from "../body/body.ts";
 import { HttpProblem } from "../problem.ts";
 import { reply } from "../reply.ts";
@@ -89,7 +89,7 @@ function keyOf({ request, caller }: Call): string {
       "Cannot authenticate: the signature does not cover the body (content-digest)",
     );
   }
-  if (field === null || `sha256:${declaredSha256(field)}` === key) return key;
+  if (field === null || `sha256:${requireSha256(field)}` === key) return key;
   throw new HttpProblem(
     400,
     "digest-mismatch",
