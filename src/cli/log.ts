@@ -56,6 +56,14 @@ export function logNativeHash(worker: string): void {
     .info("Hashing natively (MPACK_HASH): faster, but an interrupted job starts over");
 }
 
+/** Names the jobs that this worker never claims, once. */
+export function logWithoutLease(worker: string, jobs: number): void {
+  getLogger(["mpackd", "worker"]).with({ worker, jobs }).warn(
+    "{jobs} running jobs have no lease: another program runs them, or has left them behind. " +
+      'They are not claimed. To run one again, set its status to "pending"',
+  );
+}
+
 /** Logs a worker's events. Each record about a job has the ids of job and repo. */
 export function logEvents(worker: string): (event: WorkerEvent) => void {
   const log = getLogger(["mpackd", "worker"]).with({ worker });

@@ -11,11 +11,12 @@ import { mpackdHandlers } from "../jobs/handlers.ts";
 import { WorkerMetrics } from "../jobs/worker/worker_metrics.ts";
 import { Listener } from "../jobs/worker/listener.ts";
 import { countJobs } from "../jobs/queue/count_jobs.ts";
+import { countWithoutLease } from "../jobs/queue/count_without_lease.ts";
 import { traced } from "../jobs/worker/tracing.ts";
 import { Worker } from "../jobs/worker/worker.ts";
 import type { WorkerEvent } from "../jobs/worker/worker_event.ts";
 import type { Check } from "../http/probes.ts";
-import { logEvents, logNativeHash } from "./log.ts";
+import { logEvents, logNativeHash, logWithoutLease } from "./log.ts";
 import { jobPermissions, requirePermissions } from "./permissions.ts";
 import { openBlobStore, type OpenedDatabase, workerName } from "./resources.ts";
 
@@ -52,6 +53,7 @@ export async function openWorker(
   if (config.hash === "native") logNativeHash(name);
   const metrics = new WorkerMetrics({
     countJobs: () => countJobs(db),
+    countWithoutLease: () => countWithoutLease(db),
     running: () => worker.running,
   });
   const observe = (event: WorkerEvent) => {
@@ -79,6 +81,7 @@ export async function openWorker(
     observe,
     untilEmpty,
   });
+  countWithoutLease(db).then((jobs) => jobs > 0 && logWithoutLease(name, jobs), () => {});
   const listener = new Listener({
     connect,
     onWake: () => worker.wake(),

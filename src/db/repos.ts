@@ -53,7 +53,7 @@ export function toRepo(row: Pick<Row<"musehub_repos">, typeof COLUMNS[number]>):
     slug,
     name: row.name ?? slug,
     visibility: row.visibility ?? "private",
-    createdAt: row.created_at!,
+    createdAt: row.created_at ?? new Date(0),
   };
 }
 

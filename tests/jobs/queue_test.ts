@@ -8,11 +8,13 @@ import {
   type ClaimOptions,
   completeJob,
   countJobs,
+  countWithoutLease,
   enqueue,
   failJob,
   finishCancelled,
   getJob,
   type Job,
+  type JobRow,
   listJobs,
   purgeJobs,
   releaseJob,
@@ -157,6 +159,61 @@ Deno.test("claimJobs() leaves alone what it should", async (t) => {
     assert.deepEqual(await take(db), []);
     await completeJob(db, first[0], {});
     assert.deepEqual((await take(db)).map(({ jobId }) => jobId), ["t2"]);
+  });
+});
+
+Deno.test("rows of another program delay no job of ours, and break no list", async (t) => {
+  await using test = await open();
+  const { db } = test;
+  const insert = (id: string, columns: string, values: string) =>
+    db.sql.unsafe(`insert into musehub_background_jobs
+      (job_id, repo_id, job_type, payload, created_at, ${columns})
+      values ('${id}', '${REPO_ID}', '${TYPE}', '{"mpack_key":"${id}"}', now(), ${values})`);
+
+  await t.step("running without a lease, or with one that never ends", async () => {
+    await insert("none", "status", "'running'");
+    await insert("endless", "status, lease_expires_at", "'running', 'infinity'");
+    assert.equal(await countWithoutLease(db), 2);
+    for (const key of ["none", "endless"]) {
+      // Neither the repo's quota nor the mpack is taken by them.
+      assert.equal((await add(db, key)).existing, false, key);
+      const [job] = await take(db, { perRepo: 1 });
+      assert.equal(job?.payload.mpack_key, key);
+      await completeJob(db, job, {});
+    }
+  });
+  await t.step("numbers at the end of their column's range", async () => {
+    await insert("most", "status, attempt, fence", `'pending', ${2 ** 31 - 1}, ${2n ** 63n - 1n}`);
+    await insert("least", "status, attempt, fence", `'pending', ${-(2 ** 31)}, ${-(2n ** 63n)}`);
+    const most = await take(db, { jobId: "most" });
+    assert.deepEqual(most.map(({ attempt, fence }) => [attempt, fence]), [
+      [2 ** 31 - 1, Number.MAX_SAFE_INTEGER],
+    ]);
+    const least = await take(db, { jobId: "least" });
+    assert.deepEqual(least.map(({ attempt, fence }) => [attempt, fence]), [[1, 1]]);
+    await completeJob(db, most[0], {});
+    await completeJob(db, least[0], {});
+  });
+  await t.step("times that a Date cannot hold", async () => {
+    const times = ["infinity", "-infinity", "0044-03-15 12:00:00+00 BC", "20000-01-01 00:00:00+00"];
+    for (const [i, time] of times.entries()) {
+      await insert(`time-${i}`, "status, finished_at", `'done', '${time}'`);
+      await db.sql`update musehub_background_jobs set created_at = ${time}::text::timestamptz
+        where job_id = ${`time-${i}`}`;
+    }
+    const all = await listJobs(db);
+    for (const { createdAt } of all) assert.match(createdAt.toISOString(), /^\d{4}-/);
+    const paged: JobRow[] = [];
+    for (let after: JobRow | undefined;;) {
+      const [row] = await listJobs(db, { limit: 1, after });
+      if (row === undefined) break;
+      paged.push(after = row);
+    }
+    assert.deepEqual(paged, all);
+    await insert("waiting", "status", "'pending'");
+    await db
+      .sql`update musehub_background_jobs set created_at = '-infinity' where job_id = 'waiting'`;
+    assert.equal((await countJobs(db)).oldestPendingMs, 0);
   });
 });
 

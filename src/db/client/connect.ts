@@ -1,6 +1,7 @@
 import postgres from "postgres";
 import type { BuildStatement, Database, RunSql, StatementOptions } from "./database.ts";
 import { execute } from "./execute.ts";
+import { parseTime } from "./parse_time.ts";
 import { parseUrl } from "./parse_url.ts";
 import { sessionParameters } from "./session.ts";
 import { SocketPool } from "./sockets.ts";
@@ -87,6 +88,12 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     types: {
       // Counts, sizes and fences, all far below 2^53.
       int8: { to: 20, from: [20], parse: Number, serialize: String },
+      date: {
+        to: 1184,
+        from: [1082, 1114, 1184],
+        parse: parseTime,
+        serialize: (time: Date | string) => new Date(time).toISOString(),
+      },
     },
     connection: {
       application_name: applicationName,

@@ -25,12 +25,19 @@ export interface ClaimOptions {
 const CANDIDATES_PER_JOB = 2;
 const MIN_LIMIT = 16;
 
+/** Other programs may have written more; adding 1 to the column's largest value would fail all claims. */
+const MOST_ATTEMPTS = 2 ** 31 - 1;
+const MOST_FENCE = Number.MAX_SAFE_INTEGER;
+
 /**
  * Claims pending jobs, and running jobs whose lease has expired.
  *
  * The attempt is counted here, so a job that kills its worker ends too: past `max_attempts` it fails
  * with `attempts-exhausted` instead of being claimed. A job is passed over while a duplicate (same
- * repo, type and mpack) runs. A running row without a lease belongs to another program.
+ * repo, type and mpack) runs.
+ *
+ * A running row without a lease that ends belongs to another program. It is not claimed, and delays no
+ * other job: nothing says that the other program still exists.
  *
  * The claim reads the head of the queue. Only if repos at their quota fill the head, it reads the
  * head of each other repo: ten thousand jobs of one repo do not delay the others.
@@ -65,7 +72,7 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
     with recursive busy as materialized (
       select repo_id, job_type, mpackd_mpack_key(payload::text) as mpack_key
       from musehub_background_jobs
-      where status = 'running' and (${isExpired}) is not true
+      where status = 'running' and isfinite(lease_expires_at) and (${isExpired}) is not true
     ), busy_repos as materialized (
       select repo_id, count(*) as running from busy group by repo_id
     ), full_repos as materialized (
@@ -129,8 +136,9 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
       update musehub_background_jobs j set
         status = case when is_cancelled then 'cancelled' when is_spent then 'failed'
           else 'running' end,
-        attempt = coalesce(j.attempt, 0) + case when is_spent or is_cancelled then 0 else 1 end,
-        fence = coalesce(j.fence, 0) + 1,
+        attempt = case when is_spent or is_cancelled then coalesce(j.attempt, 0)
+          else least(greatest(coalesce(j.attempt, 0), 0), ${MOST_ATTEMPTS}::integer - 1) + 1 end,
+        fence = least(greatest(coalesce(j.fence, 0), 0), ${MOST_FENCE}::bigint - 1) + 1,
         lease_expires_at = case when not is_spent and not is_cancelled
           then now() + ${leaseMs}::float8 * interval '1 ms' end,
         locked_by = case when is_spent or is_cancelled then j.locked_by else ${worker} end,

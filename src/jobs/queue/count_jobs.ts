@@ -22,7 +22,8 @@ export async function countJobs(
           "status",
           sql<number>`count(*)`.as("jobs"),
           sql<number | null>`(1000 * extract(epoch from now() - min(created_at) filter (
-          where status = 'pending' and (run_at is null or run_at <= now()))))::float8`.as("age"),
+          where status = 'pending' and isfinite(created_at)
+            and (run_at is null or run_at <= now()))))::float8`.as("age"),
         ])
         .$if(jobTypes !== undefined, (jobs) => jobs.where("job_type", "in", jobTypes!))
         .groupBy("status"),

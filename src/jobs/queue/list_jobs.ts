@@ -1,4 +1,5 @@
 import type { Database } from "../../db/client/database.ts";
+import { FIRST_TIME, LAST_TIME } from "../../db/client/parse_time.ts";
 import type { JobRow, JobStatus } from "./job.ts";
 import { toJobRow } from "./job_row.ts";
 
@@ -19,8 +20,9 @@ export interface ListOptions {
 export async function listJobs(db: Database, options: ListOptions = {}): Promise<JobRow[]> {
   const { status, repoId, jobType, visibleTo, limit = 100, after } = options;
   const rows = await db.build("list jobs", (kysely, sql) => {
-    // A Date holds milliseconds, so the order must not depend on more: `after` is made of one.
-    const createdAt = sql<Date>`date_trunc('milliseconds', j.created_at)`;
+    // `after` is made of a Date, so the order must not depend on what a Date cannot hold.
+    const createdAt = sql<Date>`least(greatest(date_trunc('milliseconds', j.created_at),
+      ${FIRST_TIME}::timestamptz), ${LAST_TIME}::timestamptz)`;
     let jobs = kysely.selectFrom("musehub_background_jobs as j").selectAll("j");
     if (status !== undefined) jobs = jobs.where("j.status", "=", status);
     if (repoId !== undefined) jobs = jobs.where("j.repo_id", "=", repoId);

@@ -8,6 +8,7 @@ export * from "./cancel_job.ts";
 export * from "./claim_jobs.ts";
 export * from "./complete_job.ts";
 export * from "./count_jobs.ts";
+export * from "./count_without_lease.ts";
 export * from "./enqueue.ts";
 export * from "./fail_job.ts";
 export * from "./finish_cancelled.ts";

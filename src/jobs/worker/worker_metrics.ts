@@ -18,6 +18,7 @@ const COUNTS_MAX_AGE_MS = 5_000;
 /** What the gauges read at each scrape. */
 interface GaugeSources {
   readonly countJobs: () => Promise<QueueCounts>;
+  readonly countWithoutLease: () => Promise<number>;
   /** Number of jobs running in this process. */
   readonly running: () => number;
 }
@@ -76,7 +77,7 @@ export class WorkerMetrics {
     labels: ["phase"],
   }, { buckets: BUCKETS });
 
-  constructor({ countJobs, running }: GaugeSources) {
+  constructor({ countJobs, countWithoutLease, running }: GaugeSources) {
     const counts = cached(countJobs, COUNTS_MAX_AGE_MS);
     this.registry.gauge(
       { name: "jobs", help: "Jobs in the table by status.", labels: ["status"] },
@@ -86,6 +87,10 @@ export class WorkerMetrics {
       name: "oldest_pending_seconds",
       help: "Age of the oldest job that could be claimed now; 0 without one.",
     }, async () => [[(await counts()).oldestPendingMs / 1000, {}]]);
+    this.registry.gauge({
+      name: "jobs_without_lease",
+      help: "Running jobs that no worker holds a lease on: another program's, or left behind.",
+    }, async () => [[await countWithoutLease(), {}]]);
     this.registry.gauge(
       { name: "running_jobs", help: "Jobs running in this process." },
       () => [[running(), {}]],
