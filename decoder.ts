@@ -27,9 +27,9 @@ export { InvalidMpackError, type MpackErrorCode } from "./src/errors.ts";
 export { type ObjectColumns, objectIdsOf } from "./src/lib/object_columns.ts";
 export { DEFAULT_LIMITS, type MpackLimits } from "./src/stream/mpack/limits.ts";
 export {
+  type DecoderHooks,
   type DecoderState,
   type MpackCounts,
   MpackDecoder,
-  type MpackHandler,
   type SectionSpan,
 } from "./src/stream/mpack/mpack_decoder.ts";

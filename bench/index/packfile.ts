@@ -53,7 +53,7 @@ async function writeBlobs(pack: Pack, stdin: WritableStream<Uint8Array>): Promis
   };
   const decoder = new MpackDecoder({
     rows: false,
-    handler: {
+    hooks: {
       contentStart: (sizeBytes) => add(encoder.encode(`blob\ndata ${sizeBytes}\n`)),
       contentBytes: (bytes) => add(bytes.slice()),
       object: () => add(encoder.encode("\n")),

@@ -98,7 +98,7 @@ export async function inspectMpack(
 ): Promise<MpackReport> {
   const { limits, signal, onProgress, largest = 10, isHashing = false } = options;
   const found = new Findings(largest, isHashing);
-  const decoder = new MpackDecoder({ limits, handler: found, rows: false });
+  const decoder = new MpackDecoder({ limits, hooks: found, rows: false });
   using hasher = await openSha256({ engine: "native", worker: false });
   let isBroken = false;
   for (;;) {

@@ -53,7 +53,7 @@ export async function guardMpack(options: GuardMpackOptions): Promise<GuardResul
   let entries = 0;
   const decoder = new MpackDecoder({
     limits,
-    handler: {
+    hooks: {
       manifestId(objectId) {
         entries++;
         guard.name(objectId);

@@ -2,7 +2,7 @@ import type { Config } from "../../config/config.ts";
 import type { Database } from "../../db/client/database.ts";
 import type { StagedIds } from "../../db/publish/ghost_guard.ts";
 import type { Publisher } from "../../db/publish/publisher.ts";
-import type { MpackHandler } from "../../stream/mpack/mpack_decoder.ts";
+import type { DecoderHooks } from "../../stream/mpack/mpack_decoder.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import type { Job } from "../queue/job.ts";
 import type { IndexPayload } from "./payload.ts";
@@ -40,8 +40,7 @@ export interface IndexContext {
  * not resumed, and a rejection is not confirmed by a second reading.
  */
 export interface MpackHooks {
-  /** Hooks for the decoder. */
-  readonly handler: MpackHandler;
+  readonly decoder: DecoderHooks;
   /** Awaited between chunks. */
   drain(): Promise<void>;
   /**

@@ -17,7 +17,7 @@
 import { objectKeyOf } from "../../config/config.ts";
 import { hasValidRef } from "../../db/publish/materialized.ts";
 import { digestOf } from "../../lib/ids.ts";
-import type { MpackHandler } from "../../stream/mpack/mpack_decoder.ts";
+import type { DecoderHooks } from "../../stream/mpack/mpack_decoder.ts";
 import { checkedBody, DigestError } from "../../stream/store/checked_body.ts";
 import { BodyQueue } from "../../stream/store/body_queue.ts";
 import { statIfPresent } from "../../stream/store/stat_if_present.ts";
@@ -52,7 +52,7 @@ interface CurrentObject {
 /** Writes the objects of one pack. */
 export class Materializer {
   /** Hooks for the decoder. */
-  readonly handler: MpackHandler;
+  readonly hooks: DecoderHooks;
   /** The version of the pack; set it before the first byte is decoded. */
   etag: string | undefined;
   readonly #context: IndexContext;
@@ -75,7 +75,7 @@ export class Materializer {
     this.#context = context;
     this.#options = options;
     this.#signal = AbortSignal.any([options.signal, this.#stop.signal]);
-    this.handler = {
+    this.hooks = {
       contentStart: (sizeBytes, contentOffset, objectId) =>
         this.#current = this.#begin(sizeBytes, contentOffset, objectId),
       contentBytes: (bytes) => this.#take(bytes),

@@ -8,7 +8,7 @@ import { type Config, limitsOf } from "../../config/config.ts";
 import { stagedRows } from "../../db/publish/stage.ts";
 import { InvalidMpackError, isBlobMissing, MpackdError, StoreError } from "../../errors.ts";
 import { BUFFER_BYTES, openSha256, type Sha256 } from "../../hash/sha256.ts";
-import { MpackDecoder, type MpackHandler } from "../../stream/mpack/mpack_decoder.ts";
+import { type DecoderHooks, MpackDecoder } from "../../stream/mpack/mpack_decoder.ts";
 import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
 import { withStoreTimeouts } from "../../stream/store/timeouts.ts";
 import { type Checkpoint, readCheckpoint } from "./checkpoint.ts";
@@ -36,7 +36,7 @@ export interface OpenPack extends AsyncDisposable {
 interface OpenPackOptions {
   readonly blobKey: string;
   /** Hooks for the decoder. */
-  readonly handler?: MpackHandler;
+  readonly hooks?: DecoderHooks;
   readonly signal: AbortSignal;
 }
 
@@ -118,7 +118,7 @@ async function openRest(
 async function openAt(
   reader: BlobReader,
   config: Config,
-  { handler }: OpenPackOptions,
+  { hooks }: OpenPackOptions,
   checkpoint?: Checkpoint,
 ): Promise<OpenPack> {
   try {
@@ -131,7 +131,7 @@ async function openAt(
     }
     const decoder = new MpackDecoder({
       limits: limitsOf(config),
-      handler,
+      hooks,
       state: checkpoint?.decoder,
     });
     const hasher = await openHasher(config, sizeBytes - decoder.offsetBytes, checkpoint);

@@ -103,7 +103,7 @@ async function indexBody(
   await using guard = new GhostGuard({ db, repoId });
   await using upload = new UploadReader(store, { key, body, sizeBytes });
   const hooks: MpackHooks = {
-    handler: { manifestId: (objectId: string) => guard.name(objectId) },
+    decoder: { manifestId: (objectId: string) => guard.name(objectId) },
     drain: async () => guard.isDue ? await guard.flush() : undefined,
     async beforePublish(lastIds: readonly string[], staged: StagedIds) {
       guard.hold(lastIds);

@@ -123,7 +123,7 @@ class Reading {
     const startedAt = performance.now();
     const pack = await openPack(this.#job, this.#context, {
       blobKey: this.#blobKey,
-      handler: { ...this.#materializer?.handler, ...this.#hooks?.handler },
+      hooks: { ...this.#materializer?.hooks, ...this.#hooks?.decoder },
       signal: this.#signal,
     });
     try {

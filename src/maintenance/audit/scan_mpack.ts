@@ -62,7 +62,7 @@ export async function scanMpack(
   const decoder = new MpackDecoder({
     limits,
     rows: false,
-    handler: {
+    hooks: {
       contentStart: () => hash = new ObjectHash(),
       contentBytes: (bytes) => hash.update(bytes),
       object: (objectId, contentOffset, sizeBytes) =>

@@ -14,7 +14,7 @@ import type { ObjectReader } from "./object_reader.ts";
 import { encoded, unexpected } from "./refusals.ts";
 import { SkippedValues } from "./skipped_values.ts";
 import { Type } from "./token.ts";
-import type { DecoderState, MpackHandler } from "./types.ts";
+import type { DecoderHooks, DecoderState } from "./types.ts";
 import type { Value } from "./value.ts";
 
 const RECORDS = ["commits", "snapshots", "tags"] as const;
@@ -34,7 +34,7 @@ const SECTIONS = ["objects", ...RECORDS].map((name) => ({ name, bytes: UTF8.enco
 /** What a document needs. */
 interface DocumentOptions {
   readonly limits: MpackLimits;
-  readonly handler: MpackHandler;
+  readonly hooks: DecoderHooks;
   readonly contents: Contents;
   readonly objects: ObjectReader;
   readonly state?: DecoderState;
@@ -44,7 +44,7 @@ interface DocumentOptions {
 export class Document {
   readonly containers: Containers;
   readonly #limits: MpackLimits;
-  readonly #handler: MpackHandler;
+  readonly #hooks: DecoderHooks;
   readonly #contents: Contents;
   readonly #objects: ObjectReader;
   readonly #keys: Keys;
@@ -52,9 +52,9 @@ export class Document {
   /** The field that the last key of an object or snapshot named. */
   #field: Field;
 
-  constructor({ limits, handler, contents, objects, state }: DocumentOptions) {
+  constructor({ limits, hooks, contents, objects, state }: DocumentOptions) {
     this.#limits = limits;
-    this.#handler = handler;
+    this.#hooks = hooks;
     this.#contents = contents;
     this.#objects = objects;
     this.containers = new Containers({ limits, contents, objects, state });
@@ -139,7 +139,7 @@ export class Document {
         break;
       case Body.ManifestId:
         value.checkKeptId();
-        this.#handler.manifestId?.(idText(value.kept.view()));
+        this.#hooks.manifestId?.(idText(value.kept.view()));
         break;
     }
     value.kept.clear();
@@ -194,7 +194,7 @@ export class Document {
     if (type === Type.Nil) return this.containers.valuesEnd(1, value.endBytes);
     if (type !== Type.Array) throw unexpected(`"${name}"`, "an array or nil", value.offsetBytes);
     if (isObjects) return this.containers.open(value, In.Objects);
-    const withManifests = name === "snapshots" && this.#handler.manifestId !== undefined;
+    const withManifests = name === "snapshots" && this.#hooks.manifestId !== undefined;
     this.containers.open(value, withManifests ? In.Snapshots : In.Records);
   }
 

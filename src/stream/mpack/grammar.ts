@@ -34,7 +34,7 @@ export const enum Body {
   None,
   /** Skipped. */
   Skip,
-  /** Handed to the handler. */
+  /** Passed to the hooks. */
   Content,
   /** Hashed as the key of a skipped map. */
   HashKey,

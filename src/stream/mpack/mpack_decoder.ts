@@ -20,10 +20,10 @@ import { Document } from "./document.ts";
 import { ObjectReader } from "./object_reader.ts";
 import { exceeded, truncated } from "./refusals.ts";
 import { ColumnBuilder } from "./column_builder.ts";
-import type { DecoderState, MpackCounts, MpackHandler, SectionSpan } from "./types.ts";
+import type { DecoderHooks, DecoderState, MpackCounts, SectionSpan } from "./types.ts";
 import { ValueReader } from "./value_reader.ts";
 
-export type { DecoderState, MpackCounts, MpackHandler, SectionSpan } from "./types.ts";
+export type { DecoderHooks, DecoderState, MpackCounts, SectionSpan } from "./types.ts";
 
 const STATE_VERSION = 2;
 /** Keeps checkpoints small: 8,192 open keys are about 160 KB of JSON. */
@@ -47,12 +47,12 @@ export class MpackDecoder {
   constructor(
     options: {
       limits?: Partial<MpackLimits>;
-      handler?: MpackHandler;
+      hooks?: DecoderHooks;
       rows?: boolean;
       state?: DecoderState;
     } = {},
   ) {
-    const { handler = {}, rows = true, state } = options;
+    const { hooks = {}, rows = true, state } = options;
     if (state && state.version !== STATE_VERSION) {
       throw new RangeError(
         `Cannot load a decoder state of version ${state.version}: this is version ${STATE_VERSION}`,
@@ -65,12 +65,12 @@ export class MpackDecoder {
     this.#rows = new ColumnBuilder(rows, state?.order);
     const objects = this.#objects = new ObjectReader({
       limits,
-      handler,
+      hooks,
       counts: contents.counts,
       rows: this.#rows,
       state,
     });
-    this.#document = new Document({ limits, handler, contents, objects, state });
+    this.#document = new Document({ limits, hooks, contents, objects, state });
     this.#values = new ValueReader(this.#document, { maxKeyBytes: limits.maxKeyBytes, state });
   }
 

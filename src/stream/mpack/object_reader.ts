@@ -12,13 +12,13 @@ import { idText, isIdAt, PREFIXED_ID_BYTES } from "./object_id.ts";
 import { badContent, exceeded, noContent, noId, unexpected } from "./refusals.ts";
 import type { ColumnBuilder } from "./column_builder.ts";
 import { Type } from "./token.ts";
-import type { DecoderState, MpackHandler, ObjectState } from "./types.ts";
+import type { DecoderHooks, DecoderState, ObjectState } from "./types.ts";
 import type { Value } from "./value.ts";
 
 /** What an object reader needs. */
 interface ObjectReaderOptions {
   readonly limits: MpackLimits;
-  readonly handler: MpackHandler;
+  readonly hooks: DecoderHooks;
   readonly counts: { objects: number };
   readonly rows: ColumnBuilder;
   readonly state?: DecoderState;
@@ -27,7 +27,7 @@ interface ObjectReaderOptions {
 /** Reads objects value by value or, if they have the common layout, as a whole. */
 export class ObjectReader {
   readonly #limits: MpackLimits;
-  readonly #handler: MpackHandler;
+  readonly #hooks: DecoderHooks;
   readonly #hasHooks: boolean;
   readonly #counts: { objects: number };
   readonly #rows: ColumnBuilder;
@@ -39,10 +39,10 @@ export class ObjectReader {
   #contentOffset = -1;
   #contentBytes = 0;
 
-  constructor({ limits, handler, counts, rows, state }: ObjectReaderOptions) {
+  constructor({ limits, hooks, counts, rows, state }: ObjectReaderOptions) {
     this.#limits = limits;
-    this.#handler = handler;
-    this.#hasHooks = (handler.contentStart ?? handler.contentBytes ?? handler.object) !== undefined;
+    this.#hooks = hooks;
+    this.#hasHooks = (hooks.contentStart ?? hooks.contentBytes ?? hooks.object) !== undefined;
     this.#counts = counts;
     this.#rows = rows;
     if (!state) return;
@@ -85,7 +85,7 @@ export class ObjectReader {
 
   /** The next bytes of the content are in `chunk` from `at` to `end`. */
   contentBytes(chunk: Uint8Array, at: number, end: number): void {
-    this.#handler.contentBytes?.(chunk.subarray(at, end));
+    this.#hooks.contentBytes?.(chunk.subarray(at, end));
   }
 
   /** The object has all its values. */
@@ -95,7 +95,7 @@ export class ObjectReader {
     if (contentOffset < 0) throw noContent(this.#offsetBytes);
     this.#counts.objects++;
     this.#rows.push(id.bytes, id.at, id.sizeBytes, contentOffset, contentBytes);
-    this.#handler.object?.(idText(id.view()), contentOffset, contentBytes);
+    this.#hooks.object?.(idText(id.view()), contentOffset, contentBytes);
   }
 
   /**
@@ -139,11 +139,11 @@ export class ObjectReader {
 
   /** Calls the hooks for the common object just matched. */
   #announce(chunk: Uint8Array, contentOffset: number): void {
-    const handler = this.#handler, { idAt, idBytes, contentAt, contentBytes } = this.#common;
+    const hooks = this.#hooks, { idAt, idBytes, contentAt, contentBytes } = this.#common;
     const id = idText(chunk.subarray(idAt, idAt + idBytes));
-    handler.contentStart?.(contentBytes, contentOffset, id);
+    hooks.contentStart?.(contentBytes, contentOffset, id);
     if (contentBytes > 0) this.contentBytes(chunk, contentAt, contentAt + contentBytes);
-    handler.object?.(id, contentOffset, contentBytes);
+    hooks.object?.(id, contentOffset, contentBytes);
   }
 
   #keepId(source: Uint8Array, at: number, end: number): void {
@@ -154,7 +154,7 @@ export class ObjectReader {
   #startContent(value: Value, contentOffset: number, contentBytes: number): void {
     this.#contentOffset = contentOffset;
     this.#contentBytes = contentBytes;
-    this.#handler.contentStart?.(contentBytes, contentOffset, this.#idSoFar());
+    this.#hooks.contentStart?.(contentBytes, contentOffset, this.#idSoFar());
     value.startBody(Body.Content, contentBytes);
   }
 

@@ -29,7 +29,7 @@ export interface SectionSpan {
 }
 
 /** Hooks for callers that need more than locations. A view is valid during the call only. */
-export interface MpackHandler {
+export interface DecoderHooks {
   /** A content begins; `objectId` is undefined if the id follows the content. */
   contentStart?(sizeBytes: number, contentOffset: number, objectId: string | undefined): void;
   /** The next bytes of that content. */

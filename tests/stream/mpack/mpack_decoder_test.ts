@@ -144,10 +144,10 @@ Deno.test("save() lets another decoder continue after any byte", async (t) => {
   await t.step("manifests are still checked", () => {
     const at = RICH.length - 90;
     const ids: string[] = [];
-    const handler = { manifestId: (id: string) => void ids.push(id) };
-    const first = new MpackDecoder({ handler });
+    const hooks = { manifestId: (id: string) => void ids.push(id) };
+    const first = new MpackDecoder({ hooks });
     first.write(RICH.subarray(0, at));
-    const second = new MpackDecoder({ handler, state: throughJson(first.save()!) });
+    const second = new MpackDecoder({ hooks, state: throughJson(first.save()!) });
     second.write(RICH.subarray(at));
     assert.deepEqual(ids, [ID, BARE]);
   });
@@ -223,7 +223,7 @@ Deno.test("MpackDecoder passes a huge content on without keeping it", () => {
   const pack = buildMpack({ objects: [object({ content: new Uint8Array(sizeBytes) })] });
   let calls = 0, bytes = 0, largestView = 0;
   const decoder = new MpackDecoder({
-    handler: {
+    hooks: {
       contentBytes(view) {
         calls++;
         bytes += view.length;
@@ -296,7 +296,7 @@ Deno.test("MpackDecoder calls its hooks in the order of the pack", () => {
     const heard: unknown[] = [];
     const decoder = new MpackDecoder({
       rows: false,
-      handler: {
+      hooks: {
         contentStart: (sizeBytes, offset) => heard.push(["start", sizeBytes, offset]),
         contentBytes: (bytes) => heard.push(new TextDecoder().decode(bytes)),
         object: (id, offset, sizeBytes) => heard.push([id, offset, sizeBytes]),
@@ -347,7 +347,7 @@ Deno.test("MpackDecoder checks manifests only with a manifestId hook", async (t)
     await t.step(name, () => {
       const pack = buildMpack({ snapshots: [snapshot as Record<string, never>] });
       new MpackDecoder().write(pack);
-      const asking = new MpackDecoder({ handler: { manifestId() {} } });
+      const asking = new MpackDecoder({ hooks: { manifestId() {} } });
       if (code) assert.equal(refusal(() => asking.write(pack)).code, code);
       else asking.write(pack);
     });
