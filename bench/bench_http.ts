@@ -3,7 +3,7 @@
  * server that only says hello.
  *
  * All are measured in one run, in turns, so that a busy machine slows them alike; what counts are the
- * ratios. A read or a presign also asks PostgreSQL twice or thrice: who asks, which repo, where.
+ * ratios. A read or a presign also sends two or three statements: the identity, the repo, the location.
  *
  * @module
  */

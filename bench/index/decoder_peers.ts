@@ -4,7 +4,7 @@
  * Only ours checks the grammar and duplicate keys. The peers that stream build values, or (the CAR)
  * read another format, which has the objects alone: there we are given a pack of the objects alone,
  * too. The readers of whole documents first have to put the chunks together, into memory of the
- * right size that they are given. Cutting the chunks costs nobody anything.
+ * right size that they are given. The time of cutting the chunks is not counted.
  *
  * @module
  */

@@ -137,7 +137,7 @@ export async function openBenchWorld(): Promise<BenchWorld> {
       await db.sql.unsafe("checkpoint");
     },
     async copy(name) {
-      // A template must have nobody in it.
+      // A template database must have no connection.
       await db.close();
       db = connect(url);
       await admin.sql.unsafe(`drop database if exists ${name} with (force)`);

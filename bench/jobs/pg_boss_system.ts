@@ -4,7 +4,7 @@ import type { Contender, System } from "./system.ts";
 const QUEUE = "noop";
 const INSERT_BATCH = 1_000;
 
-/** pg-boss: one job fetched and completed at a time, by as many loops as there are hands. */
+/** pg-boss: one job fetched and completed at a time, by one loop for each of the concurrent jobs. */
 export const pgBoss: Contender = { name: "pg-boss 12.38 (single)", open };
 
 async function open(connectionString: string): Promise<System> {

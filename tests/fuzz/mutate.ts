@@ -88,7 +88,7 @@ function change(node: Node, nodes: readonly Node[], other: Uint8Array, random: R
       node.width = random.pick([0, 8, 16, 32] as const);
       return;
     case 1:
-      node.lie = random.pick([1, -1, 2, 255, 65_535, 2 ** 31, 2 ** 32]);
+      node.miscount = random.pick([1, -1, 2, 255, 65_535, 2 ** 31, 2 ** 32]);
       return;
     case 2:
       children.splice(at, 1 + random.below(2));

@@ -16,14 +16,14 @@ export interface Node {
   /** the width of its length, undefined for the smallest, */
   width?: Width;
   /** and how much more it declares than there is. */
-  lie: number;
+  miscount: number;
   /** The body of a str, bin or ext. */
   body: Uint8Array;
   /** The elements of an array; keys and values of a map in turn. */
   children: Node[];
 }
 
-/** Reads a sound document; undefined if it is none, or too deep to be worth it. */
+/** Reads a valid document; undefined if it is not valid, or too deep. */
 export function parseTree(bytes: Uint8Array): Node | undefined {
   let at = 0, depth = 0;
   const read = (): Node | undefined => {
@@ -31,7 +31,7 @@ export function parseTree(bytes: Uint8Array): Node | undefined {
     if (!found || depth > 200) return undefined;
     const { family, length, offsetBytes, bodyOffsetBytes } = found;
     at = bodyOffsetBytes;
-    const node: Node = { family, lie: 0, body: new Uint8Array(0), children: [] };
+    const node: Node = { family, miscount: 0, body: new Uint8Array(0), children: [] };
     if (family === "array" || family === "map") {
       depth++;
       for (let left = family === "map" ? 2 * length : length; left > 0; left--) {
@@ -66,14 +66,14 @@ export function writeTree(root: Node): Uint8Array {
   return concat(parts);
 }
 
-function headOf({ family, width, lie, body, children }: Node): Uint8Array {
+function headOf({ family, width, miscount, body, children }: Node): Uint8Array {
   const own = family as "str" | "bin" | "array" | "map";
   const count = family === "map"
     ? Math.floor(children.length / 2)
     : family === "array"
     ? children.length
     : body.length;
-  const length = Math.min(2 ** 32 - 1, Math.max(0, count + lie));
+  const length = Math.min(2 ** 32 - 1, Math.max(0, count + miscount));
   try {
     return header(own, length, width).bytes;
   } catch {

@@ -188,7 +188,7 @@ async function breakOff(onSwift: boolean): Promise<void> {
     await pushInVain(server.url, key, killed(), sizeBytes);
   }
   assert.equal(await world.dump(), before, `broken off at ${points}`);
-  // The lease of the dead server's job lapses, and whoever looks at the queue next gives it up.
+  // The lease of the dead server's job expires, and the next claim gives the job up.
   const server = await made.serve({ args: ["--worker"] });
   await using _process = server.process;
   await until(isIdle);

@@ -1,5 +1,5 @@
 /**
- * What the README promises of a worker that nobody has configured, in its own seconds.
+ * What the documents promise of a worker with the default settings, in seconds.
  *
  * @module
  */

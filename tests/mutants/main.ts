@@ -16,7 +16,7 @@ const COPIED = [
   ...["src", "tests", "scripts", "docs", "deno.json", "deno.lock"],
   ...["main.ts", "mod.ts", "decoder.ts", "objects.ts", "maintenance.ts"],
 ];
-/** A fault may make a test wait for ever. */
+/** A fault may make a test wait without end. */
 const LIMIT_MS = 15 * 60_000;
 
 /** What became of a test run. */

@@ -106,7 +106,7 @@ export async function killedGc(options: ProfileOptions): Promise<Record<string, 
   return { kills, indexed, "collected before the job": collected };
 }
 
-/** Kills `audit`. It ends like one that nobody killed, with the same findings. */
+/** Kills `audit`. In the end it has the findings of an audit that was not killed. */
 export async function killedAudit(options: ProfileOptions): Promise<Record<string, number>> {
   const { random, tally } = options, packs = 30;
   await using world = await createWorld();

@@ -1,5 +1,5 @@
 /**
- * The packs that the world's producers push, good and bad, and what must become of each.
+ * The packs that producers push, good and bad, and the result that each must have.
  *
  * @module
  */
@@ -15,13 +15,13 @@ export interface SimPack {
   readonly repoId: string;
   /** Its name. */
   readonly mpackKey: string;
-  /** What lies in the store under that name. */
+  /** Its bytes in the store. */
   readonly bytes: Uint8Array;
   /** What its producer says of it. */
   readonly payload: Record<string, unknown>;
   /** The code it must be refused with; undefined for a good one. */
   readonly rejection?: string;
-  /** Where each of its objects lies first. */
+  /** The first place of each of its objects. */
   readonly rows: readonly WholeRow[];
   /** What it holds, repeated objects included. */
   readonly counts: Record<"commits" | "snapshots" | "objects" | "tags", number>;
@@ -78,7 +78,7 @@ export class PackMaker {
       { length: random.below(most + 1) },
       () => random.once(3) ? random.pick(this.#shared) : this.#content(mostBytes),
     );
-    // A pack like no other, whatever is in it.
+    // One content of its own makes every pack different.
     contents.push(this.#content(100), random.once(2) ? new Uint8Array(0) : this.#content(50));
     if (random.once(4)) contents.push(contents[0]);
     const ids = new Map(contents.map((content) => [content, mpackKey(content)]));

@@ -1,5 +1,5 @@
 /**
- * Those who push: they put a pack into the store, perhaps later than they say, and make a job.
+ * Producers: they put a pack into the store, perhaps too late, and enqueue a job.
  *
  * @module
  */
@@ -20,7 +20,7 @@ import type { Tally } from "./tally.ts";
 import { insist } from "./waits.ts";
 import { short } from "./workers/worker_here.ts";
 
-/** A good job must not end because the world was bad to it. */
+/** No job may fail because it met too many faults. */
 const MANY_ATTEMPTS = 1_000_000;
 const DAY_MS = 24 * 60 * 60_000;
 
@@ -42,7 +42,7 @@ export interface ProducerOptions {
   readonly random: Random;
 }
 
-/** All producers of one world. */
+/** All producers of one run. */
 export class Producers implements AsyncDisposable {
   /** What they did. */
   readonly pushed = {
@@ -56,7 +56,7 @@ export class Producers implements AsyncDisposable {
   readonly #packs: PackMaker;
   /** Packs whose jobs are there and whose blobs are not yet. */
   readonly #late: SimPack[] = [];
-  #twins = 0;
+  #duplicates = 0;
 
   /** Connects. */
   constructor(options: ProducerOptions) {
@@ -82,7 +82,7 @@ export class Producers implements AsyncDisposable {
     const { repoIds } = this.#options, known = [...this.pushed.packs.values()];
     const isKnown = known.length > 0 && random.once(4);
     const pack = isKnown ? random.pick(known) : this.#packs.make(random.pick(repoIds));
-    const isLate = !isKnown && random.once(6), isTwin = random.once(5);
+    const isLate = !isKnown && random.once(6), isDuplicated = random.once(5);
     const skewMs = random.below(2 * DAY_MS) - DAY_MS;
     if (!isKnown) {
       const blobKey = `mpacks/${pack.repoId}/${pack.mpackKey}`;
@@ -105,10 +105,10 @@ export class Producers implements AsyncDisposable {
       `${short(row.jobId)} is enqueued: ${mpackKey.slice(7, 15)} of ${repoId}, ` +
         `${pack.bytes.length} bytes, ${rejection ?? "good"}${isLate ? ", blob to come" : ""}`,
     );
-    if (isTwin) await this.#insertTwin(pack, skewMs);
+    if (isDuplicated) await this.#insertDuplicate(pack, skewMs);
   }
 
-  /** Puts what was promised. */
+  /** Puts the blobs that are late. */
   async catchUp(): Promise<void> {
     for (const pack of this.#late.splice(0)) await this.#put(pack);
   }
@@ -118,7 +118,7 @@ export class Producers implements AsyncDisposable {
     if (this.pushed.jobIds.size === 0) return;
     const jobId = random.pick([...this.pushed.jobIds].slice(-5));
     this.pushed.cancelled.add(jobId);
-    this.#options.tally.note(`${short(jobId)} shall be cancelled`);
+    this.#options.tally.note(`${short(jobId)} is to be cancelled`);
     await insist(() => cancelJob(this.#db, jobId));
   }
 
@@ -132,9 +132,10 @@ export class Producers implements AsyncDisposable {
     this.pushed.packs.get(nameOf(pack))!.etag = etag;
   }
 
-  /** A row of another program's, with nothing but the base columns, and a clock of its own. */
-  async #insertTwin({ repoId, payload }: SimPack, skewMs: number): Promise<void> {
-    const jobId = `twin-${++this.#twins}`, createdAt = new Date(Date.now() + skewMs).toISOString();
+  /** Inserts a row as another program does: only the base columns, and a time by its own clock. */
+  async #insertDuplicate({ repoId, payload }: SimPack, skewMs: number): Promise<void> {
+    const jobId = `duplicate-${++this.#duplicates}`,
+      createdAt = new Date(Date.now() + skewMs).toISOString();
     this.#options.tally.fault("clock skewed", `${jobId} by ${(skewMs / 3_600_000).toFixed(1)} h`);
     const { sql } = this.#pool;
     const insert = () =>
@@ -143,7 +144,7 @@ export class Producers implements AsyncDisposable {
         values (${jobId}, ${repoId}, ${MPACK_INDEX}, ${JSON.stringify(payload)}::text::json,
           'pending', ${createdAt}::text::timestamptz, 0, ${MANY_ATTEMPTS})
         on conflict do nothing`;
-    await insist(() => execute(this.#db, insert(), { action: "insert a twin" }));
+    await insist(() => execute(this.#db, insert(), { action: "insert a duplicate" }));
     this.pushed.jobIds.add(jobId);
   }
 }

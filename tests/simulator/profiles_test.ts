@@ -39,6 +39,6 @@ Deno.test("gc killed at random moments, beside uploads and jobs, loses nothing",
   await check("gc", 0);
 });
 
-Deno.test("audit killed at random moments ends as one that was not", async () => {
+Deno.test("audit killed at random moments ends with the findings of one that was not", async () => {
   await check("audit", 0);
 });

@@ -19,7 +19,7 @@ export interface Report {
   readonly faults: Readonly<Record<string, number>>;
   /** What was found wrong; empty if everything is well. */
   readonly problems: readonly string[];
-  /** What happened last, for people who look for the cause. */
+  /** The last events, to look for the cause. */
   readonly events: readonly string[];
 }
 

@@ -1,10 +1,10 @@
 /**
- * How impatient the simulated world is: every deadline short, so that all of them are met.
+ * Settings of the simulator: short deadlines, so that a run reaches all of them.
  *
  * @module
  */
 
-/** The shortest lease there may be. */
+/** The shortest lease that mpackd accepts. */
 const LEASE_MS = 1_000;
 /** Longer than a worker is stopped for, so that what it held back is still sent. */
 export const STATEMENT_TIMEOUT_MS = 2_500;
@@ -16,10 +16,10 @@ export const CONCURRENCY = 3;
 export const MOST_CONNECTIONS = CONCURRENCY + 3;
 
 /**
- * The settings of the workers who come when all faults have stopped: whatever is left then must
- * get done, on a machine as busy as may be.
+ * Settings of the workers that run when all faults have stopped. Their deadlines are the usual ones:
+ * the jobs that are left must end even on a busy machine.
  */
-export const PATIENT_ENV: Readonly<Record<string, string>> = {
+export const USUAL_ENV: Readonly<Record<string, string>> = {
   MPACK_BATCH_ROWS: "20",
   MPACK_CONCURRENCY: String(CONCURRENCY),
   MPACK_DB_CONNECTIONS: String(CONCURRENCY + 2),
@@ -28,9 +28,9 @@ export const PATIENT_ENV: Readonly<Record<string, string>> = {
   MPACK_POLL_MS: "300",
 };
 
-/** The settings of the others. */
-export const IMPATIENT_ENV: Readonly<Record<string, string>> = {
-  ...PATIENT_ENV,
+/** Settings of all other workers. */
+export const SHORT_ENV: Readonly<Record<string, string>> = {
+  ...USUAL_ENV,
   MPACK_DB_TIMEOUT_MS: String(STATEMENT_TIMEOUT_MS),
   MPACK_LEASE_MS: String(LEASE_MS),
   MPACK_PUBLISH_TIMEOUT_MS: "3000",

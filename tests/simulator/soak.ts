@@ -1,5 +1,5 @@
 /**
- * Many jobs through one worker process, watched from outside: what it holds must not grow.
+ * Thousands of jobs through one worker process, whose memory and handles are watched from outside.
  *
  * @module
  */
@@ -44,7 +44,7 @@ interface Slice {
   readonly threads: number;
   /** Its connections to the database at most. */
   readonly connections: number;
-  /** How long `/healthz`, which asks nobody, took to answer: the median in milliseconds. */
+  /** How long `/healthz`, which asks no service, took to answer: the median in milliseconds. */
   readonly lagMs: number;
   /** … and the 99th percentile. */
   readonly lagP99Ms: number;

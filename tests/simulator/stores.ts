@@ -1,6 +1,6 @@
 /**
- * The stores of the simulated world: an S3 server in this process, or Swift, behind a proxy that
- * has the faults.
+ * The stores of the simulator: an S3 server in this process, or Swift. Workers reach it through a
+ * proxy that injects faults.
  *
  * @module
  */

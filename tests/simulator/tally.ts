@@ -1,5 +1,5 @@
 /**
- * What happened in a run, for people: counts by kind, and the last events in order.
+ * A run as people read it: counts by kind, and the last events in order.
  *
  * @module
  */

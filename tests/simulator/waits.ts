@@ -1,5 +1,5 @@
 /**
- * Waiting, for what comes by itself.
+ * Waits.
  *
  * @module
  */
@@ -13,7 +13,7 @@ export function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Does it again while the database is in trouble. What it draws, draw before. */
+/** Retries while the database is unavailable. `work` must not draw random numbers. */
 export async function insist<T>(work: () => Promise<T>): Promise<T> {
   for (let tries = 1;; tries++) {
     try {

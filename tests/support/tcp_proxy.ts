@@ -12,7 +12,7 @@ export interface TcpProxy extends AsyncDisposable {
   readonly url: string;
   /** While true, connections that are open get and give nothing, and new ones neither. */
   isSilent: boolean;
-  /** Silences, for ever, the connections open now that logged in with this application name. */
+  /** Silences the open connections that logged in with this application name. */
   silence(applicationName: string): void;
 }
 
@@ -20,7 +20,7 @@ export interface TcpProxy extends AsyncDisposable {
 export async function startTcpProxy(databaseUrl: string): Promise<TcpProxy> {
   const target = new URL(databaseUrl);
   const sockets = new Set<Socket>();
-  /** What was swallowed can never be made good: such a connection stays silent for ever. */
+  /** Bytes that were dropped cannot be sent later, so a silenced connection stays silent. */
   const deaf = new WeakSet<Socket>();
   /** What the clients said first: user, database and application name, in plain text. */
   const startups = new Map<Socket, string>();

@@ -15,7 +15,7 @@ import {
   type Value,
 } from "../../support/mpack/mpacks.ts";
 import { HELLO, mark } from "../../support/mpack/rules.ts";
-import { type MaliciousCase, refused, sound, truncated } from "./case.ts";
+import { type MaliciousCase, refused, truncated, valid } from "./case.ts";
 
 const MOST = 2 ** 32 - 1;
 const UTF8 = new TextEncoder();
@@ -95,7 +95,7 @@ export function bombs(): MaliciousCase[] {
       "limit-exceeded",
       "declare-value",
       concat([upTo("x"), mark(header("str", MOST, 32)).bytes]),
-      "a string of 4 GiB under a key that nobody reads",
+      "a string of 4 GiB under a key that is not read",
     ),
     refused(
       "limit-exceeded",
@@ -125,7 +125,7 @@ export function bombs(): MaliciousCase[] {
       "limit-exceeded",
       "nodes",
       buildMpack({ x: [...Array(1000).fill(0), mark(0), 0] }),
-      "values that nobody reads, one byte each; the limit is lowered to keep the file small",
+      "values that are not read, one byte each; the limit is lowered to keep the file small",
       { maxNodes: 1001 },
     ),
     refused(
@@ -142,7 +142,7 @@ export function bombs(): MaliciousCase[] {
       "keys of nested maps that have to be remembered together; the limit is lowered",
       { maxOpenKeys: 5 },
     ),
-    sound(
+    valid(
       "slow-content",
       buildMpack({ objects: [object({ content: new Uint8Array(50_000).fill(0xc1) })] }),
       "feed it in chunks of one byte: a reader that looks again at what it has takes quadratic time",

@@ -12,7 +12,7 @@ import type { WholeLimits } from "../../support/mpack/whole_document.ts";
 export interface MaliciousCase {
   /** File name without `.mpack`. */
   readonly name: string;
-  /** The code it is refused with; null if it is odd, but sound. */
+  /** The code it is refused with; null if it is odd, but valid. */
   readonly code: MpackErrorCode | null;
   /** The byte blamed; null if none is. */
   readonly offsetBytes: number | null;
@@ -42,6 +42,6 @@ export function truncated(name: string, bytes: Uint8Array, why: string): Malicio
 }
 
 /** A pack that has to be accepted. */
-export function sound(name: string, bytes: Uint8Array, why: string): MaliciousCase {
+export function valid(name: string, bytes: Uint8Array, why: string): MaliciousCase {
   return { name, code: null, offsetBytes: null, why, bytes };
 }

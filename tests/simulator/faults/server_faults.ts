@@ -1,5 +1,5 @@
 /**
- * What becomes of the database server and its sessions.
+ * Faults of the database server and its sessions.
  *
  * @module
  */
@@ -19,12 +19,12 @@ export class ServerFaults {
   readonly #parts: { server: TestServer; admin: Database; tally: Tally };
   readonly #running = new Set<Promise<unknown>>();
 
-  /** `admin` is a pool of nobody else's. */
+  /** `admin` must be a pool of its own: a fault may hold a connection for seconds. */
   constructor(parts: { server: TestServer; admin: Database; tally: Tally }) {
     this.#parts = parts;
   }
 
-  /** Ends a few sessions, whatever they are at. */
+  /** Terminates a few sessions, idle or not. */
   async terminate(random: Random): Promise<void> {
     const { admin, tally } = this.#parts, most = 1 + random.below(4);
     const query = () =>
@@ -36,16 +36,16 @@ export class ServerFaults {
     for (const _ of rows) tally.fault("server backend terminated");
   }
 
-  /** Ends the server at once and starts it again: unlogged tables are empty afterwards. */
+  /** Kills the server and starts it again. Unlogged tables are empty afterwards. */
   async restart(): Promise<void> {
     const { server, tally } = this.#parts;
-    // Its own sessions would die, too, and that is not what is tried.
+    // A restart would also end the sessions of the other faults.
     await this.settled();
     tally.fault("server restarted");
     await server.restart();
   }
 
-  /** Holds a table for a while: what comes waits, perhaps until its deadline. */
+  /** Locks a table for a while: other statements wait, perhaps until their deadline. */
   lock(random: Random): void {
     const table = random.pick([
       "musehub_background_jobs",
@@ -58,7 +58,7 @@ export class ServerFaults {
     this.#run(`lock table ${table} in access exclusive mode; perform pg_sleep(${seconds});`);
   }
 
-  /** Takes locks against the order in which a publish takes them. */
+  /** Takes locks in another order than a publish does, which may deadlock. */
   deadlock(random: Random): void {
     const [later, earlier] = random.pick([
       ["musehub_objects", "musehub_background_jobs"],
@@ -73,13 +73,13 @@ export class ServerFaults {
     );
   }
 
-  /** Waits until no fault holds a lock any more. */
+  /** Waits until no fault holds a lock. */
   async settled(): Promise<void> {
     await Promise.all(this.#running);
   }
 
   #run(statements: string): void {
-    // One statement: its transaction ends with it, and no connection is pinned.
+    // In one statement: no connection has to be reserved.
     const running = this.#parts.admin.sql.unsafe(`do $$ begin ${statements} end $$`)
       .then(
         () => {},

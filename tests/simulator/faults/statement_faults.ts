@@ -1,5 +1,5 @@
 /**
- * What becomes of single statements: faults drawn beforehand, met by the statements that come.
+ * Faults of single statements. A fault is drawn first, and hits one of the next statements.
  *
  * @module
  */
@@ -17,7 +17,7 @@ const SERVER_ERRORS = {
   "too many connections": "53300",
 };
 
-/** `refused` never reached the server; `lost` took effect, unheard of; `hung` is never answered. */
+/** `refused` does not reach the server, `lost` is executed without an answer, `hung` gets no answer. */
 export const STATEMENT_FAULTS = [
   "refused",
   "lost",
@@ -28,13 +28,13 @@ type StatementFault = typeof STATEMENT_FAULTS[number];
 
 interface Armed {
   readonly kind: StatementFault;
-  /** Statements that pass before. */
+  /** Statements that are sent unharmed before. */
   passing: number;
 }
 
 const MOST_PASSING = 10;
 
-/** The faults of all pools of one world. */
+/** The faults of all pools of one run. */
 export class StatementFaults {
   readonly #tally: Tally;
   readonly #armed: Armed[] = [];
@@ -55,9 +55,9 @@ export class StatementFaults {
     this.#armed.length = 0;
   }
 
-  /** Sends a statement, or does to it what is due. */
+  /** Sends a statement, or lets the fault that is due hit it. */
   async send<T>({ sql }: Database, query: PromiseLike<T>, action: string): Promise<T> {
-    overhear(query);
+    handleRejection(query);
     for (const armed of this.#armed) armed.passing--;
     const due = this.#armed.findIndex(({ passing }) => passing < 0);
     if (due === -1) return await query;
@@ -70,7 +70,7 @@ export class StatementFaults {
         await query;
         throw reset();
       case "hung":
-        return await overhear(query);
+        return await handleRejection(query);
       default:
         await sql.unsafe(
           `do $$ begin raise '${kind}' using errcode = '${SERVER_ERRORS[kind]}'; end $$`,
@@ -81,10 +81,10 @@ export class StatementFaults {
 }
 
 /**
- * Hears what becomes of a statement without sending it, which postgres.js does when it is first
- * awaited: cancelled at its deadline before that, it would be a rejection that nobody handles.
+ * Handles the rejection of a statement without sending it. postgres.js sends a statement when it is
+ * first awaited; one that is cancelled before that would be an unhandled rejection.
  */
-export function overhear<T>(query: PromiseLike<T>): Promise<never> {
+export function handleRejection<T>(query: PromiseLike<T>): Promise<never> {
   const failed = new Promise<never>((_, reject) =>
     Promise.prototype.then.call(query, undefined, reject)
   );
@@ -92,7 +92,7 @@ export function overhear<T>(query: PromiseLike<T>): Promise<never> {
   return failed;
 }
 
-/** What a connection says that was cut. */
+/** The error of a connection that was cut. */
 export function reset(): Error {
   return Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" });
 }

@@ -8,7 +8,7 @@ import type { Fault, SeenRequest } from "../../support/store/fault_proxy.ts";
 import type { Random } from "../../fuzz/random.ts";
 import type { Tally } from "../tally.ts";
 
-/** The kinds. "short" and "wrong" are lies: an answer that looks whole and is not. */
+/** The kinds. "short" and "wrong" are answers that look complete and are not. */
 export const STORE_FAULTS = [
   "refused",
   "500",
@@ -41,7 +41,7 @@ export class StoreFaults {
   readonly #tally: Tally;
   readonly #sizeOf: (target: string) => number | undefined;
   readonly #armed: Armed[] = [];
-  readonly #lies = new Set<string>();
+  readonly #falsified = new Set<string>();
 
   /** `sizeOf` knows the length of a pack from its path, and nothing of other requests. */
   constructor(tally: Tally, sizeOf: (target: string) => number | undefined) {
@@ -84,9 +84,9 @@ export class StoreFaults {
     // An answer with another name, of which every byte arrives, would be believed, and rightly.
     if (kind === "swapped") return !isPinned;
     if (kind !== "short" && kind !== "wrong") return true;
-    const lie = `${kind} ${new URL(target, "http://store").pathname}`;
-    if (isPinned || this.#lies.has(lie)) return false;
-    this.#lies.add(lie);
+    const name = `${kind} ${new URL(target, "http://store").pathname}`;
+    if (isPinned || this.#falsified.has(name)) return false;
+    this.#falsified.add(name);
     return true;
   }
 }

@@ -1,19 +1,19 @@
 /**
- * What becomes of workers: killed, stopped past their leases, told to end. There are always as
- * many of them as there were: whoever goes is replaced.
+ * Faults of workers: they are killed, stopped for longer than their leases, or told to end. A worker
+ * that ends is replaced.
  *
  * @module
  */
 
 import type { Random } from "../../fuzz/random.ts";
-import { IMPATIENT_ENV, PATIENT_ENV, STOP_MS } from "../settings.ts";
+import { SHORT_ENV, STOP_MS, USUAL_ENV } from "../settings.ts";
 import type { Tally } from "../tally.ts";
 import type { SimWorker } from "../workers/worker_here.ts";
 
-/** Makes a worker of a name and with settings. */
+/** Starts a worker with a name and settings. */
 export type StartWorker = (name: string, env: Readonly<Record<string, string>>) => SimWorker;
 
-/** The workers of one world. */
+/** The workers of one run. */
 export class Workers {
   readonly #tally: Tally;
   readonly #start: StartWorker;
@@ -48,15 +48,15 @@ export class Workers {
     const busy = this.#living.filter((worker) => this.#busy.has(worker));
     const worker = this.#take(random.pick(busy.length > 0 ? busy : this.#living));
     this.#tally.fault("worker killed", worker.name);
-    this.#bury(worker, worker.kill());
+    this.#watchEnd(worker, worker.kill());
   }
 
-  /** Lets one end. */
+  /** Tells one to end. */
   drain(random: Random): void {
     const worker = this.#take(random.pick(this.#living));
     this.#tally.fault("worker drained", worker.name);
     worker.continue();
-    this.#bury(worker, worker.drain());
+    this.#watchEnd(worker, worker.drain());
   }
 
   /** Stops one, unless it is. */
@@ -80,20 +80,20 @@ export class Workers {
     }
   }
 
-  /** Puts patient ones in their place. */
+  /** Replaces all by workers with the usual settings. */
   async calmDown(): Promise<void> {
     await this.end();
-    for (let i = 0; i < this.#count; i++) this.#add(PATIENT_ENV);
+    for (let i = 0; i < this.#count; i++) this.#add(USUAL_ENV);
   }
 
   /** Ends all of them. */
   async end(): Promise<void> {
     await this.continue({ all: true });
-    for (const worker of this.#living.splice(0)) this.#bury(worker, worker.drain());
+    for (const worker of this.#living.splice(0)) this.#watchEnd(worker, worker.drain());
     await Promise.all(this.#leaving);
   }
 
-  #add(env = IMPATIENT_ENV): void {
+  #add(env = SHORT_ENV): void {
     const worker = this.#start(`w${++this.#started}`, env);
     // A worker that ends before its first job never gets busy.
     worker.claimed.then(() => this.#busy.add(worker), () => {});
@@ -107,13 +107,13 @@ export class Workers {
     return worker;
   }
 
-  #bury(worker: SimWorker, ending: Promise<void>): void {
-    const buried = ending
+  #watchEnd(worker: SimWorker, ending: Promise<void>): void {
+    const watching = ending
       .catch((error) => this.#problems.push(`${worker.name} ended badly: ${error.stack}`))
       .then(() => {
         this.#problems.push(...worker.problems());
-        this.#leaving.delete(buried);
+        this.#leaving.delete(watching);
       });
-    this.#leaving.add(buried);
+    this.#leaving.add(watching);
   }
 }

@@ -1,5 +1,5 @@
 /**
- * The same packs, indexed one after the other where nothing goes wrong.
+ * The same packs, indexed one after the other without faults.
  *
  * @module
  */
@@ -22,7 +22,7 @@ export interface CleanRunOptions {
   readonly admin: Database;
   /** What was pushed. */
   readonly pushed: Pushed;
-  /** Where it lies. */
+  /** The store of the packs. */
   readonly store: BlobStore;
   /** The repos it was pushed to. */
   readonly repoIds: readonly string[];

@@ -1,6 +1,5 @@
 /**
- * What must come by itself once the faults have stopped: jobs end, and so does all that dead
- * workers had open.
+ * What must happen when the faults have stopped: jobs end, and connections of dead workers close.
  *
  * @module
  */
@@ -13,7 +12,7 @@ import { pause } from "../waits.ts";
 const SETTLE_MS = 60_000;
 const GONE_MS = 10_000;
 
-/** Lets waiting jobs wait no longer: between attempts of real workers there are minutes. */
+/** Makes waiting jobs due: between two attempts of real workers there are minutes. */
 export async function hurry(db: Database): Promise<void> {
   const query = db.sql`update musehub_background_jobs set run_at = null
     where status = 'pending' and run_at is not null`;
@@ -41,7 +40,7 @@ export async function settled(db: Database): Promise<void> {
   }
 }
 
-/** What is still open after a while, though every worker has gone. */
+/** Connections that are still open although no worker runs. */
 export async function leaks(
   db: Database,
   proxy: { readonly openSockets: number },

@@ -1,7 +1,7 @@
 /**
- * What must be true at any moment, whatever has happened; and what must be true in the end.
+ * What must be true at any moment, after any faults; and what must be true in the end.
  *
- * Nothing here knows of workers, faults or time: a snapshot is compared with what was pushed.
+ * A snapshot is compared with what was pushed. Workers, faults and time do not matter here.
  *
  * @module
  */
@@ -15,7 +15,7 @@ export interface Pushed {
   readonly packs: ReadonlyMap<string, SimPack & { readonly blobKey: string; etag?: string }>;
   /** Jobs whose making was acknowledged. */
   readonly jobIds: ReadonlySet<string>;
-  /** Jobs that somebody asked to cancel. */
+  /** Jobs whose cancellation was requested. */
   readonly cancelled: ReadonlySet<string>;
 }
 
@@ -40,7 +40,7 @@ export function problemsAt(snapshot: Snapshot, pushed: Pushed): string[] {
 export function problemsInTheEnd(snapshot: Snapshot, pushed: Pushed): string[] {
   const open = snapshot.jobs.filter(({ status }) => status === "pending" || status === "running")
     .map(({ id, status, code, message }) =>
-      `job ${id} is ${status} for ever; it last failed with ${code}: ${message}`
+      `job ${id} is ${status} without end; it last failed with ${code}: ${message}`
     );
   return [...open, ...problemsAt(snapshot, pushed)];
 }
@@ -57,15 +57,15 @@ function wrongEnds({ jobs, endedTwice }: Snapshot, { packs, cancelled }: Pushed)
     const { id, status, code, message } = job;
     const pack = packs.get(nameOf(job));
     const say = (what: string) => problems.push(`job ${id} of ${job.mpackKey} ${what}`);
-    if (pack === undefined) say("is of a pack that nobody pushed");
+    if (pack === undefined) say("is of a pack that was not pushed");
     else if (status === "done" && pack.rejection !== undefined) {
       say(`is done; it had to fail with ${pack.rejection}`);
     } else if (status === "failed" && code !== pack.rejection) {
       say(`failed with ${code} (${message}); it had to ${pack.rejection ?? "succeed"}`);
     } else if (status === "cancelled" && !cancelled.has(id)) {
-      say("is cancelled; nobody asked for it");
+      say("is cancelled without a request");
     } else if (code === "internal" || code === "config") {
-      say(`met an error that nobody foresaw: ${message}`);
+      say(`met an unexpected error: ${message}`);
     }
   }
   return problems;
@@ -151,7 +151,7 @@ function wrongRows({ packs, refs, objects }: Snapshot, pushed: Pushed): string[]
   return problems;
 }
 
-/** The places at which each of some objects may lie. */
+/** The places where each of some objects may be. */
 class Places extends Map<string, Set<string>> {
   add(what: string, place: string): void {
     if (!this.has(what)) this.set(what, new Set());

@@ -1,6 +1,5 @@
 /**
- * Everything in the database at one moment: one statement, so that no half of anything is an
- * artefact of looking twice.
+ * The whole database at one moment. It is read in one statement: two could see half of a publish.
  *
  * @module
  */
@@ -16,7 +15,7 @@ export interface Snapshot {
   readonly packs: readonly SnapshotPack[];
   /** Repo, object, pack, offset, size. */
   readonly refs: readonly [string, string, number, number, number][];
-  /** Object, where it lies, offset, size. */
+  /** Object, storage URI, offset, size. */
   readonly objects: readonly [string, string, number, number][];
   /** Jobs that have staged rows. */
   readonly staged: readonly string[];
@@ -32,7 +31,7 @@ export interface SnapshotJob {
   readonly repoId: string;
   /** Its pack. */
   readonly mpackKey: string;
-  /** Where it stands. */
+  /** Its status. */
   readonly status: string;
   /** The code of its last failure. */
   readonly code: string | null;
@@ -52,7 +51,7 @@ export interface SnapshotPack {
   readonly repoId: string;
   /** Its name. */
   readonly mpackKey: string;
-  /** Where it lies. */
+  /** Key of its blob. */
   readonly blobKey: string;
   /** Which version of it was read. */
   readonly etag: string;
@@ -62,7 +61,7 @@ export interface SnapshotPack {
   readonly counts: Record<"commits" | "snapshots" | "objects" | "tags", number>;
 }
 
-/** Reads it all; for small worlds. */
+/** Reads everything; for small databases. */
 export async function takeSnapshot(db: Database): Promise<Snapshot> {
   const query = db.sql<Snapshot[]>`
     select

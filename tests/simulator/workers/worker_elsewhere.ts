@@ -1,5 +1,5 @@
 /**
- * A worker that is a process of its own, with real signals, and perhaps a wrong clock.
+ * A worker in a process of its own, with real signals and perhaps a wrong clock.
  *
  * @module
  */

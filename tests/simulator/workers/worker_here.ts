@@ -1,10 +1,9 @@
 /**
- * A worker of the simulated world, and the one that lives in this process: it can be killed and
- * stopped without a process to kill or stop.
+ * A worker in this process, which can be killed and stopped like a process.
  *
- * Killed: every call fails from then on, its sockets are destroyed, and what it had sent goes on at
- * the server. Stopped: nothing it says leaves and nothing it hears arrives, until it is continued.
- * Its timers go on meanwhile; `--processes` has the real thing.
+ * Killed: all its calls fail from then on and its sockets are destroyed; the server finishes what it
+ * was sent. Stopped: its requests and their answers wait until it is continued. Its timers go on
+ * meanwhile; the profile `processes` stops real processes.
  *
  * @module
  */
@@ -19,10 +18,10 @@ import { Worker } from "../../../src/jobs/worker/worker.ts";
 import type { WorkerEvent } from "../../../src/jobs/worker/worker_event.ts";
 import type { BlobReader, BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { CONCURRENCY, MOST_CONNECTIONS } from "../settings.ts";
-import { overhear, reset, type StatementFaults } from "../faults/statement_faults.ts";
+import { handleRejection, reset, type StatementFaults } from "../faults/statement_faults.ts";
 import type { Tally } from "../tally.ts";
 
-/** A worker, wherever it lives. */
+/** A worker, in this process or in another. */
 export interface SimWorker {
   /** Its name in events. */
   readonly name: string;
@@ -92,7 +91,7 @@ class SimulatedWorker implements SimWorker {
       return {
         ...pool,
         intercept: (query, action) => {
-          overhear(query);
+          handleRejection(query);
           return this.#reach(() => statements.send(pool, query, action));
         },
       };
@@ -243,8 +242,8 @@ class SimulatedWorker implements SimWorker {
         error?.message.slice(0, 160) ?? ""
       }`,
     );
-    const isForeseen = error === undefined || error instanceof MpackdError || this.#isDead;
-    if (!isForeseen) this.#problems.push(`${this.name} met what nobody foresaw: ${error.stack}`);
+    const isExpected = error === undefined || error instanceof MpackdError || this.#isDead;
+    if (!isExpected) this.#problems.push(`${this.name} met an unexpected error: ${error.stack}`);
   }
 }
 

@@ -52,7 +52,7 @@ const FIRST: Record<Family, Partial<Record<Width, number>>> = {
 };
 const UTF8 = new TextEncoder();
 
-/** A header alone, of any width and any declared length; for lies and for wide forms. */
+/** A header alone, of any width and any declared length; for wrong counts and for wide forms. */
 export function header(family: Family, length: number, width?: Width): Raw {
   const fixMax = family === "str" ? 31 : 15;
   const smallest = ([0, 8, 16, 32] as const).find((bits) =>

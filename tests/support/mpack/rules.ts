@@ -81,7 +81,7 @@ export function acceptedPacks(): Accepted[] {
       buildMpack({ objects: [object({ content: HELLO }), object({ content: HELLO })] }),
       2,
     ],
-    "any type where nobody looks": [buildMpack({ heads: strange, commits: [strange] }), 0],
+    "any type in a value that is not read": [buildMpack({ heads: strange, commits: [strange] }), 0],
     "a key that only looks like objects": [buildMpack({ "\uFEFFobjects": 1, objects: [] }), 0],
   };
   return Object.entries(cases).map(([name, [pack, rows]]) => ({ name, pack, rows }));

@@ -200,7 +200,7 @@ class WholeReader {
     }
   }
 
-  /** Reads past a value that means nothing here, but has to be sound all the same. */
+  /** Reads past a value that has no meaning here but must be valid. */
   #skip(value: Header): void {
     this.#countNode(value);
     switch (value.family) {
@@ -277,7 +277,7 @@ class WholeReader {
   }
 }
 
-/** One character per byte, whatever the bytes are. */
+/** One character for each byte. */
 function latin1(bytes: Uint8Array): string {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString("latin1");
 }

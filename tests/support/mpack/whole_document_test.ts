@@ -77,7 +77,7 @@ Deno.test("readWhole() blames the first byte of what breaks a rule", async (t) =
   }
 });
 
-Deno.test("readWhole() calls every beginning of a sound pack truncated", () => {
+Deno.test("readWhole() calls every beginning of a valid pack truncated", () => {
   const nested = { x: [{ k: [1.5, 300, "s", HELLO, null] }], y: raw([0xd8, ...Array(17).fill(3)]) };
   const pack = buildMpack({ commits: [nested], objects: [object({ content: HELLO })], tags: null });
   assert.ok(readWhole(pack).accepted);
@@ -87,7 +87,7 @@ Deno.test("readWhole() calls every beginning of a sound pack truncated", () => {
   }
 });
 
-Deno.test("readWhole() finds that a declared count is a lie only when nothing follows", () => {
+Deno.test("readWhole() finds a wrong declared count only when nothing follows", () => {
   for (const family of ["array", "map", "str", "bin"] as const) {
     const pack = buildMpack({ commits: [{ x: header(family, 2 ** 24) }] });
     const verdict = { accepted: false, code: "truncated", offsetBytes: pack.length };

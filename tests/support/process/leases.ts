@@ -25,7 +25,7 @@ export async function expireLease(db: Database, jobId: string): Promise<void> {
     where job_id = ${jobId} and status = 'running'`;
 }
 
-/** Takes the job from whoever holds it. */
+/** Claims a job for another worker, after its lease has expired. */
 export async function takeOver(db: Database, jobId: string): Promise<Job> {
   await expireLease(db, jobId);
   const [job] = await claimJobs(db, {
