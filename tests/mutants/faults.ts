@@ -25,15 +25,7 @@ export const MUTANTS: readonly Mutant[] = [
     within: "1",
     from: "and j.fence = p.fence",
     to: "",
-    tests: ["tests/db/publish/publish_test.ts"],
-  },
-  {
-    name: "the publish does not count the rows",
-    file: PUBLISH,
-    within: "2",
-    from: "one.found <> one.expected",
-    to: "false",
-    tests: ["tests/db/publish/publish_test.ts"],
+    tests: ["tests/db/publish/publisher_test.ts", "tests/db/publish/publish_fuzz_test.ts"],
   },
   {
     name: "a tombstone does not stop the publish",
@@ -41,7 +33,7 @@ export const MUTANTS: readonly Mutant[] = [
     within: "2",
     from: "one.is_tombstoned",
     to: "false",
-    tests: ["tests/db/publish/publish_test.ts", "tests/db/publish/tombstones_test.ts"],
+    tests: ["tests/db/publish/publisher_test.ts"],
   },
   {
     name: "the refs of staged batches are not inserted in the order of the batches",
@@ -115,7 +107,7 @@ export const MUTANTS: readonly Mutant[] = [
     within: "2",
     from: "and lag(size_bytes) over same <> size_bytes",
     to: "and false",
-    tests: ["tests/db/publish/publish_test.ts", "tests/db/publish/batches_test.ts"],
+    tests: ["tests/db/publish/publish_fuzz_test.ts"],
   },
   {
     name: "staged rows of the attempt before are kept",
