@@ -128,8 +128,8 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a claim does not raise the fence",
     file: "src/jobs/queue/claim_jobs.ts",
-    from: "coalesce(j.fence, 0) + 1",
-    to: "coalesce(j.fence, 0)",
+    from: "::bigint - 1) + 1,",
+    to: "::bigint - 1),",
     tests: ["tests/jobs/queue_test.ts"],
   },
   {

@@ -33,6 +33,7 @@ export function requireSha256(field: string): string {
  * Reads the SHA-256 in a `Content-Digest` field, as hex.
  *
  * @returns Undefined if the field is malformed or holds no SHA-256.
+ * @internal Exported for tests.
  */
 export function declaredSha256(field: string): string | undefined {
   try {
