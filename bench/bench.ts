@@ -19,10 +19,10 @@ import { amongOthers, smallObjects } from "./index/small_objects.ts";
 import { smallPacks } from "./index/small_packs.ts";
 import { start } from "./index/start.ts";
 import { gitIndexPack, usualWay } from "./index/whole_job.ts";
-import { type BenchWorld, openBenchWorld } from "./index/resources.ts";
+import { type BenchResources, openBenchResources } from "./index/resources.ts";
 import { parseSize } from "../scripts/mpack/shape.ts";
 
-type Measure = (world: BenchWorld, share: number) => Promise<Part>;
+type Measure = (resources: BenchResources, share: number) => Promise<Part>;
 
 /** The parts in the order they run: what needs a calm disk comes before what fills it. */
 const PARTS: Record<string, Measure> = {
@@ -65,11 +65,11 @@ function load(): string {
   return Deno.loadavg().map((figure) => figure.toFixed(1)).join(" ");
 }
 
-async function measure(name: string, world: BenchWorld): Promise<Part> {
+async function measure(name: string, resources: BenchResources): Promise<Part> {
   const startedAt = performance.now();
   console.error(`${name} …`);
   try {
-    const part = await PARTS[name](world, quick ? 1 / 16 : 1);
+    const part = await PARTS[name](resources, quick ? 1 / 16 : 1);
     // A run takes long: what it has found so far is not to be lost with it.
     console.error(table(part.rows));
     return part;
@@ -84,11 +84,11 @@ async function measure(name: string, world: BenchWorld): Promise<Part> {
 const loadBefore = load(), parts: Part[] = [];
 let postgresql: string;
 {
-  await using world = await openBenchWorld();
-  postgresql = world.version;
+  await using resources = await openBenchResources();
+  postgresql = resources.version;
   // The first job of a process also compiles it.
-  await world.index(await world.make({ objects: 5_000, size: parseSize("1KiB"), seed: 2 }));
-  for (const name of only) parts.push(await measure(name, world));
+  await resources.index(await resources.make({ objects: 5_000, size: parseSize("1KiB"), seed: 2 }));
+  for (const name of only) parts.push(await measure(name, resources));
 }
 const machine = {
   cores: navigator.hardwareConcurrency,

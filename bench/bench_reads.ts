@@ -91,9 +91,9 @@ async function benchOne(name: string, shape: Partial<MpackShape>) {
     await new Response(stream).arrayBuffer();
   };
   for (const row of rows.slice(0, 20)) await bareGet(row).then(() => byId(row));
-  // A p99 of one round would hang on three reads.
+  // The p99 of one round would depend on three reads.
   for (const [i, row] of Array.from({ length: rounds }, () => rows).flat().entries()) {
-    // Whoever goes second finds the bytes warm.
+    // The second reader finds the bytes in a cache.
     const isBareFirst = i % 2 === 0;
     if (isBareFirst) times.bare.push(await timed(() => bareGet(row)));
     times.readObject.push(await timed(() => byId(row)));
@@ -157,9 +157,9 @@ async function benchAll() {
 }
 
 /**
- * Puts what was written out of the way, without its bytes. It is not removed before the end: ext4
- * takes no inode that was freed lately, and looks at each of them before it finds another, so that
- * the exports of later rounds would take up to twice as long as the first.
+ * Moves the written files away and truncates them. They are deleted at the end: ext4 does not reuse
+ * an inode that was freed lately but looks at each of them, so later exports would take up to twice
+ * as long as the first.
  */
 async function empty(path: string, to: string): Promise<void> {
   const info = await Deno.stat(path).catch(() => undefined);

@@ -6,22 +6,22 @@
 
 import { count, MB, speedText, timed } from "./measure.ts";
 import type { Part } from "./row.ts";
-import type { BenchWorld, Pack } from "./resources.ts";
+import type { BenchResources, Pack } from "./resources.ts";
 
 const OBJECT_BYTES = 7_000;
 
 /** The throughput of four jobs together; a deadlock would fail one of them. */
-export async function concurrentJobs(world: BenchWorld, share: number): Promise<Part> {
+export async function concurrentJobs(resources: BenchResources, share: number): Promise<Part> {
   const objects = Math.round(share * 40_000);
   const size = { kind: "range", minBytes: OBJECT_BYTES, maxBytes: OBJECT_BYTES } as const;
   const packs: Pack[] = [];
-  for (let seed = 11; seed < 16; seed++) packs.push(await world.make({ objects, size, seed }));
-  await world.empty();
+  for (let seed = 11; seed < 16; seed++) packs.push(await resources.make({ objects, size, seed }));
+  await resources.empty();
   const [first, ...four] = packs;
-  const one = await world.index(first);
-  const all = await timed(() => Promise.all(four.map((pack) => world.index(pack))));
-  await world.empty();
-  for (const pack of packs) await world.forget(pack);
+  const one = await resources.index(first);
+  const all = await timed(() => Promise.all(four.map((pack) => resources.index(pack))));
+  await resources.empty();
+  for (const pack of packs) await resources.forget(pack);
   const speed = (jobs: number, seconds: number) => speedText(jobs * first.sizeBytes / MB / seconds);
   return {
     name: "concurrent",

@@ -1,10 +1,10 @@
 /**
- * The decoder and what else could read the same objects from the same chunks.
+ * The decoder and its peers: other programs that read the same objects from the same chunks.
  *
- * Only ours checks the grammar and duplicate keys. The peers that stream build values, or (the CAR)
- * read another format, which has the objects alone: there we are given a pack of the objects alone,
- * too. The readers of whole documents first have to put the chunks together, into memory of the
- * right size that they are given. The time of cutting the chunks is not counted.
+ * Only our decoder checks the grammar and duplicate keys. A streaming peer builds values. The CAR
+ * reader reads another format that has only objects, so our decoder gets a pack of only objects
+ * there. A peer that needs the whole document first copies the chunks into memory of the right size.
+ * The time to cut the input into chunks is not counted.
  *
  * @module
  */
@@ -21,9 +21,9 @@ import { MpackDecoder, type ObjectColumns, objectIdsOf } from "../../decoder.ts"
 const SHA2_256 = 0x12;
 const BATCH_ROWS = 10_000;
 
-/** What all of them are given. */
+/** The input of all readers. */
 export interface Sample {
-  /** What it is. */
+  /** Its name in the table. */
   readonly name: string;
   /** An mpack. */
   readonly pack: Uint8Array;
@@ -31,15 +31,15 @@ export interface Sample {
   readonly car: Uint8Array | undefined;
 }
 
-/** Bytes as they come from a stream. */
+/** Bytes as a stream delivers them. */
 export interface Chunks {
-  /** Their length together. */
+  /** Length of all chunks. */
   readonly sizeBytes: number;
   /** In order. */
   readonly chunks: readonly Uint8Array[];
 }
 
-/** One reader. */
+/** A reader. */
 export interface Peer {
   /** Its name. */
   readonly name: string;
@@ -102,12 +102,12 @@ export async function samplesOf(name: string, pack: Uint8Array): Promise<Sample[
   alone.set(head);
   alone.set(pack.subarray(offsetBytes, offsetBytes + sizeBytes), head.length);
   const car = await carOf(pack, rows);
-  // Beside megabytes of objects, a synthetic pack's few commits do not count.
+  // The few commits of a synthetic pack are negligible.
   if (sizeBytes > 0.95 * pack.length) return [{ name, pack: alone, car }];
   return [{ name, pack, car: undefined }, { name: `${name}, objects alone`, pack: alone, car }];
 }
 
-/** Cuts bytes. */
+/** Cuts bytes into chunks. */
 export function cut(bytes: Uint8Array, chunkBytes: number): Chunks {
   const chunks: Uint8Array[] = [];
   for (let at = 0; at < bytes.length; at += chunkBytes) {

@@ -1,5 +1,5 @@
 /**
- * A pack of 256 KiB objects, from every kind of store: the hash is the limit.
+ * A pack of 256 KiB objects from each kind of store. The hash is the limit.
  *
  * @module
  */
@@ -10,22 +10,22 @@ import { startLoopbackS3 } from "./loopback_s3.ts";
 import { BUFFER_BYTES, openSha256 } from "../../src/hash/sha256.ts";
 import { count, hashSpeed, MB, speedText, timed } from "./measure.ts";
 import type { Part, Row } from "./row.ts";
-import type { BenchWorld, Pack } from "./resources.ts";
+import type { BenchResources, Pack } from "./resources.ts";
 
 const OBJECT_BYTES = 256 * 1024;
 const BUCKET = "bench";
 
 /** Indexes 2 GiB from the folder, from a bare loopback server, and from Swift; each engine. */
-export async function largeObjects(world: BenchWorld, share: number): Promise<Part> {
+export async function largeObjects(resources: BenchResources, share: number): Promise<Part> {
   const objects = Math.round(share * 2 * 1024 ** 3 / OBJECT_BYTES);
   const size = { kind: "range", minBytes: OBJECT_BYTES, maxBytes: OBJECT_BYTES } as const;
-  const pack = await world.make({ objects, size });
+  const pack = await resources.make({ objects, size });
   const bytes = await Deno.readFile(pack.path);
-  const contest = new Contest(world, pack, bytes);
+  const contest = new Contest(resources, pack, bytes);
   const rows: Row[] = [];
   rows.push(...await contest.both("folder"));
 
-  await using loopback = await startLoopbackS3(`${world.folder}/blobs`);
+  await using loopback = await startLoopbackS3(`${resources.folder}/blobs`);
   const bare = openStore(`s3://mpacks?endpoint=${loopback.endpoint}`, {
     accessKeyId: "any",
     secretAccessKey: "any",
@@ -37,7 +37,7 @@ export async function largeObjects(world: BenchWorld, share: number): Promise<Pa
   let missing: string | undefined;
   try {
     await using swift = await startSwift();
-    const store = await uploaded(swift, world, pack);
+    const store = await uploaded(swift, resources, pack);
     const [wasm, native] = await contest.both("Swift", store);
     rows.push(wasm, await contest.shared(wasm, store), native);
   } catch (error) {
@@ -46,15 +46,15 @@ export async function largeObjects(world: BenchWorld, share: number): Promise<Pa
   return { name: "large", rows, missing };
 }
 
-/** Measures the hash before and after each job, so that a change of weather hits both. */
+/** Measures the hash before and after each job, so that a busy machine slows both. */
 class Contest {
-  readonly #world: BenchWorld;
+  readonly #resources: BenchResources;
   readonly #pack: Pack;
   readonly #bytes: Uint8Array;
   #before = 0;
 
-  constructor(world: BenchWorld, pack: Pack, bytes: Uint8Array) {
-    this.#world = world;
+  constructor(resources: BenchResources, pack: Pack, bytes: Uint8Array) {
+    this.#resources = resources;
     this.#pack = pack;
     this.#bytes = bytes;
   }
@@ -76,7 +76,7 @@ class Contest {
     const { sizeBytes, mpackKey } = this.#pack, bytes = this.#bytes;
     const { seconds } = await timed(() =>
       Promise.all([
-        drain(store, `mpacks/${this.#world.repoId}/${mpackKey}`),
+        drain(store, `mpacks/${this.#resources.repoId}/${mpackKey}`),
         hashInWorker(bytes),
       ])
     );
@@ -96,9 +96,9 @@ class Contest {
     env: Record<string, string>,
   ): Promise<Row> {
     const { sizeBytes } = this.#pack;
-    await this.#world.empty();
+    await this.#resources.empty();
     const before = this.#before || await hashSpeed(this.#bytes);
-    const { seconds } = await this.#world.index(this.#pack, {
+    const { seconds } = await this.#resources.index(this.#pack, {
       env: { ...env, MPACK_HASH: engine },
       ...(store && { store }),
     });
@@ -129,14 +129,18 @@ async function hashInWorker(bytes: Uint8Array): Promise<void> {
   await hasher.digest();
 }
 
-async function uploaded(engine: S3Engine, world: BenchWorld, pack: Pack): Promise<BlobStore> {
+async function uploaded(
+  engine: S3Engine,
+  resources: BenchResources,
+  pack: Pack,
+): Promise<BlobStore> {
   const store = openStore(
     `s3://${BUCKET}?endpoint=${engine.endpoint}&region=${engine.region}`,
     engine,
   );
   await createBucket(engine);
   const { readable } = await Deno.open(pack.path);
-  const key = `mpacks/${world.repoId}/${pack.mpackKey}`;
+  const key = `mpacks/${resources.repoId}/${pack.mpackKey}`;
   await store.put(key, readable, { sizeBytes: pack.sizeBytes });
   return store;
 }

@@ -8,7 +8,7 @@ import type { MpackShape } from "../../scripts/make_mpack.ts";
 import { count, MB } from "./measure.ts";
 import { runMain } from "./process.ts";
 import type { Part, Row } from "./row.ts";
-import type { BenchWorld } from "./resources.ts";
+import type { BenchResources } from "./resources.ts";
 
 const KIB = 1024, MIB = 1024 * KIB, GIB = 1024 * MIB;
 /** Where a bin 32 ends: no object of MessagePack is longer, so one of 8 GiB cannot be. */
@@ -16,12 +16,12 @@ const LONGEST_OBJECT = 4 * GIB - 1;
 const MOST_MB = 200;
 
 /** Peak resident memory of large packs, a huge object and many objects, against a 40 MB pack. */
-export async function memory(world: BenchWorld, share: number): Promise<Part> {
+export async function memory(resources: BenchResources, share: number): Promise<Part> {
   const of = (bytes: number) => ({ kind: "range", minBytes: bytes, maxBytes: bytes }) as const;
   // Of the two kinds of small pack the larger peak is the bar: many rows take more than few.
   const small = Math.max(
-    await peakMb(world, { objects: 160, size: of(256 * KIB), seed: 21 }),
-    await peakMb(world, { objects: 136_000, size: of(200), seed: 22 }),
+    await peakMb(resources, { objects: 160, size: of(256 * KIB), seed: 21 }),
+    await peakMb(resources, { objects: 136_000, size: of(200), seed: 22 }),
   );
   const huge = Math.round(share * LONGEST_OBJECT);
   const many = Math.round(share * 3_000_000), large = Math.round(share * 10 * GIB);
@@ -41,7 +41,7 @@ export async function memory(world: BenchWorld, share: number): Promise<Part> {
   ];
   const rows: Row[] = [];
   for (const [what, shape] of shapes) {
-    const peak = await peakMb(world, shape);
+    const peak = await peakMb(resources, shape);
     rows.push(
       {
         what: `peak memory, ${what}`,
@@ -63,12 +63,12 @@ export async function memory(world: BenchWorld, share: number): Promise<Part> {
   return { name: "memory", rows };
 }
 
-async function peakMb(world: BenchWorld, shape: Partial<MpackShape>): Promise<number> {
-  const pack = await world.make(shape);
+async function peakMb(resources: BenchResources, shape: Partial<MpackShape>): Promise<number> {
+  const pack = await resources.make(shape);
   const { peakBytes } = await runMain(["index", pack.mpackKey, "--repo", "bench/bench", "--json"], {
-    ...world.env,
+    ...resources.env,
   });
-  await world.forget(pack);
-  await world.empty();
+  await resources.forget(pack);
+  await resources.empty();
   return peakBytes / MB;
 }

@@ -51,19 +51,19 @@ export interface JobOptions {
   readonly env?: Record<string, string>;
   /** Another store than the folder. */
   readonly store?: BlobStore;
-  /** Another database than the world's. */
+  /** Another database than `db`. */
   readonly db?: Database;
 }
 
 /** The bench's databases, store and repo. */
-export interface BenchWorld extends AsyncDisposable {
+export interface BenchResources extends AsyncDisposable {
   /** The database that most parts use. */
   readonly db: Database;
   /** The server's version. */
   readonly version: string;
   /** The one repo. */
   readonly repoId: string;
-  /** A folder for whatever a part needs; goes with the world. */
+  /** A folder for the files of a part; deleted with the resources. */
   readonly folder: string;
   /** What `main.ts` needs to work on the same database and store. */
   readonly env: Record<string, string>;
@@ -75,21 +75,21 @@ export interface BenchWorld extends AsyncDisposable {
   index(pack: Pack, options?: JobOptions): Promise<{ seconds: number; value: IndexResult }>;
   /** Empties every table but the repos', and settles the disk. */
   empty(): Promise<void>;
-  /** Copies the world's database, to which nothing else is connected meanwhile. */
+  /** Copies the database. Nothing else may be connected to it meanwhile. */
   copy(name: string): Promise<BenchDatabase>;
 }
 
-/** Opens a world in a folder that goes with it. */
-export async function openBenchWorld(): Promise<BenchWorld> {
-  await using resources = new AsyncDisposableStack();
+/** Opens the resources in a folder that is deleted with them. */
+export async function openBenchResources(): Promise<BenchResources> {
+  await using stack = new AsyncDisposableStack();
   const folder = await Deno.makeTempDir({ prefix: "mpackd-bench-" });
-  resources.defer(() => Deno.remove(folder, { recursive: true }));
+  stack.defer(() => Deno.remove(folder, { recursive: true }));
   // The server may have to run as another user than root.
   await Deno.chmod(folder, 0o755);
   // A server with room for its work; everything else, fsync included, as it comes.
   const settings = { shared_buffers: "1GB", max_wal_size: "8GB", work_mem: "16MB" };
   const server = await openEmbedded({ dataDir: `${folder}/pg`, settings });
-  resources.defer(() => server.close());
+  stack.defer(() => server.close());
   const connect = (url: string) =>
     connectDatabase(url, {
       maxConnections: 8,
@@ -97,18 +97,18 @@ export async function openBenchWorld(): Promise<BenchWorld> {
       idleTimeoutMs: 1_000,
     });
   const admin = connect(server.url);
-  resources.defer(() => admin.close());
+  stack.defer(() => admin.close());
   await admin.sql.unsafe("create database bench");
   const urlOf = (name: string) => Object.assign(new URL(server.url), { pathname: `/${name}` }).href;
   const url = urlOf("bench");
   let db = connect(url);
-  resources.defer(() => db.close());
+  stack.defer(() => db.close());
   await migrate(db);
   await createRepo(db, REPO);
   const { repoId } = (await findRepo(db, REPO))!;
   const blobs = `${folder}/blobs`, store = openStore(blobs);
   const made = new Map<string, Promise<Pack>>();
-  const parts = resources.move();
+  const owned = stack.move();
   return {
     get db() {
       return db;
@@ -150,7 +150,7 @@ export async function openBenchWorld(): Promise<BenchWorld> {
       };
       return { db: copy, url: urlOf(name), drop };
     },
-    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 

@@ -5,7 +5,7 @@
  */
 
 import { count } from "./measure.ts";
-import type { BenchWorld } from "./resources.ts";
+import type { BenchResources } from "./resources.ts";
 import type { Part } from "./row.ts";
 
 const OBJECTS = 1_000_000;
@@ -13,16 +13,16 @@ const SIZE = { kind: "range", minBytes: 200, maxBytes: 200 } as const;
 const PAUSE_MS = 10;
 
 /** The longest wait while a million objects are published, against the time that takes. */
-export async function sharedIds(world: BenchWorld, share: number): Promise<Part> {
-  const pack = await world.make({ objects: Math.round(share * OBJECTS), size: SIZE });
-  await world.empty();
+export async function sharedIds(resources: BenchResources, share: number): Promise<Part> {
+  const pack = await resources.make({ objects: Math.round(share * OBJECTS), size: SIZE });
+  await resources.empty();
   const waits: number[] = [];
   let isPublished = false;
-  const indexing = world.index(pack).finally(() => isPublished = true);
+  const indexing = resources.index(pack).finally(() => isPublished = true);
   while (!isPublished) {
     const startedAt = performance.now();
     // What the publish of any other repo does with an id of the pack.
-    const rows = await world.db.sql`
+    const rows = await resources.db.sql`
       insert into musehub_objects (object_id)
       select object_ids[1 + floor(random() * rows)::int] from (
         select object_ids, rows from mpack_staged_objects order by random() limit 1

@@ -7,7 +7,7 @@
 import type { Database } from "../../mod.ts";
 import { count, median, rateText, timed } from "./measure.ts";
 import type { Part, Row } from "./row.ts";
-import type { BenchWorld, Pack } from "./resources.ts";
+import type { BenchResources, Pack } from "./resources.ts";
 
 const TABLES = ["musehub_objects", "musehub_object_refs"] as const;
 
@@ -17,15 +17,15 @@ const SIZE = { kind: "range", minBytes: 200, maxBytes: 200 } as const;
 const ROUNDS = 3;
 
 /** A million objects into empty tables, and once more. */
-export async function smallObjects(world: BenchWorld, share: number): Promise<Part> {
-  const pack = await world.make({ objects: Math.round(share * 1_000_000), size: SIZE });
-  await world.empty();
-  const before = await footprint(world.db);
-  await world.index(pack);
-  const written = await footprint(world.db, before);
-  await world.index(pack);
-  const rewritten = await footprint(world.db, before);
-  await keepReady(world.db);
+export async function smallObjects(resources: BenchResources, share: number): Promise<Part> {
+  const pack = await resources.make({ objects: Math.round(share * 1_000_000), size: SIZE });
+  await resources.empty();
+  const before = await footprint(resources.db);
+  await resources.index(pack);
+  const written = await footprint(resources.db, before);
+  await resources.index(pack);
+  const rewritten = await footprint(resources.db, before);
+  await keepReady(resources.db);
   const seconds: Record<"bare" | "first" | "publish" | "again", number[]> = {
     bare: [],
     first: [],
@@ -33,16 +33,16 @@ export async function smallObjects(world: BenchWorld, share: number): Promise<Pa
     again: [],
   };
   for (let round = 0; round < ROUNDS; round++) {
-    await world.empty();
-    seconds.bare.push(await bareInserts(world.db, world.repoId, pack));
-    await world.empty();
-    const first = await world.index(pack);
+    await resources.empty();
+    seconds.bare.push(await bareInserts(resources.db, resources.repoId, pack));
+    await resources.empty();
+    const first = await resources.index(pack);
     seconds.first.push(first.seconds);
     seconds.publish.push(first.value.phases_ms.publish / 1000);
-    seconds.again.push((await world.index(pack)).seconds);
+    seconds.again.push((await resources.index(pack)).seconds);
   }
-  await world.db.sql.unsafe("drop table bench_ready");
-  await world.empty();
+  await resources.db.sql.unsafe("drop table bench_ready");
+  await resources.empty();
   const first = median(seconds.first), bare = median(seconds.bare);
   return {
     name: "small",
@@ -61,26 +61,26 @@ export async function smallObjects(world: BenchWorld, share: number): Promise<Pa
 }
 
 /** The same into tables that hold ten times as many others. */
-export async function amongOthers(world: BenchWorld, share: number): Promise<Part> {
+export async function amongOthers(resources: BenchResources, share: number): Promise<Part> {
   const others = Math.round(share * 10_000_000);
-  const pack = await world.make({ objects: Math.round(share * 1_000_000), size: SIZE });
-  await world.empty();
-  await world.index(pack);
-  await keepReady(world.db);
-  await world.empty();
-  await fill(world.db, others);
+  const pack = await resources.make({ objects: Math.round(share * 1_000_000), size: SIZE });
+  await resources.empty();
+  await resources.index(pack);
+  await keepReady(resources.db);
+  await resources.empty();
+  await fill(resources.db, others);
   // Every contender begins with a copy of the same files.
-  const ours = await world.copy("bench_ours");
+  const ours = await resources.copy("bench_ours");
   const before = await footprint(ours.db);
-  const first = await world.index(pack, { db: ours.db });
+  const first = await resources.index(pack, { db: ours.db });
   const written = await footprint(ours.db, before);
-  const again = await world.index(pack, { db: ours.db });
+  const again = await resources.index(pack, { db: ours.db });
   await ours.drop();
-  const theirs = await world.copy("bench_theirs");
-  const bare = await bareInserts(theirs.db, world.repoId, pack);
+  const theirs = await resources.copy("bench_theirs");
+  const bare = await bareInserts(theirs.db, resources.repoId, pack);
   await theirs.drop();
-  await world.db.sql.unsafe("drop table bench_ready");
-  await world.empty();
+  await resources.db.sql.unsafe("drop table bench_ready");
+  await resources.empty();
   const among = `into tables of ${count(others)} others`;
   return {
     name: "others",

@@ -9,15 +9,15 @@ import { Bench } from "../jobs/measure.ts";
 import { runPacks } from "../jobs/packs.ts";
 import { count } from "./measure.ts";
 import type { Part } from "./row.ts";
-import type { BenchWorld } from "./resources.ts";
+import type { BenchResources } from "./resources.ts";
 
 const PACKS = 10_000, NO_OPS = 10_000;
 /** Jobs at once, of both kinds. */
 const CONCURRENCY = 64;
 
 /** Packs between two runs of the no-op jobs that they are compared with, on the same server. */
-export async function smallPacks(world: BenchWorld, share: number): Promise<Part> {
-  const bench = new Bench(world.env.DATABASE_URL), packs = Math.round(share * PACKS);
+export async function smallPacks(resources: BenchResources, share: number): Promise<Part> {
+  const bench = new Bench(resources.env.DATABASE_URL), packs = Math.round(share * PACKS);
   const noOps = () => bench.throughput(CONTENDERS[0], NO_OPS, CONCURRENCY);
   const before = await noOps();
   const run = await runPacks(await bench.database(), { packs, concurrency: CONCURRENCY });

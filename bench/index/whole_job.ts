@@ -9,7 +9,7 @@ import { writePackfile } from "./packfile.ts";
 import { count, MB, rateText, speedText } from "./measure.ts";
 import { type ProcessRun, runMain, runProcess } from "./process.ts";
 import type { Part, Row } from "./row.ts";
-import type { BenchWorld, Pack } from "./resources.ts";
+import type { BenchResources, Pack } from "./resources.ts";
 
 const USUAL_WAY = fileURLToPath(import.meta.resolve("./usual_way.py"));
 const PACKAGES = "python3-msgpack python3-psycopg2";
@@ -24,10 +24,10 @@ interface Contest {
   readonly isLarge: boolean;
 }
 
-async function packs(world: BenchWorld, share: number): Promise<Contest[]> {
+async function packs(resources: BenchResources, share: number): Promise<Contest[]> {
   const make = async (objects: number, bytes: number, name: string) => {
     const size = { kind: "range", minBytes: bytes, maxBytes: bytes } as const;
-    const pack = await world.make({ objects: Math.round(objects), size, seed: 31 });
+    const pack = await resources.make({ objects: Math.round(objects), size, seed: 31 });
     return { pack, name: `${count(pack.objects)} objects of ${name}`, isLarge: bytes === LARGE };
   };
   return [
@@ -36,10 +36,10 @@ async function packs(world: BenchWorld, share: number): Promise<Contest[]> {
   ];
 }
 
-async function ours(world: BenchWorld, pack: Pack, engine: Engine): Promise<ProcessRun> {
-  await world.empty();
+async function ours(resources: BenchResources, pack: Pack, engine: Engine): Promise<ProcessRun> {
+  await resources.empty();
   const args = ["index", pack.mpackKey, "--repo", "bench/bench", "--json"];
-  return await runMain(args, { ...world.env, MPACK_HASH: engine });
+  return await runMain(args, { ...resources.env, MPACK_HASH: engine });
 }
 
 function speed({ pack, isLarge }: Contest, seconds: number): string {
@@ -57,7 +57,7 @@ async function findPython(): Promise<string | undefined> {
 }
 
 /** Against the usual way: time and memory. */
-export async function usualWay(world: BenchWorld, share: number): Promise<Part> {
+export async function usualWay(resources: BenchResources, share: number): Promise<Part> {
   const name = "usual";
   const python = await findPython();
   if (python === undefined) {
@@ -65,18 +65,18 @@ export async function usualWay(world: BenchWorld, share: number): Promise<Part> 
   }
   const aims = { wasm: [1, 3], native: [2.5, 3] } as const;
   const rows: Row[] = [];
-  for (const contest of await packs(world, share)) {
+  for (const contest of await packs(resources, share)) {
     const { pack } = contest;
-    await world.empty();
+    await resources.empty();
     const usual = await runProcess(python, [
       USUAL_WAY,
       pack.path,
-      world.env.DATABASE_URL,
-      world.repoId,
+      resources.env.DATABASE_URL,
+      resources.repoId,
     ]);
     const { peak_bytes } = JSON.parse(usual.stdout) as { peak_bytes: number };
     for (const engine of ENGINES) {
-      const job = await ours(world, pack, engine);
+      const job = await ours(resources, pack, engine);
       rows.push(
         {
           what: `whole job, ${contest.name}, ${engine}`,
@@ -96,15 +96,15 @@ export async function usualWay(world: BenchWorld, share: number): Promise<Part> 
       );
     }
   }
-  await world.empty();
+  await resources.empty();
   return { name, rows };
 }
 
 /** Against `git index-pack`, which hashes each object and writes an index, without a database. */
-export async function gitIndexPack(world: BenchWorld, share: number): Promise<Part> {
+export async function gitIndexPack(resources: BenchResources, share: number): Promise<Part> {
   const rows: Row[] = [];
-  for (const contest of await packs(world, share)) {
-    const folder = await Deno.makeTempDir({ dir: world.folder });
+  for (const contest of await packs(resources, share)) {
+    const folder = await Deno.makeTempDir({ dir: resources.folder });
     const packfile = await writePackfile(contest.pack, `${folder}/made`);
     const repo = `${folder}/indexed`;
     await runProcess("git", ["init", "--quiet", "--bare", repo], { isMeasured: false });
@@ -115,7 +115,7 @@ export async function gitIndexPack(world: BenchWorld, share: number): Promise<Pa
       packfile,
     ]);
     for (const engine of ENGINES) {
-      const job = await ours(world, contest.pack, engine);
+      const job = await ours(resources, contest.pack, engine);
       rows.push({
         what: `whole job, ${contest.name}, ${engine}`,
         ours: speed(contest, job.seconds),
@@ -128,6 +128,6 @@ export async function gitIndexPack(world: BenchWorld, share: number): Promise<Pa
     }
     await Deno.remove(folder, { recursive: true });
   }
-  await world.empty();
+  await resources.empty();
   return { name: "git", rows };
 }
