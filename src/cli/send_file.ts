@@ -9,7 +9,9 @@ import type { IncomingMessage } from "node:http";
 import { request as requestHttps } from "node:https";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { json } from "node:stream/consumers";
+
+/** The longest answer that is read; one that names 1,000 missing ids has 75 kB. */
+const MAX_ANSWER_BYTES = 1024 * 1024;
 
 export interface SendOptions {
   /** All headers except `Content-Length`. */
@@ -23,7 +25,11 @@ export interface SendOptions {
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
-  /** The body if it is JSON, else {}. */
+  /** Of the URL that answered. */
+  readonly origin: string;
+  /** In lower case, without parameters. */
+  readonly mediaType: string | undefined;
+  /** The body if it is JSON, else undefined. */
   readonly value: unknown;
 }
 
@@ -46,12 +52,24 @@ export async function post(url: URL, options: SendOptions): Promise<Answer> {
           typeof value === "string" ? [[name, value] as [string, string]] : []
         ),
       ),
-      value: await json(incoming).catch((error) => {
+      origin: url.origin,
+      mediaType: incoming.headers["content-type"]?.split(";")[0].trim().toLowerCase(),
+      value: await readJson(incoming).catch((error) => {
         if (signal?.aborted) throw error;
-        return {};
+        return undefined;
       }),
     };
   } finally {
     outgoing.destroy();
   }
+}
+
+async function readJson(incoming: IncomingMessage): Promise<unknown> {
+  const chunks: Uint8Array[] = [];
+  let bytes = 0;
+  for await (const chunk of incoming as AsyncIterable<Uint8Array>) {
+    if ((bytes += chunk.length) > MAX_ANSWER_BYTES) throw new RangeError("The answer is too long");
+    chunks.push(chunk);
+  }
+  return JSON.parse(await new Blob(chunks as Uint8Array<ArrayBuffer>[]).text());
 }

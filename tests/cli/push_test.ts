@@ -155,5 +155,5 @@ Deno.test("push waits for Retry-After when the server is busy, then tries again"
   const last = await push(pack, "--remote", url, "--token", token.text, "--json");
   assert.equal(last.code, 4);
   assert.equal(seen.length, 5);
-  assert.equal(JSON.parse(last.stdout).error.message, "Cannot push: the server answered 503");
+  assert.equal(JSON.parse(last.stdout).error.message, `Cannot push: ${url} answered 503`);
 });

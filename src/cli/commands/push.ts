@@ -9,21 +9,17 @@ import { contentDigest } from "../../http/auth/content_digest.ts";
 import { readSigner } from "../../http/auth/keys.ts";
 import { type Signer, signRequest } from "../../http/auth/signature.ts";
 import { parseRepoName } from "../../db/repos.ts";
-import {
-  ConfigError,
-  GhostError,
-  InvalidMpackError,
-  type MpackErrorCode,
-  StoreError,
-} from "../../errors.ts";
+import { ConfigError, StoreError } from "../../errors.ts";
 import type { IndexResult } from "../../jobs/index/result.ts";
 import { digestOf } from "../../lib/ids.ts";
 import { retryAfterMs } from "../../lib/retry_after.ts";
 import { sleep } from "../../lib/sleep.ts";
 import { iterateReader } from "../../stream/store/reader_stream.ts";
 import type { CommandContext } from "../command.ts";
+import { errorOfAnswer, resultOfAnswer } from "../push_answer.ts";
 import { type Answer, post } from "../send_file.ts";
 import { openSource, type Source, type SourceOptions } from "../mpack_source.ts";
+import { print, printJson } from "../output.ts";
 import { formatCount, LiveLine } from "../terminal.ts";
 
 /** Requests in all if the server is busy. */
@@ -63,9 +59,9 @@ export function addPushCommand(program: Command, context: CommandContext): void 
           const target = await targetOf(mpackKey, flags);
           const deadlineMs = config.httpTotalMs;
           const result = await sendUntilTaken(source, target, { signal, line, deadlineMs });
-          if (flags.json) return console.log(JSON.stringify(result));
+          if (flags.json) return await printJson(result);
           const { objects_total, object_refs_written } = result;
-          console.log(
+          await print(
             `Pushed ${mpackKey} to ${flags.repo}: ${formatCount(objects_total)} objects, ` +
               `${formatCount(object_refs_written)} new to it`,
           );
@@ -106,15 +102,6 @@ interface SendOptions extends SourceOptions {
   readonly deadlineMs: number;
 }
 
-/** The members of a problem that this client reads. */
-interface Problem {
-  readonly code?: string;
-  readonly detail?: string;
-  readonly offset_bytes?: number;
-  readonly missing?: readonly string[];
-  readonly missing_count?: number;
-}
-
 /** Sends the pack; repeats that while the server says that it is busy. */
 async function sendUntilTaken(
   source: Source,
@@ -123,9 +110,9 @@ async function sendUntilTaken(
 ): Promise<IndexResult> {
   for (let attempt = 1;; attempt++) {
     const answer = await send(source, target, options);
-    if (answer.status === 200) return answer.value as IndexResult;
+    if (answer.status === 200) return resultOfAnswer(answer, source.mpackKey);
     const isBusy = answer.status === 429 || answer.status === 503;
-    if (!isBusy || attempt === MAX_ATTEMPTS) throw errorOf(answer);
+    if (!isBusy || attempt === MAX_ATTEMPTS) throw errorOfAnswer(answer);
     options.line.clear();
     const waitMs = retryAfterMs(answer.headers.get("retry-after")) ?? attempt * 1_000;
     await sleep(Math.min(waitMs, MAX_WAIT_MS), options.signal);
@@ -160,17 +147,4 @@ async function send(
     const why = late.aborted ? `no answer in ${deadlineMs} ms` : (cause as Error).message;
     throw new StoreError("store-unavailable", `Cannot push to ${url.origin}: ${why}`, { cause });
   }
-}
-
-function errorOf({ status, value }: Answer): Error {
-  const answer = value as Problem;
-  const { code, detail = `Cannot push: the server answered ${status}` } = answer;
-  if (status === 429 || status >= 500) {
-    return new StoreError("store-unavailable", detail, { status });
-  }
-  if (code === "ghost-objects") return new GhostError(answer.missing!, answer.missing_count!);
-  if ([409, 413, 422].includes(status)) {
-    return InvalidMpackError.recorded(code as MpackErrorCode, detail, answer.offset_bytes);
-  }
-  return new ConfigError(detail, code === "repo-not-found" ? { code } : {});
 }

@@ -19,6 +19,7 @@ import { hasIdentities } from "../../db/identities.ts";
 import { MetricsRegistry } from "../../jobs/worker/metrics.ts";
 import { parseCount } from "../flags.ts";
 import { openLog } from "../log.ts";
+import { print } from "../output.ts";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { openWorker, ping } from "../open_worker.ts";
@@ -105,7 +106,7 @@ async function serve(
   });
   log.info(`Listening on ${server.url}`);
   if (openToken !== undefined) {
-    console.log(`Until an identity exists: Authorization: Bearer ${openToken}`);
+    await print(`Until an identity exists: Authorization: Bearer ${openToken}`);
   }
   if (working) await working.worker.run();
   else if (!signal.aborted) {

@@ -30,7 +30,7 @@ export function requireSha256(field: string): string {
 }
 
 /**
- * Reads the SHA-256 in a `Content-Digest` field, as hex.
+ * Reads the SHA-256 in a `Content-Digest` field, as hex. @internal Exported for tests.
  *
  * @returns Undefined if the field is malformed or holds no SHA-256.
  * @internal Exported for tests.

@@ -1,0 +1,63 @@
+/**
+ * Checks what a server answers to a push. A status proves nothing: a login page is a 200, too.
+ *
+ * @module
+ */
+
+import type { z } from "zod";
+import {
+  ConfigError,
+  GhostError,
+  InvalidMpackError,
+  type MpackErrorCode,
+  StoreError,
+} from "../errors.ts";
+import { IndexAnswer, ProblemAnswer } from "../http/schemas.ts";
+import type { IndexResult } from "../jobs/index/result.ts";
+import type { Answer } from "./send_file.ts";
+
+/** The problem of a server that is not mpackd's, or of a proxy in front of it. */
+const NO_PROBLEM: Partial<z.output<typeof ProblemAnswer>> = {};
+
+/**
+ * The result of a push of `mpackKey`.
+ *
+ * @throws {ConfigError} If the answer is not the result of indexing this mpack.
+ */
+export function resultOfAnswer(answer: Answer, mpackKey: string): IndexResult {
+  const parsed = answer.mediaType === "application/json"
+    ? IndexAnswer.loose().safeParse(answer.value)
+    : undefined;
+  if (!parsed?.success) {
+    throw new ConfigError(
+      `Cannot push ${mpackKey}: ${answer.origin} answered 200 with ` +
+        `${answer.mediaType ?? "no media type"}, which is not the result of an index; ` +
+        "is it an mpackd server?",
+    );
+  }
+  if (parsed.data.mpack_key !== mpackKey) {
+    throw new ConfigError(
+      `Cannot push ${mpackKey}: the server answered for another mpack, ${parsed.data.mpack_key}`,
+    );
+  }
+  return parsed.data as IndexResult;
+}
+
+/** The error behind any other answer. */
+export function errorOfAnswer({ status, mediaType, value, origin }: Answer): Error {
+  const parsed = mediaType === "application/problem+json"
+    ? ProblemAnswer.safeParse(value)
+    : undefined;
+  const problem = parsed?.success ? parsed.data : NO_PROBLEM;
+  const { code, detail = `Cannot push: ${origin} answered ${status}` } = problem;
+  if (status === 429 || status >= 500) {
+    return new StoreError("store-unavailable", detail, { status });
+  }
+  if (code === "ghost-objects" && problem.missing?.length) {
+    return new GhostError(problem.missing, problem.missing_count ?? problem.missing.length);
+  }
+  if (code !== undefined && [409, 413, 422].includes(status)) {
+    return InvalidMpackError.recorded(code as MpackErrorCode, detail, problem.offset_bytes);
+  }
+  return new ConfigError(detail, code === "repo-not-found" ? { code } : {});
+}
