@@ -131,7 +131,7 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
   drainMs: integer("MPACK_DRAIN_MS", 20_000, "ms", [0, DAY_MS])
     .doc("Running jobs may continue for this long after SIGTERM before they are released"),
   httpPort: integer("MPACK_HTTP_PORT", 0, "port", [0, 65_535])
-    .doc("The port on which a worker serves /healthz, /readyz and /metrics. 0: none"),
+    .doc("A port for /healthz, /readyz and /metrics alone, of worker and serve. 0: none"),
   httpHost: text("MPACK_HTTP_HOST", "127.0.0.1", "address")
     .doc("The address of that port. 0.0.0.0 accepts probes from other machines"),
   logLevel: choice("MPACK_LOG_LEVEL", "info", ["debug", "info", "warning", "error"])

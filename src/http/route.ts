@@ -38,6 +38,8 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   readonly summary: string;
   /** `read` and `push` check the repo in the path; `identity` takes any identity. */
   readonly access: Access | "identity" | "anyone";
+  /** A rate limit of its own: a flood of other requests must not look like a dead server. */
+  readonly limitedAs?: "probe";
   /** The scope that a token needs. Default: `push` for push access, else `read`. */
   readonly scope?: Scope;
   readonly params: P;
@@ -100,7 +102,8 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
     ? anonymous(peer.address)
     : await identify(request, peer, context);
   c.set("caller", caller);
-  context.rateLimit.countRequest(caller.client);
+  const { limitedAs } = spec;
+  context.rateLimit.countRequest(limitedAs ? `${limitedAs} ${caller.client}` : caller.client);
   if (access === "identity") requireIdentity(caller);
   const repo = access === "read" || access === "push"
     ? await openRepo(context.db, placeOf(params), caller, access)

@@ -13,7 +13,7 @@ import type { RequestRecord } from "../../http/context.ts";
 import { checkOpenMode } from "../../http/auth/open_mode.ts";
 import { mintOpenToken } from "../../http/auth/token.ts";
 import type { RefusedWhy } from "../../http/server/front.ts";
-import { listen } from "../../http/server/server.ts";
+import { listen, listenForProbes } from "../../http/server/server.ts";
 import type { Config } from "../../config/config.ts";
 import { hasIdentities } from "../../db/identities.ts";
 import { MetricsRegistry } from "../../jobs/worker/metrics.ts";
@@ -104,6 +104,9 @@ async function serve(
     closeMs: config.drainMs,
     onRefused: refusals(metrics),
   });
+  await using _probes = config.httpPort === 0
+    ? undefined
+    : listenForProbes(config, { checks, metrics });
   log.info(`Listening on ${server.url}`);
   if (openToken !== undefined) {
     await print(`Until an identity exists: Authorization: Bearer ${openToken}`);

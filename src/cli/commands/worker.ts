@@ -5,7 +5,7 @@
  */
 
 import type { Command } from "commander";
-import { createProbes } from "../../http/probes.ts";
+import { listenForProbes } from "../../http/server/server.ts";
 import { type Config, SETTINGS } from "../../config/config.ts";
 import { CancelledError, ConfigError } from "../../errors.ts";
 import { openLog } from "../log.ts";
@@ -80,28 +80,10 @@ async function runWorker(
     untilEmpty: flags.drain,
   });
   const { worker, metrics, checks } = working;
-  await using _http = config.httpPort === 0 ? undefined : serveHealth(config, {
+  await using _http = config.httpPort === 0 ? undefined : listenForProbes(config, {
     checks,
     metrics: metrics.registry,
   });
   await worker.run();
   if (force.aborted) throw new CancelledError("Interrupted twice: running jobs were released");
-}
-
-function serveHealth(
-  { httpPort: port, httpHost: hostname }: Config,
-  parts: Parameters<typeof createProbes>[0],
-): Deno.HttpServer {
-  const routes = createProbes(parts);
-  try {
-    return Deno.serve(
-      { port, hostname, onListen: () => {} },
-      async (request) => await routes(request) ?? new Response("Not found\n", { status: 404 }),
-    );
-  } catch (error) {
-    throw new ConfigError(
-      `Cannot listen on ${hostname}:${port}: ${(error as Error).message}`,
-      { cause: error },
-    );
-  }
 }

@@ -12,10 +12,15 @@ import { NoParams, NoQuery } from "../schemas.ts";
 export const healthRoutes: readonly Route[] = [
   health("/healthz", "isAlive", "Whether the process answers; checks no other service."),
   health("/readyz", "isReady", "Whether the services it needs answer."),
-  health("/metrics", "metrics", "Metrics for Prometheus."),
+  health(
+    "/metrics",
+    "metrics",
+    "Metrics for Prometheus, for admins; MPACK_HTTP_PORT serves them without credentials.",
+  ),
 ];
 
 function health(path: string, id: string, summary: string): Route {
+  const isMetrics = path === "/metrics";
   const mediaType = path === "/readyz" ? "application/json" : "text/plain";
   const answers: Record<number, AnswerSpec> = { 200: { description: "Yes", mediaType } };
   if (path === "/readyz") {
@@ -26,11 +31,17 @@ function health(path: string, id: string, summary: string): Route {
     path,
     id,
     summary,
-    access: "anyone",
+    access: isMetrics ? "identity" : "anyone",
+    limitedAs: "probe",
     params: NoParams,
     query: NoQuery,
     answers,
-    async handle({ request, context }) {
+    async handle({ request, caller, context }) {
+      // They show the bytes and objects of private pushes as they happen.
+      if (isMetrics && !caller.isAdmin) {
+        const detail = "Cannot show metrics: only an admin may see them, or MPACK_HTTP_PORT";
+        throw new HttpProblem(403, "forbidden", detail);
+      }
       const response = await context.probes(request);
       if (response !== undefined) return response;
       throw new HttpProblem(404, "not-found", `Cannot answer ${path} here`);

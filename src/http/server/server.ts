@@ -7,6 +7,7 @@
 import { ConfigError } from "../../errors.ts";
 import type { Config } from "../../config/config.ts";
 import type { Api } from "../app.ts";
+import { createProbes, type ProbeOptions } from "../probes.ts";
 import { Front, type RefusedWhy } from "./front.ts";
 
 export interface ListenOptions {
@@ -24,6 +25,19 @@ export interface ApiServer extends AsyncDisposable {
   readonly url: string;
   /** Stops accepting requests and waits up to `closeMs` for running ones. */
   close(): Promise<void>;
+}
+
+/**
+ * Serves `/healthz`, `/readyz` and `/metrics` alone, without credentials.
+ *
+ * @throws {ConfigError} If the address or port is not available.
+ */
+export function listenForProbes(config: Config, options: ProbeOptions): ApiServer {
+  const probes = createProbes(options);
+  return listen(
+    async (request) => await probes(request) ?? new Response("Not found\n", { status: 404 }),
+    { hostname: config.httpHost, port: config.httpPort, config, closeMs: 0 },
+  );
 }
 
 /**
