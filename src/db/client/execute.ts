@@ -81,7 +81,8 @@ export async function execute<T extends readonly (object | undefined)[]>(
         const attempts = sockets.places.length + (isReadOnly ? 1 : 0);
         const isSafe = isUnsent(error) || (isReadOnly && sockets.isWriting);
         if (next === undefined || !isSafe || attempt >= attempts) {
-          throw translateError(error, { action, label });
+          const { user } = db.sql.options as unknown as { user: string };
+          throw translateError(error, { action, label, user });
         }
         running = next();
       }

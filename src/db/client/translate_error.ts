@@ -36,6 +36,8 @@ export interface FailedStatement {
   readonly action: string;
   /** `Database.label`. */
   readonly label: string;
+  /** The role that the URL names. */
+  readonly user: string;
 }
 
 /**
@@ -43,7 +45,7 @@ export interface FailedStatement {
  *
  * @returns The error itself if it is mpackd's or nothing that a database says.
  */
-export function translateError(error: unknown, { action, label }: FailedStatement): unknown {
+export function translateError(error: unknown, { action, label, user }: FailedStatement): unknown {
   if (error instanceof MpackdError || !(error instanceof Error)) return error;
   const code = codeOf(error);
   const cannot = `Cannot ${action} on ${label}: `;
@@ -66,18 +68,48 @@ export function translateError(error: unknown, { action, label }: FailedStatemen
   if (!/^[0-9A-Z]{5}$/.test(code)) return error;
   if (code === "53300") return temporary("lower the pool size or raise max_connections");
   if (code === "53100") return temporary("free disk space on the server");
+  // PgBouncer's code for it is the one of a protocol violation.
+  if (code === "08P01" && /startup parameter/.test(error.message)) {
+    return new ConfigError(
+      `${cannot}${error.message}; add prepare=false to DATABASE_URL if the pooler is in transaction ` +
+        "mode, or else name the parameter in ignore_startup_parameters of pgbouncer.ini",
+      options,
+    );
+  }
   if (TEMPORARY_CLASSES.has(code.slice(0, 2)) || TEMPORARY.has(code)) {
     return temporary("the same statement may succeed later");
   }
   if (code.startsWith("28")) return permanent("check user and password in DATABASE_URL");
-  if (code === "42501") return permanent("grant the role the rights that docs/operations.md lists");
-  if (code === "3D000") {
-    return new ConfigError(`${cannot}${error.message}; create it or correct DATABASE_URL`, options);
+  const config = (next: string) => new ConfigError(`${cannot}${error.message}; ${next}`, options);
+  if (code === "42501") return config(grantFor(error.message, user));
+  if (code === "3D000") return config("create it or correct DATABASE_URL");
+  // mpackd's statements set nothing: only the start of a session does.
+  if (code === "42704" || code === "22023") {
+    if (/parameter "/.test(error.message)) return config("correct it in DATABASE_URL");
   }
   if (["42P01", "42703", "42883", "42P10"].includes(code)) {
-    return new ConfigError(`${cannot}${error.message}; run "mpackd migrate" first`, options);
+    return config('run "mpackd migrate" first');
   }
   return permanent("this statement cannot succeed as it is");
+}
+
+/** The one command that gives a role the right it lacks. */
+function grantFor(message: string, role: string): string {
+  const to = `to "${role}"`;
+  const [, kind, name] = /permission denied for (\w+) "?([^"]+)"?/.exec(message) ?? [];
+  switch (kind) {
+    case "schema":
+      return `run as the schema's owner: grant create on schema ${name} ${to}`;
+    case "table":
+      return "run as the tables' owner: grant select, insert, update, delete " +
+        `on all tables in schema public ${to}`;
+    case "sequence":
+      return `run as its owner: grant usage on sequence ${name} ${to}`;
+    case "database":
+      return `run as its owner: grant connect on database ${name} ${to}`;
+    default:
+      return `grant the role "${role}" the rights that docs/operations.md lists`;
+  }
 }
 
 /** The SQLSTATE, or the word of postgres.js or node:net; empty if there is none. */

@@ -4,7 +4,7 @@
  *
  * @module
  */
-import { DatabaseError } from "../../errors.ts";
+import { ConfigError, DatabaseError } from "../../errors.ts";
 import { sleep } from "../../lib/sleep.ts";
 import type { ServerUser } from "./home.ts";
 import { lastLines, runProgram } from "./binaries.ts";
@@ -96,7 +96,14 @@ export async function createCluster(
     signal,
   });
   if (!isSuccess) {
-    throw new DatabaseError(`Cannot create the embedded database: initdb said:\n${output}`);
+    const cannot = `Cannot create the embedded database: initdb said:\n${output}`;
+    // A container that runs as an arbitrary user: PostgreSQL wants a name for it.
+    if (output.includes("could not look up effective user ID")) {
+      throw new ConfigError(
+        `${cannot}\nRun as a user that has a line in /etc/passwd, or set DATABASE_URL`,
+      );
+    }
+    throw new DatabaseError(cannot);
   }
   await Deno.rename(unfinished, dataDir);
 }

@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import postgres from "postgres";
+import { prepareBinaries } from "../../../src/db/embedded/binaries.ts";
 import { openEmbedded } from "../../../src/db/embedded/open_embedded.ts";
 import { readPidFile } from "../../../src/db/embedded/postmaster.ts";
+import { createCluster } from "../../../src/db/embedded/server.ts";
 import { ConfigError, DatabaseError } from "../../../src/errors.ts";
 import { openRunDir } from "../../support/postgres/test_server.ts";
 
@@ -194,5 +196,26 @@ Deno.test({
       assert.deepEqual(await ask(database.url, "select to_regclass('kept') is null"), [true]);
     });
     await Deno.remove(home, { recursive: true });
+  },
+});
+
+Deno.test({
+  name: "createCluster() as a user without a line in /etc/passwd says what helps",
+  ignore: Deno.uid() !== 0,
+  fn: async () => {
+    const folder = await newDataDir();
+    await Deno.mkdir(folder, { mode: 0o777 });
+    await Deno.chmod(folder, 0o777);
+    const { binDir } = await prepareBinaries(await openRunDir());
+    const cluster = {
+      dataDir: join(folder, "data"),
+      logFile: join(folder, "log"),
+      passwordFile: join(folder, "password"),
+      user: { uid: 54_321, gid: 54_321 },
+    };
+    await assert.rejects(
+      createCluster(cluster, { binDir }),
+      (error) => error instanceof ConfigError && error.message.includes("/etc/passwd"),
+    );
   },
 });
