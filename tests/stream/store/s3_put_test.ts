@@ -85,6 +85,18 @@ Deno.test("put() relies on the engine to check a digest only after a test", asyn
       assert.deepEqual(sent(proxy), [`PUT /bucket/b ${wrong.slice(0, 8)}`]);
       assert.deepEqual([...double.objects.keys()], ["/bucket/a"]);
     }));
+  await t.step(
+    "an empty body, which Ceph does not check",
+    () =>
+      withS3Double(async ({ store, proxy }) => {
+        const refused = store.put("b", bodyOf(new Uint8Array()), {
+          sizeBytes: 0,
+          sha256Hex: wrong,
+        });
+        await assert.rejects(refused, { name: "DigestError" });
+        assert.deepEqual(proxy.requests, []);
+      }),
+  );
   await t.step("an engine that does not", () =>
     withS3Double(async ({ store, proxy, double }) => {
       double.checksDigests = false;
@@ -178,6 +190,25 @@ Deno.test("put() accepts an answer only if it shows that the object is there", a
         assert.deepEqual(written, { sizeBytes: 1000, etag: '"v1.2-x"' });
         assert.deepEqual(proxy.requests.map(({ method }) => method), ["PUT", "HEAD"]);
         assertSameBytes(double.objects.get("/bucket/a")!.bytes, bytes);
+      }),
+  );
+  await t.step(
+    "an upload in parts whose last answer has no ETag, as Ceph's",
+    () =>
+      withS3Double(async ({ store, proxy, double }) => {
+        let isLost = true;
+        proxy.otherwise = ({ method, target }) => {
+          if (method !== "POST" || target.includes("uploads=")) return {};
+          const before = () => isLost ? undefined : double.set("/bucket/a", BIG);
+          return { status: 200, body: "<X><ETag></ETag></X>", before };
+        };
+        await assert.rejects(store.put("a", bodyOf(BIG, MIB)), {
+          ...wrong,
+          message: /not have it/,
+        });
+        isLost = false;
+        const written = await store.put("a", bodyOf(BIG, MIB));
+        assert.deepEqual(written, await store.stat("a"));
       }),
   );
   await t.step(

@@ -10,7 +10,7 @@ import { isDigestRefusal } from "./digest_support.ts";
 import type { OptionalHeaders } from "./optional_headers.ts";
 import { errorOfAnswer, S3Error } from "./s3_error.ts";
 import type { S3Target } from "./reader.ts";
-import { etagOf, parseEtag, statObject } from "./stat.ts";
+import { etagOf, statObject, strongEtag } from "./stat.ts";
 import { encodeXml, xmlText } from "./xml.ts";
 
 /** S3's own limit. See {@link https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html}. */
@@ -89,8 +89,8 @@ export class MultipartUpload {
     return await this.#before ?? new Uint8Array(bytes.length);
   }
 
-  /** Joins the parts to one object, and returns its ETag. */
-  async complete(): Promise<string> {
+  /** Joins the parts to one object; returns its ETag, or undefined if the store does not tell it. */
+  async complete(): Promise<string | undefined> {
     await this.#inFlight;
     const { client, target, signal, backoff } = this.#context;
     const parts = this.#sent.map(({ etag, sha256Base64 }, index) => {
@@ -119,7 +119,8 @@ export class MultipartUpload {
         if (joined === undefined) {
           throw errorOfAnswer({ status: 500, headers: answer.headers }, text, "");
         }
-        return parseEtag(joined);
+        // Ceph 16 leaves it empty.
+        return strongEtag(joined);
       } catch (error) {
         const isLostAnswer = tries > 1 && error instanceof S3Error &&
           error.s3Code === "NoSuchUpload";

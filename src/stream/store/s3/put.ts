@@ -58,9 +58,10 @@ export async function putObject(
   const signal = options.signal === undefined
     ? failed.signal
     : AbortSignal.any([options.signal, failed.signal]);
-  // No engine can check the digest of a whole body that comes in parts.
+  // No engine can check the digest of a whole body that comes in parts; Ceph checks no empty body.
   const isOne = sizeBytes !== undefined && sizeBytes <= partBytes;
-  const isProved = sha256Hex === undefined || (isOne && await options.checksDigests());
+  const isProved = sha256Hex === undefined ||
+    (isOne && sizeBytes > 0 && await options.checksDigests());
   const declared = { sizeBytes, sha256Hex: isProved ? undefined : sha256Hex };
   const backoff = () => client.backoff({ action: "write", key: target.key }, signal);
   const upload = new MultipartUpload({ client, target, signal, backoff, failed, checksums });
@@ -111,8 +112,8 @@ export async function putObject(
       );
     }
     await upload.send(rest);
-    const written = { sizeBytes: totalBytes, etag: await upload.complete() };
-    return await backoff().run(() => confirm(client, target, written, signal));
+    const etag = await upload.complete();
+    return await backoff().run(() => confirm(client, target, totalBytes, etag, signal));
   } catch (error) {
     await upload.abort();
     throw error;
@@ -137,8 +138,8 @@ async function putWhole(
   try {
     const answer = await client.send({ ...options, method: "PUT", objectKey, body });
     await answer.discard();
-    const written = { sizeBytes: body.length, etag: etagOf(answer.headers) };
-    return await confirm(client, target, written, options.signal);
+    const etag = etagOf(answer.headers);
+    return await confirm(client, target, body.length, etag, options.signal);
   } catch (error) {
     if (!isDigestRefusal(error)) throw error;
     if (bodySha256Hex !== undefined && !hasDigest(body, bodySha256Hex)) {
@@ -153,22 +154,24 @@ async function putWhole(
 const USUAL_ETAG = /^"[0-9a-f]{32}(-\d+)?"$/i;
 
 /**
- * Returns the stat of a written object. After an unusual ETag it asks for the object: a server that
- * is no store may answer 200 to every request, some with an ETag.
+ * Returns the stat of a written object. Without an ETag or after an unusual one it asks for the object:
+ * a server that is no store may answer 200 to every request, some with an ETag.
  */
 async function confirm(
   client: S3Client,
   { objectKey }: S3Target,
-  written: BlobStat,
+  sizeBytes: number,
+  etag: string | undefined,
   signal?: AbortSignal,
 ): Promise<BlobStat> {
-  if (USUAL_ETAG.test(written.etag)) return written;
+  if (etag !== undefined && USUAL_ETAG.test(etag)) return { sizeBytes, etag };
   try {
     const stat = await statObject(client, objectKey, signal);
-    if (stat.sizeBytes === written.sizeBytes) return stat;
+    if (stat.sizeBytes === sizeBytes) return stat;
   } catch (error) {
+    const isForbidden = error instanceof S3Error && error.status === 403;
     // These credentials may write, but not read.
-    if (error instanceof S3Error && error.status === 403) return written;
+    if (isForbidden && etag !== undefined) return { sizeBytes, etag };
     if (!(error instanceof S3Error) || error.status !== 404) throw error;
   }
   const message = "the store answered that it wrote the object, but does not have it";
