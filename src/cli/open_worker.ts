@@ -16,11 +16,13 @@ import { traced } from "../jobs/worker/tracing.ts";
 import { Worker } from "../jobs/worker/worker.ts";
 import type { WorkerEvent } from "../jobs/worker/worker_event.ts";
 import type { Check } from "../http/probes.ts";
+import { claimStore, type StoreAndDatabase } from "../maintenance/store_owner.ts";
 import { logEvents, logNativeHash, logWithoutLease } from "./log.ts";
 import { jobPermissions, requirePermissions } from "./permissions.ts";
-import { openBlobStore, type OpenedDatabase, workerName } from "./resources.ts";
+import { type Resources, workerName } from "./resources.ts";
 
 const PING_DEADLINE_MS = 2_000;
+const COUNT_EVERY_MS = 60_000;
 
 export interface WorkerEnd {
   /** Stops claiming. */
@@ -40,14 +42,13 @@ export interface OpenedWorker extends AsyncDisposable {
 }
 
 /** Opens a worker. It listens for new jobs, but runs none before `worker.run()`. */
-export async function openWorker(
-  { db, connect }: Pick<OpenedDatabase, "db" | "connect">,
+export function openWorker(
+  { db, store, connect }: Pick<Resources, "db" | "store" | "connect">,
   config: Config,
   { signal, force, untilEmpty }: WorkerEnd,
-): Promise<OpenedWorker> {
+): OpenedWorker {
   const { concurrency, perRepo, pollMs, drainMs, leaseMs } = config;
   requirePermissions(jobPermissions());
-  const store = await openBlobStore(config, { isWriting: true });
   const name = workerName();
   const log = logEvents(name);
   if (config.hash === "native") logNativeHash(name);
@@ -87,6 +88,9 @@ export async function openWorker(
     onWake: () => worker.wake(),
     onChange: (error) => observe({ type: "listener", error }),
   });
+  const counting = countUses({ db, store, config, signal }, (error) => {
+    observe({ type: "queue-error", error });
+  });
   return {
     worker,
     metrics,
@@ -95,8 +99,21 @@ export async function openWorker(
       not_draining: () => !signal.aborted,
       polled_lately: () => worker.silentMs < 3 * pollMs + config.databaseTimeoutMs,
     },
-    [Symbol.asyncDispose]: () => listener[Symbol.asyncDispose](),
+    async [Symbol.asyncDispose]() {
+      clearInterval(counting);
+      await listener[Symbol.asyncDispose]();
+    },
   };
+}
+
+/** Counts the use of the store while the process runs, so that an old backup is noticed later. */
+export function countUses(
+  resources: StoreAndDatabase,
+  onError: (error: Error) => void,
+): ReturnType<typeof setInterval> {
+  const timer = setInterval(() => claimStore(resources).catch(onError), COUNT_EVERY_MS);
+  Deno.unrefTimer(timer);
+  return timer;
 }
 
 /** Whether the database answers. */

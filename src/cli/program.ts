@@ -28,6 +28,7 @@ const COMMANDS: Record<string, () => Promise<AddCommand>> = {
   guard: async () => (await import("./commands/guard.ts")).addGuardCommand,
   audit: async () => (await import("./commands/audit.ts")).addAuditCommand,
   gc: async () => (await import("./commands/gc.ts")).addGcCommand,
+  store: async () => (await import("./commands/store.ts")).addStoreCommand,
   serve: async () => (await import("./commands/serve.ts")).addServeCommand,
   push: async () => (await import("./commands/push.ts")).addPushCommand,
   identity: async () => (await import("./commands/identity.ts")).addIdentityCommand,

@@ -11,7 +11,9 @@ import type { Database } from "../db/client/database.ts";
 import { migrate, pendingMigrations } from "../db/schema/migrate.ts";
 import { ConfigError } from "../errors.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
+import { claimStore, olderText } from "../maintenance/store_owner.ts";
 import { openFolder } from "../stream/store/open_folder.ts";
+import { tell } from "./output.ts";
 import { databasePermissions, requirePermissions, storePermissions } from "./permissions.ts";
 
 /** Reads the settings from the environment. */
@@ -40,17 +42,28 @@ interface DatabaseOptions {
   readonly maxConnections?: number;
 }
 
-/** Opens the store, then the database. */
+/**
+ * Opens the store, then the database. Before a command that writes, the store is claimed for it.
+ *
+ * @throws {ConfigError} If a command wants to write, and the store belongs to another database.
+ */
 export async function openResources(
   config: Config,
   options: DatabaseOptions & { readonly isWriting: boolean },
 ): Promise<Resources> {
   const store = await openBlobStore(config, options);
-  const { db, isEmbedded, connect, [Symbol.asyncDispose]: close } = await openDatabase(
-    config,
-    options,
-  );
-  return { db, isEmbedded, connect, store, [Symbol.asyncDispose]: close };
+  const opened = await openDatabase(config, options);
+  const { db, isEmbedded, connect, [Symbol.asyncDispose]: close } = opened;
+  const resources = { db, isEmbedded, connect, store, [Symbol.asyncDispose]: close };
+  if (!options.isWriting) return resources;
+  try {
+    const ownership = await claimStore({ db, store, config });
+    if (ownership === "older-database") tell(`Warning: ${olderText(resources)}`);
+    return resources;
+  } catch (error) {
+    await close();
+    throw error;
+  }
 }
 
 /** Opens the database of `DATABASE_URL`, or the embedded one, whose tables it creates. */

@@ -50,6 +50,7 @@ export type Config = MpackLimits & {
   readonly httpHost: string;
   readonly logLevel: "debug" | "info" | "warning" | "error";
   readonly gcGraceMs: number;
+  readonly gcMaxPercent: number;
   readonly httpUrl: string | undefined;
   readonly httpBodyBytes: number;
   readonly httpBodiesBytes: number;
@@ -140,6 +141,8 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
   // Maintenance.
   gcGraceMs: integer("MPACK_GC_GRACE_MS", DAY_MS, "ms", [MINUTE_MS, 365 * DAY_MS])
     .doc("gc collects a blob, an mpack or a deleted repo only when it is older than this"),
+  gcMaxPercent: integer("MPACK_GC_MAX_PERCENT", 50, "percent", [0, 100])
+    .doc("gc refuses to delete more than this share of the store's bytes at once without --force"),
 
   // Limits of one mpack.
   maxPackBytes: integer("MPACK_MAX_PACK_BYTES", LIMITS.maxPackBytes, "bytes", [1, 16 * TIB])

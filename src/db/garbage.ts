@@ -114,12 +114,17 @@ export async function collectPacksOf(db: Database, repoId: string): Promise<numb
   return rows.length;
 }
 
-/** Deletes the row of a deleted repo if no packs are left. */
+/** Deletes the row of a deleted repo if no packs are left, and records that there was one. */
 export async function collectRepo(db: Database, repoId: string): Promise<void> {
   await db.query("collect a deleted repo")`
-    delete from musehub_repos
-    where repo_id = ${repoId} and deleted_at is not null
-      and not exists (select from musehub_mpacks where repo_id = ${repoId})`;
+    with removed as (
+      delete from musehub_repos
+      where repo_id = ${repoId} and deleted_at is not null
+        and not exists (select from musehub_mpacks where repo_id = ${repoId})
+      returning repo_id
+    )
+    insert into mpackd_removed_repos (repo_id) select repo_id from removed
+    on conflict do nothing`;
 }
 
 /** Counts the rows that would go with a deleted repo. */
@@ -213,6 +218,13 @@ export interface NamedBlob {
   readonly object_id?: string;
 }
 
+/** A blob that no row needs. */
+export interface UnnamedBlob {
+  readonly key: string;
+  /** Whether this database knows or knew the repo in the key. True if the key names none. */
+  readonly isRepoKnown: boolean;
+}
+
 /**
  * Finds the blobs that no row needs: no pack names them, no ref names their object, and no job may
  * come to need them.
@@ -220,12 +232,16 @@ export interface NamedBlob {
 export async function unnamedBlobs(
   db: Database,
   blobs: readonly NamedBlob[],
-): Promise<string[]> {
-  const query = db.query<{ key: string }>("look for blobs that no row names", {
+): Promise<UnnamedBlob[]> {
+  const query = db.query<UnnamedBlob>("look for blobs that no row names", {
     deadlineMs: SCAN_DEADLINE_MS,
   });
-  const rows = await query`
-    select u.key
+  return await query`
+    select u.key, coalesce(u.pack_repo, u.object_repo) is null
+      or exists (select from musehub_repos r
+        where r.repo_id in (u.pack_repo, u.object_repo))
+      or exists (select from mpackd_removed_repos r
+        where r.repo_id in (u.pack_repo, u.object_repo)) as "isRepoKnown"
     from jsonb_to_recordset(${JSON.stringify(blobs)}::text::jsonb)
       as u(key text, pack_repo text, mpack_key text, object_repo text, object_id text)
     where not exists (select from musehub_mpacks p where p.blob_key = u.key)
@@ -244,7 +260,6 @@ export async function unnamedBlobs(
         select from musehub_background_jobs j
         where j.job_type = 'mpack.index' and j.status in ('pending', 'running')
           and (u.object_repo is null or j.repo_id = u.object_repo)))`;
-  return rows.map(({ key }) => key);
 }
 
 /**

@@ -16,6 +16,7 @@ import { formatBytes, formatCount, formatMs } from "../terminal.ts";
 interface GcFlags {
   readonly dryRun?: boolean;
   readonly grace?: string;
+  readonly force?: boolean;
   readonly verbose?: boolean;
   readonly json?: boolean;
 }
@@ -32,13 +33,14 @@ export function addGcCommand(program: Command, context: CommandContext): void {
     )
     .option("--dry-run", "only print what would be collected")
     .option("--grace <duration>", "the least age: 7d, 12h, … (default: MPACK_GC_GRACE_MS)")
+    .option("--force", "delete however much of the store is garbage (see MPACK_GC_MAX_PERCENT)")
     .option("--verbose", "name each repo, mpack and blob, as --dry-run does")
     .option("--json", "print the counts as one JSON document")
     .action((flags: GcFlags) =>
       context.run(flags, async (signal) => {
         const summary = await runGc(flags, context.config(), signal);
         if (flags.json) await printJson(summary);
-        else await print(textOf(summary));
+        else await print(textOf(summary, context.config()));
       })
     );
 }
@@ -54,14 +56,16 @@ async function runGc(flags: GcFlags, config: Config, signal: AbortSignal): Promi
     store,
     config,
     graceMs,
+    maxPercent: flags.force ? undefined : config.gcMaxPercent,
     isDryRun,
     signal,
     onCollected: isNaming ? (kind, name) => print(`${kind} ${name}`) : undefined,
   });
 }
 
-function textOf(summary: GcSummary): string {
-  const { dry_run, postponed } = summary;
+function textOf(summary: GcSummary, { gcMaxPercent }: Config): string {
+  const { dry_run, postponed, unknown_blobs, blob_bytes, store_bytes } = summary;
+  const percent = store_bytes === 0 ? 0 : 100 * blob_bytes / store_bytes;
   const counts: [number, string][] = [
     [summary.staged_batches, "staged batches of jobs that have ended"],
     [summary.audits, "interrupted audits"],
@@ -78,6 +82,12 @@ function textOf(summary: GcSummary): string {
       formatMs(summary.elapsed_ms)
     }`,
     ...found,
+    ...(unknown_blobs > 0
+      ? [`  ${formatCount(unknown_blobs).padStart(9)}  blobs of unknown repos are left alone`]
+      : []),
+    ...(dry_run && percent > gcMaxPercent
+      ? [`The blobs are ${percent.toFixed(1)}% of the store's bytes: gc refuses without --force`]
+      : []),
     ...(postponed > 0 ? [`  ${formatCount(postponed).padStart(9)}  left to the next run`] : []),
   ].join("\n");
 }

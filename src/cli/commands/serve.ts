@@ -22,8 +22,8 @@ import { openLog } from "../log.ts";
 import { print } from "../output.ts";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
-import { openWorker, ping } from "../open_worker.ts";
-import { openBlobStore, openDatabase, workerName } from "../resources.ts";
+import { countUses, openWorker, ping } from "../open_worker.ts";
+import { openResources, workerName } from "../resources.ts";
 
 /** Connections for requests, besides those of the worker's jobs. */
 const API_CONNECTIONS = 8;
@@ -71,16 +71,20 @@ async function serve(
     config.databaseConnections,
     API_CONNECTIONS + (flags.worker ? config.concurrency : 0),
   );
-  await using opened = await openDatabase(config, { maxConnections });
-  const { db } = opened;
+  await using resources = await openResources(config, { isWriting: true, maxConnections });
+  const { db, store } = resources;
   if (flags.open) await checkOpenMode(db, flags.host);
   else if (!await hasIdentities(db)) {
     log.warn("No identity exists, so nobody can push: see mpackd identity, or serve --open");
   }
   const openToken = flags.open ? mintOpenToken() : undefined;
-  await using working = flags.worker
-    ? await openWorker(opened, config, { signal, force })
-    : undefined;
+  await using working = flags.worker ? openWorker(resources, config, { signal, force }) : undefined;
+  if (!working) {
+    countUses(
+      { db, store, config, signal },
+      (error) => log.warn("{error}", { error: error.message }),
+    );
+  }
   const metrics = working?.metrics.registry ?? new MetricsRegistry();
   const checks = working?.checks ?? {
     database: () => ping(db),
@@ -88,7 +92,7 @@ async function serve(
   };
   const context = await openHttp({
     db,
-    store: await openBlobStore(config, { isWriting: true }),
+    store,
     config,
     worker: workerName(),
     signal,

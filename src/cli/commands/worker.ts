@@ -11,7 +11,7 @@ import { CancelledError, ConfigError } from "../../errors.ts";
 import { openLog } from "../log.ts";
 import type { CommandContext } from "../command.ts";
 import { openWorker } from "../open_worker.ts";
-import { openDatabase } from "../resources.ts";
+import { openResources } from "../resources.ts";
 
 /** Connections for heartbeat and claim, besides one for each job. */
 const SPARE_CONNECTIONS = 2;
@@ -73,8 +73,8 @@ async function runWorker(
   const { concurrency } = config;
   openLog({ level: config.logLevel });
   const maxConnections = Math.max(config.databaseConnections, concurrency + SPARE_CONNECTIONS);
-  await using opened = await openDatabase(config, { maxConnections });
-  await using working = await openWorker(opened, config, {
+  await using resources = await openResources(config, { isWriting: true, maxConnections });
+  await using working = openWorker(resources, config, {
     signal,
     force,
     untilEmpty: flags.drain,

@@ -177,6 +177,19 @@ export const TABLES = {
     signature_hash: "text",
     expires_at: "timestamptz",
   },
+  /** The identity of this database, in one row. */
+  mpackd_database: {
+    is_only: "boolean=",
+    database_id: "text=",
+    /** Counts uses; the store's marker has the same number. */
+    counter: "bigint=",
+    counted_at: "timestamptz?",
+  },
+  /** Repos whose rows gc has removed. */
+  mpackd_removed_repos: {
+    repo_id: "text",
+    removed_at: "timestamptz=",
+  },
   /** Secrets that all servers of one database share, base64. */
   mpackd_secrets: {
     name: "text",

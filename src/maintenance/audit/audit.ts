@@ -12,7 +12,7 @@ import {
   recordValid,
 } from "../../db/audits.ts";
 import { StoreError } from "../../errors.ts";
-import type { BlobStore } from "../../stream/store/blob_store.ts";
+import { compareOwner, refuseOwner } from "../store_owner.ts";
 import type { AuditContext } from "./audit_context.ts";
 import { auditMpack } from "./audit_mpack.ts";
 
@@ -72,7 +72,7 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
   const { db, auditId, onMpack } = options;
   const startedAt = performance.now();
   const { mpackIds, packsChecked } = await beginAudit(db, auditId, options);
-  if (mpackIds.length > 0) await refuseEmpty(options);
+  if (mpackIds.length > 0) await refuseWrongStore(options);
   const sum = { mpacks: 0, damaged: 0, misread: 0, bytes: 0, objects: 0, marked: 0, restored: 0 };
   const { context, findings, repair } = counting(options);
   for (let at = 0; at < mpackIds.length; at += ROWS_PER_STATEMENT) {
@@ -121,9 +121,11 @@ function counting(options: AuditContext) {
 }
 
 /** An audit of the wrong store would find every mpack missing and mark every ref as damaged. */
-async function refuseEmpty(
-  { store, signal }: { readonly store: BlobStore; readonly signal: AbortSignal },
-): Promise<void> {
+async function refuseWrongStore(context: AuditContext): Promise<void> {
+  const { store, signal } = context;
+  const owner = await compareOwner(context);
+  refuseOwner(context, owner);
+  if (owner.ownership !== "unmarked") return;
   for await (const _ of store.list("", { signal })) return;
   throw new StoreError(
     "store-unavailable",

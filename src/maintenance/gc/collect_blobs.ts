@@ -5,6 +5,7 @@
  */
 
 import { type NamedBlob, unnamedBlobs } from "../../db/garbage.ts";
+import { ConfigError } from "../../errors.ts";
 import type { BlobEntry } from "../../stream/store/blob_store.ts";
 import { blobNames } from "./blob_names.ts";
 import type { GcRun } from "./gc_run.ts";
@@ -22,25 +23,57 @@ interface Candidate {
   readonly blob: NamedBlob;
 }
 
-/** Deletes the blobs that no row needs. */
+/**
+ * Deletes the blobs that no row needs.
+ *
+ * @throws {ConfigError} If they are more than `maxPercent` of all bytes. Then none is deleted.
+ */
 export async function collectBlobs(run: GcRun): Promise<void> {
+  if (run.isDryRun || run.options.maxPercent !== undefined) await measure(run);
+  if (run.isDryRun) return;
   for await (const group of candidates(run)) {
-    const garbage = await unneeded(run, group);
-    if (garbage.length === 0) continue;
-    if (run.isDryRun) { for (const { entry } of garbage) await report(run, entry); }
-    else await deleteGroup(run, garbage);
+    const { garbage } = await unneeded(run, group);
+    if (garbage.length > 0) await deleteGroup(run, garbage);
   }
 }
 
-/** Lists the store's old blobs of ours, in groups. */
-async function* candidates(run: GcRun): AsyncGenerator<Candidate[]> {
+/** Adds up the garbage and the whole store before anything is deleted. */
+async function measure(run: GcRun): Promise<void> {
+  const { isDryRun, options: { store, maxPercent = 100 } } = run;
+  let blobs = 0, bytes = 0;
+  for await (const group of candidates(run, (entry) => run.add({ store_bytes: entry.sizeBytes }))) {
+    const { garbage, unknown } = await unneeded(run, group);
+    run.add({ unknown_blobs: unknown });
+    for (const { entry } of garbage) {
+      blobs++;
+      bytes += entry.sizeBytes;
+      if (isDryRun) await report(run, entry);
+    }
+  }
+  const percent = 100 * bytes / run.sum.store_bytes;
+  if (isDryRun || !(percent > maxPercent)) return;
+  throw new ConfigError(
+    `Cannot delete ${blobs} blobs from ${store.url}: they are ${
+      percent.toFixed(1)
+    }% of its bytes, ` +
+      `more than ${maxPercent}%. See "mpackd gc --dry-run". If this is right, use --force`,
+  );
+}
+
+/** Lists the store's old blobs of ours, in groups. Calls `onEntry` for young ones, too. */
+async function* candidates(
+  run: GcRun,
+  onEntry?: (entry: BlobEntry) => void,
+): AsyncGenerator<Candidate[]> {
   const { store, config, graceMs, signal } = run.options;
   const names = blobNames(config), before = Date.now() - graceMs;
   for (const prefix of names.prefixes) {
     let group: Candidate[] = [];
     for await (const entry of store.list(prefix, { signal })) {
       const blob = names.read(entry.key);
-      if (blob === undefined || entry.modifiedAt.getTime() >= before) continue;
+      if (blob === undefined) continue;
+      onEntry?.(entry);
+      if (entry.modifiedAt.getTime() >= before) continue;
       group.push({ entry, blob });
       if (group.length < GROUP) continue;
       yield group;
@@ -50,16 +83,22 @@ async function* candidates(run: GcRun): AsyncGenerator<Candidate[]> {
   }
 }
 
-async function unneeded(run: GcRun, group: readonly Candidate[]): Promise<Candidate[]> {
-  const keys = await unnamedBlobs(run.options.db, group.map(({ blob }) => blob));
-  return group.filter(({ entry }) => keys.includes(entry.key));
+/** The blobs that no row needs, and the number of those whose repo the database does not know. */
+async function unneeded(
+  run: GcRun,
+  group: readonly Candidate[],
+): Promise<{ garbage: Candidate[]; unknown: number }> {
+  const unnamed = await unnamedBlobs(run.options.db, group.map(({ blob }) => blob));
+  const keys = new Set(unnamed.filter((blob) => blob.isRepoKnown).map(({ key }) => key));
+  const garbage = group.filter(({ entry }) => keys.has(entry.key));
+  return { garbage, unknown: unnamed.length - keys.size };
 }
 
 async function deleteGroup(run: GcRun, garbage: readonly Candidate[]): Promise<void> {
   await withTombstones(run, garbage.map(({ entry }) => entry.key), async (keys) => {
     // Ask again: now no publish can start to need one of them.
     const free = garbage.filter(({ entry }) => keys.includes(entry.key));
-    await deleteAll(run, await unneeded(run, free));
+    await deleteAll(run, (await unneeded(run, free)).garbage);
   });
 }
 

@@ -1,12 +1,25 @@
 /**
- * Collects garbage. Rows go first and blobs last: a crash in between leaves a blob without a row,
- * which the next run collects, and never a ref to missing bytes.
+ * Collects garbage:
+ *
+ * - staged rows of jobs that are neither pending nor running, and old interrupted audits
+ * - the rows of deleted repos: refs, mpacks, repo
+ * - the rows of mpacks without history that no ref points into
+ * - blobs that no row needs, and half-written blobs
+ *
+ * A row that is missing proves that a blob is garbage only if the store belongs to this database,
+ * the database is not an old backup, and it has known the blob's repo. No row can be hidden: each
+ * session sets row_security to off, so that PostgreSQL refuses instead of filtering.
+ *
+ * Rows go first and blobs last: a crash in between leaves a blob without a row, which the next run
+ * collects, and never a ref to missing bytes.
  *
  * @module
  */
 
 import { collectAudits, collectStaged } from "../../db/garbage.ts";
 import { removeStaleTombstones } from "../../db/tombstones.ts";
+import { ConfigError } from "../../errors.ts";
+import { checkOwner, claimStore, olderText } from "../store_owner.ts";
 import { collectBlobs } from "./collect_blobs.ts";
 import { collectMpacks } from "./collect_mpacks.ts";
 import { collectRepos } from "./collect_repos.ts";
@@ -21,10 +34,12 @@ const ROWS_PER_STATEMENT = 5_000;
 /**
  * Collects garbage. May run beside everything else, and beside another gc.
  *
+ * @throws {ConfigError} If the store is not this database's, or `maxPercent` is exceeded.
  * @throws {StoreError | DatabaseError} If a service is unavailable; the next run continues.
  */
 export async function collectGarbage(options: GcOptions): Promise<GcSummary> {
   const run = new GcRun(options), startedAt = performance.now();
+  await requireProof(run);
   if (!run.isDryRun) await removeStaleTombstones(options.db, { olderThanMs: STALE_TOMBSTONE_MS });
   await collectStagedRows(run);
   run.add({ audits: await collectAudits(options.db, run.isDryRun) });
@@ -34,6 +49,12 @@ export async function collectGarbage(options: GcOptions): Promise<GcSummary> {
   await sweepHalfWritten(run);
   const elapsed_ms = Math.round(performance.now() - startedAt);
   return { dry_run: run.isDryRun, ...run.sum, elapsed_ms };
+}
+
+/** Makes sure that a missing row proves anything. A dry run may show what an old backup lacks. */
+async function requireProof({ options, isDryRun }: GcRun): Promise<void> {
+  const ownership = isDryRun ? await checkOwner(options) : await claimStore(options);
+  if (ownership === "older-database" && !isDryRun) throw new ConfigError(olderText(options));
 }
 
 /** Removes the staged rows of jobs that are neither pending nor running. */

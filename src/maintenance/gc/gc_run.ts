@@ -21,6 +21,10 @@ export interface GcOptions {
   readonly config: Pick<Config, "blobKey" | "objectKey">;
   /** The least age of a blob, an mpack or a deleted repo, in milliseconds. */
   readonly graceMs: number;
+  /**
+   * Refuse to delete blobs that are more than this percentage of all bytes. Default 100: any number.
+   */
+  readonly maxPercent?: number;
   /** Whether to report what would be collected and collect nothing. Default false. */
   readonly isDryRun?: boolean;
   /** Ends the run. Each step is either complete or not done. */
@@ -47,6 +51,10 @@ export interface GcSummary {
   readonly blobs: number;
   /** Total length of these blobs in bytes. */
   readonly blob_bytes: number;
+  /** Blobs of repos that this database has never known. They are left alone. */
+  readonly unknown_blobs: number;
+  /** Length of all blobs in the store in bytes. 0 if it was not needed. */
+  readonly store_bytes: number;
   /** Half-written blobs. */
   readonly half_written: number;
   /** Items left to the next run, because a job or a publish was in the way. */
@@ -69,6 +77,8 @@ export class GcRun {
     mpacks: 0,
     blobs: 0,
     blob_bytes: 0,
+    unknown_blobs: 0,
+    store_bytes: 0,
     half_written: 0,
     postponed: 0,
   };

@@ -10,6 +10,7 @@ import { sql as identities } from "./0008_identities.ts";
 import { sql as dropStaged } from "./0009_drop_staged.ts";
 import { sql as knownObjects } from "./0010_known_objects.ts";
 import { sql as publishFunctions } from "./0011_publish_functions.ts";
+import { sql as storeOwner } from "./0015_store_owner.ts";
 
 /** One migration. After its release its statements never change; another migration follows. */
 export interface Migration {
@@ -32,4 +33,5 @@ export const migrations: readonly Migration[] = [
   { name: "0009_drop_staged", sql: dropStaged },
   { name: "0010_known_objects", sql: knownObjects },
   { name: "0011_publish_functions", sql: publishFunctions },
+  { name: "0015_store_owner", sql: storeOwner },
 ];

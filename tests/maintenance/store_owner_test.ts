@@ -1,0 +1,228 @@
+import assert from "node:assert/strict";
+import { readIdentity } from "../../src/db/store_owner.ts";
+import { ConfigError } from "../../src/errors.ts";
+import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
+import { collectGarbage, type GcOptions } from "../../src/maintenance/gc/gc.ts";
+import { MARKER_KEY, readMarker, writeMarker } from "../../src/stream/store/store_marker.ts";
+import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
+import { runMain } from "../support/process/main.ts";
+import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { sampleBytes } from "../support/store/blobs.ts";
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+const PACKS = [1, 2, 3, 4].map((seed) =>
+  buildMpack({ objects: [object({ content: sampleBytes(5_000, seed) })] })
+);
+
+function envOf({ databaseUrl, folder }: TestWorld): Record<string, string> {
+  return { DATABASE_URL: databaseUrl, MPACK_STORE: `file://${folder}`, MPACK_GC_GRACE_MS: "60000" };
+}
+
+/** Indexes packs and makes their blobs old. */
+async function fill(world: TestWorld, packs = PACKS): Promise<string[]> {
+  const keys: string[] = [];
+  for (const pack of packs) {
+    const key = await world.put(pack);
+    await indexMpack(world.options(key));
+    keys.push(key);
+  }
+  await age(world);
+  return keys;
+}
+
+async function age(world: TestWorld): Promise<void> {
+  const then = new Date(Date.now() - 2 * DAY_MS);
+  for await (const { key } of world.store.list("mpacks/")) {
+    await Deno.utime(`${world.folder}/${key}`, then, then);
+  }
+}
+
+async function blobs({ store }: TestWorld): Promise<number> {
+  return (await Array.fromAsync(store.list("mpacks/"))).length;
+}
+
+function gc(world: TestWorld, options: Partial<GcOptions> = {}) {
+  return collectGarbage({
+    db: world.db,
+    store: world.store,
+    config: world.config(),
+    graceMs: DAY_MS,
+    signal: new AbortController().signal,
+    ...options,
+  });
+}
+
+Deno.test("gc and every writer refuse a store that belongs to another database", async (t) => {
+  await using owner = await createWorld();
+  await using other = await createWorld();
+  await fill(owner);
+  // Before the store is marked, what it holds says that the other database is not its own.
+  for (const isMarked of [false, true]) {
+    if (isMarked) await gc(owner);
+    const wrong = { ...envOf(owner), DATABASE_URL: other.databaseUrl };
+    const forgotten: Record<string, string> = {
+      MPACK_STORE: `file://${owner.folder}`,
+      MPACK_HOME: other.folder,
+    };
+    const pack = `${other.folder}/pack`;
+    await Deno.writeFile(pack, PACKS[0]);
+    const commands = [
+      ["gc"],
+      ["gc", "--force"],
+      ["gc", "--dry-run"],
+      ["worker", "--drain"],
+      [
+        "index",
+        pack,
+        "--repo",
+        "me/repo",
+      ],
+      ["enqueue", pack, "--repo", "me/repo"],
+      ["serve", "--port", "0"],
+    ];
+    for (const args of commands) {
+      await t.step(
+        `${args.slice(0, 2).join(" ")}, ${isMarked ? "marked" : "not marked"}`,
+        async () => {
+          const { code, stderr, stdout } = await runMain(args, wrong);
+          assert.equal(code, 2, stdout + stderr);
+          const ids = isMarked ? [owner.db, other.db] : [];
+          for (const db of ids) {
+            assert(stderr.includes((await readIdentity(db)).databaseId), stderr);
+          }
+          assert.match(stderr, /mpackd store adopt/);
+          assert.equal(await blobs(owner), PACKS.length);
+        },
+      );
+    }
+    await t.step(`DATABASE_URL forgotten, ${isMarked ? "marked" : "not marked"}`, async () => {
+      const { code, stderr } = await runMain(["gc", "--force"], forgotten);
+      assert.equal(code, 2, stderr);
+      assert.equal(await blobs(owner), PACKS.length);
+    });
+  }
+  await t.step("audit", async () => {
+    await fill(other, [PACKS[0]]);
+    const wrong = { ...envOf(owner), DATABASE_URL: other.databaseUrl };
+    assert.equal((await runMain(["audit"], wrong)).code, 2);
+    const [{ damaged }] = await other.db.sql`
+      select count(*)::int as damaged from musehub_object_refs where damaged_at is not null`;
+    assert.equal(damaged, 0);
+  });
+  await t.step(
+    "store adopt makes it the owner, and unknown repos still are no garbage",
+    async () => {
+      const wrong = { ...envOf(owner), DATABASE_URL: other.databaseUrl };
+      const before = await runMain(["store", "show", "--json"], wrong);
+      assert.equal(JSON.parse(before.stdout).ownership, "foreign");
+      assert.equal((await runMain(["store", "adopt"], wrong)).code, 0);
+      const after = await runMain(["store", "show", "--json"], wrong);
+      assert.equal(JSON.parse(after.stdout).ownership, "ours");
+      const { code, stdout } = await runMain(["gc", "--force", "--json"], wrong);
+      assert.equal(code, 0);
+      assert.deepEqual([JSON.parse(stdout).blobs, await blobs(owner)], [0, PACKS.length]);
+      const dry = JSON.parse((await runMain(["gc", "--dry-run", "--json"], wrong)).stdout);
+      assert.deepEqual([dry.blobs, dry.unknown_blobs], [0, PACKS.length]);
+      assert.equal((await runMain(["gc"], envOf(owner))).code, 2);
+    },
+  );
+});
+
+Deno.test("a database restored from an older backup is noticed before gc deletes anything", async () => {
+  await using world = await createWorld();
+  const keys = await fill(world, PACKS.slice(0, 2));
+  await gc(world);
+  const backup = await world.db.sql`select counter from mpackd_database`;
+  // The living system goes on: two more packs, and the use is counted.
+  await world.db.sql`update mpackd_database set counted_at = now() - interval '2 minutes'`;
+  keys.push(...await fill(world, PACKS.slice(2)));
+  await gc(world);
+  // The restore: the rows of the later packs are gone, and the counter is the old one.
+  await world.db.sql`delete from musehub_object_refs`;
+  await world.db.sql`delete from musehub_mpacks where mpack_key in ${world.db.sql(keys.slice(2))}`;
+  await world.db.sql`update mpackd_database set counter = ${backup[0].counter}`;
+  await assert.rejects(
+    gc(world),
+    (error: Error) => error instanceof ConfigError && /restored from a backup/.test(error.message),
+  );
+  assert.equal(await blobs(world), 4);
+  // A dry run names what is missing; indexing it from the store brings it back.
+  const missing: string[] = [];
+  await gc(world, { isDryRun: true, onCollected: (_, name) => missing.push(name.slice(-64)) });
+  for (const key of keys.slice(2)) assert(missing.includes(key.slice(-64)));
+  for (const key of keys) await indexMpack(world.options(key));
+  const { stderr, code } = await runMain(["index", keys[0], "--repo", "me/repo"], envOf(world));
+  assert.equal(code, 0);
+  assert.match(stderr, /Warning: .* restored from a backup/);
+  assert.equal((await runMain(["store", "adopt"], envOf(world))).code, 0);
+  assert.equal((await gc(world)).blobs, 0);
+  assert.equal(await blobs(world), 4);
+});
+
+Deno.test("a store that lost its marker is refused, as if it were not mounted", async () => {
+  await using world = await createWorld();
+  await fill(world);
+  await gc(world);
+  await Deno.remove(`${world.folder}/${MARKER_KEY}`);
+  await assert.rejects(gc(world), /it has no marker, but the database .* has marked/);
+  const { code, stderr } = await runMain(["worker", "--drain"], envOf(world));
+  assert.equal(code, 2);
+  assert.match(stderr, /Is it mounted\?/);
+});
+
+Deno.test("the first use marks the store, and later uses count on", async () => {
+  await using world = await createWorld();
+  await world.put(PACKS[0]);
+  assert.equal(await readMarker(world.store), undefined);
+  const key = mpackKey(PACKS[0]);
+  assert.equal((await runMain(["index", key, "--repo", "me/repo"], envOf(world))).code, 0);
+  const first = await readMarker(world.store);
+  assert.deepEqual(first, await readIdentity(world.db));
+  await world.db.sql`update mpackd_database set counted_at = now() - interval '2 minutes'`;
+  await gc(world);
+  const second = await readMarker(world.store);
+  assert.deepEqual([second?.databaseId, second?.counter], [first!.databaseId, first!.counter + 1]);
+  // The database may be ahead of the marker: it counts first.
+  await writeMarker(world.store, first!);
+  await gc(world);
+});
+
+Deno.test("gc refuses to delete more than a share of the bytes, unless it is forced", async () => {
+  await using world = await createWorld();
+  for (const pack of PACKS) await world.put(pack);
+  await indexMpack(world.options(mpackKey(PACKS[0])));
+  await age(world);
+  const dry = await runMain(["gc", "--dry-run"], envOf(world));
+  assert.match(dry.stdout, /75\.\d% of the store's bytes: gc refuses without --force/);
+  const { code, stderr } = await runMain(["gc"], envOf(world));
+  assert.deepEqual([code, await blobs(world)], [2, 4]);
+  assert.match(stderr, /3 blobs .* 75\.\d% of its bytes, more than 50%/);
+  const raised = { ...envOf(world), MPACK_GC_MAX_PERCENT: "80" };
+  assert.equal((await runMain(["gc"], raised)).code, 0);
+  assert.equal(await blobs(world), 1);
+});
+
+Deno.test("gc refuses to work if row security hides rows from it", async () => {
+  await using world = await createWorld();
+  await fill(world);
+  const { sql } = world.db;
+  const role = `limited_${crypto.randomUUID().slice(0, 8)}`;
+  await sql.unsafe(
+    `create role ${role} login password 'x'; grant all on all tables in schema public to ${role};
+    alter table musehub_mpacks enable row level security`,
+  );
+  try {
+    const url = new URL(world.databaseUrl);
+    url.username = role;
+    url.password = "x";
+    const { code, stderr } = await runMain(["gc", "--force"], {
+      ...envOf(world),
+      DATABASE_URL: url.href,
+    });
+    assert.equal(code, 4, stderr);
+    assert.match(stderr, /row-level security policy for table "musehub_mpacks"/);
+    assert.equal(await blobs(world), PACKS.length);
+  } finally {
+    await sql.unsafe(`drop owned by ${role}; drop role ${role}`);
+  }
+});
