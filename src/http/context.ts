@@ -47,4 +47,6 @@ export interface ApiContext {
   /** Answers `/healthz`, `/readyz` and `/metrics`; undefined for other paths. */
   readonly probes: (request: Request) => Promise<Response | undefined>;
   readonly onRequest?: (record: RequestRecord) => void;
+  /** Gets the errors that cut an answer off after its head was sent. */
+  readonly onCut?: (cut: { readonly requestId: string; readonly error: unknown }) => void;
 }

@@ -17,6 +17,7 @@ import { bodyLimits, checkShape, parseBody, readBody } from "./body/body.ts";
 import type { Peer } from "./server/connection.ts";
 import type { ApiContext } from "./context.ts";
 import { HttpProblem } from "./problem.ts";
+import type { SendOptions } from "./slow_reader.ts";
 
 /** One answer of a route, for its description. */
 export interface AnswerSpec {
@@ -62,6 +63,8 @@ export interface Call<P = unknown, Q = unknown, B = unknown> {
   readonly request: Request;
   /** For Hono's helpers. */
   readonly hono: Context;
+  /** How to send a streamed answer. */
+  readonly sending: SendOptions;
   readonly caller: Caller;
   readonly params: P;
   readonly query: Q;
@@ -116,6 +119,11 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   return await spec.handle({
     request,
     hono: c,
+    sending: {
+      config: context.config,
+      peer,
+      onError: (error) => context.onCut?.({ requestId: c.get("requestId"), error }),
+    },
     caller,
     params: checkShape(spec.params, params, "path"),
     query: checkShape(spec.query, query, "query"),

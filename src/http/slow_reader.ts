@@ -1,21 +1,36 @@
 /**
- * Cuts off clients that read an answer too slowly: each holds a connection to the store.
+ * Sends streamed answers, and cuts them off if the client reads too slowly or the source fails.
  *
  * @module
  */
 
 import type { Config } from "../config/config.ts";
+import type { Peer } from "./server/connection.ts";
 
-/** Passes `source` on; fails after `httpIdleMs` without a read, or after `httpTotalMs` in all. */
+export interface SendOptions {
+  readonly config: Pick<Config, "httpIdleMs" | "httpTotalMs">;
+  readonly peer: Peer;
+  /** Gets the error of a source that failed after the head of the answer was sent. */
+  readonly onError?: (error: unknown) => void;
+}
+
+/**
+ * Passes `source` on until the client has not read for `httpIdleMs`, or `httpTotalMs` are over.
+ *
+ * Then the connection is closed. The stream does not end with an error: Deno would print that,
+ * beside the log. To the client both look the same, a cut answer.
+ */
 export function cutSlowReader(
   source: ReadableStream<Uint8Array<ArrayBuffer>>,
-  { httpIdleMs, httpTotalMs }: Pick<Config, "httpIdleMs" | "httpTotalMs">,
+  { config: { httpIdleMs, httpTotalMs }, peer, onError }: SendOptions,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   const reader = source.getReader();
   const endsAt = performance.now() + httpTotalMs;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const giveUp = (controller: ReadableStreamDefaultController) => {
-    controller.error(new Error("Cannot send the answer: the client reads too slowly"));
+    // First the connection: the end of the stream must not look like the end of the answer.
+    peer.close();
+    controller.close();
     reader.cancel().catch(() => {});
   };
   return new ReadableStream({
@@ -24,9 +39,14 @@ export function cutSlowReader(
       const leftMs = endsAt - performance.now();
       // A client that reads a little just in time is slow, too.
       if (leftMs <= 0) return giveUp(controller);
-      const { done, value } = await reader.read();
-      if (done) return controller.close();
-      controller.enqueue(value);
+      try {
+        const { done, value } = await reader.read();
+        if (done) return controller.close();
+        controller.enqueue(value);
+      } catch (error) {
+        onError?.(error);
+        return giveUp(controller);
+      }
       timer = setTimeout(() => giveUp(controller), Math.min(httpIdleMs, leftMs));
     },
     async cancel(reason) {

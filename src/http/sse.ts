@@ -12,6 +12,7 @@ import { getJob } from "../jobs/queue/get_job.ts";
 import type { JobRow } from "../jobs/queue/job.ts";
 import { resultForTenant } from "../jobs/index/result.ts";
 import type { ApiContext } from "./context.ts";
+import type { Call } from "./route.ts";
 import { publicError } from "./problem.ts";
 import { camelKeys } from "./reply.ts";
 import { cutSlowReader } from "./slow_reader.ts";
@@ -23,7 +24,11 @@ const POLL_MS = 500;
  * Sends `progress` events until the job ends, the client hangs up, or `httpTotalMs` is over.
  * Without news, a comment every half `httpIdleMs` keeps proxies from closing the connection.
  */
-export function jobEvents(c: Context, jobId: string, context: ApiContext): Response {
+export function jobEvents(
+  c: Context,
+  jobId: string,
+  { context, sending }: Pick<Call, "context" | "sending">,
+): Response {
   const { config } = context, hangup = new AbortController();
   const signal = AbortSignal.any([
     hangup.signal,
@@ -40,7 +45,7 @@ export function jobEvents(c: Context, jobId: string, context: ApiContext): Respo
     "content-type": "text/event-stream",
     "cache-control": "no-store, no-transform",
   };
-  return new Response(cutSlowReader(response.body!, config), { headers });
+  return new Response(cutSlowReader(response.body!, sending), { headers });
 }
 
 async function sendEvents(

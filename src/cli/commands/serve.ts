@@ -99,6 +99,8 @@ async function serve(
     force: timeUp(signal, force, config.drainMs),
     probes: createProbes({ checks, metrics }),
     onRequest: observer(metrics),
+    onCut: ({ requestId, error }) =>
+      log.with({ request_id: requestId, error: String(error) }).warn("An answer was cut off"),
     ...(openToken === undefined ? {} : { openToken }),
   });
   await using server = listen(createApi(context, VERSION), {

@@ -103,7 +103,7 @@ const events = route({
   answers: { 200: { description: "Server-sent events", mediaType: "text/event-stream" } },
   async handle(call) {
     const { jobId } = await jobOf(call);
-    return jobEvents(call.hono, jobId, call.context);
+    return jobEvents(call.hono, jobId, call);
   },
 });
 

@@ -59,8 +59,8 @@ const one = route({
     304: { description: "The client has the object already" },
   },
   problems: [416],
-  async handle({ request, params, repo, context }) {
-    const { db, store, config } = context, { objectId } = params;
+  async handle({ request, params, repo, context, sending }) {
+    const { db, store } = context, { objectId } = params;
     const location = await locateObject({ db, repoId: repo.repoId, objectId });
     const etag = `"${objectId}"`;
     const headers = new Headers({
@@ -89,7 +89,7 @@ const one = route({
     const status = range === undefined ? 200 : 206;
     if (request.method === "HEAD") return new Response(null, { status, headers });
     const { stream } = await readLocated(store, location, { ...range, signal: context.force });
-    return new Response(cutSlowReader(stream, config), { status, headers });
+    return new Response(cutSlowReader(stream, sending), { status, headers });
   },
 });
 
@@ -106,8 +106,8 @@ const many = route({
   answers: {
     200: { description: "The objects; cut short if one cannot be read", mediaType: X_MSGPACK },
   },
-  async handle({ body, repo, context }) {
-    const { db, store, config, force: signal } = context, { repoId } = repo;
+  async handle({ body, repo, context, sending }) {
+    const { db, store, force: signal } = context, { repoId } = repo;
     const objectIds = [...new Set(checkCount(body.object_ids, context))];
     const locations = await locateAll(objectIds, repoId, context);
     const missing = objectIds.filter((id) => !locations.has(id));
@@ -118,7 +118,7 @@ const many = route({
     }
     for (const location of locations.values()) refuseDamaged(location);
     const pack = packOf({ db, store, repoId, objectIds, signal });
-    return new Response(cutSlowReader(pack, config), { headers: { "content-type": X_MSGPACK } });
+    return new Response(cutSlowReader(pack, sending), { headers: { "content-type": X_MSGPACK } });
   },
 });
 

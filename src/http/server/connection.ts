@@ -15,6 +15,8 @@ export interface Peer {
   readonly address: string;
   /** Our own address as `host:port`: the authorities that a signature may cover. */
   readonly authorities: readonly string[];
+  /** Closes the connection at once. */
+  close(): void;
 }
 
 /** How long a connection may be quiet, in milliseconds. */
@@ -36,7 +38,7 @@ export class Connection implements Peer {
   #lingersUntil = Infinity;
   readonly #closed = Promise.withResolvers<void>();
 
-  constructor(client: Deno.TcpConn, server: Deno.TcpConn, peer: Peer) {
+  constructor(client: Deno.TcpConn, server: Deno.TcpConn, peer: Omit<Peer, "close">) {
     this.#client = client;
     this.#server = server;
     this.address = peer.address;
