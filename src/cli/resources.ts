@@ -72,10 +72,9 @@ export async function openDatabase(
   options: DatabaseOptions = {},
 ): Promise<OpenedDatabase> {
   const { isMigrating = false, maxConnections = config.databaseConnections } = options;
-  const connect = (url: string) =>
-    connectDatabase(url, { maxConnections, statementTimeoutMs: config.databaseTimeoutMs });
+  const poolOptions = { maxConnections, statementTimeoutMs: config.databaseTimeoutMs };
   if (config.databaseUrl !== undefined) {
-    const db = connect(config.databaseUrl);
+    const db = connectDatabase(config.databaseUrl, poolOptions);
     try {
       requirePermissions(databasePermissions(db));
       if (!isMigrating) await checkMigrated(db);
@@ -89,7 +88,9 @@ export async function openDatabase(
   }
   const { openEmbedded } = await import("../db/embedded/open_embedded.ts");
   const server = await openEmbedded({ dataDir: `${config.home}/pg` });
-  const db = connect(server.url);
+  // A server that was killed is started again, perhaps at another port.
+  const relocate = () => server.revive();
+  const db = connectDatabase(server.url, { ...poolOptions, relocate });
   const close = async () => {
     await db.close();
     await server.close();
@@ -100,7 +101,8 @@ export async function openDatabase(
     await close();
     throw error;
   }
-  const another = (options: ConnectOptions) => connectDatabase(server.url, options);
+  const another = (options: ConnectOptions) =>
+    connectDatabase(server.url, { relocate, ...options });
   return { db, isEmbedded: true, connect: another, [Symbol.asyncDispose]: close };
 }
 

@@ -27,6 +27,8 @@ export interface ConnectOptions {
   readonly onNotify?: (channel: string) => void;
   /** Called whenever a connection was closed, by either side. */
   readonly onClose?: () => void;
+  /** Called when nothing listens at the URL; returns the URL of the same database from now on. */
+  readonly relocate?: () => Promise<string>;
 }
 
 /**
@@ -48,6 +50,7 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     idleTimeoutMs,
     onNotify,
     onClose,
+    relocate,
   } = options;
   const isDirect = target.isPreparing;
   const sockets = new SocketPool({
@@ -55,6 +58,7 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     tls: readTlsSettings(target.ssl),
     target: target.sessionTarget,
     connectTimeoutMs,
+    relocate: relocate && (async () => parseUrl(await relocate()).places),
   });
   const sql = postgres({
     // One host, for messages: given several, postgres.js tries again without a pause until one answers.

@@ -1,8 +1,8 @@
 import type postgres from "postgres";
 import { DatabaseError } from "../../errors.ts";
 import type { Database, StatementOptions } from "./database.ts";
-import { isUnsent } from "./sockets.ts";
-import { codeOf, translateError } from "./translate_error.ts";
+import { codeOf, isUnsent } from "./error_code.ts";
+import { translateError } from "./translate_error.ts";
 
 /** How long the server may take to obey a cancel before its connection is closed. */
 const CANCEL_GRACE_MS = 2_000;

@@ -1,18 +1,10 @@
 import { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { sleep } from "../../lib/sleep.ts";
+import { codeOf, UNSENT, WRONG_SERVER } from "./error_code.ts";
 import { LoginReader } from "./login_reader.ts";
 import type { Place, SessionTarget } from "./parse_url.ts";
 import { secure, type TlsSettings } from "./tls.ts";
-
-/** The code of an error: the server is not one that `target_session_attrs` asks for. */
-export const WRONG_SERVER = "WRONG_SERVER";
-const UNSENT = { isUnsent: true };
-
-/** Whether an error says that no server has seen the statement. */
-export function isUnsent(error: unknown): boolean {
-  return error instanceof Error && "isUnsent" in error;
-}
 
 /** How to reach the server. */
 export interface SocketOptions {
@@ -23,6 +15,8 @@ export interface SocketOptions {
   readonly target: SessionTarget;
   /** Milliseconds to connect, and to agree on TLS. */
   readonly connectTimeoutMs: number;
+  /** Finds the hosts again when nothing listens there. */
+  readonly relocate?: () => Promise<readonly Place[]>;
 }
 
 /** A socket that is open or being opened. */
@@ -43,9 +37,10 @@ interface Watched {
  */
 export class SocketPool {
   /** The hosts, for messages and permissions. */
-  readonly places: readonly Place[];
+  places: readonly Place[];
   readonly #options: SocketOptions;
   readonly #sockets = new Map<Socket, Watched>();
+  #relocating: Promise<readonly Place[]> | undefined;
   #turn = 0;
   #isClosed = false;
 
@@ -72,7 +67,23 @@ export class SocketPool {
    * socket that failed emits its error once postgres.js listens to it.
    */
   async open(): Promise<Socket> {
-    const place = this.places[this.#turn];
+    try {
+      return await this.#open(this.places[this.#turn]).catch((error) => this.#openElsewhere(error));
+    } catch (error) {
+      return failed(Object.assign(error as Error, UNSENT));
+    }
+  }
+
+  /** Opens a socket after nothing listened where it should go to. */
+  async #openElsewhere(error: Error): Promise<Socket> {
+    const { relocate } = this.#options;
+    if (relocate === undefined || codeOf(error) !== "ECONNREFUSED" || this.#isClosed) throw error;
+    this.places =
+      await (this.#relocating ??= relocate().finally(() => this.#relocating = undefined));
+    return await this.#open(this.places[this.#turn]);
+  }
+
+  async #open(place: Place): Promise<Socket> {
     const { connectTimeoutMs } = this.#options;
     const socket = new Socket();
     this.#sockets.set(socket, { place, heardAt: performance.now() });
@@ -93,7 +104,7 @@ export class SocketPool {
     } catch (error) {
       this.#moveOn(place);
       socket.destroy();
-      return failed(Object.assign(error as Error, UNSENT));
+      throw error;
     } finally {
       clearTimeout(timer);
       closed.catch(() => {});

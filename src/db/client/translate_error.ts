@@ -1,5 +1,5 @@
 import { ConfigError, DatabaseError, MpackdError } from "../../errors.ts";
-import { WRONG_SERVER } from "./sockets.ts";
+import { codeOf, WRONG_SERVER } from "./error_code.ts";
 import { TlsError } from "./tls.ts";
 
 // https://www.postgresql.org/docs/current/errcodes-appendix.html
@@ -110,19 +110,6 @@ function grantFor(message: string, role: string): string {
     default:
       return `grant the role "${role}" the rights that docs/operations.md lists`;
   }
-}
-
-/** The SQLSTATE, or the word of postgres.js or node:net; empty if there is none. */
-export function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return "";
-  const { code } = error as { code?: unknown };
-  if (typeof code === "string") return code;
-  // Happy eyeballs: one failure per address, all of the same kind.
-  return error instanceof AggregateError && error.errors.length > 0
-    ? codeOf(error.errors[0])
-    : error.name === "ConnectionRefused"
-    ? "ECONNREFUSED"
-    : "";
 }
 
 /** Whether a statement failed because no server was one that `target_session_attrs` asks for. */

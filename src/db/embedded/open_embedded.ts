@@ -43,6 +43,12 @@ export interface EmbeddedPostgres extends AsyncDisposable {
   readonly url: string;
   /** PostgreSQL's version: "18.4". */
   readonly version: string;
+  /**
+   * Makes sure that the server runs, if it may have been killed; returns the URL to connect to.
+   *
+   * It keeps its port, unless another program has taken that.
+   */
+  revive(): Promise<string>;
   /** Stops the server, unless other processes use it. May be called twice. */
   close(): Promise<void>;
 }
@@ -61,7 +67,14 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<EmbeddedPo
     let closed: Promise<void> | undefined;
     const close = () => closed ??= leave(home, users);
     const { url, version } = server;
-    return { url, version, close, [Symbol.asyncDispose]: close };
+    const preferredPort = Number(new URL(url).port);
+    const revive = async () => {
+      using _lock = await lockFile(join(home.path, "lock"), { waitMs: LOCK_WAIT_MS });
+      const running = await findServer(clusterOf(home)) ??
+        await start(home, { settings: options.settings, preferredPort });
+      return running.url;
+    };
+    return { url, version, revive, close, [Symbol.asyncDispose]: close };
   } catch (error) {
     if (error instanceof MpackdError || signal?.aborted) throw error;
     throw new ConfigError(
@@ -100,7 +113,9 @@ async function enter(
 /** Starts the server; lays out its binaries and creates the cluster first if they are missing. */
 async function start(
   home: EmbeddedHome,
-  { settings, signal }: Omit<EmbeddedOptions, "dataDir">,
+  { settings, preferredPort, signal }: Omit<EmbeddedOptions, "dataDir"> & {
+    readonly preferredPort?: number;
+  },
 ): Promise<RunningServer> {
   const cluster = clusterOf(home);
   const { binDir, version } = await prepareBinaries(home.path);
@@ -115,7 +130,7 @@ async function start(
         `and this is ${version}; move the folder away, or set DATABASE_URL to such a server`,
     );
   }
-  return await startServer(cluster, { binDir, settings, signal });
+  return await startServer(cluster, { binDir, settings, preferredPort, signal });
 }
 
 /** Leaves the server, and stops it if no other process uses it. */

@@ -47,6 +47,8 @@ export interface StartOptions extends CreateOptions {
   readonly settings?: ServerSettings;
   /** The port to listen on. Default: a free one. */
   readonly port?: number;
+  /** A port to listen on unless another program has it. */
+  readonly preferredPort?: number;
 }
 
 /** A server that accepts connections. */
@@ -115,20 +117,22 @@ export async function createCluster(
  */
 export async function startServer(
   cluster: Cluster,
-  { binDir, settings, port, signal }: StartOptions,
+  { binDir, settings, port, preferredPort, signal }: StartOptions,
 ): Promise<RunningServer> {
   const options = Object.entries({ ...SETTINGS, ...settings })
     .map(([name, value]) => ` -c ${name}='${value.replaceAll("'", `'\\''`)}'`).join("");
   await openLog(cluster);
+  let isTaken = false;
   for (let attempt = 1;; attempt++) {
     const { size: logBytes } = await Deno.stat(cluster.logFile);
+    const chosenPort = port ?? (isTaken ? undefined : preferredPort) ?? freePort();
     const { isSuccess, output } = await runProgram(binDir, "pg_ctl", {
       args: [
         "start",
         `--timeout=${ANSWER_MS / 1000}`,
         `--pgdata=${cluster.dataDir}`,
         `--log=${cluster.logFile}`,
-        `--options=-p ${port ?? freePort()}${options}`,
+        `--options=-p ${chosenPort}${options}`,
       ],
       user: cluster.user,
       signal,
@@ -137,7 +141,8 @@ export async function startServer(
     if (server) return server;
     const log = (await Deno.readTextFile(cluster.logFile)).slice(logBytes);
     // Another program took the port, or processes of a killed server have not ended yet.
-    const isTransient = /could not bind|is still in use/.test(log);
+    isTaken ||= /could not bind/.test(log);
+    const isTransient = isTaken || /is still in use/.test(log);
     if (!isTransient || attempt === START_ATTEMPTS) {
       throw new DatabaseError(
         `Cannot start the embedded database: ${lastLines(output)}\n` +

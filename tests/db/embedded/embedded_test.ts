@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import postgres from "postgres";
 import { prepareBinaries } from "../../../src/db/embedded/binaries.ts";
+import { connectDatabase } from "../../../src/db/client/connect.ts";
 import { openEmbedded } from "../../../src/db/embedded/open_embedded.ts";
 import { readPidFile } from "../../../src/db/embedded/postmaster.ts";
 import { createCluster } from "../../../src/db/embedded/server.ts";
 import { ConfigError, DatabaseError } from "../../../src/errors.ts";
+import { sleep } from "../../../src/lib/sleep.ts";
 import { openRunDir } from "../../support/postgres/test_server.ts";
 
 /** A folder that is not there yet, and goes with the test run. */
@@ -42,6 +44,13 @@ async function spawnUser(dataDir: string) {
       return code;
     },
   };
+}
+
+async function isListening(port: number): Promise<boolean> {
+  return await Deno.connect({ hostname: "127.0.0.1", port }).then(
+    (connection) => (connection.close(), true),
+    () => false,
+  );
 }
 
 async function assertStopped(dataDir: string, url: string): Promise<void> {
@@ -130,6 +139,52 @@ Deno.test("openEmbedded() starts again what did not end well", async (t) => {
       await using database = await openEmbedded({ dataDir });
       assert.deepEqual(await ask(database.url, "select answer from kept"), [42]);
     });
+  }
+});
+
+Deno.test("a pool finds the embedded server again after it was killed", async (t) => {
+  const dataDir = await newDataDir();
+  await using database = await openEmbedded({ dataDir });
+  const db = connectDatabase(database.url, {
+    maxConnections: 3,
+    relocate: () => database.revive(),
+  });
+  const count = async () => {
+    const asked = () => db.query<{ n: number }>("count")`select count(*) as n from kept`;
+    for (;;) {
+      try {
+        return (await asked())[0].n;
+      } catch (error) {
+        // A statement that was under way when the server was killed.
+        assert(error instanceof DatabaseError && error.retryable, String(error));
+      }
+    }
+  };
+  const kill = async () => {
+    Deno.kill((await readPidFile(join(dataDir, "data")))!.pid, "SIGKILL");
+    await sleep(200);
+  };
+  const portNow = async () => (await readPidFile(join(dataDir, "data")))!.port;
+  try {
+    await db.query("make a table")`create table kept as select 1 as answer`;
+    const port = Number(new URL(database.url).port);
+
+    await t.step("several statements at once, at the same port", async () => {
+      await kill();
+      assert.deepEqual(await Promise.all(Array.from({ length: 6 }, count)), [1, 1, 1, 1, 1, 1]);
+      assert.equal(await portNow(), port);
+    });
+    await t.step("at another port, when another program has taken it", async () => {
+      await kill();
+      while (await isListening(port)) await sleep(20);
+      const holder = Deno.listen({ hostname: "127.0.0.1", port });
+      const url = new URL(await database.revive());
+      assert.notEqual(Number(url.port), port);
+      holder.close();
+      assert.equal(await count(), 1);
+    });
+  } finally {
+    await db.close();
   }
 });
 
