@@ -156,6 +156,17 @@ export async function refsInto(
   };
 }
 
+/** Records a new version of a pack's blob, unless a publish has replaced the pack meanwhile. */
+export async function repinMpack(
+  db: Database,
+  { mpackId, etag }: LocatedMpack,
+  newEtag: string,
+): Promise<void> {
+  await db.query("record the version of a moved pack")`
+    update musehub_mpacks set etag = ${newEtag}
+    where mpack_id = ${mpackId}::bigint and etag = ${etag}`;
+}
+
 /** Begins a statement with the CTE `pack`, which is empty if the blob has another version now. */
 function inPack(kysely: QueryCreator<Tables>, { mpackId, etag }: LocatedMpack) {
   return kysely.with(

@@ -5,9 +5,10 @@
  */
 
 import type { ObjectLocation } from "../db/refs.ts";
-import { ObjectError, StoreError } from "../errors.ts";
+import { ObjectError } from "../errors.ts";
 import { isSameId } from "../lib/ids.ts";
 import { ObjectHash } from "../hash/object_hash.ts";
+import { isOtherVersion, openAnyVersion } from "./open_version.ts";
 import type { BlobReader, BlobStore } from "../stream/store/blob_store.ts";
 
 /** The error for bytes that do not hash to the id. Names the object, the mpack and the range. */
@@ -65,9 +66,9 @@ export function refuseDamaged(location: ObjectLocation): void {
 }
 
 /**
- * Opens the object's byte range in the indexed version of its mpack.
+ * Opens the object's byte range in its mpack.
  *
- * @throws {ObjectError} `object-mismatch` if the blob has another version, or is too short.
+ * @throws {ObjectError} `object-mismatch` if the blob is too short.
  * @throws {StoreError} If the blob is missing, or the store unavailable.
  */
 export async function openLocated(
@@ -79,7 +80,7 @@ export async function openLocated(
   const range = { offsetBytes: contentOffset, lengthBytes: sizeBytes };
   let reader: BlobReader;
   try {
-    reader = await store.open(blobKey, { ...range, etag, signal: options.signal });
+    reader = await openAnyVersion(store, blobKey, { ...range, etag, signal: options.signal });
   } catch (error) {
     throw asMismatch(location, error);
   }
@@ -92,8 +93,7 @@ export async function openLocated(
 export function asMismatch(location: ObjectLocation, error: unknown): unknown {
   const options = { cause: error };
   if (error instanceof RangeError) return mismatch(location, "the blob is too short", options);
-  const isReplaced = error instanceof StoreError && error.status === 412;
-  if (!isReplaced) return error;
+  if (!isOtherVersion(error)) return error;
   return mismatch(location, "the blob is not the one that was indexed", options);
 }
 

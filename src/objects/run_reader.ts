@@ -8,6 +8,7 @@ import type { ObjectLocation } from "../db/refs.ts";
 import { isBlobMissing, type MpackdError, ObjectError } from "../errors.ts";
 import type { BlobReader, BlobStore } from "../stream/store/blob_store.ts";
 import type { Run } from "./plan_reads.ts";
+import { openAnyVersion } from "./open_version.ts";
 import { asMismatch } from "./check_object.ts";
 
 const SCRATCH_BYTES = 64 * 1024;
@@ -23,10 +24,10 @@ export class RunReader implements AsyncDisposable {
     this.#positionBytes = positionBytes;
   }
 
-  /** Opens the run's blob in its pinned version. */
+  /** Opens the run's blob. The caller checks each content. */
   static async open(store: BlobStore, run: Run, signal?: AbortSignal): Promise<RunReader> {
     const first = run[0], last = run[run.length - 1];
-    const reader = await store.open(first.blobKey, {
+    const reader = await openAnyVersion(store, first.blobKey, {
       offsetBytes: first.contentOffset,
       lengthBytes: last.contentOffset + last.sizeBytes - first.contentOffset,
       etag: first.etag,

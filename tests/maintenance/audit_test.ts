@@ -113,6 +113,27 @@ Deno.test("audit() marks only the object with a flipped byte, and pushing the pa
   assert.deepEqual(await new Response((await read(5)).stream).bytes(), CONTENTS[5]);
 });
 
+Deno.test("audit() records the new version of a blob that was copied with its bytes", async () => {
+  await using world = await createWorld();
+  const keys = [await index(world, packOf(0, 5)), await index(world, packOf(5, 12))];
+  // `cp -r` gives every file another time, which is part of its version.
+  for (const key of keys) await Deno.utime(world.blobPath(key), 1, 1);
+  // An audit of old has marked the refs.
+  await world.db.sql`update musehub_object_refs set damaged_at = now(), damage = 'loss'`;
+  const { summary, findings } = await run(world);
+  assert.deepEqual([summary.is_valid, summary.mpacks_moved, summary.refs_restored], [true, 2, 12]);
+  assert.deepEqual([findings, await damaged(world)], [[], []]);
+  for (const row of await world.db.sql`select blob_key, etag from musehub_mpacks`) {
+    assert.equal(row.etag, (await world.store.stat(row.blob_key)).etag);
+  }
+  assert.deepEqual((await run(world)).summary.mpacks_moved, 0);
+  // Other bytes under the key are no move.
+  await Deno.writeFile(world.blobPath(keys[0]), packOf(5, 12));
+  const replaced = await run(world);
+  assert.deepEqual(replaced.findings.map(({ code }) => code), ["blob-replaced"]);
+  assert.deepEqual([replaced.summary.mpacks_moved, replaced.summary.refs_marked], [0, 5]);
+});
+
 Deno.test("audit() takes its marks back when a blob is as it was", async () => {
   await using world = await createWorld();
   const bytes = packOf(0, 12), key = await index(world, bytes);

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { ObjectError, StoreError } from "../../src/errors.ts";
 import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
+import { Buffer } from "node:buffer";
+import { movedBlobsOpened } from "../../src/objects/open_version.ts";
+import { readObjects } from "../../src/objects/read_objects.ts";
 import { readObject } from "../../src/objects/read_object.ts";
 import type { BlobStore } from "../../src/stream/store/blob_store.ts";
 import { assertSameBytes, sampleBytes } from "../support/store/blobs.ts";
@@ -161,9 +164,11 @@ Deno.test("readObject() refuses what is not the object's bytes", async (t) => {
     await using world = await createWorld();
     const path = await indexed(world, contents);
     const bytes = await Deno.readFile(path);
+    await Deno.writeFile(path, bytes.map((byte) => byte ^ 1));
     await Deno.utime(path, 1, 1);
     await assert.rejects(read(world, smallId), MISMATCH);
     await assert.rejects(read(world, largeId), MISMATCH);
+    await Deno.writeFile(path, bytes);
     // Indexed anew, the same bytes are pinned anew.
     await indexMpack(world.options(mpackKey(bytes)));
     assertSameBytes(await read(world, otherId), other);
@@ -204,6 +209,29 @@ Deno.test("readObject() refuses what is not the object's bytes", async (t) => {
     await indexMpack(world.options(key));
     await assert.rejects(read(world, smallId), MISMATCH);
   });
+});
+
+Deno.test("readObject() reads the same bytes in another version of the blob, and counts it", async () => {
+  await using world = await createWorld();
+  const contents = [sampleBytes(100, 1), sampleBytes(3 * MIB, 2)];
+  const path = await indexed(world, contents);
+  await Deno.utime(path, 1, 1);
+  const before = movedBlobsOpened();
+  for (const content of contents) {
+    assertSameBytes(await read(world, mpackKey(content)), content);
+  }
+  assert.equal(movedBlobsOpened() - before, 2);
+  const { db, store, repo: { repoId } } = world;
+  const ids: string[] = [];
+  for await (const entry of readObjects({ db, store, repoId })) {
+    ids.push(entry.objectId);
+    assertSameBytes(
+      new Uint8Array(Buffer.concat(await Array.fromAsync(entry.chunks()))),
+      contents
+        .find((content) => mpackKey(content) === entry.objectId)!,
+    );
+  }
+  assert.equal(ids.length, 2);
 });
 
 Deno.test("readObject() lets go of the blob when its stream is cancelled, read or unread", async () => {

@@ -148,7 +148,10 @@ Deno.test("readObjects() refuses exactly the objects that are damaged or not the
         await using world = await createWorld();
         const path = world.blobPath(await index(world, contents.slice(0, 3)));
         await index(world, contents.slice(3));
-        if (damage === "overwritten") await Deno.utime(path, 1, 1);
+        if (damage === "overwritten") {
+          await Deno.writeFile(path, (await Deno.readFile(path)).map((byte) => byte ^ 1));
+          await Deno.utime(path, 1, 1);
+        }
         if (damage === "cut") await Deno.truncate(path, 6_000);
         if (damage === "deleted") await Deno.remove(path);
         const code = damage === "deleted" ? "blob-missing" : "object-mismatch";

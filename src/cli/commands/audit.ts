@@ -36,7 +36,8 @@ export function addAuditCommand(program: Command, context: CommandContext): void
     .description(
       "Read mpacks again, and hash the whole and every object. A ref whose bytes do not hash to " +
         "its object is marked: the object cannot be read until it is pushed again. " +
-        "After an interruption, the same command continues with the remaining mpacks. " +
+        "A blob whose version has changed is valid if it still hashes to its key, as after a copy of " +
+        "the store; its new version is then recorded. After an interruption, the same command continues with the remaining mpacks. " +
         "Exit code 3 if there is a problem.",
     )
     .option("--repo <owner/slug>", "only the mpacks of this repo")
@@ -143,6 +144,9 @@ function textOf(summary: AuditSummary): string {
     `${formatBytes(summary.bytes)} in ${formatMs(summary.elapsed_ms)}: ` +
     (mpacks_damaged === 0 ? "all valid" : `${count(mpacks_damaged)} mpacks damaged`),
   ];
+  if (summary.mpacks_moved > 0) {
+    lines.push(`  ${count(summary.mpacks_moved)} mpacks were moved and are valid`);
+  }
   if (mpacks_misread > 0) {
     lines.push(`  ${count(mpacks_misread)} mpacks were misread at first: watch the store`);
   }

@@ -17,6 +17,7 @@ import { listen, listenForProbes } from "../../http/server/server.ts";
 import type { Config } from "../../config/config.ts";
 import { hasIdentities } from "../../db/identities.ts";
 import { MetricsRegistry } from "../../jobs/worker/metrics.ts";
+import { movedBlobsOpened } from "../../objects/open_version.ts";
 import { parseCount } from "../flags.ts";
 import { openLog } from "../log.ts";
 import { print } from "../output.ts";
@@ -86,6 +87,10 @@ async function serve(
     );
   }
   const metrics = working?.metrics.registry ?? new MetricsRegistry();
+  metrics.gauge({
+    name: "moved_blobs_opened",
+    help: "Blobs read in another version than the indexed one: the store was moved. Run audit.",
+  }, () => [[movedBlobsOpened(), {}]]);
   const checks = working?.checks ?? {
     database: () => ping(db),
     not_draining: () => !signal.aborted,

@@ -35,6 +35,8 @@ export interface AuditSummary {
   readonly mpacks_checked_before: number;
   /** Mpacks with findings. */
   readonly mpacks_damaged: number;
+  /** Valid mpacks whose blob had another version, because the store was copied or moved. */
+  readonly mpacks_moved: number;
   /** Mpacks that looked damaged at the first reading and valid at the second. */
   readonly mpacks_misread: number;
   /** Bytes read. */
@@ -73,7 +75,16 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
   const startedAt = performance.now();
   const { mpackIds, packsChecked } = await beginAudit(db, auditId, options);
   if (mpackIds.length > 0) await refuseWrongStore(options);
-  const sum = { mpacks: 0, damaged: 0, misread: 0, bytes: 0, objects: 0, marked: 0, restored: 0 };
+  const sum = {
+    mpacks: 0,
+    damaged: 0,
+    moved: 0,
+    misread: 0,
+    bytes: 0,
+    objects: 0,
+    marked: 0,
+    restored: 0,
+  };
   const { context, findings, repair } = counting(options);
   for (let at = 0; at < mpackIds.length; at += ROWS_PER_STATEMENT) {
     for (const mpack of await readAuditPacks(db, mpackIds.slice(at, at + ROWS_PER_STATEMENT))) {
@@ -84,6 +95,7 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
       sum.objects += found.objects;
       sum.marked += found.marked;
       sum.restored += found.restored;
+      if (found.isMoved) sum.moved++;
       if (found.wasMisread) sum.misread++;
       if (found.isValid) await recordValid(db, auditId, mpack.mpackId);
       else sum.damaged++;
@@ -95,6 +107,7 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
     mpacks: sum.mpacks,
     mpacks_checked_before: packsChecked,
     mpacks_damaged: sum.damaged,
+    mpacks_moved: sum.moved,
     mpacks_misread: sum.misread,
     bytes: sum.bytes,
     objects: sum.objects,

@@ -5,10 +5,17 @@
  */
 
 import { type MpackToAudit, readAuditPacks } from "../../db/audits.ts";
-import { confirmValid, markDamaged, type ObjectPlaces, refsInto } from "../../db/damaged_refs.ts";
+import {
+  confirmValid,
+  markDamaged,
+  type ObjectPlaces,
+  refsInto,
+  repinMpack,
+} from "../../db/damaged_refs.ts";
 import { isBlobMissing } from "../../errors.ts";
 import { ObjectHash } from "../../hash/object_hash.ts";
 import { isSameId } from "../../lib/ids.ts";
+import { openAnyVersion } from "../../objects/open_version.ts";
 import { iterateReader } from "../../stream/store/reader_stream.ts";
 import type { AuditContext, AuditFinding } from "./audit_context.ts";
 import { type Scan, scanMpack } from "./scan_mpack.ts";
@@ -29,6 +36,8 @@ export interface AuditedMpack {
   readonly marked: number;
   /** Refs that were marked before and are valid again. */
   readonly restored: number;
+  /** Whether the blob has another version than the indexed one, and the mpack's bytes. */
+  readonly isMoved: boolean;
 }
 
 /**
@@ -57,6 +66,9 @@ class Reading {
   isWrong = false;
   /** Whether all bytes were read and hash to the mpack's key. */
   isProved = false;
+  /** The version of the blob, if it is not the indexed one. */
+  #newEtag: string | undefined;
+  #isMoved = false;
   readonly #mpack: MpackToAudit;
   readonly #context: AuditContext;
   readonly #isMarking: boolean;
@@ -88,12 +100,16 @@ class Reading {
       objects: this.#objects,
       marked: this.#marked,
       restored: this.#restored,
+      isMoved: this.#isMoved,
     };
   }
 
   async run(): Promise<void> {
     const scan = await this.#scan();
-    if (typeof scan === "string") return await this.#noBlob(scan);
+    if (scan === undefined) return await this.#noBlob("blob-missing");
+    if (this.#newEtag !== undefined && !await this.#repin(scan, this.#newEtag)) {
+      return await this.#noBlob("blob-replaced");
+    }
     this.#bytes = scan.sizeBytes;
     this.#objects = scan.objects;
     await this.#checkDigest(scan);
@@ -102,18 +118,34 @@ class Reading {
   }
 
   /** Reads the mpack once, and confirms or marks the refs to each object on the way. */
-  async #scan(): Promise<Scan | "blob-missing" | "blob-replaced"> {
+  async #scan(): Promise<Scan | undefined> {
     const { store, limits, signal, onProgress } = this.#context, mpack = this.#mpack;
     try {
-      await using reader = await store.open(mpack.blobKey, { etag: mpack.etag, signal });
+      await using reader = await openAnyVersion(store, mpack.blobKey, {
+        etag: mpack.etag,
+        signal,
+      });
+      const { etag } = reader.stat;
+      if (etag !== mpack.etag) this.#newEtag = etag;
       return await scanMpack(reader, {
         valid: (rows) => this.#confirm(rows),
         mismatched: (rows) => this.#mismatched(rows),
       }, { limits, signal, onProgress: (bytes) => onProgress?.(mpack, bytes) });
     } catch (error) {
       if (!isBlobMissing(error)) throw error;
-      return error.status === 412 ? "blob-replaced" : "blob-missing";
+      return undefined;
     }
+  }
+
+  /**
+   * The blob has another version. If its bytes still hash to the mpack's key, the store was copied or
+   * moved: the new version becomes the indexed one.
+   */
+  async #repin({ mpackKey }: Scan, etag: string): Promise<boolean> {
+    if (mpackKey !== this.#mpack.mpackKey) return false;
+    await repinMpack(this.#context.db, this.#mpack, etag);
+    this.#isMoved = true;
+    return true;
   }
 
   async #confirm(rows: ObjectPlaces): Promise<void> {
@@ -124,7 +156,8 @@ class Reading {
 
   async #mismatched(rows: ObjectPlaces): Promise<void> {
     this.isWrong = true;
-    if (!this.#isMarking) return;
+    // Of another version, the digest of the whole decides first; the second reading reports.
+    if (!this.#isMarking || this.#newEtag !== undefined) return;
     const damage = this.#wasProved ? "lie" : "loss";
     const { refs, marked } = await markDamaged(this.#context.db, this.#mpack, rows, damage);
     this.#refs += refs;
@@ -181,7 +214,8 @@ class Reading {
   }
 
   async #isValid(objectId: string, offsetBytes: number, lengthBytes: number): Promise<boolean> {
-    const { store, signal } = this.#context, { blobKey, etag } = this.#mpack;
+    const { store, signal } = this.#context, { blobKey } = this.#mpack;
+    const etag = this.#newEtag ?? this.#mpack.etag;
     const hash = new ObjectHash();
     try {
       if (lengthBytes > 0) {
