@@ -43,7 +43,8 @@ export async function startSwift(): Promise<S3Engine & AsyncDisposable> {
     await Deno.remove(folder, { recursive: true });
   };
   try {
-    const ports = freePorts();
+    const [account, container, object, proxy, memcached] = freePorts(5);
+    const ports: Ports = { account, container, object, proxy, memcached };
     await Deno.mkdir(join(folder, "devices", "disk1"), { recursive: true });
     await writeConfig(folder, ports);
     await Promise.all(BACK_ENDS.map((server) => buildRing(folder, server, ports[server])));
@@ -66,16 +67,14 @@ export async function startSwift(): Promise<S3Engine & AsyncDisposable> {
   }
 }
 
-function freePorts(): Ports {
-  const listeners = Array.from(
-    { length: 5 },
-    () => Deno.listen({ hostname: "127.0.0.1", port: 0 }),
-  );
-  const [account, container, object, proxy, memcached] = listeners.map((listener) => {
+/** Returns ports of loopback that were free a moment ago. */
+export function freePorts(count: number): number[] {
+  const options = { hostname: "127.0.0.1", port: 0 };
+  const listeners = Array.from({ length: count }, () => Deno.listen(options));
+  return listeners.map((listener) => {
     listener.close();
     return listener.addr.port;
   });
-  return { account, container, object, proxy, memcached };
 }
 
 async function writeConfig(folder: string, ports: Ports): Promise<void> {
@@ -156,7 +155,8 @@ async function buildRing(folder: string, server: Server, port: number): Promise<
   }
 }
 
-async function answers(url: string): Promise<void> {
+/** Waits until a server answers. */
+export async function answers(url: string): Promise<void> {
   for (const deadlineMs = Date.now() + 60_000; Date.now() < deadlineMs;) {
     try {
       const response = await fetch(url);
@@ -167,7 +167,7 @@ async function answers(url: string): Promise<void> {
     }
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
-  throw new Error(`Cannot start Swift: ${url} did not answer within a minute`);
+  throw new Error(`Cannot start the engine: ${url} did not answer within a minute`);
 }
 
 function killQuietly(process: Deno.ChildProcess): void {

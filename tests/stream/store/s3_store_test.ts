@@ -191,7 +191,7 @@ Deno.test({
       assert.deepEqual(signed.headers, {
         "x-amz-checksum-sha256": createHash("sha256").update(bytes).digest("base64"),
       });
-      assert.ok(!signed.url.includes("testing"));
+      assert.ok(!signed.url.includes(s3Engine!.secretAccessKey));
       assert.ok(Math.abs(signed.expiresAt.getTime() - Date.now() - 60_000) < 30_000);
     });
     await t.step("refuses another digest, key or time", async () => {

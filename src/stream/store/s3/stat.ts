@@ -69,7 +69,7 @@ export function etagOf(headers: Headers): string {
  *
  * @throws {S3Error} If the text is not an ETag.
  */
-export function parseEtag(text: string): string {
+function parseEtag(text: string): string {
   const etag = strongEtag(text);
   if (etag !== undefined) return etag;
   const what = text === "" ? "no ETag" : `an invalid ETag (${text.slice(0, 40)})`;
