@@ -63,6 +63,7 @@ export type Config = MpackLimits & {
   readonly httpTotalMs: number;
   readonly httpWaitMs: number;
   readonly httpUploads: number;
+  readonly httpPushConnections: number;
   readonly httpRequestsPerMinute: number;
   readonly httpPresignSeconds: number;
   readonly httpSignatureMs: number;
@@ -200,6 +201,8 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
     .doc("unpack-mpack answers 202 if its job takes longer than this"),
   httpUploads: integer("MPACK_HTTP_UPLOADS", 16, "uploads", [1, 100_000])
     .doc("Concurrent uploads of one identity on one server"),
+  httpPushConnections: integer("MPACK_HTTP_PUSH_CONNECTIONS", 8, "connections", [2, 1_000])
+    .doc("Database connections of pushes, apart from those of reads. One client gets half of them"),
   httpRequestsPerMinute: integer("MPACK_HTTP_REQUESTS_PER_MINUTE", 6_000, "requests", [1, 1e8])
     .doc("Requests per minute of one identity, or of one address without an identity, per server"),
   httpPresignSeconds: integer("MPACK_HTTP_PRESIGN_SECONDS", 3_600, "seconds", [1, 604_800])

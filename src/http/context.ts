@@ -6,6 +6,7 @@
 
 import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client/database.ts";
+import type { KeyedLimit } from "../lib/keyed_limit.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import type { BodyBudget } from "./body/body_budget.ts";
@@ -30,6 +31,13 @@ export interface RequestRecord {
 /** The services and settings behind the routes. */
 export interface ApiContext {
   readonly db: Database;
+  /**
+   * The connections of statements that may wait for a lock: pushes, and changes of a job that may be
+   * publishing. Reads never wait for one of them, because they have the connections of `db`.
+   */
+  readonly pushDb: Database;
+  /** Limits the connections of `pushDb` that wait for one client. */
+  readonly pushLimit: KeyedLimit;
   readonly store: BlobStore;
   readonly config: Config;
   readonly auth: Authenticator;

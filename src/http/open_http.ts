@@ -6,6 +6,7 @@
 
 import { forgetSignatures } from "../db/identities.ts";
 import { sharedSecret } from "../db/secrets.ts";
+import { KeyedLimit } from "../lib/keyed_limit.ts";
 import { Authenticator, type AuthenticatorOptions } from "./auth/authenticate.ts";
 import { BodyBudget } from "./body/body_budget.ts";
 import { RateLimit } from "./rate_limit.ts";
@@ -13,10 +14,16 @@ import type { ApiContext } from "./context.ts";
 
 const SWEEP_MS = 60_000;
 
-/** What the caller has opened; without `probes` their three routes answer 404. */
+/**
+ * What the caller has opened. Without `probes` their three routes answer 404; without `pushDb`, pushes
+ * use the connections of `db`.
+ */
 export type OpenHttpOptions =
-  & Omit<ApiContext, "auth" | "bodies" | "rateLimit" | "uploadSecret" | "probes">
-  & Partial<Pick<ApiContext, "probes">>
+  & Omit<
+    ApiContext,
+    "auth" | "bodies" | "rateLimit" | "uploadSecret" | "probes" | "pushDb" | "pushLimit"
+  >
+  & Partial<Pick<ApiContext, "probes" | "pushDb">>
   & Pick<AuthenticatorOptions, "openToken">;
 
 /** Makes the context, and deletes expired signatures every minute until `signal` fires. */
@@ -26,7 +33,10 @@ export async function openHttp(options: OpenHttpOptions): Promise<ApiContext> {
   signal.addEventListener("abort", () => clearInterval(sweep));
   return {
     probes: () => Promise.resolve(undefined),
+    pushDb: db,
     ...opened,
+    // Half of them, so that no client makes another one wait.
+    pushLimit: new KeyedLimit(Math.ceil(config.httpPushConnections / 2)),
     auth: new Authenticator({
       db,
       signatureMs: config.httpSignatureMs,

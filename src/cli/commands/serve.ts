@@ -26,8 +26,10 @@ import { VERSION } from "../version.ts";
 import { countUses, openWorker, ping } from "../open_worker.ts";
 import { openResources, workerName } from "../resources.ts";
 
-/** Connections for requests, besides those of the worker's jobs. */
-const API_CONNECTIONS = 8;
+/** The fewest connections for reads, logins and small writes. */
+const READ_CONNECTIONS = 8;
+/** Connections of the worker besides one per job: for claims and heartbeats. */
+const SPARE_CONNECTIONS = 2;
 const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
 
 interface ServeFlags {
@@ -68,18 +70,25 @@ async function serve(
   const port = parseCount("--port", flags.port, { max: 65_535 });
   openLog({ level: config.logLevel });
   const log = getLogger(["mpackd", "http"]);
-  const maxConnections = Math.max(
-    config.databaseConnections,
-    API_CONNECTIONS + (flags.worker ? config.concurrency : 0),
-  );
+  const maxConnections = Math.max(config.databaseConnections, READ_CONNECTIONS);
   await using resources = await openResources(config, { isWriting: true, maxConnections });
-  const { db, store } = resources;
+  const { db, store, connect } = resources;
+  // Pools apart: neither a push nor a job makes a read wait for a connection.
+  await using pools = new AsyncDisposableStack();
+  const openPool = (maxConnections: number) => {
+    const pool = connect({ maxConnections, statementTimeoutMs: config.databaseTimeoutMs });
+    pools.defer(() => pool.close());
+    return pool;
+  };
   if (flags.open) await checkOpenMode(db, flags.host);
   else if (!await hasIdentities(db)) {
     log.warn("No identity exists, so nobody can push: see mpackd identity, or serve --open");
   }
   const openToken = flags.open ? mintOpenToken() : undefined;
-  await using working = flags.worker ? openWorker(resources, config, { signal, force }) : undefined;
+  const jobConnections = config.concurrency + SPARE_CONNECTIONS;
+  await using working = flags.worker
+    ? openWorker({ db: openPool(jobConnections), store, connect }, config, { signal, force })
+    : undefined;
   if (!working) {
     countUses(
       { db, store, config, signal },
@@ -97,6 +106,7 @@ async function serve(
   };
   const context = await openHttp({
     db,
+    pushDb: openPool(config.httpPushConnections),
     store,
     config,
     worker: workerName(),

@@ -71,7 +71,8 @@ const retryRoute = route({
   problems: [403, 404, 409],
   async handle(call) {
     const { jobId, status } = await jobOf(call);
-    const [found] = await retryJobs(call.context.db, { jobId });
+    using writing = await beginWrite(call);
+    const [found] = await retryJobs(writing.db, { jobId });
     if (found === undefined) {
       throw new HttpProblem(409, "conflict", `Cannot retry the job: it is ${status}`);
     }
@@ -89,7 +90,8 @@ const stop = route({
   answers: { 200: { description: "The job, as it is now", schema: JobAnswer } },
   async handle(call) {
     const { jobId } = await jobOf(call);
-    await cancelJob(call.context.db, jobId);
+    using writing = await beginWrite(call);
+    await cancelJob(writing.db, jobId);
     return reply(call.request, 200, shownJob(await jobOf(call)));
   },
 });
@@ -124,6 +126,12 @@ async function jobOf(
     if (!(error instanceof HttpProblem)) throw error;
   }
   throw new HttpProblem(404, "job-not-found", "Cannot find such a job");
+}
+
+/** Waits until the caller may change a job: the statement waits while the job is being published. */
+async function beginWrite({ request, caller, context }: Call) {
+  const place = await context.pushLimit.enter(caller.client, request.signal);
+  return { db: context.pushDb, [Symbol.dispose]: () => place[Symbol.dispose]() };
 }
 
 function shownJob(row: JobRow): unknown {

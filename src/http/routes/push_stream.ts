@@ -4,6 +4,7 @@
  * @module
  */
 
+import { LimitedPublisher } from "../../db/publish/limited_publisher.ts";
 import { isMpackKey } from "../../lib/ids.ts";
 import { pushMpack } from "../../jobs/index/push_mpack.ts";
 import { resultForTenant } from "../../jobs/index/result.ts";
@@ -33,7 +34,7 @@ const stream = route({
   problems: [409, 411, 422],
   async handle(call) {
     const { request, caller, repo, context } = call;
-    const { db, store, config, worker, force } = context;
+    const { pushDb: db, pushLimit, store, config, worker, force } = context;
     const mpackKey = keyOf(call);
     const sizeBytes = lengthOf(request, config.maxPackBytes);
     using _counted = context.rateLimit.beginUpload(caller.client);
@@ -46,6 +47,7 @@ const stream = route({
       repoId: repo.repoId,
       body: bodyChunks(request, bodyLimits(config, config.maxPackBytes), force),
       sizeBytes,
+      publisher: new LimitedPublisher(db, pushLimit, caller.client),
       ...(caller.identity ? { payload: { pusher_id: caller.identity.identityId } } : {}),
     });
     return reply(request, 200, resultForTenant(result));

@@ -8,6 +8,7 @@
 import { blobKeyOf, type Config } from "../../config/config.ts";
 import type { Database } from "../../db/client/database.ts";
 import { GhostGuard, type StagedIds } from "../../db/publish/ghost_guard.ts";
+import type { Publisher } from "../../db/publish/publisher.ts";
 import { findMpack } from "../../db/packs.ts";
 import { CancelledError, GhostError, isBlobMissing } from "../../errors.ts";
 import { trimHeap } from "../../lib/heap.ts";
@@ -45,6 +46,12 @@ export interface PushOptions {
   readonly payload?: Omit<IndexPayload, "mpack_key">;
   /** The name left on the job's row. */
   readonly worker: string;
+  /**
+   * Publishes the pack. Default: one of its own.
+   *
+   * @ignore
+   */
+  readonly publisher?: Publisher;
 }
 
 /**
@@ -96,7 +103,7 @@ function resultOf(outcome: Outcome<IndexResult>): IndexResult {
 
 async function indexBody(
   job: IndexJob,
-  { db, store, config, repoId, mpackKey, body, sizeBytes }: PushOptions,
+  { db, store, config, repoId, mpackKey, body, sizeBytes, publisher }: PushOptions,
   scope: AttemptScope,
 ): Promise<IndexResult> {
   const key = blobKeyOf(config.blobKey, repoId, mpackKey);
@@ -115,7 +122,8 @@ async function indexBody(
     },
   };
   const uploading = { ...delegate(store), open: () => Promise.resolve(upload) };
-  return await streamMpack(job, { db, config, store: uploading }, scope, hooks);
+  const context = { db, config, store: uploading, ...(publisher && { publisher }) };
+  return await streamMpack(job, context, scope, hooks);
 }
 
 /** The store's methods as properties, because those of a class do not spread. */
