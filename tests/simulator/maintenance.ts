@@ -19,8 +19,12 @@ import { pause } from "./waits.ts";
 const CHILD = new URL("workers/maintenance_child.ts", import.meta.url).pathname;
 const { signal } = new AbortController();
 
-/** Starts the child and kills it `ms` after it began; whether it was still at work. */
-async function killAfter(world: TestWorld, what: "gc" | "audit", ms: number): Promise<boolean> {
+/** Starts the child and kills it when it is time; whether it was still at work. */
+async function killWhen(
+  world: TestWorld,
+  what: "gc" | "audit",
+  isTime: () => Promise<unknown>,
+): Promise<boolean> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "-A", "--quiet", "--no-check", CHILD, what, world.databaseUrl, world.folder],
     stdout: "piped",
@@ -28,7 +32,7 @@ async function killAfter(world: TestWorld, what: "gc" | "audit", ms: number): Pr
   }).spawn();
   const reader = child.stdout.getReader();
   await reader.read();
-  await pause(ms);
+  await Promise.race([isTime(), child.status]);
   try {
     child.kill("SIGKILL");
   } catch {
@@ -88,7 +92,7 @@ export async function killedGc(options: ProfileOptions): Promise<Record<string, 
     // On a busy machine a push may take longer than a kill.
     for (; kills < least || (indexed <= 10 && kills < 5 * least); kills++) {
       const ms = random.below(250);
-      await killAfter(world, "gc", ms);
+      await killWhen(world, "gc", () => pause(ms));
       tally.fault("gc killed", `after ${ms} ms`);
     }
   } finally {
@@ -126,10 +130,17 @@ export async function killedAudit(options: ProfileOptions): Promise<Record<strin
   await Deno.writeFile(path, bytes);
   await Deno.utime(path, mtime!, mtime!);
 
-  for (let i = 0; i < 5; i++) {
-    const ms = random.below(120);
-    if (await killAfter(world, "audit", ms)) tally.fault("audit killed", `after ${ms} ms`);
+  const kills = 4;
+  for (let kill = 0; kill < kills; kill++) {
+    // By the packs that are checked: the right time depends on the machine.
+    const enough = Math.floor((kill + random.below(1_000) / 1_000) * packs / (kills + 1));
+    const isTime = async () => {
+      while (await checkedPacks(world) < enough) await pause(1);
+    };
+    assert.ok(await killWhen(world, "audit", isTime), `audit ended before pack ${enough}`);
+    tally.fault("audit killed", `after ${enough} packs`);
   }
+  const checkedBefore = await checkedPacks(world);
   const summary = await audit({
     db: world.db,
     store: world.store,
@@ -139,6 +150,8 @@ export async function killedAudit(options: ProfileOptions): Promise<Record<strin
     onFinding: () => {},
   });
   assert.equal(summary.mpacks + summary.mpacks_checked_before, packs);
+  // The server may have finished a statement of the dead process meanwhile.
+  assert.ok(summary.mpacks_checked_before >= checkedBefore);
   assert.equal(summary.mpacks_damaged, 2);
   const marked = await world.db.sql`select mpack_key, count(*)::int as refs
     from musehub_object_refs join musehub_mpacks using (mpack_id)
@@ -148,4 +161,9 @@ export async function killedAudit(options: ProfileOptions): Promise<Record<strin
     { [keys[3]]: 20, [keys[20]]: 1 },
   );
   return { packs, "checked before the last run": summary.mpacks_checked_before };
+}
+
+async function checkedPacks({ db }: TestWorld): Promise<number> {
+  const [{ count }] = await db.sql`select count(*)::int from mpackd_audited_packs`;
+  return count;
 }
