@@ -19,7 +19,8 @@ import type { Check } from "../http/probes.ts";
 import { claimStore, type StoreAndDatabase } from "../maintenance/store_owner.ts";
 import { logEvents, logNativeHash, logWithoutLease } from "./log.ts";
 import { jobPermissions, requirePermissions } from "./permissions.ts";
-import { type Resources, workerName } from "./resources.ts";
+import type { Resources } from "./resources.ts";
+import { workerName } from "./worker_name.ts";
 
 const PING_DEADLINE_MS = 2_000;
 const COUNT_EVERY_MS = 60_000;
@@ -49,7 +50,7 @@ export function openWorker(
 ): OpenedWorker {
   const { concurrency, perRepo, pollMs, drainMs, leaseMs } = config;
   requirePermissions(jobPermissions());
-  const name = workerName();
+  const name = workerName(config.home);
   const log = logEvents(name);
   if (config.hash === "native") logNativeHash(name);
   const metrics = new WorkerMetrics({

@@ -4,7 +4,6 @@
  * @module
  */
 
-import process from "node:process";
 import { type Config, loadConfig, SETTINGS } from "../config/config.ts";
 import { connectDatabase, type ConnectOptions } from "../db/client/connect.ts";
 import type { Database } from "../db/client/database.ts";
@@ -140,24 +139,4 @@ function storeOptions(config: Config) {
     idleTimeoutMs: config.storeIdleMs,
     retries: config.storeRetries,
   };
-}
-
-/** Names this process in the `locked_by` of a job: host and process id. */
-export function workerName(): string {
-  return `${Deno.hostname()}:${Deno.pid}`;
-}
-
-/**
- * Whether a worker was a process of this host that has ended. A wrong yes, about a container with
- * the same host name, only costs that worker its attempt: the fence is raised.
- */
-export function isGoneWorker(worker: string): boolean {
-  const [, host, pid] = /^(.+):(\d+)$/.exec(worker) ?? [];
-  if (host !== Deno.hostname()) return false;
-  try {
-    // Signal 0 only asks whether the process exists.
-    return !process.kill(Number(pid), 0);
-  } catch (error) {
-    return error instanceof Error && "code" in error && error.code === "ESRCH";
-  }
 }

@@ -15,8 +15,9 @@ import { indexPayload, type MpackFlags, withMpackOptions } from "../mpack_option
 import { openSource, putSource, uploadSource } from "../mpack_source.ts";
 import { print, printJson, tell } from "../output.ts";
 import { jobPermissions, requirePermissions } from "../permissions.ts";
-import { isGoneWorker, openResources, workerName } from "../resources.ts";
+import { openResources } from "../resources.ts";
 import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
+import { isGoneWorker, workerName } from "../worker_name.ts";
 
 const LABELS = { open: "waiting", stream: "index", publish: "publish" } as const;
 
@@ -73,8 +74,8 @@ async function runIndex(
         payload,
         repoId,
         mpackKey,
-        worker: workerName(),
-        isGone: isGoneWorker,
+        worker: workerName(config.home),
+        isGone: (worker) => isGoneWorker(worker, config.home),
         onProgress: ({ phase, bytes, sizeBytes, objects }) => {
           const note = `${formatCount(objects)} objects`;
           line.show({ label: LABELS[phase], bytes, sizeBytes, note });

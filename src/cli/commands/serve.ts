@@ -24,7 +24,8 @@ import { print } from "../output.ts";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { countUses, openWorker, ping } from "../open_worker.ts";
-import { openResources, workerName } from "../resources.ts";
+import { openResources } from "../resources.ts";
+import { workerName } from "../worker_name.ts";
 
 /** The fewest connections for reads, logins and small writes. */
 const READ_CONNECTIONS = 8;
@@ -109,7 +110,7 @@ async function serve(
     pushDb: openPool(config.httpPushConnections),
     store,
     config,
-    worker: workerName(),
+    worker: workerName(config.home),
     signal,
     force: timeUp(signal, force, config.drainMs),
     probes: createProbes({ checks, metrics }),
