@@ -6,7 +6,7 @@
 
 import { POSTGRES_15_BIN, startTestServer } from "./support/postgres/test_server.ts";
 
-const SUITES = ["tests/db", "tests/jobs", "tests/jobs/index/index_mpack_test.ts"];
+const SUITES = ["tests/db", "tests/jobs", "tests/objects", "tests/maintenance"];
 
 await using server = await startTestServer({ binDir: POSTGRES_15_BIN });
 console.log(`On PostgreSQL ${server.version}`);
