@@ -111,8 +111,9 @@ Deno.test("each command that a document shows is one, with the options it is sho
       for (const line of lines) {
         const [, call] = /^(?:\$ )?(?:[A-Z_]+=\S+ )*mpackd ([^#]*)/.exec(line) ?? [];
         if (call === undefined) continue;
-        const command = /^[a-z]+(?: (?:list|show|retry|cancel|purge|create|revoke|grant|delete))?/
-          .exec(call)?.[0] ?? "";
+        const command =
+          /^[a-z]+(?: (?:list|show|adopt|retry|cancel|purge|create|revoke|grant|delete))?/
+            .exec(call)?.[0] ?? "";
         const options = shown.get(command) ?? new Set();
         for (const [option] of call.matchAll(/--[a-z-]+/g)) options.add(option);
         shown.set(command, options);
