@@ -22,6 +22,11 @@ export interface OpenStoreOptions extends RetryOptions {
 }
 
 const S3_PARAMETERS = new Set(["endpoint", "region", "style"]);
+const CREDENTIALS = [
+  ["accessKeyId", "AWS_ACCESS_KEY_ID"],
+  ["secretAccessKey", "AWS_SECRET_ACCESS_KEY"],
+  ["sessionToken", "AWS_SESSION_TOKEN"],
+] as const;
 const DEFAULT_REGION = "us-east-1";
 
 /**
@@ -83,6 +88,11 @@ function openBucket(urlText: string, options: OpenStoreOptions): BlobStore {
   const { accessKeyId, secretAccessKey, ...rest } = options;
   if (!accessKeyId) return refuse("the access key is missing (AWS_ACCESS_KEY_ID)");
   if (!secretAccessKey) return refuse("the secret key is missing (AWS_SECRET_ACCESS_KEY)");
+  for (const [name, env] of CREDENTIALS) {
+    // fetch would print the header with its error.
+    if (/^[\x21-\x7e]*$/.test(options[name] ?? "")) continue;
+    return refuse(`a credential has a character that no header can hold (${env})`);
+  }
   let prefix = "";
   try {
     prefix = decodeURIComponent(path.replace(/^\/|\/$/g, ""));

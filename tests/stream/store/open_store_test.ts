@@ -70,6 +70,21 @@ Deno.test("openStore() names the part that is wrong, and no secret", async (t) =
         }),
     );
   }
+  await t.step("credentials that no header can hold", () => {
+    const sessionToken = "the-token";
+    const all = { ...CREDENTIALS, accessKeyId: "the-id", sessionToken };
+    for (const [name, value] of Object.entries(all)) {
+      for (const character of ["\n", "\r", "\0", " ", "é"]) {
+        const options = { ...all, [name]: value + character };
+        assert.throws(() => openStore("s3://bucket", options), (error: Error) => {
+          assert.ok(error instanceof ConfigError, Deno.inspect(error));
+          assert.match(error.message, /has a character that no header can hold \(AWS_/);
+          assert.ok(!/the-(id|secret|token)/.test(Deno.inspect(error)));
+          return true;
+        });
+      }
+    }
+  });
   await t.step("no credentials", () => {
     assert.throws(() => openStore("s3://bucket"), /AWS_ACCESS_KEY_ID/);
     assert.throws(() => openStore("s3://bucket", { accessKeyId: "k" }), /AWS_SECRET_ACCESS_KEY/);
