@@ -10,13 +10,14 @@
 import type { Context } from "hono";
 import type { z } from "zod";
 import type { RepoForIdentity } from "../db/collaborators.ts";
-import { type Access, openRepo, requireIdentity } from "./auth/access.ts";
+import { type Access, openRepo, requireIdentity, requireValid } from "./auth/access.ts";
 import { anonymous, type Caller } from "./auth/authenticate.ts";
 import type { Scope } from "./auth/token.ts";
 import { bodyLimits, checkShape, parseBody, readBody } from "./body/body.ts";
 import type { Peer } from "./server/connection.ts";
 import type { ApiContext } from "./context.ts";
 import { HttpProblem } from "./problem.ts";
+import { type Recheck, recheckEvery } from "./recheck.ts";
 import type { SendOptions } from "./slow_reader.ts";
 
 /** One answer of a route, for its description. */
@@ -63,6 +64,8 @@ export interface Call<P = unknown, Q = unknown, B = unknown> {
   readonly request: Request;
   /** For Hono's helpers. */
   readonly hono: Context;
+  /** Checks now and then that the caller still has access. */
+  readonly recheck: Recheck;
   /** How to send a streamed answer. */
   readonly sending: SendOptions;
   readonly caller: Caller;
@@ -108,9 +111,15 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   const { limitedAs } = spec;
   context.rateLimit.countRequest(limitedAs ? `${limitedAs} ${caller.client}` : caller.client);
   if (access === "identity") requireIdentity(caller);
-  const repo = access === "read" || access === "push"
-    ? await openRepo(context.db, placeOf(params), caller, access)
-    : undefined;
+  const openPlace = async () =>
+    access === "read" || access === "push"
+      ? await openRepo(context.db, placeOf(params), caller, access)
+      : undefined;
+  const repo = await openPlace();
+  const recheck = recheckEvery(async () => {
+    await requireValid(caller);
+    await openPlace();
+  });
   if (access !== "anyone" && !caller.scopes.has(scope) && !caller.scopes.has("push")) {
     throw new HttpProblem(403, "forbidden", `Cannot do this with a token without "${scope}"`);
   }
@@ -119,7 +128,9 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   return await spec.handle({
     request,
     hono: c,
+    recheck,
     sending: {
+      recheck,
       config: context.config,
       peer,
       onError: (error) => context.onCut?.({ requestId: c.get("requestId"), error }),

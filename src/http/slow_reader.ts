@@ -5,24 +5,28 @@
  */
 
 import type { Config } from "../config/config.ts";
+import { HttpProblem } from "./problem.ts";
+import type { Recheck } from "./recheck.ts";
 import type { Peer } from "./server/connection.ts";
 
 export interface SendOptions {
   readonly config: Pick<Config, "httpIdleMs" | "httpTotalMs">;
   readonly peer: Peer;
+  readonly recheck: Recheck;
   /** Gets the error of a source that failed after the head of the answer was sent. */
   readonly onError?: (error: unknown) => void;
 }
 
 /**
- * Passes `source` on until the client has not read for `httpIdleMs`, or `httpTotalMs` are over.
+ * Passes `source` on until the client has not read for `httpIdleMs`, `httpTotalMs` are over, or the
+ * caller has lost access.
  *
  * Then the connection is closed. The stream does not end with an error: Deno would print that,
  * beside the log. To the client both look the same, a cut answer.
  */
 export function cutSlowReader(
   source: ReadableStream<Uint8Array<ArrayBuffer>>,
-  { config: { httpIdleMs, httpTotalMs }, peer, onError }: SendOptions,
+  { config: { httpIdleMs, httpTotalMs }, peer, recheck, onError }: SendOptions,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   const reader = source.getReader();
   const endsAt = performance.now() + httpTotalMs;
@@ -40,11 +44,12 @@ export function cutSlowReader(
       // A client that reads a little just in time is slow, too.
       if (leftMs <= 0) return giveUp(controller);
       try {
+        await recheck();
         const { done, value } = await reader.read();
         if (done) return controller.close();
         controller.enqueue(value);
       } catch (error) {
-        onError?.(error);
+        if (!(error instanceof HttpProblem)) onError?.(error);
         return giveUp(controller);
       }
       timer = setTimeout(() => giveUp(controller), Math.min(httpIdleMs, leftMs));

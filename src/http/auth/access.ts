@@ -61,6 +61,16 @@ export function requireIdentity({ identity, isAdmin }: Caller): void {
   );
 }
 
+/**
+ * Refuses a caller whose token or identity was revoked after its request began.
+ *
+ * @throws {HttpProblem} 401.
+ */
+export async function requireValid(caller: Caller): Promise<void> {
+  if (await caller.isValid()) return;
+  throw new HttpProblem(401, "unauthenticated", "Cannot go on: the credentials were revoked");
+}
+
 /** The same answer for a repo that does not exist and for one that the caller may not see. */
 function noSuchRepo(): HttpProblem {
   return new HttpProblem(404, "repo-not-found", "Cannot find such a repo");

@@ -32,6 +32,8 @@ export interface Caller {
   readonly client: string;
   /** The request is signed, so its body must have a signed digest. */
   readonly needsDigest: boolean;
+  /** Tells whether the credentials still count: long requests ask again. */
+  isValid(): Promise<boolean>;
 }
 
 /** The caller with the token of `serve --open`; its rate limit is not that of its address. */
@@ -41,6 +43,7 @@ const OPEN_ADMIN: Caller = {
   scopes: new Set(SCOPES),
   client: "open token",
   needsDigest: false,
+  isValid: () => Promise.resolve(true),
 };
 
 /** The caller of a request without credentials. */
@@ -51,6 +54,7 @@ export function anonymous(address: string): Caller {
     scopes: new Set<Scope>(["read"]),
     client: `address ${address}`,
     needsDigest: false,
+    isValid: () => Promise.resolve(true),
   };
 }
 
@@ -91,7 +95,7 @@ export class Authenticator {
     if (openToken !== undefined && isSecret(text, sha256Hex(openToken)) && await this.#isOpen()) {
       const refusal = checkOpenRequest(request, peer.address);
       if (refusal !== undefined) throw unauthenticated(refusal);
-      return OPEN_ADMIN;
+      return { ...OPEN_ADMIN, isValid: () => this.#isOpen() };
     }
     const parsed = parseToken(text);
     const found = parsed && await findToken(this.#options.db, parsed.tokenId);
@@ -105,6 +109,7 @@ export class Authenticator {
       scopes,
       client: identity.identityId,
       needsDigest: false,
+      isValid: async () => await findToken(this.#options.db, parsed.tokenId) !== undefined,
     };
   }
 
@@ -145,6 +150,7 @@ export class Authenticator {
         scopes: new Set(SCOPES),
         client: identity.identityId,
         needsDigest: true,
+        isValid: async () => (await findIdentity(db, identity.identityId))?.revokedAt === null,
       };
     } catch (error) {
       if (error instanceof SignatureError) throw unauthenticated(`signature: ${error.message}`);

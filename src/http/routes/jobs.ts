@@ -10,8 +10,9 @@ import { listJobs } from "../../jobs/queue/list_jobs.ts";
 import type { JobRow } from "../../jobs/queue/job.ts";
 import { retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { resultForTenant } from "../../jobs/index/result.ts";
-import { openRepo } from "../auth/access.ts";
+import { openRepo, requireValid } from "../auth/access.ts";
 import { HttpProblem, publicError } from "../problem.ts";
+import { recheckEvery } from "../recheck.ts";
 import { camelKeys, reply } from "../reply.ts";
 import { type Call, type Route, route } from "../route.ts";
 import { JobAnswer, JobPath, JobsAnswer, JobsQuery, NoParams, NoQuery } from "../schemas.ts";
@@ -105,7 +106,14 @@ const events = route({
   answers: { 200: { description: "Server-sent events", mediaType: "text/event-stream" } },
   async handle(call) {
     const { jobId } = await jobOf(call);
-    return jobEvents(call.hono, jobId, call);
+    const recheck = recheckEvery(async () => {
+      await requireValid(call.caller);
+      await jobOf(call);
+    });
+    return jobEvents(call.hono, jobId, {
+      context: call.context,
+      sending: { ...call.sending, recheck },
+    });
   },
 });
 

@@ -11,6 +11,7 @@ import { resultForTenant } from "../../jobs/index/result.ts";
 import { requireSha256 } from "../auth/content_digest.ts";
 import { bodyChunks, bodyLimits, declaredLength } from "../body/body.ts";
 import { HttpProblem } from "../problem.ts";
+import { whileAllowed } from "../recheck.ts";
 import { reply } from "../reply.ts";
 import { type Call, type Route, route } from "../route.ts";
 import { IndexAnswer, NoQuery, RepoPath } from "../schemas.ts";
@@ -33,11 +34,12 @@ const stream = route({
   answers: { 200: { description: "The pack is indexed", schema: IndexAnswer } },
   problems: [409, 411, 422],
   async handle(call) {
-    const { request, caller, repo, context } = call;
+    const { request, caller, repo, context, recheck } = call;
     const { pushDb: db, pushLimit, store, config, worker, force } = context;
     const mpackKey = keyOf(call);
     const sizeBytes = lengthOf(request, config.maxPackBytes);
     using _counted = context.rateLimit.beginUpload(caller.client);
+    const chunks = bodyChunks(request, bodyLimits(config, config.maxPackBytes), force);
     const result = await pushMpack({
       db,
       store,
@@ -45,7 +47,7 @@ const stream = route({
       worker,
       mpackKey,
       repoId: repo.repoId,
-      body: bodyChunks(request, bodyLimits(config, config.maxPackBytes), force),
+      body: whileAllowed(chunks, recheck),
       sizeBytes,
       publisher: new LimitedPublisher(db, pushLimit, caller.client),
       ...(caller.identity ? { payload: { pusher_id: caller.identity.identityId } } : {}),
