@@ -4,6 +4,7 @@
  * @module
  */
 
+import { isIP } from "node:net";
 import { DEFAULT_LIMITS as LIMITS, type MpackLimits } from "../stream/mpack/limits.ts";
 import { DEFAULT_TIMEOUTS } from "../stream/store/timeouts.ts";
 import { choice, integer, type Setting, text } from "./setting.ts";
@@ -52,6 +53,7 @@ export type Config = MpackLimits & {
   readonly gcGraceMs: number;
   readonly gcMaxPercent: number;
   readonly httpUrl: string | undefined;
+  readonly httpProxies: string | undefined;
   readonly httpBodyBytes: number;
   readonly httpBodiesBytes: number;
   readonly httpMinBytesPerSecond: number;
@@ -174,6 +176,14 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
     check: (url) => /^https?:/.test(url) && URL.canParse(url) ? undefined : `"${url}" is no URL`,
   })
     .doc("The URL of the HTTP API as clients see it, if a proxy changes host or scheme"),
+  httpProxies: text("MPACK_HTTP_PROXIES", undefined, "addresses", {
+    range: "10.0.0.1, 10.0.0.2, …",
+    check: (list) => {
+      const bad = list.split(",").map((item) => item.trim()).find((item) => item && !isIP(item));
+      return bad === undefined ? undefined : `"${bad}" is not an IP address`;
+    },
+  })
+    .doc("Proxies whose X-Forwarded-For names the client, for the limits per address"),
   httpBodyBytes: integer("MPACK_HTTP_BODY_BYTES", 8 * MIB, "bytes", [1_024, GIB])
     .doc("The largest request body, except for an mpack"),
   httpBodiesBytes: integer("MPACK_HTTP_BODIES_BYTES", 64 * MIB, "bytes", [1 * MIB, 64 * GIB])

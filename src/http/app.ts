@@ -7,6 +7,7 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { requestId } from "hono/request-id";
 import { secureHeaders } from "hono/secure-headers";
+import { behindProxies, parseProxies } from "./server/client_address.ts";
 import type { Peer } from "./server/connection.ts";
 import type { ApiContext } from "./context.ts";
 import { describeApi } from "./describe_api.ts";
@@ -81,7 +82,9 @@ export function createApi(context: ApiContext, version: string): Api {
     return problemResponse(new HttpProblem(404, "not-found", detail), c.get("requestId"));
   });
   app.onError((error, c) => problemResponse(error, c.get("requestId")));
-  return async (request, peer) => await app.fetch(request, { peer });
+  const proxies = parseProxies(context.config.httpProxies);
+  return async (request, peer) =>
+    await app.fetch(request, { peer: behindProxies(peer, request.headers, proxies) });
 }
 
 /** Refuses a request whose Host and target do not make a URL: the rest of the API relies on one. */
