@@ -15,6 +15,11 @@ export interface ClaimOptions {
   readonly limit: number;
   /** Most running jobs of one repo, on all workers. Two claims at one moment may exceed it. */
   readonly perRepo: number;
+  /**
+   * Whether to look at every repo with pending jobs, and to let their owners take turns. Default: read
+   * only the head of the queue, which one owner's jobs may fill. It costs some 0.1 ms per repo.
+   */
+  readonly isFair?: boolean;
   /** Claim only this job, even before its `run_at` and with no attempts left: a user asked for it. */
   readonly jobId?: string;
   /** Workers known to have ended: their jobs are claimed before the lease expires. */
@@ -40,15 +45,20 @@ const MOST_FENCE = Number.MAX_SAFE_INTEGER;
  * other job: nothing says that the other program still exists.
  *
  * The claim reads the head of the queue. Only if repos at their quota fill the head, it reads the
- * head of each other repo: ten thousand jobs of one repo do not delay the others.
+ * head of each other repo: ten thousand jobs of one repo do not delay the others. A fair claim always
+ * does that, and among jobs of one priority prefers those of owners with few running jobs: ten
+ * thousand jobs in a hundred repos of one owner do not delay another owner.
  */
 export async function claimJobs(db: Database, options: ClaimOptions): Promise<Job[]> {
-  const { worker, jobTypes, leaseMs, limit, perRepo, jobId, takeOver = [] } = options;
+  const { worker, jobTypes, leaseMs, limit, perRepo, isFair = false, jobId, takeOver = [] } =
+    options;
   const { sql } = db;
   // Limits are text, rounded up so that few statements exist. For a LIMIT that is a parameter
   // PostgreSQL plans each claim anew, which takes longer than the claim.
   const most = 2 ** Math.ceil(Math.log2(Math.max(limit, MIN_LIMIT)));
   const candidates = sql.unsafe(`${CANDIDATES_PER_JOB * most}`);
+  const fewest = CANDIDATES_PER_JOB * 2 ** Math.ceil(Math.log2(perRepo));
+  const headOfRepo = sql.unsafe(`${isFair ? Math.min(most, fewest) : most}`);
   // If a worker in takeOver still runs, its writes fail at the raised fence, as after an expiry.
   const isExpired = takeOver.length === 0
     ? sql`lease_expires_at <= now()`
@@ -64,6 +74,21 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
     ? sql`coalesce(j.attempt, 0) >= coalesce(j.max_attempts, ${DEFAULT_MAX_ATTEMPTS}::integer)`
     : sql`false`;
   const order = sql`coalesce(priority, 0) desc, created_at, job_id`;
+  const isShort = isFair ? sql`true` : sql`exists (select from shortage)`;
+  // Looked up one by one: a join may read all repos. A repo without a row is a tenant of its own.
+  const tenant = sql`coalesce((
+    select owner from musehub_repos r where r.repo_id = found.repo_id), found.repo_id)`;
+  const turns = sql`, busy_tenants as materialized (
+      select ${tenant} as tenant, sum(running) as running from busy_repos as found group by 1
+    ), turns as materialized (
+      select job_id, coalesce(running, 0)
+        + row_number() over (partition by tenant order by ${order}) as turn
+      from (
+        select job_id, priority, created_at, ${tenant} as tenant from ranked as found
+        where place_in_repo <= ${perRepo}::integer and place_among_duplicates = 1
+      ) as owned
+      left join busy_tenants using (tenant)
+    )`;
   const columns = sql`job_id, repo_id, job_type, priority, created_at,
     mpackd_mpack_key(payload::text) as mpack_key`;
   // Each CTE is materialized: flattened into a join, LIMIT with FOR UPDATE may lock more rows than
@@ -96,7 +121,7 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
     ), repos as (
       -- All repos with pending jobs, one index lookup each.
       select min(repo_id) as repo_id from musehub_background_jobs
-      where status = 'pending' and exists (select from shortage)
+      where status = 'pending' and ${isShort}
       union all
       select (select min(repo_id) from musehub_background_jobs j
         where status = 'pending' and j.repo_id > repos.repo_id)
@@ -106,12 +131,12 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
         select ${columns} from musehub_background_jobs j
         where status = 'pending' and j.repo_id = repos.repo_id and ${isOurs} and ${isDue}
         order by repo_id, ${order}
-        limit ${sql.unsafe(`${most}`)}
+        limit ${headOfRepo}
       ) own
       where repos.repo_id is not null
         and repos.repo_id not in (select repo_id from full_repos)
     ), ranked as materialized (
-      select job_id,
+      select job_id, repo_id, priority, created_at,
         row_number() over (partition by repo_id order by ${order})
           + coalesce(running, 0) as place_in_repo,
         row_number() over (
@@ -122,14 +147,15 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
       where not exists (
         select from busy where busy.repo_id = found.repo_id and busy.job_type = found.job_type
           and busy.mpack_key = found.mpack_key)
-    ), taken as materialized (
+    )${isFair ? turns : sql``}, taken as materialized (
       select j.job_id, j.status = 'running' as is_rescue, ${isSpent} as is_spent,
         coalesce(j.cancel_requested, false) as is_cancelled
       from musehub_background_jobs j
       join ranked on ranked.job_id = j.job_id
+      ${isFair ? sql`join turns on turns.job_id = j.job_id` : sql``}
       where place_in_repo <= ${perRepo}::integer and place_among_duplicates = 1
         and (j.status = 'pending' or j.status = 'running' and ${isExpired})
-      order by coalesce(j.priority, 0) desc, j.created_at, j.job_id
+      order by coalesce(j.priority, 0) desc, ${isFair ? sql`turn,` : sql``} j.created_at, j.job_id
       limit ${limit}::integer
       for update of j skip locked
     ), claimed as (
