@@ -64,7 +64,9 @@ export async function beginAudit(
         .returning(["seed", "started_at"]),
   );
   const rows = await db.build("list the packs to audit", (kysely, sql) => {
-    const share = sql<number>`ceil(count(*) * ${samplePercent ?? 100}::float8 / 100)`.as("packs");
+    const sampleSize = sql<number>`ceil(count(*) * ${samplePercent ?? 100}::float8 / 100)`.as(
+      "packs",
+    );
     return kysely
       .with(
         (cte) => cte("packs").materialized(),
@@ -91,7 +93,7 @@ export async function beginAudit(
           kysely.selectFrom("packs")
             .selectAll()
             .orderBy(sql`md5(${audit.seed} || mpack_id)`)
-            .limit((eb) => eb.selectFrom("packs").select(share)),
+            .limit((eb) => eb.selectFrom("packs").select(sampleSize)),
       )
       .selectFrom("chosen as c")
       .leftJoin(

@@ -243,7 +243,7 @@ Deno.test("execute() gives the first row after a connection that died between tw
       from generate_series(1, 2) i`,
     { action },
   );
-  // Looked at from now on: the end may be heard of before the one who sent it is answered.
+  // The statement may fail before the answer to pg_terminate_backend comes.
   const ended = assert.rejects(broken, DatabaseError);
   const isSleeping = async () => {
     const rows = await test.db.sql`select from pg_stat_activity

@@ -77,7 +77,7 @@ Deno.test("enqueue() returns the open job for the same repo, type and mpack", as
     assert.equal((await add(db, "k3")).existing, false);
   });
   await t.step("a repo that is not there", async () => {
-    await assert.rejects(add(db, "k1", { repoId: "nobody" }), (error) => {
+    await assert.rejects(add(db, "k1", { repoId: "no such repo" }), (error) => {
       assert(error instanceof ConfigError);
       assert.equal(error.code, "repo-not-found");
       return true;
@@ -147,13 +147,13 @@ Deno.test("claimJobs() leaves alone what it should", async (t) => {
       ('theirs', 'any', ${TYPE}, '{}', 'running', now() - interval '1 day', 1)`;
     assert.deepEqual(await take(db), []);
   });
-  await t.step("the twin of a running job, until that ends", async () => {
-    const twin = (id: string) =>
+  await t.step("the duplicate of a running job, until that ends", async () => {
+    const addDuplicate = (id: string) =>
       db.sql`insert into musehub_background_jobs
         (job_id, repo_id, job_type, payload, status, created_at, attempt) values
-        (${id}, ${REPO_ID}, ${TYPE}, '{"mpack_key":"twin"}', 'pending', now(), 0)`;
-    await twin("t1");
-    await twin("t2");
+        (${id}, ${REPO_ID}, ${TYPE}, '{"mpack_key":"same"}', 'pending', now(), 0)`;
+    await addDuplicate("t1");
+    await addDuplicate("t2");
     const first = await take(db);
     assert.deepEqual(first.map(({ jobId }) => jobId), ["t1"]);
     assert.deepEqual(await take(db), []);
@@ -217,7 +217,7 @@ Deno.test("rows of another program delay no job of ours, and break no list", asy
   });
 });
 
-Deno.test("claimJobs() keeps a repo to its share, those already running included", async () => {
+Deno.test("claimJobs() keeps a repo to its quota, those already running included", async () => {
   await using test = await open("repo-2");
   const { db } = test;
   for (const key of ["a", "b", "c"]) await add(db, key);
@@ -323,7 +323,7 @@ Deno.test("claimJobs() by eight workers at once gives each job to one of them", 
   };
   const taken = (await Promise.all(Array.from({ length: 8 }, worker))).flat();
   assert.equal(new Set(taken.map(({ jobId }) => jobId)).size, taken.length);
-  // Two claims at one moment may each leave a row to the other; then nobody has it yet.
+  // Two claims at one moment may each skip a row that the other has locked; then it is still pending.
   taken.push(...await take(db, { limit: 200 }));
   assert.equal(taken.length, 120);
 });
@@ -374,7 +374,7 @@ Deno.test("failJob() puts a job back with a wait, or ends it", async (t) => {
     const { status, runAt } = await failJob(db, await startJob(db), FAILURE);
     assert.deepEqual([status, runAt], ["failed", null]);
   });
-  await t.step("of one that somebody cancelled meanwhile", async () => {
+  await t.step("of a job that a user cancelled meanwhile", async () => {
     const job = await startJob(db);
     await cancelJob(db, job.jobId);
     const { status, runAt } = await failJob(db, job, { ...FAILURE, retry: true });
@@ -480,7 +480,7 @@ Deno.test("listJobs() pages through, newest first, and countJobs() counts", asyn
   assert.equal((await countJobs(db, { jobTypes: ["other"] })).byStatus.pending, 0);
 });
 
-Deno.test("an inserted row wakes whoever listens, whoever inserted it", async () => {
+Deno.test("an inserted row wakes every listener, whichever program inserted it", async () => {
   await using test = await open();
   const { db } = test;
   const woken = Promise.withResolvers<void>();

@@ -252,7 +252,7 @@ function parseSslMode(
   if (isSystem && mode !== "verify-full") {
     throw refuse("sslrootcert", "sslrootcert=system needs sslmode=verify-full");
   }
-  // As libpq does: whoever names a CA wants it checked.
+  // As libpq does: a CA is named to be checked.
   if (words.rootCert !== undefined && mode === "require") mode = "verify-ca";
   // The driver cannot bind the login to the TLS channel. A server whose certificate and name are
   // checked gives what the binding is for: no other server is logged in to.

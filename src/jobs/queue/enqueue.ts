@@ -66,7 +66,8 @@ async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefin
       select j.* from musehub_background_jobs j, repo
       where j.repo_id = repo.repo_id and j.job_type = ${jobType}
         and mpackd_mpack_key(j.payload::text) = mpackd_mpack_key(${payloadText}::text)
-        and (j.status = 'pending' or j.status = 'running' and isfinite(j.lease_expires_at))
+        and j.status in ('pending', 'running')
+        and (j.status = 'pending' or isfinite(j.lease_expires_at))
         and not ${evenIfOpen}::boolean
       order by j.status = 'running' desc, j.created_at, j.job_id
       limit 1

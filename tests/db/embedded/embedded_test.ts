@@ -70,7 +70,7 @@ Deno.test("openEmbedded() starts one server for all, and the last one stops it",
     await assertStopped(dataDir, url);
   });
 
-  await t.step("the one who started it leaves first", async () => {
+  await t.step("the process that started it leaves first", async () => {
     const first = await openEmbedded({ dataDir });
     assert.match(first.version, /^18\.\d+$/);
     const second = await spawnUser(dataDir);
@@ -92,7 +92,7 @@ Deno.test("openEmbedded() starts one server for all, and the last one stops it",
     await assertStopped(dataDir, next.url);
   });
 
-  await t.step("nobody else gets in, nor by another way", async () => {
+  await t.step("it takes only its password, and only on loopback", async () => {
     await using database = await openEmbedded({ dataDir });
     const wrong = new URL(database.url);
     wrong.password = "mpackd";
@@ -126,7 +126,7 @@ Deno.test("openEmbedded() starts again what did not end well", async (t) => {
 
   const leftovers = {
     "a pid file whose process id is now another's": () => left.replace(/^\d+/, String(Deno.pid)),
-    "a pid file whose process id is nobody's": () => left.replace(/^\d+/, "999999998"),
+    "a pid file whose process id no process has": () => left.replace(/^\d+/, "999999998"),
     "an empty pid file": () => "",
     "a pid file cut short": () => left.slice(0, 20),
   };
