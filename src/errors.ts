@@ -143,6 +143,17 @@ export function isBlobMissing(error: unknown): error is StoreError {
   return error instanceof StoreError && error.code === "blob-missing";
 }
 
+/**
+ * The store is not the one that belongs to the database: its mount is gone, for example. Nothing can
+ * be said about its blobs.
+ */
+export class WrongStoreError extends StoreError {
+  /** Builds the error. */
+  constructor(message: string, options: ErrorOptions = {}) {
+    super("store-unavailable", message, options);
+  }
+}
+
 /** The database did not answer, or cannot do the work now. */
 export class DatabaseError extends MpackdError<"database-unavailable"> {
   /** Builds the error. `retryable` defaults to true. */

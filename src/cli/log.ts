@@ -120,6 +120,8 @@ function logEnd(log: Logger, event: Extract<WorkerEvent, { type: "ended" }>): vo
         .warn("Job {job_id} will be tried again after {run_at}: {error}");
     case "released":
       return failed.info("Job {job_id} released");
+    case "postponed":
+      return failed.warn("Job {job_id} postponed, its attempt is not counted: {error}");
     case "cancelled":
       return failed.info("Job {job_id} cancelled");
     case "lost":

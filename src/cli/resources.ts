@@ -10,6 +10,8 @@ import type { Database } from "../db/client/database.ts";
 import { migrate, pendingMigrations } from "../db/schema/migrate.ts";
 import { ConfigError } from "../errors.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
+import { readIdentity } from "../db/store_owner.ts";
+import { ownedStore } from "../maintenance/owned_store.ts";
 import { claimStore, olderText } from "../maintenance/store_owner.ts";
 import { openFolder } from "../stream/store/open_folder.ts";
 import { tell } from "./output.ts";
@@ -58,7 +60,8 @@ export async function openResources(
   try {
     const ownership = await claimStore({ db, store, config });
     if (ownership === "older-database") tell(`Warning: ${olderText(resources)}`);
-    return resources;
+    const { databaseId } = await readIdentity(db);
+    return { ...resources, store: ownedStore(store, databaseId) };
   } catch (error) {
     await close();
     throw error;

@@ -6,7 +6,7 @@
  */
 
 import type { Database } from "../../db/client/database.ts";
-import { CancelledError, LeaseLostError, MpackdError } from "../../errors.ts";
+import { CancelledError, LeaseLostError, MpackdError, WrongStoreError } from "../../errors.ts";
 import { finishCancelled } from "../queue/finish_cancelled.ts";
 import { failJob } from "../queue/fail_job.ts";
 import type { Job } from "../queue/job.ts";
@@ -14,6 +14,9 @@ import { releaseJob } from "../queue/release_job.ts";
 import type { JobHandler } from "./handler.ts";
 import { LeaseKeeper } from "./lease_keeper.ts";
 import { type Backoff, backoffOf, isRetryable } from "./retry_policy.ts";
+
+/** A store that is not mounted comes back within minutes, or somebody has to mount it. */
+const NO_STORE_DELAY_MS = 30_000;
 
 /** How an attempt ended. */
 export type Outcome<Result> =
@@ -25,6 +28,8 @@ export type Outcome<Result> =
   | { readonly status: "retrying"; readonly error: Error; readonly runAt: Date | null }
   /** The worker released the job; the attempt is not counted. */
   | { readonly status: "released"; readonly error: Error }
+  /** The worker has no store; the job runs later, and the attempt is not counted. */
+  | { readonly status: "postponed"; readonly error: Error }
   /** The job was cancelled. */
   | { readonly status: "cancelled"; readonly error: Error }
   /** Another worker has the job, or the database could not be told: the lease will lapse. */
@@ -79,6 +84,10 @@ async function settle(
   if (signal.aborted) {
     const status = await releaseJob(db, job);
     return status === "cancelled" ? cancelled(error) : { status: "released", error };
+  }
+  if (error instanceof WrongStoreError) {
+    const status = await releaseJob(db, job, { delayMs: NO_STORE_DELAY_MS });
+    return status === "cancelled" ? cancelled(error) : { status: "postponed", error };
   }
   const { status, runAt } = await failJob(db, job, {
     error: describe(error),

@@ -2,8 +2,9 @@ import type { Database } from "../../db/client/database.ts";
 import { type Lease, leaseLost } from "../../db/lease.ts";
 
 /**
- * Puts a running job back as if it had not been claimed, because its worker shuts down. The attempt
- * is not counted, checkpoint and staged rows stay, and any worker may claim the job at once.
+ * Puts a running job back as if it had not been claimed, because its worker shuts down or has no
+ * store. The attempt is not counted, checkpoint and staged rows stay, and any worker may claim the
+ * job, at once or after `delayMs`.
  *
  * A job that a user asked to cancel ends as cancelled instead, and its staged rows are deleted:
  * perhaps no worker comes to claim it.
@@ -14,6 +15,7 @@ import { type Lease, leaseLost } from "../../db/lease.ts";
 export async function releaseJob(
   db: Database,
   lease: Lease,
+  { delayMs = 0 }: { readonly delayMs?: number } = {},
 ): Promise<"pending" | "cancelled"> {
   const [row] = await db.query<{ status: "pending" | "cancelled" }>("release a job")`
     with job as materialized (
@@ -24,7 +26,9 @@ export async function releaseJob(
     ), released as (
       update musehub_background_jobs j set
         status = case when is_cancelled then 'cancelled' else 'pending' end,
-        attempt = greatest(attempt - 1, 0), run_at = null, lease_expires_at = null,
+        attempt = greatest(attempt - 1, 0), lease_expires_at = null,
+        run_at = case when ${delayMs}::float8 > 0
+          then now() + ${delayMs}::float8 * interval '1 ms' end,
         finished_at = case when is_cancelled then now() end,
         checkpoint = case when not is_cancelled then j.checkpoint end
       from job where j.job_id = job.job_id
