@@ -9,7 +9,8 @@ import type { Database } from "../../db/client/database.ts";
 import { HttpProblem } from "../problem.ts";
 import type { Caller } from "./authenticate.ts";
 
-export type Access = "read" | "push";
+/** `inside`: reading what only the owner, collaborators and admins see, such as jobs. */
+export type Access = "read" | "inside" | "push";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 /** Other programs choose their own repo ids; only what could be a path is refused. */
@@ -38,7 +39,7 @@ export async function openRepo(
     (identity !== undefined && identity.handle === repo.owner);
   const mayRead = scopes.has("read") || scopes.has("push");
   if (!(isInsider && mayRead) && repo.visibility !== "public") throw noSuchRepo();
-  if (access === "read" || (isInsider && scopes.has("push"))) return repo;
+  if (access === "read" || isInsider && (access === "inside" || scopes.has("push"))) return repo;
   requireIdentity(caller);
   throw new HttpProblem(
     403,

@@ -1,5 +1,6 @@
 /**
- * Routes for jobs: list, get, retry, cancel, watch. They need push access to the job's repo.
+ * Routes for jobs: list, get, watch, for the owner and the collaborators of the job's repo; retry and
+ * cancel, which need push access to it.
  *
  * @module
  */
@@ -10,7 +11,7 @@ import { listJobs } from "../../jobs/queue/list_jobs.ts";
 import type { JobRow } from "../../jobs/queue/job.ts";
 import { retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { resultForTenant } from "../../jobs/index/result.ts";
-import { openRepo, requireValid } from "../auth/access.ts";
+import { type Access, openRepo, requireValid } from "../auth/access.ts";
 import { HttpProblem, publicError } from "../problem.ts";
 import { recheckEvery } from "../recheck.ts";
 import { camelKeys, reply } from "../reply.ts";
@@ -30,7 +31,7 @@ const list = route({
   method: "GET",
   path: "/api/jobs",
   id: "listJobs",
-  summary: "List the jobs of the repos you may push to, newest first.",
+  summary: "List the jobs of your repos and those you collaborate on, newest first.",
   access: "identity",
   params: NoParams,
   query: JobsQuery,
@@ -38,7 +39,7 @@ const list = route({
   problems: [403, 404],
   async handle({ request, query, caller, context }) {
     const { status, repoId, limit } = query, { db } = context;
-    if (repoId !== undefined) await openRepo(db, { repoId }, caller, "push");
+    if (repoId !== undefined) await openRepo(db, { repoId }, caller, "inside");
     const { identity, isAdmin } = caller;
     const visibleTo = isAdmin ? undefined : identity;
     const after = cursorOf(query.after);
@@ -58,7 +59,7 @@ const get = route({
   id: "getJob",
   summary: "Get a job.",
   answers: { 200: { description: "The job", schema: JobAnswer } },
-  handle: async (call) => reply(call.request, 200, shownJob(await jobOf(call))),
+  handle: async (call) => reply(call.request, 200, shownJob(await jobOf(call, "inside"))),
 });
 
 const retryRoute = route({
@@ -71,13 +72,13 @@ const retryRoute = route({
   answers: { 200: { description: "The job, pending again", schema: JobAnswer } },
   problems: [403, 404, 409],
   async handle(call) {
-    const { jobId, status } = await jobOf(call);
+    const { jobId, status } = await jobOf(call, "push");
     using writing = await beginWrite(call);
     const [found] = await retryJobs(writing.db, { jobId });
     if (found === undefined) {
       throw new HttpProblem(409, "conflict", `Cannot retry the job: it is ${status}`);
     }
-    return reply(call.request, 200, shownJob(await jobOf(call)));
+    return reply(call.request, 200, shownJob(await jobOf(call, "push")));
   },
 });
 
@@ -90,10 +91,10 @@ const stop = route({
   scope: "push",
   answers: { 200: { description: "The job, as it is now", schema: JobAnswer } },
   async handle(call) {
-    const { jobId } = await jobOf(call);
+    const { jobId } = await jobOf(call, "push");
     using writing = await beginWrite(call);
     await cancelJob(writing.db, jobId);
-    return reply(call.request, 200, shownJob(await jobOf(call)));
+    return reply(call.request, 200, shownJob(await jobOf(call, "push")));
   },
 });
 
@@ -105,10 +106,10 @@ const events = route({
   summary: "Watch a job: `progress` events, then one of `done`, `failed`, `cancelled`.",
   answers: { 200: { description: "Server-sent events", mediaType: "text/event-stream" } },
   async handle(call) {
-    const { jobId } = await jobOf(call);
+    const { jobId } = await jobOf(call, "inside");
     const recheck = recheckEvery(async () => {
       await requireValid(call.caller);
-      await jobOf(call);
+      await jobOf(call, "inside");
     });
     return jobEvents(call.hono, jobId, {
       context: call.context,
@@ -119,15 +120,16 @@ const events = route({
 
 export const jobRoutes: readonly Route[] = [list, get, retryRoute, stop, events];
 
-/** Finds the job in the path; 404 unless the caller may push to its repo. */
+/** Finds the job in the path; 404 unless the caller has this access to its repo. */
 async function jobOf(
   { params, caller, context }: Pick<Call<{ jobId: string }>, "params" | "caller" | "context">,
+  access: Access,
 ): Promise<JobRow> {
   const isId = JOB_ID.test(params.jobId);
   const found = isId ? await getJob(context.db, params.jobId) : undefined;
   try {
     if (found !== undefined) {
-      await openRepo(context.db, { repoId: found.repoId }, caller, "push");
+      await openRepo(context.db, { repoId: found.repoId }, caller, access);
       return found;
     }
   } catch (error) {
