@@ -16,6 +16,7 @@ import {
 } from "../errors.ts";
 import { describe } from "../jobs/attempt/run_attempt.ts";
 import { codeOf } from "../stream/store/folder/file_error.ts";
+import { redact } from "../lib/redact.ts";
 import { printJson, tell } from "./output.ts";
 
 /** The exit codes. */
@@ -72,7 +73,7 @@ export async function printError(thrown: unknown, options: { json: boolean }): P
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   const record = describe(error);
   tell(`${record.message.replaceAll("\n", " ")} (${record.code})`);
-  if (record.code === "internal" && error.stack !== undefined) tell(error.stack);
+  if (record.code === "internal" && error.stack !== undefined) tell(redact(error.stack));
   if (!options.json) return;
   const ghosts = error instanceof GhostError
     ? { missing: error.missing, missing_count: error.missingCount }

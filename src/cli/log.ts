@@ -14,6 +14,7 @@ import {
 } from "@logtape/logtape";
 import type { Job } from "../jobs/queue/job.ts";
 import type { WorkerEvent } from "../jobs/worker/worker_event.ts";
+import { redact } from "../lib/redact.ts";
 import { showControls, tellRaw } from "./output.ts";
 
 /** Sends the logs of this process to stderr, from `level` up. */
@@ -29,7 +30,7 @@ export function openLog(
   configureSync({
     reset: true,
     // Synchronous, so that the last records of a process are not lost.
-    sinks: { stderr: (record) => tellRaw(format(record)) },
+    sinks: { stderr: (record) => tellRaw(redact(format(record))) },
     loggers: [
       { category: "mpackd", sinks: ["stderr"], lowestLevel: level },
       { category: ["logtape", "meta"], sinks: ["stderr"], lowestLevel: "warning" },

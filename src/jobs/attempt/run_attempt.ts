@@ -7,6 +7,7 @@
 
 import type { Database } from "../../db/client/database.ts";
 import { CancelledError, LeaseLostError, MpackdError, WrongStoreError } from "../../errors.ts";
+import { redact } from "../../lib/redact.ts";
 import { finishCancelled } from "../queue/finish_cancelled.ts";
 import { failJob } from "../queue/fail_job.ts";
 import type { Job } from "../queue/job.ts";
@@ -117,7 +118,7 @@ interface ErrorRecord {
 }
 
 export function describe(error: Error): ErrorRecord {
-  const { message } = error;
+  const message = redact(error.message);
   if (!(error instanceof MpackdError)) return { code: "internal", message, retryable: true };
   const { code, retryable } = error;
   const offsetBytes = "offsetBytes" in error ? error.offsetBytes as number : undefined;

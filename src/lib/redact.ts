@@ -1,0 +1,27 @@
+/**
+ * Removes the secrets of this process from texts of other libraries, which may quote a URL or header.
+ *
+ * @module
+ */
+
+/** Shorter values would hide ordinary words. */
+const MIN_LENGTH = 6;
+
+const secrets = new Set<string>();
+
+/** Adds secrets of this process, in each form in which a text may quote them. */
+export function addSecrets(values: readonly (string | undefined)[]): void {
+  for (const value of values) {
+    if (value === undefined) continue;
+    for (const form of [value, encodeURIComponent(value)]) {
+      if (form.length >= MIN_LENGTH) secrets.add(form);
+    }
+  }
+}
+
+/** Replaces every known secret. */
+export function redact(text: string): string {
+  let shown = text;
+  for (const secret of secrets) shown = shown.replaceAll(secret, "***");
+  return shown;
+}
