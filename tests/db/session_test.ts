@@ -105,7 +105,10 @@ Deno.test("what a role sets for itself changes nothing, or is refused by name", 
       await db.sql.unsafe(`alter role ${role} reset ${name}`);
     }
     assert(tried > 100, `${tried} settings`);
-    assert.deepEqual(refused, ["default_transaction_read_only", "transaction_timeout"]);
+    // PostgreSQL 17 and later have the second.
+    const known = settings.map(({ name }) => name);
+    const wanted = ["default_transaction_read_only", "transaction_timeout"];
+    assert.deepEqual(refused, wanted.filter((name) => known.includes(name)));
   } finally {
     await db.sql.unsafe(`drop owned by ${role}`);
     await db.sql.unsafe(`drop role ${role}`);
