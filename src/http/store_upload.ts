@@ -12,6 +12,7 @@ import { openSha256 } from "../hash/sha256.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { bodyChunks, bodyLimits } from "./body/body.ts";
 import type { ApiContext } from "./context.ts";
+import { type Recheck, whileAllowed } from "./recheck.ts";
 import type { UploadTerms } from "./upload_url.ts";
 
 /**
@@ -23,6 +24,7 @@ export async function storeUpload(
   request: Request,
   { repoId, mpackKey, sizeBytes }: Pick<UploadTerms, "repoId" | "mpackKey" | "sizeBytes">,
   { db, store, config, force }: ApiContext,
+  recheck: Recheck,
 ): Promise<void> {
   const key = blobKeyOf(config.blobKey, repoId, mpackKey);
   // A URL that still works must not replace a blob whose version readers have pinned.
@@ -33,7 +35,8 @@ export async function storeUpload(
   using hasher = await openSha256({ engine: "native", worker: false });
   const body = async function* () {
     let bytes = 0;
-    for await (const chunk of bodyChunks(request, bodyLimits(config, sizeBytes))) {
+    const chunks = bodyChunks(request, bodyLimits(config, sizeBytes));
+    for await (const chunk of whileAllowed(chunks, recheck)) {
       bytes += chunk.length;
       for (let at = 0; at < chunk.length;) {
         const buffer = await hasher.borrow();

@@ -49,6 +49,15 @@ export async function openRepo(
 }
 
 /**
+ * Requires that a repo is there, for a request that needs no other access.
+ *
+ * @throws {HttpProblem} 404.
+ */
+export async function requireRepo(db: Database, repoId: string): Promise<void> {
+  if (await findRepoFor(db, { repoId }, undefined) === undefined) throw noSuchRepo();
+}
+
+/**
  * Requires an identity.
  *
  * @throws {HttpProblem} 401.

@@ -8,9 +8,11 @@ import { z } from "zod";
 import { blobKeyOf } from "../../config/config.ts";
 import { findMpack } from "../../db/packs.ts";
 import { digestOf } from "../../lib/ids.ts";
+import { requireRepo } from "../auth/access.ts";
 import { declaredLength } from "../body/body.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
+import { recheckEvery } from "../recheck.ts";
 import { reply } from "../reply.ts";
 import { type Route, route } from "../route.ts";
 import { MpackKey, NoQuery, PresignAnswer, PresignBody, RepoPath } from "../schemas.ts";
@@ -78,7 +80,7 @@ const upload = route({
   }),
   rawBody: "application/octet-stream",
   answers: { 200: { description: "The pack is in the store" } },
-  problems: [403, 411, 422],
+  problems: [403, 404, 411, 422],
   async handle({ request, params, query, context }) {
     const upload = {
       repoId: params.repoId,
@@ -109,7 +111,10 @@ const upload = route({
       );
     }
     using _counted = context.rateLimit.beginUpload(`repo ${params.repoId}`);
-    await storeUpload(request, upload, context);
+    // The URL outlives a deleted repo, and nobody would look for a blob that came after its end.
+    const checkRepo = () => requireRepo(context.db, params.repoId);
+    await checkRepo();
+    await storeUpload(request, upload, context, recheckEvery(checkRepo));
     return new Response(null, { status: 200 });
   },
 });
