@@ -155,18 +155,23 @@ export async function admitSignature(
 
 const FORGOTTEN_AT_ONCE = 10_000;
 
-/** Deletes signatures that have expired, 10,000 at most; returns how many. */
+/** Deletes all signatures that have expired; returns how many. Other servers may do so meanwhile. */
 export async function forgetSignatures(db: Database): Promise<number> {
-  const rows = await db.build(
-    "forget old signatures",
-    (kysely, sql) =>
-      kysely.deleteFrom("mpackd_seen_signatures")
-        .where("signature_hash", "in", (eb) =>
-          eb.selectFrom("mpackd_seen_signatures")
-            .select("signature_hash")
-            .where("expires_at", "<", sql<Date>`now()`)
-            .limit(FORGOTTEN_AT_ONCE))
-        .returning(sql`1`.as("one")),
-  );
-  return rows.length;
+  for (let forgotten = 0;;) {
+    const rows = await db.build(
+      "forget old signatures",
+      (kysely, sql) =>
+        kysely.deleteFrom("mpackd_seen_signatures")
+          .where("signature_hash", "in", (eb) =>
+            eb.selectFrom("mpackd_seen_signatures")
+              .select("signature_hash")
+              .where("expires_at", "<", sql<Date>`now()`)
+              .limit(FORGOTTEN_AT_ONCE)
+              .forUpdate()
+              .skipLocked())
+          .returning(sql`1`.as("one")),
+    );
+    forgotten += rows.length;
+    if (rows.length < FORGOTTEN_AT_ONCE) return forgotten;
+  }
 }

@@ -4,10 +4,12 @@
  * @module
  */
 
+import type { Database } from "../db/client/database.ts";
 import { forgetSignatures } from "../db/identities.ts";
 import { sharedSecret } from "../db/secrets.ts";
 import { KeyedLimit } from "../lib/keyed_limit.ts";
 import { Authenticator, type AuthenticatorOptions } from "./auth/authenticate.ts";
+import { sleep } from "../lib/sleep.ts";
 import { BodyBudget } from "./body/body_budget.ts";
 import { RateLimit } from "./rate_limit.ts";
 import type { ApiContext } from "./context.ts";
@@ -29,8 +31,7 @@ export type OpenHttpOptions =
 /** Makes the context, and deletes expired signatures every minute until `signal` fires. */
 export async function openHttp(options: OpenHttpOptions): Promise<ApiContext> {
   const { openToken, ...opened } = options, { db, config, signal } = opened;
-  const sweep = setInterval(() => forgetSignatures(db).catch(() => {}), SWEEP_MS);
-  signal.addEventListener("abort", () => clearInterval(sweep));
+  sweepSignatures(db, signal);
   return {
     probes: () => Promise.resolve(undefined),
     pushDb: db,
@@ -50,4 +51,12 @@ export async function openHttp(options: OpenHttpOptions): Promise<ApiContext> {
     }),
     uploadSecret: await sharedSecret(db, "upload-urls"),
   };
+}
+
+async function sweepSignatures(db: Database, signal: AbortSignal): Promise<void> {
+  while (!signal.aborted) {
+    await sleep(SWEEP_MS, signal).catch(() => {});
+    // If the database is away, the next sweep deletes these, too.
+    if (!signal.aborted) await forgetSignatures(db).catch(() => {});
+  }
 }

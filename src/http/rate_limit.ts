@@ -63,6 +63,12 @@ export class RateLimit {
     bucket.tokens--;
   }
 
+  /** Takes back what `countRequest()` counted. */
+  uncountRequest(client: string): void {
+    const bucket = this.#buckets.get(client);
+    if (bucket !== undefined) bucket.tokens++;
+  }
+
   /**
    * Counts one upload until the result is disposed of.
    *

@@ -11,12 +11,13 @@ import type { Context } from "hono";
 import type { z } from "zod";
 import type { RepoForIdentity } from "../db/collaborators.ts";
 import { type Access, openRepo, requireIdentity, requireValid } from "./auth/access.ts";
-import { anonymous, type Caller } from "./auth/authenticate.ts";
+import { anonymous, type Caller, type SignatureLimit } from "./auth/authenticate.ts";
 import type { Scope } from "./auth/token.ts";
 import { bodyLimits, checkShape, parseBody, readBody } from "./body/body.ts";
 import type { Peer } from "./server/connection.ts";
 import type { ApiContext } from "./context.ts";
 import { HttpProblem } from "./problem.ts";
+import type { RateLimit } from "./rate_limit.ts";
 import { type Recheck, recheckEvery } from "./recheck.ts";
 import type { SendOptions } from "./slow_reader.ts";
 
@@ -104,12 +105,12 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   const { raw: request } = c.req, { peer } = c.env;
   const params = c.req.param() as Record<string, string>;
   const { access, scope = access === "push" ? "push" : "read" } = spec;
+  const limit = new RouteLimit(context.rateLimit, spec.limitedAs);
   const caller = access === "anyone"
     ? anonymous(peer.address)
-    : await identify(request, peer, context);
+    : await identify(request, peer, context, limit);
   c.set("caller", caller);
-  const { limitedAs } = spec;
-  context.rateLimit.countRequest(limitedAs ? `${limitedAs} ${caller.client}` : caller.client);
+  if (!limit.isCounted) limit.count(caller.client);
   if (access === "identity") requireIdentity(caller);
   const openPlace = async () =>
     access === "read" || access === "push"
@@ -144,6 +145,28 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   });
 }
 
+/** Counts a request once, in the buckets of its route. */
+class RouteLimit implements SignatureLimit {
+  isCounted = false;
+  readonly #rateLimit: RateLimit;
+  readonly #prefix: string;
+
+  constructor(rateLimit: RateLimit, limitedAs: string | undefined) {
+    this.#rateLimit = rateLimit;
+    this.#prefix = limitedAs === undefined ? "" : `${limitedAs} `;
+  }
+
+  count(client: string): void {
+    this.#rateLimit.countRequest(this.#prefix + client);
+    this.isCounted = true;
+  }
+
+  uncount(client: string): void {
+    this.#rateLimit.uncountRequest(this.#prefix + client);
+    this.isCounted = false;
+  }
+}
+
 /** Bodies are read as they come: decompressing would need limits of its own. */
 function refuseEncoded({ headers }: Request): void {
   const encoding = headers.get("content-encoding")?.trim().toLowerCase();
@@ -158,12 +181,15 @@ async function identify(
   request: Request,
   peer: Peer,
   { auth, rateLimit }: ApiContext,
+  limit: SignatureLimit,
 ): Promise<Caller> {
   try {
-    return await auth.identify(request, peer);
+    return await auth.identify(request, peer, limit);
   } catch (error) {
     // A failed guess counts against the address that made it.
-    if (error instanceof HttpProblem) rateLimit.countRequest(`address ${peer.address}`);
+    if (error instanceof HttpProblem && error.status === 401) {
+      rateLimit.countRequest(`address ${peer.address}`);
+    }
     throw error;
   }
 }

@@ -68,6 +68,14 @@ export interface AuthenticatorOptions {
   readonly openToken?: string;
 }
 
+/** Counts a signed request before its signature is recorded: each record is a row. */
+export interface SignatureLimit {
+  /** Throws if the client has sent too many requests. */
+  count(client: string): void;
+  /** Called for a replay, which anyone may have sent. */
+  uncount(client: string): void;
+}
+
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
   /** By identity id. An id is the digest of its key, so entries never change. */
@@ -79,14 +87,14 @@ export class Authenticator {
   }
 
   /**
-   * Finds the caller.
+   * Finds the caller. Only a signed request is counted by `limit`.
    *
    * @throws {HttpProblem} 401 if the request has credentials that are not accepted.
    */
-  async identify(request: Request, peer: Peer): Promise<Caller> {
+  async identify(request: Request, peer: Peer, limit: SignatureLimit): Promise<Caller> {
     const authorization = request.headers.get("authorization");
     if (authorization !== null) return await this.#byToken(authorization, request, peer);
-    return await this.#bySignature(request, peer) ?? anonymous(peer.address);
+    return await this.#bySignature(request, peer, limit) ?? anonymous(peer.address);
   }
 
   async #byToken(authorization: string, request: Request, peer: Peer): Promise<Caller> {
@@ -113,7 +121,11 @@ export class Authenticator {
     };
   }
 
-  async #bySignature(request: Request, peer: Peer): Promise<Caller | undefined> {
+  async #bySignature(
+    request: Request,
+    peer: Peer,
+    limit: SignatureLimit,
+  ): Promise<Caller | undefined> {
     const { db, publicUrl, signatureMs: maxAgeMs } = this.#options;
     const { host, pathname, search } = new URL(request.url);
     // Never the request's own Host: another server could relay what was signed for it.
@@ -135,6 +147,7 @@ export class Authenticator {
       if (!key || !await crypto.subtle.verify("Ed25519", key, read.signature, base)) {
         throw new SignatureError("the signer is not a known identity");
       }
+      limit.count(read.keyId);
       const admitted = await admitSignature(db, {
         identityId: read.keyId,
         signatureHash: sha256Hex(`${read.keyId}\n${read.base}`),
@@ -142,7 +155,10 @@ export class Authenticator {
       });
       // Revoked since its key was cached: the same words as for an unknown key.
       if (admitted === undefined) throw new SignatureError("the signer is not a known identity");
-      if (!admitted.isFresh) throw new SignatureError("it was used before");
+      if (!admitted.isFresh) {
+        limit.uncount(read.keyId);
+        throw new SignatureError("it was used before");
+      }
       const { identity } = admitted;
       return {
         identity,
