@@ -6,8 +6,8 @@ import { createWorld, type TestWorld } from "../support/process/worlds.ts";
 
 const SAMPLE = new URL("../corpus/samples/prefixed.mpack", import.meta.url).pathname;
 
-function commandsOf(world: TestWorld) {
-  const env = { DATABASE_URL: world.databaseUrl, MPACK_STORE: `file://${world.folder}` };
+function commandsOf(world: TestWorld, more: Readonly<Record<string, string>> = {}) {
+  const env = { DATABASE_URL: world.databaseUrl, MPACK_STORE: `file://${world.folder}`, ...more };
   return async (...args: string[]) => {
     const { code, stdout, stderr } = await runMain([...args, "--json"], env);
     return { code, json: JSON.parse(stdout), stderr };
@@ -60,16 +60,19 @@ Deno.test("mpackd enqueue leaves a pack, jobs looks at it and puts it right", as
 
 Deno.test("mpackd index takes the job of a process that is gone at once, not when its lease lapses", async () => {
   await using world = await createWorld();
-  const run = commandsOf(world);
+  const home = await Deno.makeTempDir();
+  // A killed process leaves its file, and the kernel has released its lock.
+  await Deno.mkdir(`${home}/workers`);
+  await Deno.writeTextFile(`${home}/workers/0123abcd.lock`, "");
   const bytes = await Deno.readFile(SAMPLE);
-  const ended = new Deno.Command("true").spawn();
-  await ended.status;
   const { claimed } = await enqueue(world.db, {
     repoId: world.repo.repoId,
     jobType: MPACK_INDEX,
     payload: { mpack_key: await world.put(bytes) },
-    claimAs: { worker: `${Deno.hostname()}:${ended.pid}`, leaseMs: 86_400_000 },
+    claimAs: { worker: `${Deno.hostname()}:1:0123abcd`, leaseMs: 86_400_000 },
   });
+  const run = commandsOf(world, { MPACK_HOME: home });
   const { code, json } = await run("index", SAMPLE, "--repo", "me/repo");
   assert.deepEqual([code, json.job_id, json.size_bytes], [0, claimed!.jobId, bytes.length]);
+  await Deno.remove(home, { recursive: true });
 });
