@@ -132,6 +132,8 @@ export class Worker {
     const claimedAt = performance.now();
     const jobTypes = Object.keys(handlers);
     const isFair = claimedAt >= this.#fairAt;
+    // Also if it fails: then the plain claims go on meanwhile.
+    if (isFair) this.#fairAt = claimedAt + MAX_RETRY_MS;
     const jobs = await claimJobs(db, { worker, jobTypes, leaseMs, limit, perRepo, isFair });
     const polledAt = this.#polledAt = performance.now();
     if (isFair) this.#fairAt = polledAt + FAIR_PAUSE * (polledAt - claimedAt);
