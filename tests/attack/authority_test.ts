@@ -6,7 +6,7 @@ import { sendRaw, type ServerProcess, startServer } from "../support/http/server
 /** Signs a request for one URL and sends it to the server with that URL's Host. */
 async function relay(server: ServerProcess, signedFor: string, host?: string): Promise<number> {
   const { signer, publicKey } = await newSigner();
-  await createIdentity(server.world.db, {
+  await createIdentity(server.fixture.db, {
     identityId: signer.keyId,
     handle: `h${crypto.randomUUID()}`,
     publicKey: publicKey.toBase64(),

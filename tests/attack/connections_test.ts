@@ -76,7 +76,7 @@ Deno.test("a slow head is cut however often it sends a byte", async () => {
 Deno.test("an idle keep-alive connection is closed, a waiting request is not", async () => {
   const env = { MPACK_HTTP_IDLE_MS: "500", MPACK_HTTP_HEAD_MS: "500" };
   await using server = await startServer({ env });
-  const { repo, put } = server.world;
+  const { repo, put } = server.fixture;
   const host = new URL(server.url).host, bearer = `Authorization: Bearer ${server.openToken}`;
   const mpackKey = await put(new Uint8Array([0x80]));
   // Answers after 2 s, for there is no worker: four times as long as a quiet connection lives.

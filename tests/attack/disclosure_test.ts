@@ -22,8 +22,8 @@ Deno.test("errors name no bucket, host, port, repo id, blob key or words of the 
   const fail = () => Promise.reject(new StoreError("store-unavailable", message));
   let isAway = false;
   await using api = await startApi();
-  const { world } = api, { store } = world as { store: object };
-  const { repoId } = world.repo, more = [repoId, "test_", world.folder];
+  const { fixture } = api, { store } = fixture as { store: object };
+  const { repoId } = fixture.repo, more = [repoId, "test_", fixture.folder];
   const me = await api.identity("me");
   const pushed = await me.send("/me/repo/push/stream", {
     body: PACK,
@@ -54,7 +54,7 @@ Deno.test("errors name no bucket, host, port, repo id, blob key or words of the 
     isAway = false;
   });
   await t.step("the database fails", async () => {
-    const open = world.db as { intercept?: Database["intercept"] };
+    const open = fixture.db as { intercept?: Database["intercept"] };
     open.intercept = () =>
       Promise.reject(Object.assign(new Error("connect ECONNREFUSED 10.1.2.3:5433"), {
         code: "ECONNREFUSED",
@@ -66,20 +66,20 @@ Deno.test("errors name no bucket, host, port, repo id, blob key or words of the 
     }
   });
   await t.step("the blob was replaced, or is gone", async () => {
-    await Deno.writeFile(world.blobPath(KEY), PACK.slice(1));
+    await Deno.writeFile(fixture.blobPath(KEY), PACK.slice(1));
     const { status, bytes } = await me.send(`/me/repo/objects/${ID}`);
     assert.ok(status >= 400);
     assertDiscreet(new TextDecoder().decode(bytes), more);
-    await Deno.remove(world.blobPath(KEY));
+    await Deno.remove(fixture.blobPath(KEY));
     const gone = await me.send(`/me/repo/objects/${ID}`);
     assert.ok(gone.status >= 400);
     assertDiscreet(new TextDecoder().decode(gone.bytes), more);
   });
   await t.step("a failed job is looked at", async () => {
-    await world.db.sql`insert into musehub_background_jobs
+    await fixture.db.sql`insert into musehub_background_jobs
       (job_id, repo_id, job_type, payload, status, created_at, last_error)
       values ('failed', ${repoId}, 'mpack.index', '{}', 'failed', now(),
-        ${world.db.sql.json({ code: "store-unavailable", message, retryable: true })})`;
+        ${fixture.db.sql.json({ code: "store-unavailable", message, retryable: true })})`;
     for (const path of ["/api/jobs/failed", "/api/jobs?status=failed", "/api/jobs/failed/events"]) {
       const { status, bytes } = await me.send(path);
       assert.equal(status, 200);

@@ -25,7 +25,7 @@ Deno.test("/metrics is for admins, or on a port of its own", async () => {
   assert.equal(await status(`http://127.0.0.1:${port}/api/jobs`), 404);
   for (const isAdmin of [true, false]) {
     const { signer, publicKey } = await newSigner();
-    await createIdentity(server.world.db, {
+    await createIdentity(server.fixture.db, {
       identityId: signer.keyId,
       handle: isAdmin ? "ada" : "bob",
       publicKey: publicKey.toBase64(),

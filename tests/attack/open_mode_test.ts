@@ -4,7 +4,7 @@ import { createIdentity, revokeIdentity } from "../../src/db/identities.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { newSigner } from "../support/http/api.ts";
 import { runMain } from "../support/process/main.ts";
-import { createWorld } from "../support/process/worlds.ts";
+import { createFixture } from "../support/process/fixture.ts";
 import { sendRaw, type ServerProcess, startServer } from "../support/http/server_process.ts";
 
 const statusOf = (text: string) => Number(/^HTTP\/1\.1 (\d{3})/.exec(text)?.[1]);
@@ -26,7 +26,7 @@ async function create(server: ServerProcess, fields: readonly string[], host?: s
   return statusOf(await sendRaw(server.url, `${head.join("\r\n")}\r\n\r\n${body}`));
 }
 
-async function makeIdentity(db: ServerProcess["world"]["db"]): Promise<void> {
+async function makeIdentity(db: ServerProcess["fixture"]["db"]): Promise<void> {
   const { signer, publicKey } = await newSigner();
   await createIdentity(db, {
     identityId: signer.keyId,
@@ -79,11 +79,11 @@ Deno.test("the open token works for local requests only", async (t) => {
     assert.equal(await create(server, [token, "Content-Type: text/plain"]), 415);
   });
   await t.step("an identity ends it", async () => {
-    await makeIdentity(server.world.db);
+    await makeIdentity(server.fixture.db);
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     assert.equal(await create(server, [token]), 401);
   });
-  const { db } = server.world;
+  const { db } = server.fixture;
   assert.equal((await db.sql`select from musehub_repos where owner = 'me'`).length, 3);
   await server.assertUnharmed();
 });
@@ -96,19 +96,19 @@ Deno.test("requests without the token do not use up its rate limit", async () =>
 });
 
 Deno.test("--open refuses a public address, and a database with identities", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   for (const host of ["127.0.0.1", "localhost", "::1", "127.8.8.8"]) {
-    await checkOpenMode(world.db, host);
+    await checkOpenMode(fixture.db, host);
   }
   for (const host of ["0.0.0.0", "::", "192.168.0.1", "localhost.evil", "1127.0.0.1"]) {
-    await assert.rejects(checkOpenMode(world.db, host), ConfigError, host);
+    await assert.rejects(checkOpenMode(fixture.db, host), ConfigError, host);
   }
-  const env = { DATABASE_URL: world.databaseUrl, MPACK_STORE: `file://${world.folder}` };
+  const env = { DATABASE_URL: fixture.databaseUrl, MPACK_STORE: `file://${fixture.folder}` };
   const exposed = await runMain(["serve", "--open", "--port", "0", "--host", "0.0.0.0"], env);
   assert.equal(exposed.code, 2, exposed.stderr);
-  await makeIdentity(world.db);
+  await makeIdentity(fixture.db);
   // Revoking the last identity does not open the server again.
-  await revokeIdentity(world.db, "ada");
+  await revokeIdentity(fixture.db, "ada");
   const known = await runMain(["serve", "--open", "--port", "0"], env);
   assert.equal(known.code, 2, known.stderr);
 });

@@ -52,7 +52,7 @@ async function push(api: TestApi, token: string, pack: Uint8Array, revoke: () =>
 
 Deno.test("revocation reaches running reads, events and pushes", async (t) => {
   await using api = await startApi({ worker: false });
-  const { db, repo } = api.world;
+  const { db, repo } = api.fixture;
   const me = await api.identity("me");
   const stored = await me.send("/me/repo/push/stream", {
     body: PACK,

@@ -19,7 +19,7 @@ Deno.test("signatures are recorded only for requests that the rate limit lets pa
   const refilled = Math.ceil((performance.now() - startedAt) / 60_000 * LIMIT);
   const passed = answers.filter(({ status }) => status === 200).length;
   assert.ok(passed >= LIMIT && passed <= LIMIT + refilled, `${passed} passed`);
-  const [{ rows }] = await api.world.db.sql`
+  const [{ rows }] = await api.fixture.db.sql`
     select count(*)::int as rows from mpackd_seen_signatures`;
   assert.equal(rows, passed);
 });

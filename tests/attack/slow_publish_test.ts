@@ -16,7 +16,7 @@ Deno.test("pushes that wait for a lock keep neither reads nor pushes of others w
     isOpen: false,
     env: { MPACK_HTTP_UPLOADS: "100" },
   });
-  const { db } = server.world;
+  const { db } = server.fixture;
   const client = async (handle: string) => {
     const { signer, publicKey } = await newSigner();
     await createIdentity(db, {
@@ -46,7 +46,7 @@ Deno.test("pushes that wait for a lock keep neither reads nor pushes of others w
   const first = await victim("/push/stream", pack("only the victim has this"));
   assert.equal(first.status, 200);
   // As another publish does for as long as it runs.
-  const other = connectDatabase(server.world.databaseUrl, { maxConnections: 1 });
+  const other = connectDatabase(server.fixture.databaseUrl, { maxConnections: 1 });
   await using _other = { [Symbol.asyncDispose]: () => other.close() };
   await other.sql`begin`;
   await other.sql`insert into musehub_objects (object_id, storage_uri, size_bytes)

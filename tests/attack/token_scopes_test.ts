@@ -5,7 +5,7 @@ import { startApi } from "../support/http/api.ts";
 
 Deno.test("a token with `read` sees the jobs of its owner's repos, and changes none", async (t) => {
   await using api = await startApi({ worker: false });
-  const { db, repo: mine } = api.world;
+  const { db, repo: mine } = api.fixture;
   const me = await api.identity("me"), bob = await api.identity("bob");
   const admin = await api.identity("root", { isAdmin: true });
   const repoOf = async (owner: string, visibility: "public" | "private") =>

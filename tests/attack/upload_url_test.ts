@@ -10,7 +10,7 @@ const pack = (text: string) =>
 
 Deno.test("an upload URL gives nothing to those who lost access", async (t) => {
   await using api = await startApi({ worker: false });
-  const { db, store } = api.world;
+  const { db, store } = api.fixture;
   const ada = await api.identity("ada"), bob = await api.identity("bob");
   const { repo } = await createRepo(db, { owner: "ada", slug: "repo" });
   const access = { repoId: repo.repoId, identityId: bob.identity!.identityId };

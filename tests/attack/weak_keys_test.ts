@@ -37,7 +37,7 @@ Deno.test("identity create refuses such a key", async () => {
     await Deno.writeTextFile(`${folder}/${i}.pem`, pem);
   }
   await using api = await startApi({ worker: false });
-  const env = { DATABASE_URL: api.world.databaseUrl };
+  const env = { DATABASE_URL: api.fixture.databaseUrl };
   for (const i of [0, 5, 12]) {
     const args = ["identity", "create", "ada", "--public-key", `${folder}/${i}.pem`];
     const { code, stderr } = await runMain(args, env);
@@ -50,7 +50,7 @@ Deno.test("identity create refuses such a key", async () => {
 Deno.test("a signature of such a key never verifies, whoever wrote its row", async () => {
   await using api = await startApi({ worker: false });
   const [key] = BAD, identityId = identityIdOf(key);
-  await createIdentity(api.world.db, {
+  await createIdentity(api.fixture.db, {
     identityId,
     handle: "weak",
     publicKey: key.toBase64(),

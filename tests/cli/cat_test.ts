@@ -3,21 +3,21 @@ import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
 import { runMain } from "../support/process/main.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
-import { createWorld } from "../support/process/worlds.ts";
+import { createFixture } from "../support/process/fixture.ts";
 
 Deno.test("cat writes one object to stdout, or a part of it, or says where it lies", async (t) => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const content = new TextEncoder().encode("what lies in a pack comes out of it");
   const other = sampleBytes(2 * 1024 * 1024), lie = `sha256:${"ab".repeat(32)}`;
-  const key = await world.put(buildMpack({
+  const key = await fixture.put(buildMpack({
     objects: [
       object({ content }),
       object({ content: other }),
       object({ content: other.subarray(9), objectId: lie }),
     ],
   }));
-  await indexMpack(world.options(key));
-  const env = { DATABASE_URL: world.databaseUrl, MPACK_STORE: `file://${world.folder}` };
+  await indexMpack(fixture.options(key));
+  const env = { DATABASE_URL: fixture.databaseUrl, MPACK_STORE: `file://${fixture.folder}` };
   const cat = (...args: string[]) => runMain(["cat", ...args, "--repo", "me/repo"], env);
   const id = mpackKey(content);
 
@@ -36,7 +36,7 @@ Deno.test("cat writes one object to stdout, or a part of it, or says where it li
   });
   await t.step("--json", async () => {
     const { code, stdout } = await cat(id, "--json");
-    const [row] = await world.db.sql`select content_offset, size_bytes from musehub_object_refs
+    const [row] = await fixture.db.sql`select content_offset, size_bytes from musehub_object_refs
       where object_id = ${id}`;
     assert.equal(code, 0);
     assert.deepEqual(JSON.parse(stdout), {

@@ -4,23 +4,23 @@ import { assertSameBytes, sampleBytes } from "../support/store/blobs.ts";
 import { runMain } from "../support/process/main.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { patchByte } from "../support/patch.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 
 const CONTENTS = [0, 10, 70_000, 9_000_000, 600].map((size) => sampleBytes(size, size));
 const IDS = CONTENTS.map(mpackKey);
 
-async function inWorld(
-  run: (world: TestWorld, folder: string, exporting: typeof runMain) => Promise<void>,
+async function inFixture(
+  run: (fixture: TestFixture, folder: string, exporting: typeof runMain) => Promise<void>,
 ) {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const objects = CONTENTS.map((content) => object({ content }));
-  await indexMpack(world.options(await world.put(buildMpack({ objects }))));
-  const env = { DATABASE_URL: world.databaseUrl, MPACK_STORE: `file://${world.folder}` };
+  await indexMpack(fixture.options(await fixture.put(buildMpack({ objects }))));
+  const env = { DATABASE_URL: fixture.databaseUrl, MPACK_STORE: `file://${fixture.folder}` };
   const folder = await Deno.makeTempDir();
   try {
     const exporting = (args: readonly string[]) =>
       runMain(["export", "--repo", "me/repo", ...args], env);
-    await run(world, folder, exporting);
+    await run(fixture, folder, exporting);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
@@ -45,7 +45,7 @@ async function untar(archive: string, folder: string): Promise<void> {
 }
 
 Deno.test("export writes every object to a folder or a tar archive, named by its id", async (t) => {
-  await inWorld(async (_world, folder, exporting) => {
+  await inFixture(async (_world, folder, exporting) => {
     const all = IDS.map((_, i) => i);
     await t.step("a folder", async () => {
       const { code, stdout } = await exporting(["--to", `${folder}/out`, "--json"]);
@@ -86,12 +86,12 @@ Deno.test("export leaves a damaged object out of a folder or archive, and ends w
     await t.step(
       `of ${CONTENTS[i].length} bytes`,
       () =>
-        inWorld(async (world, folder, exporting) => {
-          const [{ key, at }] = await world.db.sql`
+        inFixture(async (fixture, folder, exporting) => {
+          const [{ key, at }] = await fixture.db.sql`
           select mpack_key as key, content_offset as at
           from musehub_object_refs join musehub_mpacks using (mpack_id)
           where object_id = ${IDS[i]}`;
-          await patchByte(world.blobPath(key), at + 5);
+          await patchByte(fixture.blobPath(key), at + 5);
           const { code, stdout } = await exporting(["--to", `${folder}/out`, "--json"]);
           assert.equal(code, 3);
           const [refusal] = JSON.parse(stdout).refusals;

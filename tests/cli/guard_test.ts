@@ -1,13 +1,13 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { runMain } from "../support/process/main.ts";
-import { createWorld } from "../support/process/worlds.ts";
+import { createFixture } from "../support/process/fixture.ts";
 
 const SAMPLES = fileURLToPath(import.meta.resolve("../corpus/samples/"));
 
 Deno.test("guard lists what a pack lacks and ends with 3, or says that nothing is missing", async () => {
-  await using world = await createWorld();
-  const env = { DATABASE_URL: world.databaseUrl };
+  await using fixture = await createFixture();
+  const env = { DATABASE_URL: fixture.databaseUrl };
   const guard = (...args: string[]) => runMain(["guard", ...args, "--repo", "me/repo"], env);
   const { manifest_ids_missing: wanted } = JSON.parse(
     await Deno.readTextFile(`${SAMPLES}/delta.facts.json`),

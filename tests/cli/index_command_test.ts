@@ -3,17 +3,17 @@ import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
 import { buildMpack, mpackKey } from "../support/mpack/mpacks.ts";
 import { runMain, startMain } from "../support/process/main.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 
 const SAMPLE = new URL("../corpus/samples/prefixed.mpack", import.meta.url).pathname;
 
-function envOf(world: TestWorld): Record<string, string> {
-  return { DATABASE_URL: world.databaseUrl, MPACK_STORE: `file://${world.folder}` };
+function envOf(fixture: TestFixture): Record<string, string> {
+  return { DATABASE_URL: fixture.databaseUrl, MPACK_STORE: `file://${fixture.folder}` };
 }
 
 Deno.test("mpackd index --json prints one document and nothing else on stdout", async (t) => {
-  await using world = await createWorld();
-  const env = envOf(world);
+  await using fixture = await createFixture();
+  const env = envOf(fixture);
   await t.step("the result", async () => {
     const { code, stdout } = await runMain(["index", SAMPLE, "--repo", "me/repo", "--json"], env);
     assert.equal(code, 0);
@@ -42,7 +42,7 @@ Deno.test("mpackd index --json prints one document and nothing else on stdout", 
     ["no such repo", [SAMPLE, "--repo", "me/none"], 2, "repo-not-found"],
     ["an unknown option", [SAMPLE, "--frobnicate"], 2, "config"],
   ];
-  const cut = `${world.folder}/cut.mpack`;
+  const cut = `${fixture.folder}/cut.mpack`;
   await Deno.writeFile(cut, (await Deno.readFile(SAMPLE)).subarray(0, 3000));
   for (const [name, args, wanted, errorCode] of failures) {
     await t.step(name, async () => {
@@ -59,9 +59,9 @@ Deno.test("mpackd index --json prints one document and nothing else on stdout", 
 });
 
 Deno.test("mpackd index fails with 4 when a service is not there, and names it", async (t) => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   await t.step("the database", async () => {
-    const env = { ...envOf(world), DATABASE_URL: "postgres://u:secret@127.0.0.1:9/db" };
+    const env = { ...envOf(fixture), DATABASE_URL: "postgres://u:secret@127.0.0.1:9/db" };
     const { code, stdout } = await runMain(["index", SAMPLE, "--repo", "me/repo", "--json"], env);
     assert.equal(code, 4);
     assert.equal(JSON.parse(stdout).error.code, "database-unavailable");
@@ -69,7 +69,7 @@ Deno.test("mpackd index fails with 4 when a service is not there, and names it",
   });
   await t.step("the store", async () => {
     const env = {
-      ...envOf(world),
+      ...envOf(fixture),
       MPACK_STORE: "s3://bucket?endpoint=http://127.0.0.1:9&region=us-east-1",
       AWS_ACCESS_KEY_ID: "key",
       AWS_SECRET_ACCESS_KEY: "secret",
@@ -81,7 +81,7 @@ Deno.test("mpackd index fails with 4 when a service is not there, and names it",
     assert.doesNotMatch(stdout, /secret/);
   });
   await t.step("a setting that is none is 2", async () => {
-    const env = { ...envOf(world), MPACK_BATCH_ROWS: "many" };
+    const env = { ...envOf(fixture), MPACK_BATCH_ROWS: "many" };
     const { code, stderr } = await runMain(["index", SAMPLE, "--repo", "me/repo"], env);
     assert.equal(code, 2);
     assert.match(stderr, /MPACK_BATCH_ROWS/);
@@ -89,38 +89,38 @@ Deno.test("mpackd index fails with 4 when a service is not there, and names it",
 });
 
 Deno.test("mpackd index interrupted ends with 130, shows nothing and gives the job back", async () => {
-  await using world = await createWorld();
-  const path = `${world.folder}/big.mpack`;
+  await using fixture = await createFixture();
+  const path = `${fixture.folder}/big.mpack`;
   const shape = { objects: 40_000, size: parseSize("3000"), seed: 3 };
   await Deno.writeFile(path, ReadableStream.from(makeMpack(shape)));
-  const env = { ...envOf(world), MPACK_BATCH_ROWS: "100" };
+  const env = { ...envOf(fixture), MPACK_BATCH_ROWS: "100" };
   const child = startMain(["index", path, "--repo", "me/repo"], env);
   const staged = async () => {
-    const [{ rows }] = await world.db.sql`select count(*)::int as rows from mpack_staged_objects`;
+    const [{ rows }] = await fixture.db.sql`select count(*)::int as rows from mpack_staged_objects`;
     return rows;
   };
   while (await staged() < 20) await new Promise((resolve) => setTimeout(resolve, 5));
   child.kill("SIGINT");
   const { code } = await child.output();
   assert.equal(code, 130);
-  const [{ refs }] = await world.db.sql`select count(*)::int as refs from musehub_object_refs`;
+  const [{ refs }] = await fixture.db.sql`select count(*)::int as refs from musehub_object_refs`;
   assert.equal(refs, 0);
-  const [job] = await world.db.sql`select status, attempt from musehub_background_jobs`;
+  const [job] = await fixture.db.sql`select status, attempt from musehub_background_jobs`;
   assert.deepEqual({ ...job }, { status: "pending", attempt: 0 });
 });
 
 Deno.test("mpackd index puts a sound file where the store had a damaged blob of its key", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const bytes = buildMpack({ objects: [], note: "sound" });
-  const key = await world.put(bytes);
-  const path = `${world.folder}/sound.mpack`;
+  const key = await fixture.put(bytes);
+  const path = `${fixture.folder}/sound.mpack`;
   await Deno.writeFile(path, bytes);
   const damaged = bytes.slice();
   damaged[damaged.length - 1] ^= 1;
-  await Deno.writeFile(world.blobPath(key), damaged);
-  const { code } = await runMain(["index", path, "--repo", "me/repo"], envOf(world));
+  await Deno.writeFile(fixture.blobPath(key), damaged);
+  const { code } = await runMain(["index", path, "--repo", "me/repo"], envOf(fixture));
   assert.equal(code, 0);
-  assert.deepEqual(await Deno.readFile(world.blobPath(key)), bytes);
+  assert.deepEqual(await Deno.readFile(fixture.blobPath(key)), bytes);
 });
 
 Deno.test("mpackd --help and mpackd config answer at each level, without a database", async () => {

@@ -6,15 +6,15 @@ import { type FaultProxy, startFaultProxy } from "../support/store/fault_proxy.t
 import { runMain } from "../support/process/main.ts";
 import { mpackKey } from "../support/mpack/mpacks.ts";
 import { makeBucket, s3Engine, type TempBucket } from "../support/store/swift.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 
 const PACK = concat(
   await Array.fromAsync(makeMpack({ objects: 60, size: parseSize("2000"), seed: 12 })),
 );
 const KEY = mpackKey(PACK);
 
-interface World {
-  readonly world: TestWorld;
+interface Fixture {
+  readonly fixture: TestFixture;
   readonly bucket: TempBucket;
   readonly proxy: FaultProxy;
   /** Runs `main.ts index … --repo me/repo --json`; what it printed has to be one document. */
@@ -27,20 +27,20 @@ interface Printed {
   readonly error?: Record<string, unknown>;
 }
 
-async function inWorld(use: (world: World) => Promise<void>): Promise<void> {
+async function inFixture(use: (fixture: Fixture) => Promise<void>): Promise<void> {
   await using bucket = await makeBucket();
   await using proxy = await startFaultProxy(s3Engine!.endpoint);
-  await using world = await createWorld({ store: bucket.store });
+  await using fixture = await createFixture({ store: bucket.store });
   const { options } = bucket;
   const place = new URLSearchParams({ endpoint: proxy.endpoint, region: options.region });
   const defaults = {
-    DATABASE_URL: world.databaseUrl,
+    DATABASE_URL: fixture.databaseUrl,
     MPACK_STORE: `s3://${options.bucket}?${place}`,
     AWS_ACCESS_KEY_ID: options.accessKeyId,
     AWS_SECRET_ACCESS_KEY: options.secretAccessKey,
     MPACK_STORE_RETRIES: "1",
   };
-  const index: World["index"] = async (args, env = {}) => {
+  const index: Fixture["index"] = async (args, env = {}) => {
     const all = { ...defaults, ...env };
     const ended = await runMain(["index", ...args, "--repo", "me/repo", "--json"], all);
     for (const secret of [all.AWS_SECRET_ACCESS_KEY, "Signature="]) {
@@ -49,7 +49,7 @@ async function inWorld(use: (world: World) => Promise<void>): Promise<void> {
     const { error, ...result } = JSON.parse(ended.stdout);
     return { code: ended.code, result, error };
   };
-  await use({ world, bucket, proxy, index });
+  await use({ fixture, bucket, proxy, index });
 }
 
 Deno.test({
@@ -57,7 +57,7 @@ Deno.test({
   ignore: s3Engine === undefined,
   fn: async (t) => {
     await t.step("a file, then its key", () =>
-      inWorld(async ({ world, bucket, index }) => {
+      inFixture(async ({ fixture, bucket, index }) => {
         const file = await Deno.makeTempFile({ suffix: ".mpack" });
         await Deno.writeFile(file, PACK);
         const first = await index([file]);
@@ -66,7 +66,7 @@ Deno.test({
         assert.equal(first.result.mpack_key, KEY);
         assert.equal(first.result.objects_written, 60);
         assert.equal(first.result.hashed_bytes, PACK.length);
-        const { sizeBytes } = await bucket.store.stat(`mpacks/${world.repo.repoId}/${KEY}`);
+        const { sizeBytes } = await bucket.store.stat(`mpacks/${fixture.repo.repoId}/${KEY}`);
         assert.equal(sizeBytes, PACK.length);
         const second = await index([KEY]);
         assert.equal(second.code, 0);
@@ -74,14 +74,14 @@ Deno.test({
         assert.equal(second.result.objects_total, 60);
       }));
     await t.step("s3://bucket/other-key", () =>
-      inWorld(async ({ world, bucket, index }) => {
+      inFixture(async ({ fixture, bucket, index }) => {
         await bucket.store.put("uploads/a b.mpack", bodyOf(PACK));
         const source = `s3://${bucket.options.bucket}/uploads/a%20b.mpack`;
         const refused = await index([source, "--expect", `sha256:${"0".repeat(64)}`]);
         assert.equal(refused.code, 3);
         assert.equal(refused.error?.code, "digest-mismatch");
         assert.equal(refused.error?.retryable, false);
-        const [{ jobs }] = await world.db.sql`
+        const [{ jobs }] = await fixture.db.sql`
           select count(*)::int as jobs from musehub_background_jobs`;
         assert.equal(jobs, 0);
         const taken = await index([source, "--expect", KEY]);
@@ -97,8 +97,8 @@ Deno.test({
   name: "index says by exit code and error code what is wrong with the store",
   ignore: s3Engine === undefined,
   fn: () =>
-    inWorld(async ({ world, bucket, proxy, index }) => {
-      const clean = await world.dump();
+    inFixture(async ({ fixture, bucket, proxy, index }) => {
+      const clean = await fixture.dump();
       const { endpoint } = proxy;
       const cases = {
         "missing key": { exit: 4, code: "blob-missing", retryable: true, env: {} },
@@ -137,9 +137,9 @@ Deno.test({
         const ended = await index([KEY], env);
         const found = [ended.code, ended.error?.code, ended.error?.retryable];
         assert.deepEqual(found, [exit, code, retryable], `${name}: ${ended.error?.message}`);
-        assert.equal(await world.dump(), clean);
+        assert.equal(await fixture.dump(), clean);
       }
-      await bucket.store.put(`mpacks/${world.repo.repoId}/${KEY}`, bodyOf(PACK));
+      await bucket.store.put(`mpacks/${fixture.repo.repoId}/${KEY}`, bodyOf(PACK));
       proxy.faults.push({ status: 503 }, { afterBytes: 30_000, then: "cut" });
       const ended = await index([KEY]);
       assert.equal(ended.code, 0, JSON.stringify(ended.error));

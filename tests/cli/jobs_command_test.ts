@@ -2,12 +2,16 @@ import assert from "node:assert/strict";
 import { MPACK_INDEX } from "../../src/jobs/index/payload.ts";
 import { enqueue } from "../../src/jobs/queue/mod.ts";
 import { runMain } from "../support/process/main.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 
 const SAMPLE = new URL("../corpus/samples/prefixed.mpack", import.meta.url).pathname;
 
-function commandsOf(world: TestWorld, more: Readonly<Record<string, string>> = {}) {
-  const env = { DATABASE_URL: world.databaseUrl, MPACK_STORE: `file://${world.folder}`, ...more };
+function commandsOf(fixture: TestFixture, more: Readonly<Record<string, string>> = {}) {
+  const env = {
+    DATABASE_URL: fixture.databaseUrl,
+    MPACK_STORE: `file://${fixture.folder}`,
+    ...more,
+  };
   return async (...args: string[]) => {
     const { code, stdout, stderr } = await runMain([...args, "--json"], env);
     return { code, json: JSON.parse(stdout), stderr };
@@ -15,8 +19,8 @@ function commandsOf(world: TestWorld, more: Readonly<Record<string, string>> = {
 }
 
 Deno.test("mpackd enqueue leaves a pack, jobs looks at it and puts it right", async (t) => {
-  await using world = await createWorld();
-  const run = commandsOf(world);
+  await using fixture = await createFixture();
+  const run = commandsOf(fixture);
   const key = `sha256:${"0".repeat(64)}`;
   const first = await run("enqueue", key, "--repo", "me/repo", "--priority", "3");
   const jobId: string = first.json.job_id;
@@ -59,19 +63,19 @@ Deno.test("mpackd enqueue leaves a pack, jobs looks at it and puts it right", as
 });
 
 Deno.test("mpackd index takes the job of a process that is gone at once, not when its lease lapses", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const home = await Deno.makeTempDir();
   // A killed process leaves its file, and the kernel has released its lock.
   await Deno.mkdir(`${home}/workers`);
   await Deno.writeTextFile(`${home}/workers/0123abcd.lock`, "");
   const bytes = await Deno.readFile(SAMPLE);
-  const { claimed } = await enqueue(world.db, {
-    repoId: world.repo.repoId,
+  const { claimed } = await enqueue(fixture.db, {
+    repoId: fixture.repo.repoId,
     jobType: MPACK_INDEX,
-    payload: { mpack_key: await world.put(bytes) },
+    payload: { mpack_key: await fixture.put(bytes) },
     claimAs: { worker: `${Deno.hostname()}:1:0123abcd`, leaseMs: 86_400_000 },
   });
-  const run = commandsOf(world, { MPACK_HOME: home });
+  const run = commandsOf(fixture, { MPACK_HOME: home });
   const { code, json } = await run("index", SAMPLE, "--repo", "me/repo");
   assert.deepEqual([code, json.job_id, json.size_bytes], [0, claimed!.jobId, bytes.length]);
   await Deno.remove(home, { recursive: true });

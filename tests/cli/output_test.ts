@@ -3,25 +3,25 @@ import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { showControls } from "../../src/cli/output.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { runMain, startMain } from "../support/process/main.ts";
-import { createWorld } from "../support/process/worlds.ts";
+import { createFixture } from "../support/process/fixture.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
 
 /** A large object does not fit into the buffer of a pipe. */
 const CONTENT = sampleBytes(3 * 1024 * 1024), SMALL = sampleBytes(100, 1);
 
 async function openResources() {
-  const world = await createWorld();
-  const key = await world.put(
+  const fixture = await createFixture();
+  const key = await fixture.put(
     buildMpack({ objects: [CONTENT, SMALL].map((content) => object({ content })) }),
   );
-  await indexMpack(world.options(key));
-  const env = { DATABASE_URL: world.databaseUrl, MPACK_STORE: `file://${world.folder}` };
-  return { world, key, env };
+  await indexMpack(fixture.options(key));
+  const env = { DATABASE_URL: fixture.databaseUrl, MPACK_STORE: `file://${fixture.folder}` };
+  return { fixture, key, env };
 }
 
 Deno.test("a command whose output cannot be written ends with 4, and prints no stack", async (t) => {
-  const { world, key, env } = await openResources();
-  await using _ = world;
+  const { fixture, key, env } = await openResources();
+  await using _ = fixture;
   const repo = ["--repo", "me/repo"];
   const commands: readonly (readonly string[])[] = [
     ["cat", mpackKey(CONTENT), ...repo],
@@ -62,8 +62,8 @@ Deno.test("a command whose output cannot be written ends with 4, and prints no s
 });
 
 Deno.test("a command whose output is closed ends without a stack", async (t) => {
-  const { world, env } = await openResources();
-  await using _ = world;
+  const { fixture, env } = await openResources();
+  await using _ = fixture;
   const repo = ["--repo", "me/repo"];
   for (
     const [code, ...args] of [
@@ -84,8 +84,8 @@ Deno.test("a command whose output is closed ends without a stack", async (t) => 
 });
 
 Deno.test("a slow reader gets every byte, also through a pipe that does not block", async (t) => {
-  const { world, env } = await openResources();
-  await using _ = world;
+  const { fixture, env } = await openResources();
+  await using _ = fixture;
   const nonBlocking = "use Fcntl; fcntl(STDOUT, F_SETFL, O_WRONLY | O_NONBLOCK) or die; exec @ARGV";
   for (const through of [[], ["perl", "-e", nonBlocking]]) {
     await t.step(through.length === 0 ? "blocking" : "non-blocking", async () => {

@@ -5,7 +5,7 @@ import { parseSize } from "../../scripts/mpack/shape.ts";
 import { enqueue, getJob } from "../../src/jobs/queue/mod.ts";
 import { concat } from "../support/store/blobs.ts";
 import { makeBucket, s3Engine, type TempBucket } from "../support/store/swift.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 
 const ROOT = fileURLToPath(import.meta.resolve("../../"));
 /** Long enough for the hashing thread to be started. */
@@ -49,39 +49,39 @@ async function drain(
 /** Runs the README's worker as it is, then once without each flag that `needed` names. */
 async function check(
   t: Deno.TestContext,
-  world: TestWorld,
+  fixture: TestFixture,
   { flags, needed, env }: {
     readonly flags: readonly string[];
     readonly needed: readonly string[];
     readonly env: Record<string, string>;
   },
 ): Promise<void> {
-  const payload = { mpack_key: await world.put(PACK) };
-  const { repoId } = world.repo;
-  const { row } = await enqueue(world.db, { repoId, jobType: "mpack.index", payload });
+  const payload = { mpack_key: await fixture.put(PACK) };
+  const { repoId } = fixture.repo;
+  const { row } = await enqueue(fixture.db, { repoId, jobType: "mpack.index", payload });
   for (const missing of needed) {
     await t.step(`without ${missing.replace(/=.*/, "")}`, async () => {
       assert(flags.includes(missing), flags.join(" "));
       const { code, text } = await drain(flags.filter((flag) => flag !== missing), env);
       assert.equal(code, 2, text);
       assert(text.includes(missing.replace("=src", `=${ROOT}src`)), text);
-      const { status, attempt } = (await getJob(world.db, row.jobId))!;
+      const { status, attempt } = (await getJob(fixture.db, row.jobId))!;
       assert.deepEqual([status, attempt], ["pending", 0]);
     });
   }
   await t.step("with all of them", async () => {
     const { code, text } = await drain(flags, env);
     assert.equal(code, 0, text);
-    assert.equal((await getJob(world.db, row.jobId))!.status, "done");
+    assert.equal((await getJob(fixture.db, row.jobId))!.status, "done");
   });
 }
 
 Deno.test("worker needs what the documents say of a folder store, and names what it lacks", async (t) => {
-  await using world = await createWorld();
-  const database = new URL(world.databaseUrl);
+  await using fixture = await createFixture();
+  const database = new URL(fixture.databaseUrl);
   const documented = await documentedFlags(database, new URL("http://store.invalid"));
-  const folder = [`--allow-read=${world.folder}`, `--allow-write=${world.folder}`];
-  await check(t, world, {
+  const folder = [`--allow-read=${fixture.folder}`, `--allow-write=${fixture.folder}`];
+  await check(t, fixture, {
     flags: [...documented, ...folder].filter((flag) =>
       ![`--allow-net=store.invalid`, "--allow-net=127.0.0.1"].includes(flag)
     ),
@@ -92,7 +92,7 @@ Deno.test("worker needs what the documents say of a folder store, and names what
       "--allow-read=src",
       ...folder,
     ],
-    env: { DATABASE_URL: world.databaseUrl, MPACK_STORE: `file://${world.folder}` },
+    env: { DATABASE_URL: fixture.databaseUrl, MPACK_STORE: `file://${fixture.folder}` },
   });
 });
 
@@ -101,16 +101,16 @@ Deno.test({
   ignore: s3Engine === undefined,
   async fn(t) {
     await using bucket: TempBucket = await makeBucket();
-    await using world = await createWorld({ store: bucket.store });
+    await using fixture = await createFixture({ store: bucket.store });
     const { options } = bucket;
-    const database = new URL(world.databaseUrl), store = new URL(options.endpoint);
+    const database = new URL(fixture.databaseUrl), store = new URL(options.endpoint);
     const place = new URLSearchParams({ endpoint: store.origin, region: options.region });
     const documented = await documentedFlags(database, store);
-    await check(t, world, {
+    await check(t, fixture, {
       flags: documented.filter((flag) => flag !== "--allow-net=127.0.0.1"),
       needed: [`--allow-net=${store.host}`, "--allow-read=src"],
       env: {
-        DATABASE_URL: world.databaseUrl,
+        DATABASE_URL: fixture.databaseUrl,
         MPACK_STORE: `s3://${options.bucket}?${place}`,
         AWS_ACCESS_KEY_ID: options.accessKeyId,
         AWS_SECRET_ACCESS_KEY: options.secretAccessKey,

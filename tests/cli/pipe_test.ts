@@ -1,16 +1,16 @@
 import assert from "node:assert/strict";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { runMain, startMain } from "../support/process/main.ts";
-import { createWorld } from "../support/process/worlds.ts";
+import { createFixture } from "../support/process/fixture.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
 
 const PACK = buildMpack({ objects: [object({ content: sampleBytes(300_000) })] });
 const KEY = mpackKey(PACK);
 
 Deno.test("index, enqueue and inspect read an mpack from stdin and from a named pipe", async (t) => {
-  await using world = await createWorld();
-  const env = { DATABASE_URL: world.databaseUrl, MPACK_STORE: `file://${world.folder}` };
-  const temporary = `${world.folder}/tmp`;
+  await using fixture = await createFixture();
+  const env = { DATABASE_URL: fixture.databaseUrl, MPACK_STORE: `file://${fixture.folder}` };
+  const temporary = `${fixture.folder}/tmp`;
   await Deno.mkdir(temporary);
   const commands = [["inspect"], ["index", "--repo", "me/repo"], ["enqueue", "--repo", "me/repo"]];
   for (const [command, ...options] of commands) {
@@ -24,7 +24,7 @@ Deno.test("index, enqueue and inspect read an mpack from stdin and from a named 
       assert.equal(mpack_key ?? payload.mpack_key, KEY);
     });
     await t.step(`${command} <(…)`, async () => {
-      const pack = `${world.folder}/pack`;
+      const pack = `${fixture.folder}/pack`;
       await Deno.writeFile(pack, PACK);
       const through = [
         "bash",

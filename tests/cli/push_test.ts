@@ -26,7 +26,7 @@ interface Remote extends AsyncDisposable {
 async function startRemote(): Promise<Remote> {
   const api = await startApi({ worker: false });
   const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
-  const keyFile = `${folder}/me.pem`, env = { DATABASE_URL: api.world.databaseUrl };
+  const keyFile = `${folder}/me.pem`, env = { DATABASE_URL: api.fixture.databaseUrl };
   const made = await runMain(["identity", "create", "me", "--key", keyFile], env);
   assert.equal(made.code, 0, made.stderr);
   return {
@@ -73,7 +73,7 @@ Deno.test("push reports the outcome in its exit code and as JSON", async (t) => 
     assert.equal(result.size_bytes, PACK.length);
   });
   await t.step("accepted with a token: 0", async () => {
-    const env = { DATABASE_URL: api.world.databaseUrl };
+    const env = { DATABASE_URL: api.fixture.databaseUrl };
     const made = await runMain(["token", "create", "me"], env);
     assert.equal(made.code, 0, made.stderr);
     const [token] = /mpk_\S+/.exec(made.stdout)!;
@@ -135,7 +135,7 @@ Deno.test("push waits for Retry-After when the server is busy, then tries again"
   );
   const { hostname, port } = busy.addr;
   const pack = buildMpack({ objects: [object({ content: new Uint8Array(9) })] });
-  const identity = await findHandle(api.world.db, "me");
+  const identity = await findHandle(api.fixture.db, "me");
   const token = await api.token({ ...api.anonymous, identity });
   const url = `http://${hostname}:${port}`;
   const { code, stderr } = await push(pack, "--remote", url, "--token", token.text);

@@ -5,12 +5,12 @@ import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
 import { runMain } from "../support/process/main.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
-import { createWorld } from "../support/process/worlds.ts";
+import { createFixture } from "../support/process/fixture.ts";
 
 Deno.test("repo lists, creates and deletes repos", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const repo = (...args: string[]) =>
-    runMain(["repo", ...args, "--json"], { DATABASE_URL: world.databaseUrl });
+    runMain(["repo", ...args, "--json"], { DATABASE_URL: fixture.databaseUrl });
   const created = await repo("create", "ada/engine", "--name", "Engine", "--visibility", "public");
   assert.equal(created.code, 0);
   const { created: isNew, created_at: _, ...engine } = JSON.parse(created.stdout);
@@ -23,7 +23,7 @@ Deno.test("repo lists, creates and deletes repos", async () => {
     JSON.parse((await repo("list")).stdout).map(
       ({ created_at: _, ...shown }: { created_at: string }) => shown,
     );
-  const { repoId, name, visibility } = world.repo;
+  const { repoId, name, visibility } = fixture.repo;
   const mine = { repo_id: repoId, owner: "me", slug: "repo", name, visibility };
   assert.deepEqual(engine, {
     repo_id: engine.repo_id,
@@ -44,8 +44,8 @@ Deno.test("repo lists, creates and deletes repos", async () => {
 });
 
 Deno.test("readStats() counts a repo or all of them, and what is there twice", async () => {
-  await using world = await createWorld();
-  const { db, store, repo } = world;
+  await using fixture = await createFixture();
+  const { db, store, repo } = fixture;
   const { repo: other } = await createRepo(db, { owner: "other", slug: "repo" });
   const { repo: gone } = await createRepo(db, { owner: "gone", slug: "repo" });
   const [a, b, c] = [100, 20, 3].map((size) => sampleBytes(size));
@@ -101,7 +101,7 @@ Deno.test("readStats() counts a repo or all of them, and what is there twice", a
   };
   assert.deepEqual({ ...await readStats(db) }, all);
 
-  const env = { DATABASE_URL: world.databaseUrl };
+  const env = { DATABASE_URL: fixture.databaseUrl };
   const json = await runMain(["stats", "--repo", "me/repo", "--json"], env);
   assert.deepEqual(JSON.parse(json.stdout), wanted);
   const text = await runMain(["stats"], env);

@@ -39,7 +39,7 @@ const head = (path: string, ...fields: string[]) =>
 
 Deno.test("paths are only names, keys and ids: no traversal, no NUL, no header injection", async () => {
   await using api = await startApi({ worker: false });
-  await api.world.put(PACK);
+  await api.fixture.put(PACK);
   const paths = [
     "/me/repo/objects/..%2f..%2f..%2fetc%2fpasswd",
     "/me/repo/objects/%2e%2e%2f%2e%2e",
@@ -147,8 +147,8 @@ Deno.test("bodies with a wrong length, type, digest or shape are refused", async
       const path = "/me/repo/push/stream";
       assert.equal((await api.admin.send(path, { body: PACK, headers })).status, 400);
     }
-    assert.equal(await api.world.staged(), 0);
-    await assert.rejects(Deno.stat(api.world.blobPath(KEY)), Deno.errors.NotFound);
+    assert.equal(await api.fixture.staged(), 0);
+    await assert.rejects(Deno.stat(api.fixture.blobPath(KEY)), Deno.errors.NotFound);
     // A chunked body is refused; with a length it is accepted.
     const stream = ReadableStream.from([PACK.slice(0, 7), PACK.slice(7)]);
     const headers = { "x-mpack-key": KEY };
@@ -186,9 +186,9 @@ Deno.test("an upload URL is bound to one blob, its length and a time", async () 
   assert.equal(await put(target, ReadableStream.from([PACK])), 411);
   const wrong = new Uint8Array(PACK.length);
   assert.equal(await put(target, wrong), 422);
-  await assert.rejects(Deno.stat(api.world.blobPath(KEY)), Deno.errors.NotFound);
+  await assert.rejects(Deno.stat(api.fixture.blobPath(KEY)), Deno.errors.NotFound);
   assert.equal(await put(target, PACK), 200);
-  assert.equal((await Deno.stat(api.world.blobPath(KEY))).size, PACK.length);
+  assert.equal((await Deno.stat(api.fixture.blobPath(KEY))).size, PACK.length);
   const queued = await api.admin.send("/me/repo/push/unpack-mpack", {
     json: { mpack_key: ID },
   });
@@ -197,7 +197,7 @@ Deno.test("an upload URL is bound to one blob, its length and a time", async () 
 
 Deno.test("a slow, silent or disconnected client leaves no rows, jobs or files", async (t) => {
   await using api = await startApi({ worker: false, env: { MPACK_HTTP_IDLE_MS: "300" } });
-  const { url, world } = api;
+  const { url, fixture } = api;
   const authorization = `authorization: Bearer ${api.admin.token}`;
   const key = `x-mpack-key: ${KEY}`, length = `content-length: ${PACK.length}`;
   await t.step("silent", async () => {
@@ -217,15 +217,15 @@ Deno.test("a slow, silent or disconnected client leaves no rows, jobs or files",
       await connection.write(PACK.subarray(0, at));
     }
     const open = async () =>
-      (await world.db.sql`select 1 from musehub_background_jobs where status = 'running'`).length;
+      (await fixture.db.sql`select 1 from musehub_background_jobs where status = 'running'`).length;
     while (api.records.length < 7 || await open() > 0) {
       await new Promise((resolve) => setTimeout(resolve, 20));
     }
   });
-  const jobs = await world.db.sql`select distinct status from musehub_background_jobs`;
+  const jobs = await fixture.db.sql`select distinct status from musehub_background_jobs`;
   assert.deepEqual(jobs.map(({ status }) => status), ["cancelled"]);
-  assert.equal(await world.staged(), 0);
-  assert.deepEqual(await filesIn(world.folder), []);
+  assert.equal(await fixture.staged(), 0);
+  assert.deepEqual(await filesIn(fixture.folder), []);
 });
 
 Deno.test("one client is limited to its requests a minute; others are not affected", async () => {
@@ -261,7 +261,7 @@ Deno.test("200 stream pushes at once: no row or blob is lost or duplicated", asy
   assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);
   const written = answers.reduce((sum, { value }) => sum + value.object_refs_written, 0);
   assert.equal(written, 150);
-  const { db, folder } = api.world;
+  const { db, folder } = api.fixture;
   const [rows] = await db.sql`
     select (select count(*)::int from musehub_object_refs) as refs,
       (select count(*)::int from musehub_mpacks) as packs,

@@ -9,7 +9,7 @@ const OBJECT_ID = `sha256:${"0".repeat(64)}`;
 
 Deno.test("a signature authenticates one request, once", async (t) => {
   await using api = await startApi();
-  const { world, url } = api;
+  const { fixture, url } = api;
   const ada = await api.identity("ada");
   const target = `${url}/api/repos`;
   const json = { owner: "ada", name: "One" };
@@ -76,15 +76,15 @@ Deno.test("a signature authenticates one request, once", async (t) => {
   await t.step("a revoked signer is refused", async () => {
     const bob = await api.identity("bob");
     assert.equal((await bob.send("/api/jobs")).status, 200);
-    await revokeIdentity(world.db, "bob");
+    await revokeIdentity(fixture.db, "bob");
     assert.equal((await bob.send("/api/jobs")).status, 401);
     // The handle can be used again with a new key.
     await api.identity("bob");
   });
   await t.step("used signatures are kept until they expire", async () => {
-    assert.equal(await forgetSignatures(world.db), 0);
-    await world.db.sql`update mpackd_seen_signatures set expires_at = now() - interval '1 s'`;
-    assert.ok(await forgetSignatures(world.db) >= 3);
+    assert.equal(await forgetSignatures(fixture.db), 0);
+    await fixture.db.sql`update mpackd_seen_signatures set expires_at = now() - interval '1 s'`;
+    assert.ok(await forgetSignatures(fixture.db) >= 3);
   });
 });
 
@@ -102,7 +102,7 @@ Deno.test("a bearer token allows what its scopes say", async (t) => {
     assert.equal(await status(reader, "/api/repos", { ...json, name: "two" }), 403);
   });
   await t.step("without admin scope it is not an admin", async () => {
-    const { repo } = api.world;
+    const { repo } = api.fixture;
     const path = `/api/repos/${repo.repoId}`;
     assert.equal(await status(token, path), 404);
     assert.equal(await status(await api.token(ada, { scopes: ["read", "admin"] }), path), 200);
@@ -111,7 +111,7 @@ Deno.test("a bearer token allows what its scopes say", async (t) => {
     const old = await api.token(ada, { lifetimeMs: -1 });
     assert.equal(await status(old, "/api/jobs"), 401);
     const revoked = await api.token(ada);
-    await revokeToken(api.world.db, revoked.text.split("_")[1]);
+    await revokeToken(api.fixture.db, revoked.text.split("_")[1]);
     assert.equal(await status(revoked, "/api/jobs"), 401);
     const changed = token.text.slice(0, -1) + (token.text.endsWith("A") ? "B" : "A");
     for (const text of [changed, `mpk_${"0".repeat(16)}_${"A".repeat(43)}`, "x", "mpk_;drop_"]) {
@@ -124,7 +124,7 @@ Deno.test("a bearer token allows what its scopes say", async (t) => {
     );
   });
   await t.step("the database does not store the secret", async () => {
-    const rows = await api.world.db.sql`select t::text as text from mpackd_tokens t`;
+    const rows = await api.fixture.db.sql`select t::text as text from mpackd_tokens t`;
     const secret = token.text.split("_").slice(2).join("_");
     assert.ok(rows.length > 0 && rows.every(({ text }) => !text.includes(secret)));
   });
@@ -132,15 +132,15 @@ Deno.test("a bearer token allows what its scopes say", async (t) => {
 
 Deno.test("a private repo is answered like an absent one, on every route", async () => {
   await using api = await startApi();
-  const { world } = api;
+  const { fixture } = api;
   const [me, ada, bob] = [
     await api.identity("me"),
     await api.identity("ada"),
     await api.identity("bob"),
   ];
-  const { repo, db } = world;
+  const { repo, db } = fixture;
   await grantAccess(db, { repoId: repo.repoId, identityId: ada.identity!.identityId });
-  const mpackKey = await world.put(new Uint8Array([0x80]));
+  const mpackKey = await fixture.put(new Uint8Array([0x80]));
   const asked = await me.send("/me/repo/push/unpack-mpack", { json: { mpack_key: mpackKey } });
   const jobId = asked.value.job_id;
   assert.equal(asked.status, 200, JSON.stringify(asked.value));

@@ -21,9 +21,9 @@ async function watch(client: Client, jobId: string) {
 
 Deno.test("a job's events end with one terminal event", async (t) => {
   await using api = await startApi();
-  const { admin: me, world } = api;
+  const { admin: me, fixture } = api;
   const unpack = async (bytes: Uint8Array) => {
-    const json = { mpack_key: await world.put(bytes) };
+    const json = { mpack_key: await fixture.put(bytes) };
     const headers = { prefer: "respond-async" };
     const { status, value } = await me.send("/me/repo/push/unpack-mpack", { json, headers });
     assert.equal(status, 202);
@@ -40,23 +40,23 @@ Deno.test("a job's events end with one terminal event", async (t) => {
     assert.deepEqual([name, data.code, data.retryable], ["failed", "truncated", false]);
   });
   await t.step("cancelled while watched", async () => {
-    await world.db.sql`insert into musehub_background_jobs
+    await fixture.db.sql`insert into musehub_background_jobs
       (job_id, repo_id, job_type, payload, status, created_at)
-      values ('later', ${world.repo.repoId}, 'other.kind', '{}', 'pending', now())`;
+      values ('later', ${fixture.repo.repoId}, 'other.kind', '{}', 'pending', now())`;
     const watching = watch(me, "later");
     const { value } = await me.send("/api/jobs/later/cancel", { method: "POST" });
     assert.equal(value.status, "cancelled");
     assert.equal((await watching).name, "cancelled");
   });
   await t.step("deleted", async () => {
-    await world.db.sql`insert into musehub_background_jobs
+    await fixture.db.sql`insert into musehub_background_jobs
       (job_id, repo_id, job_type, payload, status, created_at)
-      values ('gone', ${world.repo.repoId}, 'other.kind', '{}', 'pending', now())`;
+      values ('gone', ${fixture.repo.repoId}, 'other.kind', '{}', 'pending', now())`;
     const headers = { authorization: `Bearer ${me.token}` };
     const response = await fetch(`${api.url}/api/jobs/gone/events`, { headers });
     const texts = response.body!.pipeThrough(new TextDecoderStream()).getReader();
     assert.match((await texts.read()).value!, /^event: progress\n/);
-    await world.db.sql`delete from musehub_background_jobs where job_id = 'gone'`;
+    await fixture.db.sql`delete from musehub_background_jobs where job_id = 'gone'`;
     assert.match((await texts.read()).value!, /^event: failed\ndata: .*job-not-found/);
     assert.equal((await texts.read()).done, true);
   });
@@ -64,10 +64,10 @@ Deno.test("a job's events end with one terminal event", async (t) => {
 
 Deno.test("a job without news sends keep-alive comments", async () => {
   await using api = await startApi({ worker: false, env: { MPACK_HTTP_IDLE_MS: "200" } });
-  const { world } = api;
-  await world.db.sql`insert into musehub_background_jobs
+  const { fixture } = api;
+  await fixture.db.sql`insert into musehub_background_jobs
     (job_id, repo_id, job_type, payload, status, created_at)
-    values ('waits', ${world.repo.repoId}, 'other.kind', '{}', 'pending', now())`;
+    values ('waits', ${fixture.repo.repoId}, 'other.kind', '{}', 'pending', now())`;
   const headers = { authorization: `Bearer ${api.admin.token}` };
   const response = await fetch(`${api.url}/api/jobs/waits/events`, { headers });
   const texts = response.body!.pipeThrough(new TextDecoderStream()).getReader();

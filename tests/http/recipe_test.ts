@@ -33,7 +33,7 @@ Deno.test({
   async fn() {
     await using api = await startApi({ worker: false });
     const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
-    const env = { DATABASE_URL: api.world.databaseUrl };
+    const env = { DATABASE_URL: api.fixture.databaseUrl };
     const made = await runMain(["identity", "create", "ada", "--key", `${folder}/ada.pem`], env);
     assert.equal(made.code, 0, made.stderr);
     const text = await Deno.readTextFile(new URL("../../docs/http.md", import.meta.url));

@@ -118,7 +118,7 @@ Deno.test("the uploads of one identity do not use up another's slots", async () 
       headers: { "x-mpack-key": mpackKey(SMALL) },
     });
   const running = async () =>
-    (await api.world.db.sql`select from musehub_background_jobs where status = 'running'`).length;
+    (await api.fixture.db.sql`select from musehub_background_jobs where status = 'running'`).length;
   {
     using _held = await begin(api.url, "/ada/one/push/stream", [
       `authorization: Bearer ${token.text}`,
@@ -141,9 +141,9 @@ Deno.test("the uploads of one identity do not use up another's slots", async () 
 
 Deno.test("a signature used on one server is refused on others with the same database", async () => {
   await using api = await startApi({ worker: false });
-  const ada = await api.identity("ada"), { db, store } = api.world;
+  const ada = await api.identity("ada"), { db, store } = api.fixture;
   const stop = new AbortController(), { signal } = stop;
-  const config = api.world.config();
+  const config = api.fixture.config();
   const context = await openHttp({ db, store, config, worker: "other", signal, force: signal });
   const other = createApi(context, "test");
   const target = `${api.url}/api/jobs`;
@@ -163,10 +163,10 @@ Deno.test("a signature used on one server is refused on others with the same dat
 
 Deno.test("behind a proxy the signature covers the public URL", async () => {
   await using api = await startApi({ worker: false });
-  const ada = await api.identity("ada"), { db, store } = api.world;
+  const ada = await api.identity("ada"), { db, store } = api.fixture;
   const stop = new AbortController(), { signal } = stop;
   for (const publicUrl of ["https://packs.example", "https://packs.example:8443"]) {
-    const config = api.world.config({ MPACK_HTTP_URL: publicUrl });
+    const config = api.fixture.config({ MPACK_HTTP_URL: publicUrl });
     const context = await openHttp({ db, store, config, worker: "other", signal, force: signal });
     const server = createApi(context, "test");
     const request = await prepare(`${publicUrl}/api/jobs`, {}, ada.signer);
@@ -181,7 +181,7 @@ Deno.test("behind a proxy the signature covers the public URL", async () => {
 
 Deno.test("with MPACK_MATERIALIZE a stream push leaves copying the objects to a job", async () => {
   await using api = await startApi({ env: { MPACK_MATERIALIZE: "on" } });
-  const { world, admin } = api, { repoId } = world.repo;
+  const { fixture, admin } = api, { repoId } = fixture.repo;
   const headers = { "x-mpack-key": mpackKey(SMALL) };
   const path = "/me/repo/push/stream";
   {
@@ -192,7 +192,7 @@ Deno.test("with MPACK_MATERIALIZE a stream push leaves copying the objects to a 
       `content-length: ${SMALL.length}`,
     ], "POST");
     await until(
-      async () => (await world.db.sql`select from musehub_background_jobs`).length === 1,
+      async () => (await fixture.db.sql`select from musehub_background_jobs`).length === 1,
       "the first push",
     );
     const { status, value } = await admin.send(path, { body: SMALL, headers });
@@ -201,7 +201,7 @@ Deno.test("with MPACK_MATERIALIZE a stream push leaves copying the objects to a 
     assert.equal(value.materialized, undefined);
   }
   const key = `objects/${repoId}/${mpackKey(new Uint8Array(3))}`;
-  const isThere = () => world.store.stat(key).then(() => true, () => false);
+  const isThere = () => fixture.store.stat(key).then(() => true, () => false);
   await until(isThere, "the object's blob");
   const done = async () => (await admin.send("/api/jobs?status=done")).value.jobs.length;
   await until(async () => await done() === 2, "the end of its job");

@@ -117,7 +117,7 @@ Deno.test("each refusal has its status, code and problem document", async (t) =>
     assert.deepEqual([again.status, again.value.code], [409, "conflict"]);
   });
   await t.step("503 with Retry-After when the database is away", async () => {
-    const { db } = api.world, open = db as { intercept?: Database["intercept"] };
+    const { db } = api.fixture, open = db as { intercept?: Database["intercept"] };
     open.intercept = () =>
       Promise.reject(Object.assign(new Error("read ECONNRESET"), { code: "ECONNRESET" }));
     try {

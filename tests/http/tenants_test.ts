@@ -9,17 +9,17 @@ import { readObjects } from "../../src/objects/read_objects.ts";
 import { resultForTenant } from "../../src/jobs/index/result.ts";
 import { assertSameBytes, sampleBytes } from "../support/store/blobs.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 
 /** A repo, and what its owner can do with it: push packs, read ids, ask what is missing. */
 class Tenant {
-  constructor(readonly world: TestWorld, readonly repoId: string) {}
+  constructor(readonly fixture: TestFixture, readonly repoId: string) {}
 
   /** Uploads a pack of these objects to where this repo's packs lie, and has it indexed. */
   async push(...objects: { objectId: string; content: Uint8Array }[]) {
     const bytes = buildMpack({ objects: objects.map(object) });
     const key = mpackKey(bytes), body = ReadableStream.from([bytes]);
-    await this.world.store.put(`mpacks/${this.repoId}/${key}`, body, { sizeBytes: bytes.length });
+    await this.fixture.store.put(`mpacks/${this.repoId}/${key}`, body, { sizeBytes: bytes.length });
     return await this.index(key);
   }
 
@@ -58,18 +58,18 @@ class Tenant {
   }
 
   #parts() {
-    const { db, store } = this.world;
+    const { db, store } = this.fixture;
     return { db, store, repoId: this.repoId };
   }
 }
 
 /** Ada's repo and Mallory's, on one database and one store. */
 async function withTenants(
-  run: (ada: Tenant, mallory: Tenant, world: TestWorld) => Promise<void>,
+  run: (ada: Tenant, mallory: Tenant, fixture: TestFixture) => Promise<void>,
 ): Promise<void> {
-  await using world = await createWorld();
-  const { repo } = await createRepo(world.db, { owner: "mallory", slug: "repo" });
-  await run(new Tenant(world, world.repo.repoId), new Tenant(world, repo.repoId), world);
+  await using fixture = await createFixture();
+  const { repo } = await createRepo(fixture.db, { owner: "mallory", slug: "repo" });
+  await run(new Tenant(fixture, fixture.repo.repoId), new Tenant(fixture, repo.repoId), fixture);
 }
 
 const SECRET = sampleBytes(500, 1), SECRET_ID = mpackKey(SECRET);
@@ -122,21 +122,21 @@ Deno.test("naming Ada's ids does not give Mallory her objects", async () => {
 });
 
 Deno.test("queueing Ada's mpack key fails for Mallory and writes no row", async () => {
-  await withTenants(async (ada, mallory, world) => {
+  await withTenants(async (ada, mallory, fixture) => {
     const { mpack_key } = await ada.push({ objectId: SECRET_ID, content: SECRET });
-    const before = await world.dump();
+    const before = await fixture.dump();
     await assert.rejects(
       mallory.index(mpack_key),
       (error) => error instanceof StoreError && error.code === "blob-missing",
     );
-    assert.equal(await world.dump(), before);
+    assert.equal(await fixture.dump(), before);
   });
 });
 
 Deno.test("a ref row that points to another repo's mpack is not followed", async () => {
-  await withTenants(async (ada, mallory, world) => {
+  await withTenants(async (ada, mallory, fixture) => {
     await ada.push({ objectId: SECRET_ID, content: SECRET });
-    await world.db.sql`insert into musehub_object_refs
+    await fixture.db.sql`insert into musehub_object_refs
         (repo_id, object_id, mpack_id, content_offset, size_bytes)
       select ${mallory.repoId}, object_id, mpack_id, content_offset, size_bytes
       from musehub_object_refs where repo_id = ${ada.repoId}`;
@@ -161,7 +161,10 @@ Deno.test("no answer reveals to Mallory whether Ada has an object", async () => 
           return { code: error.code, message: error.message, retryable: error.retryable };
         });
         const text = JSON.stringify(answer instanceof Uint8Array ? answer.toHex() : answer);
-        const ids = [[mallory.repoId, "REPO"], [mpack_key, "KEY"], [mallory.world.folder, "STORE"]];
+        const ids = [[mallory.repoId, "REPO"], [mpack_key, "KEY"], [
+          mallory.fixture.folder,
+          "STORE",
+        ]];
         answers += ids.reduce((found, [id, name]) => found.replaceAll(id, name), text)
           .replaceAll(/"job_id":"[^"]*"|"(elapsed_ms|open|stream|publish)":\d+/g, "") + "\n";
       };

@@ -24,7 +24,7 @@ function packOf(contents: readonly Uint8Array[], named: readonly string[]) {
 async function walk(t: Deno.TestContext, store?: BlobStore) {
   await using api = await startApi(store ? { store } : {});
   const ada = await api.identity("ada");
-  const blobs = store ?? api.world.store, { db } = api.world;
+  const blobs = store ?? api.fixture.store, { db } = api.fixture;
   const count = async (table: string) =>
     (await db.sql`select count(*)::int as n from ${db.sql(table)}`)[0].n;
 
@@ -91,20 +91,20 @@ async function walk(t: Deno.TestContext, store?: BlobStore) {
     assert.equal(value.objects_total, 0);
     assert.equal((await blobs.stat(`mpacks/${repoId}/${mpackKey(slim)}`)).sizeBytes, slim.length);
     // A second time it changes nothing, not even the blob's version.
-    const before = await api.world.dump();
+    const before = await api.fixture.dump();
     assert.equal((await push(ada, slim)).status, 200);
-    assert.equal(await api.world.dump(), before);
+    assert.equal(await api.fixture.dump(), before);
   });
   await t.step("a push with an unknown id is refused and leaves nothing", async () => {
     const ghostly = packOf([bytes("new")], [...IDS, ABSENT]);
-    const before = await api.world.dump();
+    const before = await api.fixture.dump();
     const { status, value } = await push(ada, ghostly);
     assert.equal(status, 409);
     assert.equal(value.code, "ghost-objects");
     assert.deepEqual(value.missing, [ABSENT]);
     assert.equal(value.missing_count, 1);
-    assert.equal(await api.world.dump(), before);
-    assert.equal(await api.world.staged(), 0);
+    assert.equal(await api.fixture.dump(), before);
+    assert.equal(await api.fixture.staged(), 0);
     assert.deepEqual(await keysOf(blobs), [key, mpackKey(slim)].sort());
   });
   await t.step("read every object", async () => {

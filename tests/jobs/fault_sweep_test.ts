@@ -16,7 +16,7 @@ import {
   faultyStore,
   STORE_FAULTS,
 } from "../support/postgres/faults.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 
 const ENV = { MPACK_BATCH_ROWS: "40" };
 /** Short deadlines for the faults that hang. Others have none: a busy machine may be slow. */
@@ -44,45 +44,45 @@ const CASES: Case[] = [
   { name: "several batches, resumed", objects: 300, size: "5000", isResumed: true },
 ];
 
-/** One pack in a world that can be reset to before the indexing. */
-async function prepare(world: TestWorld, { objects, size, isResumed }: Case) {
+/** One pack in a fixture that can be reset to before the indexing. */
+async function prepare(fixture: TestFixture, { objects, size, isResumed }: Case) {
   const bytes = await collect(makeMpack({ objects, size: parseSize(size), seed: objects }));
-  const key = await world.put(bytes);
-  const { sql } = world.db;
+  const key = await fixture.put(bytes);
+  const { sql } = fixture.db;
   const begin = async () => {
     await sql`truncate musehub_objects, musehub_object_refs, musehub_mpacks,
       musehub_background_jobs, mpack_staged_objects restart identity`;
     if (!isResumed) return;
     const stop = new AbortController();
     await assert.rejects(indexMpack({
-      ...world.options(key, ENV),
+      ...fixture.options(key, ENV),
       signal: stop.signal,
       onProgress: ({ objects: found }) => found > objects / 2 && stop.abort(),
     }));
-    assert.ok(await world.staged() > 0, "the interrupted attempt staged nothing");
+    assert.ok(await fixture.staged() > 0, "the interrupted attempt staged nothing");
   };
   await begin();
-  const empty = await world.dump();
-  const result = await indexMpack(world.options(key, ENV));
+  const empty = await fixture.dump();
+  const result = await indexMpack(fixture.options(key, ENV));
   assert.equal(result.resumed_from_byte > 0, isResumed === true);
-  return { key, bytes, begin, empty, clean: await world.dump() };
+  return { key, bytes, begin, empty, clean: await fixture.dump() };
 }
 
 type Prepared = Awaited<ReturnType<typeof prepare>>;
 
 /** One call that may fail, then calls that must not: all or nothing, and all in the end. */
 async function run(
-  world: TestWorld,
+  fixture: TestFixture,
   { key, empty, clean }: Prepared,
   faulty: IndexMpackOptions,
   what: string,
 ): Promise<{ failure?: MpackdError }> {
-  const { sql } = world.db;
+  const { sql } = fixture.db;
   let failure: MpackdError | undefined;
   for (let call = 1; call <= 3; call++) {
     let isDone = false;
     try {
-      await indexMpack(call === 1 ? faulty : world.options(key, ENV));
+      await indexMpack(call === 1 ? faulty : fixture.options(key, ENV));
       isDone = true;
     } catch (error) {
       assert.ok(error instanceof MpackdError, `${what}: ${(error as Error).stack}`);
@@ -92,14 +92,14 @@ async function run(
     }
     const jobs = await sql`select status from musehub_background_jobs`;
     const isPublished = jobs.some(({ status }) => status === "done");
-    assertAllOrNothing(await world.dump(), isPublished ? clean : empty, clean, what);
+    assertAllOrNothing(await fixture.dump(), isPublished ? clean : empty, clean, what);
     assert.ok(jobs.every(({ status }) => status !== "failed"), `${what}: the job failed for good`);
     if (isDone) break;
     // Do not wait until the lease of the failed attempt lapses.
     await sql`update musehub_background_jobs set lease_expires_at = now() where status = 'running'`;
   }
-  assert.equal(await world.dump(), clean, `${what}: other rows than a clean run's`);
-  assert.equal(await world.staged(), 0, `${what}: staged rows are left`);
+  assert.equal(await fixture.dump(), clean, `${what}: other rows than a clean run's`);
+  assert.equal(await fixture.staged(), 0, `${what}: staged rows are left`);
   const [{ open }] = await sql`
     select count(*)::int as open from musehub_background_jobs where status <> 'done'`;
   assert.equal(open, 0, `${what}: a job is left`);
@@ -122,8 +122,8 @@ function assertAllOrNothing(found: string, wanted: string, clean: string, what: 
 
 for (const shape of CASES) {
   Deno.test(`indexMpack() is all or nothing with any statement failing, and converges: ${shape.name}`, async (t) => {
-    await using world = await createWorld();
-    const prepared = await prepare(world, shape);
+    await using fixture = await createFixture();
+    const prepared = await prepare(fixture, shape);
     const once = DATABASE_FAULTS.map((fault) => ({ fault, times: 1 }));
     const forGood = { fault: "refused", times: Infinity } as const;
     for (const { fault, times } of [...once, forGood]) {
@@ -133,12 +133,12 @@ for (const shape of CASES) {
           await prepared.begin();
           const isHung = fault === "hung";
           const db = isHung
-            ? { ...world.db, statementTimeoutMs: IMPATIENT_STATEMENT_MS }
-            : world.db;
+            ? { ...fixture.db, statementTimeoutMs: IMPATIENT_STATEMENT_MS }
+            : fixture.db;
           const faulty = faultyDatabase(db, { at, fault, times });
-          const options = world.options(prepared.key, isHung ? IMPATIENT : ENV);
+          const options = fixture.options(prepared.key, isHung ? IMPATIENT : ENV);
           const what = `statement ${at} ${fault}`;
-          const { failure } = await run(world, prepared, { ...options, db: faulty.db }, what);
+          const { failure } = await run(fixture, prepared, { ...options, db: faulty.db }, what);
           // A call that was only late on a busy machine does not end the sweep.
           if (faulty.faults === 0 && !failure) break;
           if (failure) failed++;
@@ -151,17 +151,17 @@ for (const shape of CASES) {
   });
 
   Deno.test(`indexMpack() is all or nothing with any read failing, and converges: ${shape.name}`, async (t) => {
-    await using world = await createWorld();
-    const prepared = await prepare(world, shape);
+    await using fixture = await createFixture();
+    const prepared = await prepare(fixture, shape);
     for (const fault of STORE_FAULTS) {
       let at = 1, failed = 0;
       await t.step(fault, async () => {
         for (; at < MOST_CALLS; at++) {
           await prepared.begin();
-          const faulty = faultyStore(world.store, { at, fault });
-          const options = world.options(prepared.key, fault === "hung" ? IMPATIENT : ENV);
+          const faulty = faultyStore(fixture.store, { at, fault });
+          const options = fixture.options(prepared.key, fault === "hung" ? IMPATIENT : ENV);
           const { failure } = await run(
-            world,
+            fixture,
             prepared,
             { ...options, store: faulty.store },
             `read ${at} ${fault}`,

@@ -11,7 +11,7 @@ import { post } from "../../src/cli/send_file.ts";
 import { collectGarbage } from "../../src/maintenance/gc/gc.ts";
 import { makeBucket, s3Engine } from "../support/store/swift.ts";
 import { type MpackdProcess, startWorkerProcess } from "../support/process/mpackd_process.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 
 /** 1 runs the size of the promise, 2 GiB; CI runs an eighth. */
 const SHARE = Number(Deno.env.get("MPACKD_TEST_SHARE") ?? 1 / 8);
@@ -30,18 +30,18 @@ const SHAPE: Partial<MpackShape> = {
   seed: 41,
 };
 
-interface PushWorld extends AsyncDisposable {
-  readonly world: TestWorld;
-  /** Starts `main.ts serve` on the world. */
+interface PushFixture extends AsyncDisposable {
+  readonly fixture: TestFixture;
+  /** Starts `main.ts serve` on the fixture. */
   serve(
     options?: { args?: string[]; env?: Record<string, string> },
   ): Promise<{ readonly process: MpackdProcess; readonly url: string }>;
 }
 
-async function createPushWorld(onSwift: boolean): Promise<PushWorld> {
+async function createPushFixture(onSwift: boolean): Promise<PushFixture> {
   const bucket = onSwift ? await makeBucket() : undefined;
-  const world = await createWorld(bucket && { store: bucket.store });
-  const { databaseUrl, db, folder } = world;
+  const fixture = await createFixture(bucket && { store: bucket.store });
+  const { databaseUrl, db, folder } = fixture;
   const { signer: { keyId: identityId }, publicKey } = await newSigner();
   await createIdentity(db, {
     identityId,
@@ -60,7 +60,7 @@ async function createPushWorld(onSwift: boolean): Promise<PushWorld> {
     storeEnv.AWS_SECRET_ACCESS_KEY = options.secretAccessKey;
   }
   return {
-    world,
+    fixture,
     async serve({ args = [], env } = {}) {
       const process = startWorkerProcess({
         databaseUrl,
@@ -73,7 +73,7 @@ async function createPushWorld(onSwift: boolean): Promise<PushWorld> {
       return { process, url: /http:\S+?(?=;|$)/.exec(message)![0] };
     },
     async [Symbol.asyncDispose]() {
-      await world[Symbol.asyncDispose]();
+      await fixture[Symbol.asyncDispose]();
       await bucket?.[Symbol.asyncDispose]();
     },
   };
@@ -125,8 +125,8 @@ function peakMb(pid: number): number {
 }
 
 async function pushInOnePass(onSwift: boolean): Promise<void> {
-  await using made = await createPushWorld(onSwift);
-  const { world } = made;
+  await using made = await createPushFixture(onSwift);
+  const { fixture } = made;
   const key = await keyOfPack(makeMpack(SHAPE));
   const server = await made.serve();
   await using process = server.process;
@@ -137,7 +137,7 @@ async function pushInOnePass(onSwift: boolean): Promise<void> {
   assert.equal(status, 200, JSON.stringify(value));
   assert.equal(value.objects_written, SHAPE.objects);
   assert.equal(
-    (await world.store.stat(`mpacks/${world.repo.repoId}/${key}`)).sizeBytes,
+    (await fixture.store.stat(`mpacks/${fixture.repo.repoId}/${key}`)).sizeBytes,
     value.size_bytes,
   );
   const peak = peakMb(process.pid);
@@ -150,12 +150,12 @@ async function pushInOnePass(onSwift: boolean): Promise<void> {
 }
 
 async function breakOff(onSwift: boolean): Promise<void> {
-  await using made = await createPushWorld(onSwift);
-  const { world } = made, { db, store } = world;
+  await using made = await createPushFixture(onSwift);
+  const { fixture } = made, { db, store } = fixture;
   const shape = { ...SHAPE, objects: 4_000, hugeBytes: parseBytes("16MiB") };
   const sizeBytes = await lengthOf(shape);
   const key = await keyOfPack(makeMpack(shape));
-  const before = await world.dump();
+  const before = await fixture.dump();
   const isIdle = async () =>
     (await db.sql`select 1 from musehub_background_jobs where status = 'running'`).length === 0;
   const points: number[] = [];
@@ -172,7 +172,7 @@ async function breakOff(onSwift: boolean): Promise<void> {
       const [{ jobs }] = await db.sql`select count(*)::int as jobs from musehub_background_jobs`;
       return jobs === points.length && await isIdle();
     });
-    assert.equal(await world.staged(), 0, `broken off at ${points}`);
+    assert.equal(await fixture.staged(), 0, `broken off at ${points}`);
     assert.deepEqual(await Array.fromAsync(store.list("mpacks/")), [], `broken off at ${points}`);
     // And now the server itself, wherever it is.
     const at = randomPoint();
@@ -187,7 +187,7 @@ async function breakOff(onSwift: boolean): Promise<void> {
     };
     await pushInVain(server.url, key, killed(), sizeBytes);
   }
-  assert.equal(await world.dump(), before, `broken off at ${points}`);
+  assert.equal(await fixture.dump(), before, `broken off at ${points}`);
   // The lease of the dead server's job expires, and the next claim gives the job up.
   const server = await made.serve({ args: ["--worker"] });
   await using _process = server.process;
@@ -195,14 +195,14 @@ async function breakOff(onSwift: boolean): Promise<void> {
   await collectGarbage({
     db,
     store,
-    config: world.config(),
+    config: fixture.config(),
     graceMs: 0,
     signal: new AbortController().signal,
   });
-  assert.equal(await world.staged(), 0, `broken off at ${points}`);
+  assert.equal(await fixture.staged(), 0, `broken off at ${points}`);
   assert.deepEqual(await Array.fromAsync(store.list("mpacks/")), [], `broken off at ${points}`);
   assert.equal(await store.sweep!({ before: new Date(), isDryRun: true }), 0);
-  assert.equal(await world.dump(), before, `broken off at ${points}`);
+  assert.equal(await fixture.dump(), before, `broken off at ${points}`);
   const { status } = await push(server.url, key, makeMpack(shape), sizeBytes);
   assert.equal(status, 200);
 }

@@ -13,16 +13,16 @@ import { concat } from "../support/mpack/mpacks.ts";
 import { endedTwice, installOracle } from "../support/postgres/publish_oracle.ts";
 import { startTcpProxy } from "../support/tcp_proxy.ts";
 import { startWorkerProcess } from "../support/process/mpackd_process.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 
 const GIB = 1024 ** 3;
 
-async function add(world: TestWorld, shape: Parameters<typeof makeMpack>[0]): Promise<string> {
+async function add(fixture: TestFixture, shape: Parameters<typeof makeMpack>[0]): Promise<string> {
   const chunks = makeMpack({ commits: 1, snapshots: 1, ...shape });
   const bytes = concat(await Array.fromAsync(chunks, (chunk) => chunk.slice()));
-  const payload = { mpack_key: await world.put(bytes) };
-  const { repoId } = world.repo;
-  return (await enqueue(world.db, { repoId, jobType: "mpack.index", payload })).row.jobId;
+  const payload = { mpack_key: await fixture.put(bytes) };
+  const { repoId } = fixture.repo;
+  return (await enqueue(fixture.db, { repoId, jobType: "mpack.index", payload })).row.jobId;
 }
 
 function stopwatch(): () => number {
@@ -31,41 +31,41 @@ function stopwatch(): () => number {
 }
 
 Deno.test("a job whose worker was killed runs again within 45 s, with the default lease", async () => {
-  await using world = await createWorld();
-  await installOracle(world.db);
-  await using first = startWorkerProcess({ ...world, env: { MPACK_LOG_LEVEL: "debug" } });
+  await using fixture = await createFixture();
+  await installOracle(fixture.db);
+  await using first = startWorkerProcess({ ...fixture, env: { MPACK_LOG_LEVEL: "debug" } });
   await first.line(({ message }) => message === "Listening for new jobs");
   // It writes a checkpoint every few milliseconds, so that it is in the middle when it is killed.
-  const id = await add(world, { objects: 60_000, size: parseSize("1000"), seed: 41 });
-  while ((await getJob(world.db, id))!.progress === null) {
+  const id = await add(fixture, { objects: 60_000, size: parseSize("1000"), seed: 41 });
+  while ((await getJob(fixture.db, id))!.progress === null) {
     await new Promise((resolve) => setTimeout(resolve, 2));
   }
   first.kill("SIGKILL");
   const seconds = stopwatch();
   await first.status;
-  assert.equal((await getJob(world.db, id))!.status, "running");
+  assert.equal((await getJob(fixture.db, id))!.status, "running");
 
-  await using second = startWorkerProcess(world);
+  await using second = startWorkerProcess(fixture);
   await second.line(({ job_id, message }) => job_id === id && / rescued, /.test(message));
   const rescued = seconds();
   const line = await second.line(({ job_id, outcome }) => job_id === id && outcome === "done");
   console.log(`Killed with SIGKILL: claimed again after ${rescued} s, done after ${seconds()} s`);
   assert(rescued < 45, `${rescued} s`);
-  const { attempt, fence, status } = (await getJob(world.db, id))!;
+  const { attempt, fence, status } = (await getJob(fixture.db, id))!;
   assert.deepEqual([status, attempt, fence], ["done", 2, 2]);
   assert((line.result as { resumed_from_byte: number }).resumed_from_byte > 0);
-  assert.deepEqual(await endedTwice(world.db), []);
+  assert.deepEqual(await endedTwice(fixture.db), []);
 });
 
 Deno.test("a listener cut off in silence costs a poll, and NOTIFY works again within 30 s", async () => {
-  await using world = await createWorld();
-  await using proxy = await startTcpProxy(world.databaseUrl);
+  await using fixture = await createFixture();
+  await using proxy = await startTcpProxy(fixture.databaseUrl);
   const shape = { objects: 5, size: parseSize("100") };
   const databaseUrl = proxy.url, isListening = "Listening for new jobs";
-  await using polling = startWorkerProcess({ ...world, databaseUrl });
+  await using polling = startWorkerProcess({ ...fixture, databaseUrl });
   // One that is deaf would find nothing for an hour.
   const args = ["--poll-ms", "3600000"];
-  await using waiting = startWorkerProcess({ ...world, databaseUrl, args });
+  await using waiting = startWorkerProcess({ ...fixture, databaseUrl, args });
   const workers = [polling, waiting];
   for (const worker of workers) await worker.line(({ message }) => message === isListening);
 
@@ -73,7 +73,7 @@ Deno.test("a listener cut off in silence costs a poll, and NOTIFY works again wi
   const seconds = stopwatch();
   const done = (id: string) => (line: { job_id?: string; outcome?: string }) =>
     line.job_id === id && line.outcome === "done";
-  const polled = await add(world, { ...shape, seed: 51 });
+  const polled = await add(fixture, { ...shape, seed: 51 });
   await polling.line(done(polled));
   const polledAfter = seconds();
   // The poll interval, and what a job of milliseconds takes on a busy machine.
@@ -90,7 +90,7 @@ Deno.test("a listener cut off in silence costs a poll, and NOTIFY works again wi
   polling.kill("SIGTERM");
   assert.equal((await polling.status).code, 0);
   // The second one is no work of the wake-up that comes with listening again.
-  for (const seed of [52, 53]) await waiting.line(done(await add(world, { ...shape, seed })));
+  for (const seed of [52, 53]) await waiting.line(done(await add(fixture, { ...shape, seed })));
   console.log(
     `Listener silenced: a job by polling after ${polledAfter} s, listening after ${listeningAfter} s`,
   );
@@ -100,31 +100,31 @@ Deno.test("a listener cut off in silence costs a poll, and NOTIFY works again wi
 });
 
 Deno.test("SIGTERM during a pack of 1 GiB gives it back uncounted, and another worker goes on", async () => {
-  await using world = await createWorld();
-  const path = `${world.folder}/made.mpack`, objects = GIB / 262_144;
+  await using fixture = await createFixture();
+  const path = `${fixture.folder}/made.mpack`, objects = GIB / 262_144;
   const shape = { objects, size: parseSize("256KiB"), commits: 1, snapshots: 1 };
   await Deno.writeFile(path, ReadableStream.from(makeMpack(shape)));
   const mpackKey = await keyOfPack(makeMpack(shape));
-  const { repoId } = world.repo;
-  await Deno.mkdir(`${world.folder}/mpacks/${repoId}`, { recursive: true });
-  await Deno.rename(path, world.blobPath(mpackKey));
+  const { repoId } = fixture.repo;
+  await Deno.mkdir(`${fixture.folder}/mpacks/${repoId}`, { recursive: true });
+  await Deno.rename(path, fixture.blobPath(mpackKey));
   const payload = { mpack_key: mpackKey };
-  const { row } = await enqueue(world.db, { repoId, jobType: "mpack.index", payload });
+  const { row } = await enqueue(fixture.db, { repoId, jobType: "mpack.index", payload });
 
   const env = { MPACK_LOG_LEVEL: "debug", MPACK_BATCH_ROWS: "100" };
-  await using first = startWorkerProcess({ ...world, env, args: ["--drain-ms", "200"] });
+  await using first = startWorkerProcess({ ...fixture, env, args: ["--drain-ms", "200"] });
   await first.line(({ message }) => / claimed, /.test(message));
-  while ((await getJob(world.db, row.jobId))!.progress === null) {
+  while ((await getJob(fixture.db, row.jobId))!.progress === null) {
     await new Promise((resolve) => setTimeout(resolve, 10));
   }
   first.kill("SIGTERM");
   assert.equal((await first.status).code, 0);
-  const { status, attempt } = (await getJob(world.db, row.jobId))!;
+  const { status, attempt } = (await getJob(fixture.db, row.jobId))!;
   assert.deepEqual([status, attempt], ["pending", 0]);
 
-  await using second = startWorkerProcess({ ...world, env, args: ["--drain"] });
+  await using second = startWorkerProcess({ ...fixture, env, args: ["--drain"] });
   assert.equal((await second.status).code, 0);
-  const done = (await getJob(world.db, row.jobId))!;
+  const done = (await getJob(fixture.db, row.jobId))!;
   assert.deepEqual([done.status, done.attempt], ["done", 1]);
   const result = done.result as { objects_total: number; resumed_from_byte: number };
   assert.equal(result.objects_total, objects);

@@ -7,19 +7,19 @@ import { ownedStore } from "../../src/maintenance/owned_store.ts";
 import { claimStore } from "../../src/maintenance/store_owner.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { runMain, startMain } from "../support/process/main.ts";
-import { createWorld } from "../support/process/worlds.ts";
+import { createFixture } from "../support/process/fixture.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
 
 const PACK = buildMpack({ objects: [object({ content: sampleBytes(5_000) })] });
 
 Deno.test("ownedStore() says that a blob is missing only of the right store", async () => {
-  await using world = await createWorld();
-  const { db, store, folder } = world, config = world.config();
+  await using fixture = await createFixture();
+  const { db, store, folder } = fixture, config = fixture.config();
   await claimStore({ db, store, config });
   const { databaseId } = await readIdentity(db), owned = ownedStore(store, databaseId);
-  const key = `mpacks/${world.repo.repoId}/${mpackKey(PACK)}`;
+  const key = `mpacks/${fixture.repo.repoId}/${mpackKey(PACK)}`;
   await assert.rejects(owned.stat(key), { code: "blob-missing" });
-  await world.put(PACK);
+  await fixture.put(PACK);
   assert.equal((await owned.stat(key)).sizeBytes, PACK.length);
   // The mount is gone: an empty folder is in its place.
   await Deno.rename(folder, `${folder}.away`);
@@ -37,11 +37,11 @@ Deno.test("ownedStore() says that a blob is missing only of the right store", as
 });
 
 Deno.test("a worker whose store is unmounted keeps the attempts of its jobs", async () => {
-  await using world = await createWorld();
-  const { db, repo: { repoId }, folder } = world;
-  const env = { DATABASE_URL: world.databaseUrl, MPACK_STORE: `file://${folder}` };
+  await using fixture = await createFixture();
+  const { db, repo: { repoId }, folder } = fixture;
+  const env = { DATABASE_URL: fixture.databaseUrl, MPACK_STORE: `file://${folder}` };
   assert.equal((await runMain(["worker", "--drain"], env)).code, 0);
-  const key = await world.put(PACK);
+  const key = await fixture.put(PACK);
   const child = startMain(["worker", "--poll-ms", "50"], env);
   let log = "";
   const reading = (async () => {

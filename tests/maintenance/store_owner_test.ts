@@ -6,7 +6,7 @@ import { collectGarbage, type GcOptions } from "../../src/maintenance/gc/gc.ts";
 import { MARKER_KEY, readMarker, writeMarker } from "../../src/stream/store/store_marker.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { runMain } from "../support/process/main.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -14,38 +14,38 @@ const PACKS = [1, 2, 3, 4].map((seed) =>
   buildMpack({ objects: [object({ content: sampleBytes(5_000, seed) })] })
 );
 
-function envOf({ databaseUrl, folder }: TestWorld): Record<string, string> {
+function envOf({ databaseUrl, folder }: TestFixture): Record<string, string> {
   return { DATABASE_URL: databaseUrl, MPACK_STORE: `file://${folder}`, MPACK_GC_GRACE_MS: "60000" };
 }
 
 /** Indexes packs and makes their blobs old. */
-async function fill(world: TestWorld, packs = PACKS): Promise<string[]> {
+async function fill(fixture: TestFixture, packs = PACKS): Promise<string[]> {
   const keys: string[] = [];
   for (const pack of packs) {
-    const key = await world.put(pack);
-    await indexMpack(world.options(key));
+    const key = await fixture.put(pack);
+    await indexMpack(fixture.options(key));
     keys.push(key);
   }
-  await age(world);
+  await age(fixture);
   return keys;
 }
 
-async function age(world: TestWorld): Promise<void> {
+async function age(fixture: TestFixture): Promise<void> {
   const then = new Date(Date.now() - 2 * DAY_MS);
-  for await (const { key } of world.store.list("mpacks/")) {
-    await Deno.utime(`${world.folder}/${key}`, then, then);
+  for await (const { key } of fixture.store.list("mpacks/")) {
+    await Deno.utime(`${fixture.folder}/${key}`, then, then);
   }
 }
 
-async function blobs({ store }: TestWorld): Promise<number> {
+async function blobs({ store }: TestFixture): Promise<number> {
   return (await Array.fromAsync(store.list("mpacks/"))).length;
 }
 
-function gc(world: TestWorld, options: Partial<GcOptions> = {}) {
+function gc(fixture: TestFixture, options: Partial<GcOptions> = {}) {
   return collectGarbage({
-    db: world.db,
-    store: world.store,
-    config: world.config(),
+    db: fixture.db,
+    store: fixture.store,
+    config: fixture.config(),
     graceMs: DAY_MS,
     signal: new AbortController().signal,
     ...options,
@@ -53,8 +53,8 @@ function gc(world: TestWorld, options: Partial<GcOptions> = {}) {
 }
 
 Deno.test("gc and every writer refuse a store that belongs to another database", async (t) => {
-  await using owner = await createWorld();
-  await using other = await createWorld();
+  await using owner = await createFixture();
+  await using other = await createFixture();
   await fill(owner);
   // Before the store is marked, what it holds says that the other database is not its own.
   for (const isMarked of [false, true]) {
@@ -129,99 +129,101 @@ Deno.test("gc and every writer refuse a store that belongs to another database",
 });
 
 Deno.test("a database restored from an older backup is noticed before gc deletes anything", async () => {
-  await using world = await createWorld();
-  const keys = await fill(world, PACKS.slice(0, 2));
-  await gc(world);
-  const backup = await world.db.sql`select counter from mpackd_database`;
+  await using fixture = await createFixture();
+  const keys = await fill(fixture, PACKS.slice(0, 2));
+  await gc(fixture);
+  const backup = await fixture.db.sql`select counter from mpackd_database`;
   // The living system goes on: two more packs, and the use is counted.
-  await world.db.sql`update mpackd_database set counted_at = now() - interval '2 minutes'`;
-  keys.push(...await fill(world, PACKS.slice(2)));
-  await gc(world);
+  await fixture.db.sql`update mpackd_database set counted_at = now() - interval '2 minutes'`;
+  keys.push(...await fill(fixture, PACKS.slice(2)));
+  await gc(fixture);
   // The restore: the rows of the later packs are gone, and the counter is the old one.
-  await world.db.sql`delete from musehub_object_refs`;
-  await world.db.sql`delete from musehub_mpacks where mpack_key in ${world.db.sql(keys.slice(2))}`;
-  await world.db.sql`update mpackd_database set counter = ${backup[0].counter}`;
+  await fixture.db.sql`delete from musehub_object_refs`;
+  await fixture.db.sql`delete from musehub_mpacks where mpack_key in ${
+    fixture.db.sql(keys.slice(2))
+  }`;
+  await fixture.db.sql`update mpackd_database set counter = ${backup[0].counter}`;
   await assert.rejects(
-    gc(world),
+    gc(fixture),
     (error: Error) => error instanceof ConfigError && /restored from a backup/.test(error.message),
   );
-  assert.equal(await blobs(world), 4);
+  assert.equal(await blobs(fixture), 4);
   // A dry run names what is missing; indexing it from the store brings it back.
   const missing: string[] = [];
-  await gc(world, { isDryRun: true, onCollected: (_, name) => missing.push(name.slice(-64)) });
+  await gc(fixture, { isDryRun: true, onCollected: (_, name) => missing.push(name.slice(-64)) });
   for (const key of keys.slice(2)) assert(missing.includes(key.slice(-64)));
-  for (const key of keys) await indexMpack(world.options(key));
-  const { stderr, code } = await runMain(["index", keys[0], "--repo", "me/repo"], envOf(world));
+  for (const key of keys) await indexMpack(fixture.options(key));
+  const { stderr, code } = await runMain(["index", keys[0], "--repo", "me/repo"], envOf(fixture));
   assert.equal(code, 0);
   assert.match(stderr, /Warning: .* restored from a backup/);
-  assert.equal((await runMain(["store", "adopt"], envOf(world))).code, 0);
-  assert.equal((await gc(world)).blobs, 0);
-  assert.equal(await blobs(world), 4);
+  assert.equal((await runMain(["store", "adopt"], envOf(fixture))).code, 0);
+  assert.equal((await gc(fixture)).blobs, 0);
+  assert.equal(await blobs(fixture), 4);
 });
 
 Deno.test("a store that lost its marker is refused, as if it were not mounted", async () => {
-  await using world = await createWorld();
-  await fill(world);
-  await gc(world);
-  await Deno.remove(`${world.folder}/${MARKER_KEY}`);
-  await assert.rejects(gc(world), /it has no marker, but the database .* has marked/);
-  const { code, stderr } = await runMain(["worker", "--drain"], envOf(world));
+  await using fixture = await createFixture();
+  await fill(fixture);
+  await gc(fixture);
+  await Deno.remove(`${fixture.folder}/${MARKER_KEY}`);
+  await assert.rejects(gc(fixture), /it has no marker, but the database .* has marked/);
+  const { code, stderr } = await runMain(["worker", "--drain"], envOf(fixture));
   assert.equal(code, 2);
   assert.match(stderr, /Is it mounted\?/);
 });
 
 Deno.test("the first use marks the store, and later uses count on", async () => {
-  await using world = await createWorld();
-  await world.put(PACKS[0]);
-  assert.equal(await readMarker(world.store), undefined);
+  await using fixture = await createFixture();
+  await fixture.put(PACKS[0]);
+  assert.equal(await readMarker(fixture.store), undefined);
   const key = mpackKey(PACKS[0]);
-  assert.equal((await runMain(["index", key, "--repo", "me/repo"], envOf(world))).code, 0);
-  const first = await readMarker(world.store);
-  assert.deepEqual(first, await readIdentity(world.db));
-  await world.db.sql`update mpackd_database set counted_at = now() - interval '2 minutes'`;
-  await gc(world);
-  const second = await readMarker(world.store);
+  assert.equal((await runMain(["index", key, "--repo", "me/repo"], envOf(fixture))).code, 0);
+  const first = await readMarker(fixture.store);
+  assert.deepEqual(first, await readIdentity(fixture.db));
+  await fixture.db.sql`update mpackd_database set counted_at = now() - interval '2 minutes'`;
+  await gc(fixture);
+  const second = await readMarker(fixture.store);
   assert.deepEqual([second?.databaseId, second?.counter], [first!.databaseId, first!.counter + 1]);
   // The database may be ahead of the marker: it counts first.
-  await writeMarker(world.store, first!);
-  await gc(world);
+  await writeMarker(fixture.store, first!);
+  await gc(fixture);
 });
 
 Deno.test("gc refuses to delete more than a share of the bytes, unless it is forced", async () => {
-  await using world = await createWorld();
-  for (const pack of PACKS) await world.put(pack);
-  await indexMpack(world.options(mpackKey(PACKS[0])));
-  await age(world);
-  const dry = await runMain(["gc", "--dry-run"], envOf(world));
+  await using fixture = await createFixture();
+  for (const pack of PACKS) await fixture.put(pack);
+  await indexMpack(fixture.options(mpackKey(PACKS[0])));
+  await age(fixture);
+  const dry = await runMain(["gc", "--dry-run"], envOf(fixture));
   assert.match(dry.stdout, /75\.\d% of the store's bytes: gc refuses without --force/);
-  const { code, stderr } = await runMain(["gc"], envOf(world));
-  assert.deepEqual([code, await blobs(world)], [2, 4]);
+  const { code, stderr } = await runMain(["gc"], envOf(fixture));
+  assert.deepEqual([code, await blobs(fixture)], [2, 4]);
   assert.match(stderr, /3 blobs .* 75\.\d% of its bytes, more than 50%/);
-  const raised = { ...envOf(world), MPACK_GC_MAX_PERCENT: "80" };
+  const raised = { ...envOf(fixture), MPACK_GC_MAX_PERCENT: "80" };
   assert.equal((await runMain(["gc"], raised)).code, 0);
-  assert.equal(await blobs(world), 1);
+  assert.equal(await blobs(fixture), 1);
 });
 
 Deno.test("gc refuses to work if row security hides rows from it", async () => {
-  await using world = await createWorld();
-  await fill(world);
-  const { sql } = world.db;
+  await using fixture = await createFixture();
+  await fill(fixture);
+  const { sql } = fixture.db;
   const role = `limited_${crypto.randomUUID().slice(0, 8)}`;
   await sql.unsafe(
     `create role ${role} login password 'x'; grant all on all tables in schema public to ${role};
     alter table musehub_mpacks enable row level security`,
   );
   try {
-    const url = new URL(world.databaseUrl);
+    const url = new URL(fixture.databaseUrl);
     url.username = role;
     url.password = "x";
     const { code, stderr } = await runMain(["gc", "--force"], {
-      ...envOf(world),
+      ...envOf(fixture),
       DATABASE_URL: url.href,
     });
     assert.equal(code, 2, stderr);
     assert.match(stderr, /row-level security policy for table "musehub_mpacks"/);
-    assert.equal(await blobs(world), PACKS.length);
+    assert.equal(await blobs(fixture), PACKS.length);
   } finally {
     await sql.unsafe(`drop owned by ${role}; drop role ${role}`);
   }

@@ -10,7 +10,7 @@ import { bodyOf } from "../support/store/blobs.ts";
 import { corpusPacks } from "../support/mpack/corpus.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { readNamed } from "../support/named.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 
 const UTF8 = new TextEncoder();
 const idOf = (name: string) => mpackKey(UTF8.encode(name));
@@ -26,26 +26,26 @@ function packOf(held: readonly string[], named: readonly string[], objectsFirst 
   return buildMpack(objectsFirst ? [...objects, ...snapshots] : [...snapshots, ...objects]);
 }
 
-async function guarded(world: TestWorld, bytes: Uint8Array, maxIds?: number) {
+async function guarded(fixture: TestFixture, bytes: Uint8Array, maxIds?: number) {
   const ids: string[] = [];
   const result = await guardMpack({
-    db: world.db,
-    repoId: world.repo.repoId,
+    db: fixture.db,
+    repoId: fixture.repo.repoId,
     mpack: bodyOf(bytes, 1_000),
     maxIds,
     onMissing: (page) => ids.push(...page),
   });
   assert.equal(result.missing, ids.length);
-  assert.deepEqual(await rowsLeft(world), 0);
+  assert.deepEqual(await rowsLeft(fixture), 0);
   return { ids, ...result };
 }
 
-async function rowsLeft({ db }: TestWorld): Promise<number> {
+async function rowsLeft({ db }: TestFixture): Promise<number> {
   return (await db.sql`select count(*)::int as rows from mpack_guard_ids`)[0].rows;
 }
 
 Deno.test("guardMpack() finds exactly the ids that each pack's facts call missing", async (t) => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   for (const { name, bytes, facts } of await corpusPacks()) {
     const { named, held, entries } = readNamed(bytes);
     const wanted = [...named].filter((id) => !held.has(id)).sort();
@@ -55,7 +55,7 @@ Deno.test("guardMpack() finds exactly the ids that each pack's facts call missin
     else assert.deepEqual(wanted, fact);
     for (const maxIds of [undefined, 3]) {
       await t.step(`${name}, ${maxIds ?? "any number of"} ids in memory`, async () => {
-        const found = await guarded(world, bytes, maxIds);
+        const found = await guarded(fixture, bytes, maxIds);
         assert.deepEqual(found.ids, wanted);
         assert.equal(found.manifest_entries, entries);
         assert.equal(found.objects, held.size);
@@ -65,9 +65,9 @@ Deno.test("guardMpack() finds exactly the ids that each pack's facts call missin
 });
 
 Deno.test("guardMpack() counts the repo's own refs, whichever side of the pack comes first", async (t) => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const known = Array.from({ length: 30 }, (_, i) => `known ${i}`);
-  await indexMpack(world.options(await world.put(packOf(known, []))));
+  await indexMpack(fixture.options(await fixture.put(packOf(known, []))));
   const brought = Array.from({ length: 30 }, (_, i) => `brought ${i}`);
   const ghosts = Array.from({ length: 30 }, (_, i) => `ghost ${i}`);
   const wanted = ghosts.map(idOf).sort();
@@ -76,38 +76,38 @@ Deno.test("guardMpack() counts the repo's own refs, whichever side of the pack c
       await t.step(`${objectsFirst ? "objects" : "snapshots"} first, ${maxIds} ids`, async () => {
         const named = [...known, ...ghosts, ...brought, ...ghosts];
         const pack = packOf(brought, named, objectsFirst);
-        assert.deepEqual((await guarded(world, pack, maxIds)).ids, wanted);
+        assert.deepEqual((await guarded(fixture, pack, maxIds)).ids, wanted);
         const sound = packOf(brought, [...brought, ...known], objectsFirst);
-        assert.deepEqual((await guarded(world, sound, maxIds)).ids, []);
+        assert.deepEqual((await guarded(fixture, sound, maxIds)).ids, []);
       });
     }
   }
 });
 
 Deno.test("guardMpack() counts no other repo's refs, however few ids fit into memory", async () => {
-  await using world = await createWorld();
-  const { db, store } = world;
+  await using fixture = await createFixture();
+  const { db, store } = fixture;
   const strangers = Array.from({ length: 30 }, (_, i) => `stranger ${i}`);
   const { repo: { repoId } } = await createRepo(db, { owner: "stranger", slug: "repo" });
   const theirs = packOf(strangers, []), key = mpackKey(theirs);
   await store.put(`mpacks/${repoId}/${key}`, bodyOf(theirs, 1_000));
-  await indexMpack({ ...world.options(key), repoId });
+  await indexMpack({ ...fixture.options(key), repoId });
   for (const maxIds of [1, 7, 10_000]) {
-    const { ids } = await guarded(world, packOf([], strangers), maxIds);
+    const { ids } = await guarded(fixture, packOf([], strangers), maxIds);
     assert.deepEqual(ids, strangers.map(idOf).sort(), `${maxIds} ids`);
   }
 });
 
 Deno.test("guardMpack() refuses what is no pack, and leaves nothing behind", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const bytes = packOf([], Array.from({ length: 50 }, (_, i) => `${i}`));
-  await assert.rejects(guarded(world, bytes.subarray(0, bytes.length - 1), 2), InvalidMpackError);
-  assert.equal(await rowsLeft(world), 0);
+  await assert.rejects(guarded(fixture, bytes.subarray(0, bytes.length - 1), 2), InvalidMpackError);
+  assert.equal(await rowsLeft(fixture), 0);
 });
 
 Deno.test("GhostGuard counts rows staged for a job as held", async () => {
-  await using world = await createWorld();
-  const { db, repo: { repoId } } = world;
+  await using fixture = await createFixture();
+  const { db, repo: { repoId } } = fixture;
   const ids = ["a", "b", "c"].map(idOf).sort();
   await db.sql`insert into mpack_staged_objects
     values ('job', 1, 0, 2, ${arrayLiteral(ids.slice(0, 2))}::text[], '{1,2}', '{0,0}')`;
@@ -122,8 +122,8 @@ Deno.test("GhostGuard counts rows staged for a job as held", async () => {
 });
 
 Deno.test("GhostGuard notices ids that the database has lost, named, held or staged", async (t) => {
-  await using world = await createWorld();
-  const { db, repo: { repoId } } = world;
+  await using fixture = await createFixture();
+  const { db, repo: { repoId } } = fixture;
   for (const kind of ["named", "held"]) {
     await t.step(kind, async () => {
       await using guard = new GhostGuard({ db, repoId, maxIds: 1 });
@@ -141,8 +141,8 @@ Deno.test("GhostGuard notices ids that the database has lost, named, held or sta
 });
 
 Deno.test("GhostGuard sweeps up after guards that died", async () => {
-  await using world = await createWorld();
-  const { db, repo: { repoId } } = world;
+  await using fixture = await createFixture();
+  const { db, repo: { repoId } } = fixture;
   await db.sql`insert into mpack_guard_ids (guard_id, kind, batch, ids, created_at)
     values ('dead', 'named', 0, '{}', now() - interval '2 days'),
       ('alive', 'named', 0, '{}', now() - interval '1 hour')`;
@@ -156,8 +156,8 @@ Deno.test("GhostGuard sweeps up after guards that died", async () => {
 });
 
 Deno.test("GhostGuard hands out any number of ghosts in pages, sorted", async () => {
-  await using world = await createWorld();
-  const { db, repo: { repoId } } = world;
+  await using fixture = await createFixture();
+  const { db, repo: { repoId } } = fixture;
   const ids = Array.from({ length: 12_345 }, (_, i) => `sha256:${String(i).padStart(64, "0")}`);
   for (const maxIds of [1_000, 100_000]) {
     await using guard = new GhostGuard({ db, repoId, maxIds });
@@ -172,9 +172,9 @@ Deno.test("GhostGuard hands out any number of ghosts in pages, sorted", async ()
 });
 
 Deno.test("findGhosts() and filterMissing() look at this repo's refs only", async () => {
-  await using world = await createWorld();
-  const { db, repo: { repoId } } = world;
-  await indexMpack(world.options(await world.put(packOf(["here", "broken"], []))));
+  await using fixture = await createFixture();
+  const { db, repo: { repoId } } = fixture;
+  await indexMpack(fixture.options(await fixture.put(packOf(["here", "broken"], []))));
   await db.sql`update musehub_object_refs set damaged_at = now()
     where object_id = ${idOf("broken")}`;
   const objectIds = ["here", "elsewhere", "broken", "here", "elsewhere"].map(idOf);

@@ -10,15 +10,15 @@ import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { patchByte } from "../support/patch.ts";
 import { makeBucket, s3Engine } from "../support/store/swift.ts";
 import { readWhole } from "../support/mpack/whole_document.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 
 const KIB = 1024, MIB = 1024 * KIB;
 
 type Changes = Partial<ReadObjectsOptions>;
 
 /** Ids and contents in the order they come, and the refusals. */
-async function readAll(world: TestWorld, changes: Changes = {}) {
-  const { db, store, repo: { repoId } } = world;
+async function readAll(fixture: TestFixture, changes: Changes = {}) {
+  const { db, store, repo: { repoId } } = fixture;
   const { store: counting, opens } = countOpens(store);
   const refused = new Map<string, string>();
   const onRefused: ReadObjectsOptions["onRefused"] = (error, id) => refused.set(id, error.code);
@@ -38,10 +38,10 @@ async function readAll(world: TestWorld, changes: Changes = {}) {
   return { ids, contents, refused, opens };
 }
 
-async function index(world: TestWorld, contents: readonly Uint8Array[]): Promise<string> {
+async function index(fixture: TestFixture, contents: readonly Uint8Array[]): Promise<string> {
   const objects = contents.map((content) => object({ content }));
-  const key = await world.put(buildMpack({ objects }));
-  await indexMpack(world.options(key));
+  const key = await fixture.put(buildMpack({ objects }));
+  await indexMpack(fixture.options(key));
   return key;
 }
 
@@ -59,11 +59,11 @@ for (const [name, ignore, open] of stores) {
     ignore,
     fn: async (t) => {
       await using opened = await open();
-      await using world = await createWorld({ store: opened?.store });
+      await using fixture = await createFixture({ store: opened?.store });
       const wanted = new Map<string, Uint8Array>();
       let packs = 0;
       for (const { bytes } of await corpusPacks()) {
-        await indexMpack(world.options(await world.put(bytes)));
+        await indexMpack(fixture.options(await fixture.put(bytes)));
         const whole = readWhole(bytes);
         assert.ok(whole.accepted);
         let isNew = false;
@@ -81,7 +81,7 @@ for (const [name, ignore, open] of stores) {
       ];
       for (const [how, changes, requests] of cases) {
         await t.step(how, async () => {
-          const { ids, contents, refused, opens } = await readAll(world, changes);
+          const { ids, contents, refused, opens } = await readAll(fixture, changes);
           assert.deepEqual(refused, new Map());
           assert.deepEqual([...ids].sort(), [...wanted.keys()].sort());
           for (const [i, id] of ids.entries()) assertSameBytes(contents[i], wanted.get(id)!);
@@ -97,22 +97,22 @@ for (const [name, ignore, open] of stores) {
 }
 
 Deno.test("readObjects() hands out as asked: repeated ids, large objects between small ones", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const contents = [100, 3 * MIB, 0, 700 * KIB, 2 * MIB + 1, 50].map((size) => sampleBytes(size));
-  await index(world, contents);
+  await index(fixture, contents);
   const wanted = [4, 0, 2, 1, 0, 5, 3, 4, 2].map((i) => contents[i]);
   for (const maxBatchBytes of [1, MIB, 16 * MIB]) {
-    const found = await readAll(world, { objectIds: wanted.map(mpackKey), maxBatchBytes });
+    const found = await readAll(fixture, { objectIds: wanted.map(mpackKey), maxBatchBytes });
     assert.deepEqual(found.ids, wanted.map(mpackKey));
     for (const [i, content] of wanted.entries()) assertSameBytes(found.contents[i], content);
   }
 });
 
 Deno.test("readObjects() skips what its reader leaves of a large object", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const contents = [100, 3 * MIB, 2 * MIB, 50].map((size) => sampleBytes(size));
-  await index(world, contents);
-  const { db, store, repo: { repoId } } = world;
+  await index(fixture, contents);
+  const { db, store, repo: { repoId } } = fixture;
   const last: Uint8Array[] = [];
   for await (const entry of readObjects({ db, store, repoId, maxBatchBytes: MIB })) {
     if (entry.content) last.push(entry.content);
@@ -133,21 +133,21 @@ Deno.test("readObjects() refuses exactly the objects that are damaged or not the
   for (const [how, changes] of cases) {
     await t.step(`a flipped byte, ${how}`, async () => {
       for (const [i, content] of contents.entries()) {
-        await using world = await createWorld();
-        const key = await index(world, contents);
-        const [{ at }] = await world.db.sql`select content_offset as at from musehub_object_refs
+        await using fixture = await createFixture();
+        const key = await index(fixture, contents);
+        const [{ at }] = await fixture.db.sql`select content_offset as at from musehub_object_refs
           where object_id = ${ids[i]}`;
-        await patchByte(world.blobPath(key), at + (content.length >> 1));
-        const { refused, ids: found } = await readAll(world, changes);
+        await patchByte(fixture.blobPath(key), at + (content.length >> 1));
+        const { refused, ids: found } = await readAll(fixture, changes);
         assert.deepEqual(refused, new Map([[ids[i], "object-mismatch"]]));
         assert.deepEqual(found.sort(), ids.filter((id) => id !== ids[i]).sort());
       }
     });
     await t.step(`one blob of two that was overwritten, cut or deleted, ${how}`, async () => {
       for (const damage of ["overwritten", "cut", "deleted"]) {
-        await using world = await createWorld();
-        const path = world.blobPath(await index(world, contents.slice(0, 3)));
-        await index(world, contents.slice(3));
+        await using fixture = await createFixture();
+        const path = fixture.blobPath(await index(fixture, contents.slice(0, 3)));
+        await index(fixture, contents.slice(3));
         if (damage === "overwritten") {
           await Deno.writeFile(path, (await Deno.readFile(path)).map((byte) => byte ^ 1));
           await Deno.utime(path, 1, 1);
@@ -155,32 +155,32 @@ Deno.test("readObjects() refuses exactly the objects that are damaged or not the
         if (damage === "cut") await Deno.truncate(path, 1_000);
         if (damage === "deleted") await Deno.remove(path);
         const code = damage === "deleted" ? "blob-missing" : "object-mismatch";
-        const { refused, ids: found } = await readAll(world, changes);
+        const { refused, ids: found } = await readAll(fixture, changes);
         assert.deepEqual(refused, new Map(ids.slice(0, 3).map((id) => [id, code])), damage);
         assert.deepEqual(found, ids.slice(3));
       }
     });
   }
   await t.step("ids that the repo does not have, and what is no id", async () => {
-    await using world = await createWorld();
-    await index(world, contents);
+    await using fixture = await createFixture();
+    await index(fixture, contents);
     const unknown = [mpackKey(contents[0].subarray(1)), "{", ""];
     const objectIds = [unknown[0], ids[0], unknown[1], ids[2], unknown[2]];
-    const { refused, ids: found } = await readAll(world, { objectIds });
+    const { refused, ids: found } = await readAll(fixture, { objectIds });
     assert.deepEqual(refused, new Map(unknown.map((id) => [id, "object-not-found"])));
     assert.deepEqual(found, [ids[0], ids[2]]);
     await assert.rejects(
-      readAll(world, { objectIds, onRefused: undefined }),
+      readAll(fixture, { objectIds, onRefused: undefined }),
       (error) => error instanceof ObjectError && error.code === "object-not-found",
     );
   });
 });
 
 Deno.test("readObjects() ends with the store's error when the store is what fails", async () => {
-  await using world = await createWorld();
-  await index(world, [sampleBytes(100)]);
-  const { db, repo: { repoId } } = world;
-  const store: BlobStore = Object.create(world.store);
+  await using fixture = await createFixture();
+  await index(fixture, [sampleBytes(100)]);
+  const { db, repo: { repoId } } = fixture;
+  const store: BlobStore = Object.create(fixture.store);
   store.open = () => Promise.reject(new StoreError("store-unavailable", "Cannot read"));
   await assert.rejects(
     Array.fromAsync(readObjects({ db, store, repoId, onRefused: () => {} })),
@@ -189,9 +189,11 @@ Deno.test("readObjects() ends with the store's error when the store is what fail
 });
 
 Deno.test("readObjects() lets go of everything when its reader has had enough", async () => {
-  await using world = await createWorld();
-  for (let i = 0; i < 6; i++) await index(world, [sampleBytes(1_000, i), sampleBytes(2 * MIB, i)]);
-  const { db, store, repo: { repoId } } = world;
+  await using fixture = await createFixture();
+  for (let i = 0; i < 6; i++) {
+    await index(fixture, [sampleBytes(1_000, i), sampleBytes(2 * MIB, i)]);
+  }
+  const { db, store, repo: { repoId } } = fixture;
   for (const maxBatchBytes of [1_000, 8 * MIB]) {
     // An open file left behind fails the test by itself.
     for await (const _entry of readObjects({ db, store, repoId, maxBatchBytes })) break;

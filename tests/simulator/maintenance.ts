@@ -11,7 +11,7 @@ import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { audit } from "../../src/maintenance/audit/audit.ts";
 import { collectGarbage } from "../../src/maintenance/gc/gc.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 import { drain, sampleBytes } from "../support/store/blobs.ts";
 import type { ProfileOptions } from "./report.ts";
 import { pause } from "./waits.ts";
@@ -21,12 +21,12 @@ const { signal } = new AbortController();
 
 /** Starts the child and kills it when it is time; whether it was still at work. */
 async function killWhen(
-  world: TestWorld,
+  fixture: TestFixture,
   what: "gc" | "audit",
   isTime: () => Promise<unknown>,
 ): Promise<boolean> {
   const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--quiet", "--no-check", CHILD, what, world.databaseUrl, world.folder],
+    args: ["run", "-A", "--quiet", "--no-check", CHILD, what, fixture.databaseUrl, fixture.folder],
     stdout: "piped",
     stderr: "inherit",
   }).spawn();
@@ -44,7 +44,7 @@ async function killWhen(
 }
 
 /** Checks that every ref leads to bytes that hash to its id; returns how many there are. */
-async function checkRefs({ db, store }: TestWorld): Promise<number> {
+async function checkRefs({ db, store }: TestFixture): Promise<number> {
   const rows = await db.sql`select object_id, content_offset, r.size_bytes, blob_key, etag
     from musehub_object_refs r left join musehub_mpacks using (mpack_id)`;
   for (const { object_id, content_offset, size_bytes, blob_key, etag } of rows) {
@@ -58,8 +58,8 @@ async function checkRefs({ db, store }: TestWorld): Promise<number> {
 /** Kills `gc` beside pushes and jobs. Nothing is lost, and the next `gc` leaves nothing behind. */
 export async function killedGc(options: ProfileOptions): Promise<Record<string, number>> {
   const { random, tally, share } = options, least = Math.max(8, Math.round(40 * share));
-  await using world = await createWorld();
-  const { db, store } = world;
+  await using fixture = await createFixture();
+  const { db, store } = fixture;
   let isOver = false, indexed = 0, collected = 0;
   const push = async () => {
     while (!isOver) {
@@ -72,7 +72,7 @@ export async function killedGc(options: ProfileOptions): Promise<Record<string, 
         objects: [...new Map(objects.map((each) => [`${each.bytes}`, each])).values()],
       });
       try {
-        const job = world.options(await world.put(bytes));
+        const job = fixture.options(await fixture.put(bytes));
         await indexMpack({ ...job, payload: { materialize: random.once(3) } });
         indexed++;
       } catch (error) {
@@ -92,7 +92,7 @@ export async function killedGc(options: ProfileOptions): Promise<Record<string, 
     // On a busy machine a push may take longer than a kill.
     for (; kills < least || (indexed <= 10 && kills < 5 * least); kills++) {
       const ms = random.below(250);
-      await killWhen(world, "gc", () => pause(ms));
+      await killWhen(fixture, "gc", () => pause(ms));
       tally.fault("gc killed", `after ${ms} ms`);
     }
   } finally {
@@ -100,11 +100,11 @@ export async function killedGc(options: ProfileOptions): Promise<Record<string, 
     await pushing;
   }
   assert.ok(indexed > 10, `${indexed} packs were indexed`);
-  assert.ok(await checkRefs(world) > 0);
+  assert.ok(await checkRefs(fixture) > 0);
   await db.sql`update mpackd_tombstones set created_at = created_at - interval '1 day'`;
-  const gc = { db, store, config: world.config(), signal, graceMs: -1_000 };
+  const gc = { db, store, config: fixture.config(), signal, graceMs: -1_000 };
   await collectGarbage(gc);
-  assert.ok(await checkRefs(world) > 0);
+  assert.ok(await checkRefs(fixture) > 0);
   const { elapsed_ms: _, dry_run: __, ...nothing } = await collectGarbage(gc);
   assert.deepEqual(Object.values(nothing).filter((count) => count !== 0), []);
   return { kills, indexed, "collected before the job": collected };
@@ -113,18 +113,18 @@ export async function killedGc(options: ProfileOptions): Promise<Record<string, 
 /** Kills `audit`. In the end it has the findings of an audit that was not killed. */
 export async function killedAudit(options: ProfileOptions): Promise<Record<string, number>> {
   const { random, tally } = options, packs = 30;
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const keys: string[] = [];
   for (let i = 0; i < packs; i++) {
     const contents = Array.from({ length: 20 }, (_, n) => sampleBytes(100 + i, 100 * i + n + 1));
     keys.push(
-      await world.put(buildMpack({ objects: contents.map((content) => object({ content })) })),
+      await fixture.put(buildMpack({ objects: contents.map((content) => object({ content })) })),
     );
-    await indexMpack(world.options(keys[i]));
+    await indexMpack(fixture.options(keys[i]));
   }
   // One pack is gone, and one has a wrong byte that its modification time does not show.
-  await Deno.remove(world.blobPath(keys[3]));
-  const path = world.blobPath(keys[20]), { mtime } = await Deno.stat(path);
+  await Deno.remove(fixture.blobPath(keys[3]));
+  const path = fixture.blobPath(keys[20]), { mtime } = await Deno.stat(path);
   const bytes = await Deno.readFile(path);
   bytes[bytes.length - 1] ^= 1;
   await Deno.writeFile(path, bytes);
@@ -135,16 +135,16 @@ export async function killedAudit(options: ProfileOptions): Promise<Record<strin
     // By the packs that are checked: the right time depends on the machine.
     const enough = Math.floor((kill + random.below(1_000) / 1_000) * packs / (kills + 1));
     const isTime = async () => {
-      while (await checkedPacks(world) < enough) await pause(1);
+      while (await checkedPacks(fixture) < enough) await pause(1);
     };
-    assert.ok(await killWhen(world, "audit", isTime), `audit ended before pack ${enough}`);
+    assert.ok(await killWhen(fixture, "audit", isTime), `audit ended before pack ${enough}`);
     tally.fault("audit killed", `after ${enough} packs`);
   }
-  const checkedBefore = await checkedPacks(world);
+  const checkedBefore = await checkedPacks(fixture);
   const summary = await audit({
-    db: world.db,
-    store: world.store,
-    limits: limitsOf(world.config()),
+    db: fixture.db,
+    store: fixture.store,
+    limits: limitsOf(fixture.config()),
     signal,
     auditId: "killed",
     onFinding: () => {},
@@ -153,7 +153,7 @@ export async function killedAudit(options: ProfileOptions): Promise<Record<strin
   // The server may have finished a statement of the dead process meanwhile.
   assert.ok(summary.mpacks_checked_before >= checkedBefore);
   assert.equal(summary.mpacks_damaged, 2);
-  const marked = await world.db.sql`select mpack_key, count(*)::int as refs
+  const marked = await fixture.db.sql`select mpack_key, count(*)::int as refs
     from musehub_object_refs join musehub_mpacks using (mpack_id)
     where damaged_at is not null group by mpack_key`;
   assert.deepEqual(
@@ -163,7 +163,7 @@ export async function killedAudit(options: ProfileOptions): Promise<Record<strin
   return { packs, "checked before the last run": summary.mpacks_checked_before };
 }
 
-async function checkedPacks({ db }: TestWorld): Promise<number> {
+async function checkedPacks({ db }: TestFixture): Promise<number> {
   const [{ count }] = await db.sql`select count(*)::int from mpackd_audited_packs`;
   return count;
 }

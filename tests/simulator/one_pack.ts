@@ -15,7 +15,7 @@ import { keyOfPack } from "../support/mpack/pack_key.ts";
 import { mpackKey } from "../support/mpack/mpacks.ts";
 import { runMain } from "../support/process/main.ts";
 import { type MpackdProcess, startProcess } from "../support/process/mpackd_process.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 import { drain } from "../support/store/blobs.ts";
 import type { ProfileOptions } from "./report.ts";
 import { pause } from "./waits.ts";
@@ -41,7 +41,7 @@ class Target implements AsyncDisposable {
   readonly #options: ProfileOptions;
 
   private constructor(
-    readonly world: TestWorld,
+    readonly fixture: TestFixture,
     readonly reference: Reference,
     /** Arguments of `main.ts`. */
     readonly args: readonly string[],
@@ -61,16 +61,16 @@ class Target implements AsyncDisposable {
       upload?: boolean;
     },
   ): Promise<Target> {
-    const world = await createWorld();
-    if (!upload) await link(reference.path, world, reference.key);
+    const fixture = await createFixture();
+    if (!upload) await link(reference.path, fixture, reference.key);
     const pack = upload ? reference.path : reference.key;
     const all = ["index", pack, "--repo", "me/repo", "--json", ...args ?? []];
-    return new Target(world, reference, all, { ...envOf(world), ...env }, options);
+    return new Target(fixture, reference, all, { ...envOf(fixture), ...env }, options);
   }
 
   /** Path of the pack in the store. */
   get blobPath(): string {
-    return this.world.blobPath(this.reference.key);
+    return this.fixture.blobPath(this.reference.key);
   }
 
   /**
@@ -90,7 +90,7 @@ class Target implements AsyncDisposable {
     await process.ended;
     this.#options.tally.fault("index killed", String(found));
     // The server may still be at work on what the dead process had sent.
-    await isQuiet(this.world.db);
+    await isQuiet(this.fixture.db);
     return { found };
   }
 
@@ -100,13 +100,13 @@ class Target implements AsyncDisposable {
     assert.equal(code, 0, stderr);
     const result: IndexResult = JSON.parse(stdout);
     assert.equal(result.hashed_bytes, result.size_bytes - result.resumed_from_byte);
-    assert.equal(await this.world.staged(), 0);
-    assert.equal(await viewOf(this.world.db), this.reference.view);
+    assert.equal(await this.fixture.staged(), 0);
+    assert.equal(await viewOf(this.fixture.db), this.reference.view);
     return result;
   }
 
   [Symbol.asyncDispose](): Promise<void> {
-    return Promise.resolve(this.world[Symbol.asyncDispose]());
+    return Promise.resolve(this.fixture[Symbol.asyncDispose]());
   }
 }
 
@@ -135,10 +135,10 @@ export async function killedPhases(options: ProfileOptions): Promise<Record<stri
   const env = { MPACK_BATCH_ROWS: "2000" };
   await using reference = await createReference(shape, env);
   await using target = await Target.create(reference, options, { env, upload: true });
-  const { world, blobPath } = target, { size_bytes, phases_ms } = reference.result;
+  const { fixture, blobPath } = target, { size_bytes, phases_ms } = reference.result;
   const untilStreamMs = reference.wholeMs - phases_ms.stream - phases_ms.publish;
   const empty = () =>
-    world.db.sql.unsafe("truncate musehub_objects, musehub_object_refs, musehub_mpacks");
+    fixture.db.sql.unsafe("truncate musehub_objects, musehub_object_refs, musehub_mpacks");
 
   const aimAt = (name: string): Aim => {
     const part = random.below(1_000) / 1_000, startedAt = performance.now();
@@ -154,10 +154,10 @@ export async function killedPhases(options: ProfileOptions): Promise<Record<stri
           return atBytes >= fromBytes + part * (size_bytes - fromBytes);
         };
       case "after":
-        return () => isPublishing(world.db);
+        return () => isPublishing(fixture.db);
       default:
         return async () => {
-          if (sentAt === undefined && !await isPublishing(world.db)) return false;
+          if (sentAt === undefined && !await isPublishing(fixture.db)) return false;
           sentAt ??= performance.now();
           return performance.now() - sentAt >= part * 0.9 * phases_ms.publish;
         };
@@ -170,8 +170,8 @@ export async function killedPhases(options: ProfileOptions): Promise<Record<stri
     const aim = AIMS[kill % AIMS.length];
     const killed = await target.kill(aimAt(aim), async (process) => {
       // Stopped in the middle of the publish, it does not hear that the server has finished.
-      if (aim === "after") await isQuiet(world.db);
-      return await phaseOf(world.db, process.positionOf(blobPath), size_bytes);
+      if (aim === "after") await isQuiet(fixture.db);
+      return await phaseOf(fixture.db, process.positionOf(blobPath), size_bytes);
     });
     if (killed === undefined) {
       // The process ended before the kill: begin again with empty tables.
@@ -180,7 +180,7 @@ export async function killedPhases(options: ProfileOptions): Promise<Record<stri
       continue;
     }
     kill++;
-    const { ofRepo } = await visibleRows(world.db), isPublished = ofRepo === objects + 1;
+    const { ofRepo } = await visibleRows(fixture.db), isPublished = ofRepo === objects + 1;
     assert.ok(ofRepo === 0 || isPublished, `${ofRepo} rows after a kill: ${killed.found}`);
     fell[killed.found] = (fell[killed.found] ?? 0) + 1;
     if (!isPublished) continue;
@@ -209,11 +209,11 @@ export async function killedResume(options: ProfileOptions): Promise<Record<stri
   const sizeBytes = reference.result.size_bytes;
   assert.equal(reference.result.objects_written, objects);
   const killAt = async (target: Target, bytes: number) => {
-    const { blobPath, world } = target;
+    const { blobPath, fixture } = target;
     const position = (process: MpackdProcess) => process.positionOf(blobPath) ?? 0;
     const killed = await target.kill((process) => position(process) >= bytes, position);
     assert.ok(killed, `index ended before byte ${bytes}`);
-    assert.deepEqual(await visibleRows(world.db), { ofRepo: 0, shared: 0 });
+    assert.deepEqual(await visibleRows(fixture.db), { ofRepo: 0, shared: 0 });
     return killed.found;
   };
 
@@ -226,14 +226,14 @@ export async function killedResume(options: ProfileOptions): Promise<Record<stri
   let lost = 0, most = 0;
   for (let kill = 1; kill <= kills; kill++) {
     const diedAt = await killAt(target, kill / (kills + 1) * sizeBytes);
-    const lostBytes = diedAt - await checkpointOf(target.world.db);
+    const lostBytes = diedAt - await checkpointOf(target.fixture.db);
     assert.ok(lostBytes <= mostLost, `kill ${kill} at byte ${diedAt} lost ${lostBytes} bytes`);
     lost += lostBytes;
     most = Math.max(most, lostBytes);
   }
-  const from = await checkpointOf(target.world.db), { resumed_from_byte } = await target.finish();
+  const from = await checkpointOf(target.fixture.db), { resumed_from_byte } = await target.finish();
   assert.equal(resumed_from_byte, from);
-  const [{ attempt }] = await target.world.db.sql`select attempt from musehub_background_jobs`;
+  const [{ attempt }] = await target.fixture.db.sql`select attempt from musehub_background_jobs`;
   assert.equal(attempt, kills + 1);
   return {
     bytes: sizeBytes,
@@ -256,19 +256,19 @@ export async function killedMaterialize(options: ProfileOptions): Promise<Record
   const kills = 4;
   await using reference = await createReference(shape, env, ["--materialize"]);
   await using target = await Target.create(reference, options, { env, args: ["--materialize"] });
-  const { world } = target, prefix = `objects/${world.repo.repoId}`;
+  const { fixture } = target, prefix = `objects/${fixture.repo.repoId}`;
   for (let kill = 0; kill < kills; kill++) {
     // By the blobs that are there: a time would be too short on one machine, too long on another.
     const enough = (kill + random.below(1_000) / 1_000) * objects / (2 * kills);
-    const aim = async () => await blobsIn(`${world.folder}/${prefix}`) > enough;
+    const aim = async () => await blobsIn(`${fixture.folder}/${prefix}`) > enough;
     assert.ok(await target.kill(aim, () => `after ${enough.toFixed(0)} blobs`), `kill ${kill}`);
   }
   const { objects_total } = await target.finish();
   assert.equal(objects_total, objects);
-  const refs = await world.db.sql`select object_id, size_bytes from musehub_object_refs`;
+  const refs = await fixture.db.sql`select object_id, size_bytes from musehub_object_refs`;
   assert.equal(refs.length, objects);
   for (const { object_id, size_bytes } of refs) {
-    const blob = await drain(await world.store.open(`${prefix}/${object_id}`));
+    const blob = await drain(await fixture.store.open(`${prefix}/${object_id}`));
     assert.deepEqual([mpackKey(blob), blob.length], [object_id, size_bytes]);
   }
   return { objects, kills };
@@ -279,14 +279,14 @@ async function createReference(
   env: Record<string, string>,
   args: readonly string[] = [],
 ): Promise<Reference> {
-  const world = await createWorld();
-  const path = `${world.folder}/made.mpack`, key = await keyOfPack(makeMpack(shape));
+  const fixture = await createFixture();
+  const path = `${fixture.folder}/made.mpack`, key = await keyOfPack(makeMpack(shape));
   await Deno.writeFile(path, ReadableStream.from(makeMpack(shape)));
-  await link(path, world, key);
+  await link(path, fixture, key);
   const startedAt = performance.now();
   const { code, stdout, stderr } = await runMain(
     ["index", key, "--repo", "me/repo", "--json", ...args],
-    { ...envOf(world), ...env },
+    { ...envOf(fixture), ...env },
   );
   assert.equal(code, 0, stderr);
   return {
@@ -294,19 +294,19 @@ async function createReference(
     key,
     result: JSON.parse(stdout),
     wholeMs: performance.now() - startedAt,
-    view: await viewOf(world.db),
-    [Symbol.asyncDispose]: () => world[Symbol.asyncDispose](),
+    view: await viewOf(fixture.db),
+    [Symbol.asyncDispose]: () => fixture[Symbol.asyncDispose](),
   };
 }
 
-function envOf({ databaseUrl, folder }: TestWorld): Record<string, string> {
+function envOf({ databaseUrl, folder }: TestFixture): Record<string, string> {
   return { DATABASE_URL: databaseUrl, MPACK_STORE: `file://${folder}` };
 }
 
 /** Puts a file into the store without copying it. */
-async function link(path: string, world: TestWorld, key: string): Promise<void> {
-  await Deno.mkdir(`${world.folder}/mpacks/${world.repo.repoId}`, { recursive: true });
-  await Deno.link(path, world.blobPath(key));
+async function link(path: string, fixture: TestFixture, key: string): Promise<void> {
+  await Deno.mkdir(`${fixture.folder}/mpacks/${fixture.repo.repoId}`, { recursive: true });
+  await Deno.link(path, fixture.blobPath(key));
 }
 
 async function phaseOf(db: Database, atBytes: number | undefined, size: number): Promise<Phase> {

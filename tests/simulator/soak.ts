@@ -10,7 +10,7 @@ import { createRepo } from "../../src/db/repos.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { startWorkerProcess } from "../support/process/mpackd_process.ts";
-import { createWorld, type TestWorld } from "../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
 import type { ProfileOptions } from "./report.ts";
@@ -77,16 +77,16 @@ export async function soak({ tally, share }: ProfileOptions): Promise<Record<str
 async function measure(share: number, onSlice: (slice: Slice) => void): Promise<Slice[]> {
   const smallJobs = Math.round(10_000 * share), largeJobs = Math.max(8, Math.round(20 * share));
   const largeBytes = Math.round(256 * 1024 ** 2 * share), slices = SLICES;
-  await using world = await createWorld();
-  const { db } = world;
+  await using fixture = await createFixture();
+  const { db } = fixture;
   const repoIds: string[] = [];
   for (let i = 0; i < REPOS; i++) {
     repoIds.push((await createRepo(db, { owner: "soak", slug: `repo-${i}` })).repo.repoId);
   }
-  const large = await makeLarge(world, largeBytes);
+  const large = await makeLarge(fixture, largeBytes);
   const port = freePort();
   await using worker = startWorkerProcess({
-    ...world,
+    ...fixture,
     env: { MPACK_LOG_LEVEL: "warning" },
     args: ["--http-port", String(port)],
   });
@@ -101,7 +101,7 @@ async function measure(share: number, onSlice: (slice: Slice) => void): Promise<
     }
     for (; small < Math.round(smallJobs * slice / slices); small++) {
       const repoId = repoIds[small % REPOS];
-      keys.push({ repoId, key: await putSmall(world, repoId, small) });
+      keys.push({ repoId, key: await putSmall(fixture, repoId, small) });
     }
     const startedAt = performance.now(), samples: Sample[] = [];
     for (const { repoId, key } of keys) {
@@ -113,7 +113,7 @@ async function measure(share: number, onSlice: (slice: Slice) => void): Promise<
     let connections = 0;
     for (;;) {
       samples.push(await sampleOf(worker.pid, port));
-      const { done, failed, connected } = await look(world);
+      const { done, failed, connected } = await look(fixture);
       if (failed > 0) throw new Error(`${failed} jobs failed`);
       connections = Math.max(connections, connected);
       if (done === jobs) break;
@@ -126,15 +126,15 @@ async function measure(share: number, onSlice: (slice: Slice) => void): Promise<
   return found;
 }
 
-async function makeLarge(world: TestWorld, bytes: number) {
-  const path = `${world.folder}/large.mpack`;
+async function makeLarge(fixture: TestFixture, bytes: number) {
+  const path = `${fixture.folder}/large.mpack`;
   const objects = Math.max(1, Math.round(bytes / LARGE_OBJECT_BYTES));
   const shape = { objects, size: parseSize(String(LARGE_OBJECT_BYTES)), seed: 61 };
   await Deno.writeFile(path, ReadableStream.from(makeMpack(shape)));
   const { stdout } = await new Deno.Command("sha256sum", { args: [path] }).output();
   const key = `sha256:${new TextDecoder().decode(stdout).slice(0, 64)}`;
   return async (repoId: string) => {
-    const folder = `${world.folder}/mpacks/${repoId}`;
+    const folder = `${fixture.folder}/mpacks/${repoId}`;
     await Deno.mkdir(folder, { recursive: true });
     await Deno.link(path, `${folder}/${key}`).catch((error) => {
       if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
@@ -143,11 +143,11 @@ async function makeLarge(world: TestWorld, bytes: number) {
   };
 }
 
-async function putSmall(world: TestWorld, repoId: string, seed: number): Promise<string> {
+async function putSmall(fixture: TestFixture, repoId: string, seed: number): Promise<string> {
   const content = (i: number) => sampleBytes(16 + (97 * i + seed) % 500, 10 * seed + i + 1);
   const objects = Array.from({ length: 10 }, (_, i) => object({ content: content(i) }));
   const bytes = buildMpack({ objects }), key = mpackKey(bytes);
-  const folder = `${world.folder}/mpacks/${repoId}`;
+  const folder = `${fixture.folder}/mpacks/${repoId}`;
   await Deno.mkdir(folder, { recursive: true });
   await Deno.writeFile(`${folder}/${key}`, bytes);
   return key;
@@ -165,7 +165,7 @@ async function sampleOf(pid: number, port: number): Promise<Sample> {
 }
 
 /** How far the queue is, and how many connections others than we have. */
-async function look({ db }: TestWorld) {
+async function look({ db }: TestFixture) {
   const [row] = await db.sql<{ done: number; failed: number; connected: number }[]>`
     select count(*) filter (where status = 'done')::int as done,
       count(*) filter (where status = 'failed')::int as failed,

@@ -14,30 +14,30 @@ import { withDeadline } from "../../../src/lib/deadline.ts";
 import { collect } from "../../support/store/blobs.ts";
 import { runMain } from "../../support/process/main.ts";
 import { startTcpProxy } from "../../support/tcp_proxy.ts";
-import { createWorld } from "../../support/process/worlds.ts";
+import { createFixture } from "../../support/process/fixture.ts";
 
 const ENV = { MPACK_BATCH_ROWS: "20" };
 const OBJECTS = 400;
 const PACK = await collect(makeMpack({ objects: OBJECTS, size: parseSize("5000"), seed: 51 }));
 
 Deno.test("indexMpack() throws database-unavailable when the database stops answering, and the next call continues", async () => {
-  await using world = await createWorld();
-  await using proxy = await startTcpProxy(world.databaseUrl);
-  const key = await world.put(PACK);
+  await using fixture = await createFixture();
+  await using proxy = await startTcpProxy(fixture.databaseUrl);
+  const key = await fixture.put(PACK);
   const db = connectDatabase(proxy.url, { maxConnections: 4, statementTimeoutMs: 500 });
   const silently = {
-    ...world.options(key, ENV),
+    ...fixture.options(key, ENV),
     db,
     onProgress: ({ objects }: { objects: number }) => proxy.isSilent ||= objects > OBJECTS / 2,
   };
   await assert.rejects(indexMpack(silently), { code: "database-unavailable", retryable: true });
   await db.close();
   // The job could not be released.
-  await world.db.sql`update musehub_background_jobs set lease_expires_at = now()`;
-  const { objects_written, resumed_from_byte } = await indexMpack(world.options(key, ENV));
+  await fixture.db.sql`update musehub_background_jobs set lease_expires_at = now()`;
+  const { objects_written, resumed_from_byte } = await indexMpack(fixture.options(key, ENV));
   assert.equal(objects_written, OBJECTS);
   assert(resumed_from_byte > 0);
-  assert.equal(await world.staged(), 0);
+  assert.equal(await fixture.staged(), 0);
 });
 
 Deno.test("main.ts push gives up on a server that takes the pack and never answers", async () => {
@@ -62,9 +62,9 @@ Deno.test("main.ts push gives up on a server that takes the pack and never answe
 });
 
 Deno.test("indexMpack() throws store-unavailable when a custom store hangs", async (t) => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const never = () => new Promise<never>(() => {});
-  const { store } = world;
+  const { store } = fixture;
   const hanging: Record<string, BlobStore> = {
     "open()": { ...store, open: never },
     "read()": {
@@ -75,8 +75,8 @@ Deno.test("indexMpack() throws store-unavailable when a custom store hangs", asy
       },
     },
   };
-  const key = await world.put(PACK);
-  const options = world.options(key, { MPACK_STORE_IDLE_MS: "100", MPACK_STORE_RETRIES: "0" });
+  const key = await fixture.put(PACK);
+  const options = fixture.options(key, { MPACK_STORE_IDLE_MS: "100", MPACK_STORE_RETRIES: "0" });
   for (const [name, store] of Object.entries(hanging)) {
     await t.step(name, async () => {
       const indexing = indexMpack({ ...options, store });

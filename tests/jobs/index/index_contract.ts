@@ -7,12 +7,12 @@ import assert from "node:assert/strict";
 import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
 import { corpusPacks } from "../../support/mpack/corpus.ts";
 import { readWhole } from "../../support/mpack/whole_document.ts";
-import type { TestWorld } from "../../support/process/worlds.ts";
+import type { TestFixture } from "../../support/process/fixture.ts";
 
-/** Indexes the committed samples, and the corpus if it is there, each in its own world. */
+/** Indexes the committed samples, and the corpus if it is there, each in its own fixture. */
 export function testIndexOfPacks(
   store: string,
-  open: () => Promise<TestWorld>,
+  open: () => Promise<TestFixture>,
   options: { ignore?: boolean } = {},
 ): void {
   const test = (title: string, fn: (t: Deno.TestContext) => Promise<void>) =>
@@ -23,11 +23,11 @@ export function testIndexOfPacks(
     assert.ok(packs.length >= 5);
     for (const { name, bytes, facts } of packs) {
       await t.step(name, async () => {
-        await using world = await open();
-        const { db, repo } = world;
-        const key = await world.put(bytes);
+        await using fixture = await open();
+        const { db, repo } = fixture;
+        const key = await fixture.put(bytes);
         assert.equal(key, facts.mpack_key);
-        const first = await indexMpack(world.options(key, { MPACK_BATCH_ROWS: "37" }));
+        const first = await indexMpack(fixture.options(key, { MPACK_BATCH_ROWS: "37" }));
         const { commits, snapshots, tags } = facts;
         assert.deepEqual(
           {
@@ -62,13 +62,13 @@ export function testIndexOfPacks(
             size_bytes: row.sizeBytes,
           })),
         );
-        const before = await world.dump();
-        const second = await indexMpack(world.options(key));
+        const before = await fixture.dump();
+        const second = await indexMpack(fixture.options(key));
         assert.equal(second.objects_written, 0);
         assert.equal(second.object_refs_written, 0);
         assert.equal(second.objects_total, facts.objects);
-        assert.equal(await world.dump(), before);
-        assert.equal(await world.staged(), 0);
+        assert.equal(await fixture.dump(), before);
+        assert.equal(await fixture.staged(), 0);
       });
     }
   });
@@ -80,9 +80,9 @@ export function testIndexOfPacks(
         // The samples have none: their rows are compared with the whole-document reader's above.
         ignore: rowsText === undefined,
         async fn() {
-          await using world = await open();
-          await indexMpack(world.options(await world.put(bytes)));
-          const rows = await world.db.sql`
+          await using fixture = await open();
+          await indexMpack(fixture.options(await fixture.put(bytes)));
+          const rows = await fixture.db.sql`
             select object_id, content_offset, size_bytes from musehub_object_refs
             order by content_offset`;
           const found = rows.map((row) =>

@@ -6,7 +6,7 @@ import { collect } from "../../support/store/blobs.ts";
 import { buildMpack, map, object, str, type Value } from "../../support/mpack/mpacks.ts";
 import { testIndexOfPacks } from "./index_contract.ts";
 import { readWhole } from "../../support/mpack/whole_document.ts";
-import { createWorld } from "../../support/process/worlds.ts";
+import { createFixture } from "../../support/process/fixture.ts";
 import { makeMpack } from "../../../scripts/make_mpack.ts";
 import { parseSize } from "../../../scripts/mpack/shape.ts";
 
@@ -18,15 +18,15 @@ function* randoms(seed: number): Generator<number, never> {
   }
 }
 
-testIndexOfPacks("a folder", createWorld);
+testIndexOfPacks("a folder", createFixture);
 
 Deno.test("indexMpack() rejects a blob with any byte flipped, and writes no row", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const valid = await collect(
     makeMpack({ objects: 12, size: parseSize("lognormal:300"), seed: 5 }),
   );
-  const key = await world.put(valid);
-  const before = await world.dump();
+  const key = await fixture.put(valid);
+  const before = await fixture.dump();
   const random = randoms(20261123), codes = new Map<string, number>();
   const flips = Number(Deno.env.get("MPACKD_TEST_FLIPS") ?? 1000);
   for (let i = 0; i < flips; i++) {
@@ -34,27 +34,27 @@ Deno.test("indexMpack() rejects a blob with any byte flipped, and writes no row"
     const bit = 1 << Math.floor(random.next().value * 8);
     const damaged = valid.slice();
     damaged[at] ^= bit;
-    await Deno.writeFile(world.blobPath(key), damaged);
-    await assert.rejects(indexMpack(world.options(key)), (error) => {
+    await Deno.writeFile(fixture.blobPath(key), damaged);
+    await assert.rejects(indexMpack(fixture.options(key)), (error) => {
       assert.ok(error instanceof InvalidMpackError, `byte ${at}, bit ${bit}: ${error}`);
       codes.set(error.code, (codes.get(error.code) ?? 0) + 1);
       return true;
     });
   }
-  assert.equal(await world.dump(), before);
-  assert.equal(await world.staged(), 0);
+  assert.equal(await fixture.dump(), before);
+  assert.equal(await fixture.staged(), 0);
   assert.ok(codes.has("digest-mismatch"));
-  const [{ failed }] = await world.db.sql`
+  const [{ failed }] = await fixture.db.sql`
     select count(*)::int as failed from musehub_background_jobs where status = 'failed'`;
   assert.equal(failed, flips);
 });
 
 Deno.test("indexMpack() reads a pack of unknown length in whole buffers", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const pack = await collect(makeMpack({ objects: 100, size: parseSize("5000"), seed: 7 }));
-  const key = await world.put(pack);
+  const key = await fixture.put(pack);
   const asked: number[] = [];
-  const { store } = world;
+  const { store } = fixture;
   const open: typeof store.open = async (blobKey, options) => {
     const reader = await store.open(blobKey, options);
     let readBytes = 0;
@@ -73,7 +73,7 @@ Deno.test("indexMpack() reads a pack of unknown length in whole buffers", async 
     };
   };
   const silent = Object.assign(Object.create(store), { open });
-  const { hashed_bytes } = await indexMpack({ ...world.options(key), store: silent });
+  const { hashed_bytes } = await indexMpack({ ...fixture.options(key), store: silent });
   assert.equal(hashed_bytes, pack.length);
   // The last one finds the end.
   assert.equal(asked.length, Math.ceil(pack.length / asked[0]) + 1);
@@ -81,27 +81,27 @@ Deno.test("indexMpack() reads a pack of unknown length in whole buffers", async 
 });
 
 Deno.test("indexMpack() rejects a blob cut at any length", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const valid = await collect(
     makeMpack({ objects: 3, size: parseSize("40"), seed: 6, commits: 0, snapshots: 0 }),
   );
-  const key = await world.put(valid);
+  const key = await fixture.put(valid);
   for (let sizeBytes = 0; sizeBytes < valid.length; sizeBytes++) {
-    await Deno.writeFile(world.blobPath(key), valid.subarray(0, sizeBytes));
+    await Deno.writeFile(fixture.blobPath(key), valid.subarray(0, sizeBytes));
     await assert.rejects(
-      indexMpack(world.options(key, { MPACK_BATCH_ROWS: "1" })),
+      indexMpack(fixture.options(key, { MPACK_BATCH_ROWS: "1" })),
       (error) =>
         error instanceof InvalidMpackError && error.code === "truncated" &&
         error.offsetBytes === sizeBytes,
     );
   }
-  const [{ refs }] = await world.db.sql`select count(*)::int as refs from musehub_object_refs`;
+  const [{ refs }] = await fixture.db.sql`select count(*)::int as refs from musehub_object_refs`;
   assert.equal(refs, 0);
-  assert.equal(await world.staged(), 0);
+  assert.equal(await fixture.staged(), 0);
 });
 
 Deno.test("indexMpack() accepts a mutated pack under its own key if and only if the oracle does", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const valid = await collect(
     makeMpack({ objects: 6, size: parseSize("0..50"), seed: 7, commits: 2, snapshots: 1, tags: 1 }),
   );
@@ -109,11 +109,11 @@ Deno.test("indexMpack() accepts a mutated pack under its own key if and only if 
   let accepted = 0, rejected = 0;
   for (let i = 0; i < 200; i++) {
     const bytes = mutate(valid, random);
-    const key = await world.put(bytes);
+    const key = await fixture.put(bytes);
     const whole = readWhole(bytes);
-    const before = await world.dump();
+    const before = await fixture.dump();
     try {
-      const result = await indexMpack(world.options(key, { MPACK_BATCH_ROWS: "2" }));
+      const result = await indexMpack(fixture.options(key, { MPACK_BATCH_ROWS: "2" }));
       assert.ok(whole.accepted, `mutation ${i} was accepted`);
       assert.equal(result.objects_total, whole.objects);
       accepted++;
@@ -122,7 +122,7 @@ Deno.test("indexMpack() accepts a mutated pack under its own key if and only if 
       // The oracle does not look for one id with two sizes; the database does.
       if (whole.accepted) assert.equal(error.code, "duplicate-key", `mutation ${i}: ${error}`);
       else assert.deepEqual([error.code, error.offsetBytes], [whole.code, whole.offsetBytes]);
-      assert.equal(await world.dump(), before);
+      assert.equal(await fixture.dump(), before);
       rejected++;
     }
   }
@@ -164,25 +164,25 @@ Deno.test("indexMpack() counts an object that comes twice, and refuses one with 
       ],
     });
   await t.step("same size: the first wins", async () => {
-    await using world = await createWorld();
+    await using fixture = await createFixture();
     const bytes = twice(new Uint8Array([1, 2]), new Uint8Array([3, 4]));
-    const result = await indexMpack(world.options(await world.put(bytes)));
+    const result = await indexMpack(fixture.options(await fixture.put(bytes)));
     assert.equal(result.objects_total, 2);
     assert.equal(result.objects_written, 1);
     assert.equal(result.duplicate_objects, 1);
-    const [row] = await world.db.sql`select content_offset from musehub_object_refs`;
+    const [row] = await fixture.db.sql`select content_offset from musehub_object_refs`;
     assert.equal(bytes[row.content_offset], 1);
   });
   await t.step("another size: rejected, with the offset of the second", async () => {
-    await using world = await createWorld();
+    await using fixture = await createFixture();
     const bytes = twice(new Uint8Array([1, 2]), new Uint8Array([3]));
     await assert.rejects(
-      indexMpack(world.options(await world.put(bytes))),
+      indexMpack(fixture.options(await fixture.put(bytes))),
       (error) =>
         error instanceof InvalidMpackError && error.code === "duplicate-key" &&
         bytes[error.offsetBytes!] === 3,
     );
-    const [{ refs }] = await world.db.sql`select count(*)::int as refs from musehub_object_refs`;
+    const [{ refs }] = await fixture.db.sql`select count(*)::int as refs from musehub_object_refs`;
     assert.equal(refs, 0);
   });
 });
@@ -209,16 +209,16 @@ Deno.test("indexMpack() leaves nothing of a rejected pack but the reason in the 
   ];
   for (const [code, bytes, payload, offsetBytes] of cases) {
     await t.step(code, async () => {
-      await using world = await createWorld();
-      const options = { ...world.options(await world.put(bytes)), payload };
-      const before = await world.dump();
+      await using fixture = await createFixture();
+      const options = { ...fixture.options(await fixture.put(bytes)), payload };
+      const before = await fixture.dump();
       await assert.rejects(
         indexMpack(options),
         (error) => error instanceof InvalidMpackError && error.code === code,
       );
-      assert.equal(await world.dump(), before);
-      const [{ job_id }] = await world.db.sql`select job_id from musehub_background_jobs`;
-      const job = await getJob(world.db, job_id);
+      assert.equal(await fixture.dump(), before);
+      const [{ job_id }] = await fixture.db.sql`select job_id from musehub_background_jobs`;
+      const job = await getJob(fixture.db, job_id);
       assert.equal(job?.status, "failed");
       assert.equal(job?.lastError?.code, code);
       assert.equal(job?.attempt, 1);
@@ -234,25 +234,25 @@ function nested(levels: number): Value {
 }
 
 Deno.test("indexMpack() releases its job when interrupted, and the next call continues it", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const bytes = await collect(makeMpack({ objects: 400, size: parseSize("5000"), seed: 8 }));
-  const key = await world.put(bytes);
+  const key = await fixture.put(bytes);
   const stop = new AbortController();
   const env = { MPACK_BATCH_ROWS: "20" };
   await assert.rejects(
     indexMpack({
-      ...world.options(key, env),
+      ...fixture.options(key, env),
       signal: stop.signal,
       onProgress: ({ objects }) => objects > 200 && stop.abort(),
     }),
     { code: "cancelled" },
   );
-  const [job] = await world.db
+  const [job] = await fixture.db
     .sql`select job_id, status, attempt, fence from musehub_background_jobs`;
   assert.deepEqual([job.status, job.attempt, job.fence], ["pending", 0, 1]);
-  const [{ refs }] = await world.db.sql`select count(*)::int as refs from musehub_object_refs`;
+  const [{ refs }] = await fixture.db.sql`select count(*)::int as refs from musehub_object_refs`;
   assert.equal(refs, 0);
-  const result = await indexMpack(world.options(key, env));
+  const result = await indexMpack(fixture.options(key, env));
   assert.equal(result.job_id, job.job_id);
   assert.equal(result.objects_written, 400);
   assert.ok(result.resumed_from_byte > 0);
@@ -260,7 +260,7 @@ Deno.test("indexMpack() releases its job when interrupted, and the next call con
 });
 
 Deno.test("indexMpack() leaves no listener on its signal", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const { signal } = new AbortController(), listeners = new Set<unknown>();
   const { addEventListener, removeEventListener } = signal;
   signal.addEventListener = (...[type, listener, options]: Parameters<typeof addEventListener>) => {
@@ -272,8 +272,8 @@ Deno.test("indexMpack() leaves no listener on its signal", async () => {
     removeEventListener.call(signal, type, listener);
   };
   const pack = await collect(makeMpack({ objects: 3, size: parseSize("10"), seed: 3 }));
-  await indexMpack({ ...world.options(await world.put(pack)), signal });
-  const bad = world.options(await world.put(pack.subarray(0, pack.length - 1)));
+  await indexMpack({ ...fixture.options(await fixture.put(pack)), signal });
+  const bad = fixture.options(await fixture.put(pack.subarray(0, pack.length - 1)));
   await assert.rejects(indexMpack({ ...bad, signal }), { code: "truncated" });
   assert.equal(listeners.size, 0);
 });

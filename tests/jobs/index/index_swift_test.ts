@@ -16,7 +16,7 @@ import { type Fault, type FaultProxy, startFaultProxy } from "../../support/stor
 import { mpackKey } from "../../support/mpack/mpacks.ts";
 import { makeBucket, s3Engine } from "../../support/store/swift.ts";
 import { readWhole } from "../../support/mpack/whole_document.ts";
-import { createWorld, type TestWorld } from "../../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../../support/process/fixture.ts";
 
 const ignore = s3Engine === undefined;
 const PACK = concat(
@@ -28,17 +28,17 @@ const BATCHES = { MPACK_BATCH_ROWS: "20" };
 
 testIndexOfPacks("Swift", async () => {
   const bucket = await makeBucket();
-  const world = await createWorld({ store: bucket.store });
+  const fixture = await createFixture({ store: bucket.store });
   const close = async () => {
-    await world[Symbol.asyncDispose]();
+    await fixture[Symbol.asyncDispose]();
     await bucket[Symbol.asyncDispose]();
   };
-  return { ...world, [Symbol.asyncDispose]: close };
+  return { ...fixture, [Symbol.asyncDispose]: close };
 }, { ignore });
 
-interface SwiftWorld {
-  readonly world: TestWorld;
-  /** In front of the engine, and behind the world's store. */
+interface SwiftFixture {
+  readonly fixture: TestFixture;
+  /** In front of the engine, and behind the fixture's store. */
   readonly proxy: FaultProxy;
   /** The bucket, without the proxy. */
   readonly direct: BlobStore;
@@ -47,7 +47,7 @@ interface SwiftWorld {
 }
 
 async function inSwift(
-  use: (world: SwiftWorld) => Promise<void>,
+  use: (fixture: SwiftFixture) => Promise<void>,
   overrides: Partial<S3StoreOptions> = {},
 ): Promise<void> {
   await using bucket = await makeBucket();
@@ -59,10 +59,10 @@ async function inSwift(
     sleep: () => Promise.resolve(),
     ...overrides,
   });
-  await using world = await createWorld({ store });
-  const blobKey = `mpacks/${world.repo.repoId}/${KEY}`;
+  await using fixture = await createFixture({ store });
+  const blobKey = `mpacks/${fixture.repo.repoId}/${KEY}`;
   await bucket.store.put(blobKey, bodyOf(PACK));
-  await use({ world, proxy, direct: bucket.store, blobKey });
+  await use({ fixture, proxy, direct: bucket.store, blobKey });
 }
 
 Deno.test({
@@ -72,7 +72,7 @@ Deno.test({
     const cases: {
       name: string;
       options?: Partial<S3StoreOptions>;
-      before?: (world: SwiftWorld) => Promise<void> | void;
+      before?: (fixture: SwiftFixture) => Promise<void> | void;
       error: Record<string, unknown>;
     }[] = [
       {
@@ -99,19 +99,19 @@ Deno.test({
     for (const { name, options, before, error } of cases) {
       await t.step(name, () =>
         inSwift(async (swift) => {
-          const { world } = swift;
+          const { fixture } = swift;
           await before?.(swift);
-          const clean = await world.dump();
-          await assert.rejects(indexMpack(world.options(KEY)), { name: "StoreError", ...error });
-          assert.equal(await world.dump(), clean);
-          const [job] = await world.db.sql`
+          const clean = await fixture.dump();
+          await assert.rejects(indexMpack(fixture.options(KEY)), { name: "StoreError", ...error });
+          assert.equal(await fixture.dump(), clean);
+          const [job] = await fixture.db.sql`
             select status, attempt, last_error->>'code' as code from musehub_background_jobs`;
           assert.deepEqual({ ...job }, { status: "pending", attempt: 1, code: error.code });
           // The same job, by a worker whose store is in order.
           await swift.direct.put(swift.blobKey, bodyOf(PACK));
-          const result = await indexMpack({ ...world.options(KEY), store: swift.direct });
+          const result = await indexMpack({ ...fixture.options(KEY), store: swift.direct });
           assert.equal(result.objects_written, ROWS.length);
-          const [{ jobs }] = await world.db.sql`
+          const [{ jobs }] = await fixture.db.sql`
             select count(*)::int as jobs from musehub_background_jobs where status = 'done'`;
           assert.equal(jobs, 1);
         }, options));
@@ -140,14 +140,14 @@ Deno.test({
     };
     for (const [name, { faults, requests }] of Object.entries(cases)) {
       await t.step(name, () =>
-        inSwift(async ({ world, proxy, direct, blobKey }) => {
+        inSwift(async ({ fixture, proxy, direct, blobKey }) => {
           proxy.faults.push(...faults);
-          const result = await indexMpack(world.options(KEY, BATCHES));
+          const result = await indexMpack(fixture.options(KEY, BATCHES));
           assert.equal(result.hashed_bytes, PACK.length);
           assert.equal(result.size_bytes, PACK.length);
           assert.equal(result.resumed_from_byte, 0);
-          assert.deepEqual(await foundRows(world), ROWS);
-          assert.equal(await world.staged(), 0);
+          assert.deepEqual(await foundRows(fixture), ROWS);
+          assert.equal(await fixture.staged(), 0);
           assert.equal(proxy.requests.length, requests);
           const { etag } = await direct.stat(blobKey);
           const resumed = proxy.requests.filter(({ headers }) => headers.has("range"));
@@ -166,8 +166,8 @@ Deno.test({
   name: "indexMpack() from Swift notices a blob that is replaced while it is read",
   ignore,
   fn: () =>
-    inSwift(async ({ world, proxy, direct, blobKey }) => {
-      const clean = await world.dump();
+    inSwift(async ({ fixture, proxy, direct, blobKey }) => {
+      const clean = await fixture.dump();
       const other = PACK.slice();
       other[other.length >> 1] ^= 1;
       proxy.faults.push({ afterBytes: 1_000_000, then: "cut" }, {
@@ -176,22 +176,22 @@ Deno.test({
       const reasons: string[] = [];
       const index = () =>
         indexMpack({
-          ...world.options(KEY, BATCHES),
+          ...fixture.options(KEY, BATCHES),
           onStartOver: (reason) => void reasons.push(reason),
         });
       await assert.rejects(index(), (error) =>
         error instanceof InvalidMpackError && error.code === "digest-mismatch");
       assert.match(reasons.join(), /was replaced while being read.*the store is asked once more$/);
-      assert.equal(await world.dump(), clean);
-      assert.equal(await world.staged(), 0);
+      assert.equal(await fixture.dump(), clean);
+      assert.equal(await fixture.staged(), 0);
       await direct.put(blobKey, bodyOf(PACK));
       const result = await index();
       assert.equal(result.hashed_bytes, PACK.length);
-      assert.deepEqual(await foundRows(world), ROWS);
+      assert.deepEqual(await foundRows(fixture), ROWS);
     }),
 });
 
-async function foundRows({ db, repo }: TestWorld) {
+async function foundRows({ db, repo }: TestFixture) {
   const rows = await db.sql`
     select object_id, content_offset, size_bytes from musehub_object_refs
     where repo_id = ${repo.repoId} order by content_offset`;

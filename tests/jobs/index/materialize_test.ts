@@ -12,7 +12,7 @@ import { buildMpack, map, mpackKey, object } from "../../support/mpack/mpacks.ts
 import { startS3Double } from "../../support/store/s3_double.ts";
 import { makeBucket, s3Engine } from "../../support/store/swift.ts";
 import { readWhole } from "../../support/mpack/whole_document.ts";
-import { createWorld, type TestWorld } from "../../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../../support/process/fixture.ts";
 
 const MIB = 1024 * 1024;
 const ON = { materialize: true };
@@ -28,12 +28,16 @@ async function keysUnder(store: BlobStore, prefix: string): Promise<string[]> {
 }
 
 /** Fetches the blob of every object of the pack and compares it with the pack's bytes. */
-async function checkBlobs(world: TestWorld, store: BlobStore, bytes: Uint8Array): Promise<void> {
+async function checkBlobs(
+  fixture: TestFixture,
+  store: BlobStore,
+  bytes: Uint8Array,
+): Promise<void> {
   const whole = readWhole(bytes);
   assert(whole.accepted);
   const keys = new Set<string>();
   for (const { objectId, contentOffset, sizeBytes } of whole.rows) {
-    const key = objectKeyOf("objects/{repo_id}/{object_id}", world.repo.repoId, objectId);
+    const key = objectKeyOf("objects/{repo_id}/{object_id}", fixture.repo.repoId, objectId);
     keys.add(key);
     const blob = await drain(await store.open(key));
     assertSameBytes(blob, bytes.subarray(contentOffset, contentOffset + sizeBytes));
@@ -60,44 +64,44 @@ function mixedPack(): Uint8Array {
 }
 
 Deno.test("index --materialize writes every object under its own key, and nothing the second time", async () => {
-  await using world = await createWorld();
-  const { store } = world, bytes = mixedPack();
-  const key = await world.put(bytes);
-  const options = { ...world.options(key, { MPACK_MATERIALIZE_PUTS: "2" }), payload: ON };
+  await using fixture = await createFixture();
+  const { store } = fixture, bytes = mixedPack();
+  const key = await fixture.put(bytes);
+  const options = { ...fixture.options(key, { MPACK_MATERIALIZE_PUTS: "2" }), payload: ON };
   const first = await indexMpack(options);
   assert.deepEqual(first.materialized, { written: 12, existing: 0, mismatched: 0 });
   assert.equal(first.hashed_bytes, bytes.length);
-  await checkBlobs(world, store, bytes);
-  const before = await world.dump();
+  await checkBlobs(fixture, store, bytes);
+  const before = await fixture.dump();
   const second = await indexMpack(options);
   assert.deepEqual(second.materialized, { written: 0, existing: 12, mismatched: 0 });
-  assert.equal(await world.dump(), before);
+  assert.equal(await fixture.dump(), before);
   // The rows do not depend on the option.
-  await using plain = await createWorld();
+  await using plain = await createFixture();
   const result = await indexMpack(plain.options(await plain.put(bytes)));
   assert.equal(result.materialized, undefined);
   assert.deepEqual(await keysUnder(plain.store, "objects/"), []);
-  const uris = (world: TestWorld) =>
-    world.db.sql`select object_id, storage_uri from musehub_objects order by 1`;
-  assert.deepEqual([...await uris(world)], [...await uris(plain)]);
+  const uris = (fixture: TestFixture) =>
+    fixture.db.sql`select object_id, storage_uri from musehub_objects order by 1`;
+  assert.deepEqual([...await uris(fixture)], [...await uris(plain)]);
 });
 
 Deno.test("index with MPACK_MATERIALIZE=on materializes unless the job says no", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const bytes = buildMpack({ objects: [object({ content: sampleBytes(10) })] });
   const env = { MPACK_MATERIALIZE: "on", MPACK_OBJECT_KEY: "o/{object_id}" };
-  const options = world.options(await world.put(bytes), env);
+  const options = fixture.options(await fixture.put(bytes), env);
   await indexMpack({ ...options, payload: { materialize: false } });
-  assert.deepEqual(await keysUnder(world.store, "o/"), []);
+  assert.deepEqual(await keysUnder(fixture.store, "o/"), []);
   await indexMpack(options);
-  assert.deepEqual(await keysUnder(world.store, "o/"), [`o/${mpackKey(sampleBytes(10))}`]);
+  assert.deepEqual(await keysUnder(fixture.store, "o/"), [`o/${mpackKey(sampleBytes(10))}`]);
 });
 
 Deno.test({
   name: "index --materialize on a real S3 engine: every blob is what its key says",
   ignore: s3Engine === undefined,
   fn: async () => {
-    await using world = await createWorld();
+    await using fixture = await createFixture();
     await using bucket = await makeBucket();
     const { store } = bucket, big = sampleBytes(20 * MIB + 11, 99);
     const small = await collect(
@@ -106,10 +110,10 @@ Deno.test({
     for (const bytes of [small, buildMpack({ objects: [object({ content: big })] })]) {
       for await (const { key } of store.list("objects/")) await store.delete(key);
       const key = mpackKey(bytes);
-      await store.put(`mpacks/${world.repo.repoId}/${key}`, ReadableStream.from([bytes]));
-      const result = await indexMpack({ ...world.options(key), store, payload: ON });
+      await store.put(`mpacks/${fixture.repo.repoId}/${key}`, ReadableStream.from([bytes]));
+      const result = await indexMpack({ ...fixture.options(key), store, payload: ON });
       assert.equal(result.materialized?.written, result.objects_total);
-      await checkBlobs(world, store, bytes);
+      await checkBlobs(fixture, store, bytes);
     }
   },
 });
@@ -125,33 +129,33 @@ Deno.test("index --materialize leaves out an object that does not hash to its id
       object({ content: honest }),
     ],
   });
-  const check = async (world: TestWorld, store: BlobStore) => {
+  const check = async (fixture: TestFixture, store: BlobStore) => {
     const key = mpackKey(bytes);
-    await store.put(`mpacks/${world.repo.repoId}/${key}`, ReadableStream.from([bytes]));
-    const result = await indexMpack({ ...world.options(key), store, payload: ON });
+    await store.put(`mpacks/${fixture.repo.repoId}/${key}`, ReadableStream.from([bytes]));
+    const result = await indexMpack({ ...fixture.options(key), store, payload: ON });
     assert.deepEqual(result.materialized, { written: 1, existing: 0, mismatched: 4 });
     assert.deepEqual(await keysUnder(store, "objects/"), [
-      `objects/${world.repo.repoId}/${mpackKey(honest)}`,
+      `objects/${fixture.repo.repoId}/${mpackKey(honest)}`,
     ]);
     assert.equal(await store.sweep?.({ before: new Date(Date.now() + 60_000) }) ?? 0, 0);
   };
   await t.step("found by a folder", async () => {
-    await using world = await createWorld();
-    await check(world, world.store);
+    await using fixture = await createFixture();
+    await check(fixture, fixture.store);
   });
   await t.step("found by the job, if the store does not check digests", async () => {
-    await using world = await createWorld();
-    await check(world, {
-      ...methodsOf(world.store),
+    await using fixture = await createFixture();
+    await check(fixture, {
+      ...methodsOf(fixture.store),
       // A store without digests.
       put: (key, body, { sizeBytes, signal } = {}) =>
-        world.store.put(key, body, { sizeBytes, signal }),
+        fixture.store.put(key, body, { sizeBytes, signal }),
     });
   });
   for (const checksDigests of [true, false]) {
     const does = checksDigests ? "checks" : "does not check";
     await t.step(`found with an engine that ${does} digests`, async () => {
-      await using world = await createWorld();
+      await using fixture = await createFixture();
       await using double = startS3Double();
       double.checksDigests = checksDigests;
       // The bucket itself, which is asked for after a 404.
@@ -159,7 +163,7 @@ Deno.test("index --materialize leaves out an object that does not hash to its id
       const options = { bucket: "b", endpoint: double.endpoint, region: "us-east-1" };
       // Without a sweep: the double lists no uploads.
       const store = openS3Store({ ...options, accessKeyId: "k", secretAccessKey: "s" });
-      await check(world, { ...methodsOf(store), provesDigests: store.provesDigests });
+      await check(fixture, { ...methodsOf(store), provesDigests: store.provesDigests });
       assert.equal(double.uploads.size, 0);
     });
   }
@@ -167,9 +171,9 @@ Deno.test("index --materialize leaves out an object that does not hash to its id
     name: "found by a real S3 engine",
     ignore: s3Engine === undefined,
     fn: async () => {
-      await using world = await createWorld();
+      await using fixture = await createFixture();
       await using bucket = await makeBucket();
-      await check(world, bucket.store);
+      await check(fixture, bucket.store);
     },
   });
 });
@@ -195,38 +199,38 @@ Deno.test("index --materialize of a refused pack leaves no new blob", async (t) 
   ];
   for (const [name, bytes] of cases) {
     await t.step(name, async () => {
-      await using world = await createWorld();
+      await using fixture = await createFixture();
       // Two of the objects are the repo's already, with their blobs.
       const known = buildMpack({
         objects: contents.slice(3, 5).map((content) => object({ content })),
       });
-      await indexMpack({ ...world.options(await world.put(known)), payload: ON });
-      const before = [await world.dump(), await keysUnder(world.store, "objects/")];
+      await indexMpack({ ...fixture.options(await fixture.put(known)), payload: ON });
+      const before = [await fixture.dump(), await keysUnder(fixture.store, "objects/")];
       const conflict = name.includes("two sizes");
-      const key = await world.put(bytes, conflict ? undefined : mpackKey(valid));
+      const key = await fixture.put(bytes, conflict ? undefined : mpackKey(valid));
       await assert.rejects(
-        indexMpack({ ...world.options(key, { MPACK_BATCH_ROWS: "7" }), payload: ON }),
+        indexMpack({ ...fixture.options(key, { MPACK_BATCH_ROWS: "7" }), payload: ON }),
         InvalidMpackError,
       );
-      assert.deepEqual([await world.dump(), await keysUnder(world.store, "objects/")], before);
+      assert.deepEqual([await fixture.dump(), await keysUnder(fixture.store, "objects/")], before);
     });
   }
 });
 
 Deno.test("index --materialize continues where it was interrupted, even inside an object", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const big = (seed: number) => object({ content: sampleBytes(3 * MIB, seed) });
   const small = Array.from({ length: 30 }, (_, i) => object({ content: sampleBytes(900, 50 + i) }));
   const bytes = buildMpack({
     objects: [...small.slice(0, 10), big(1), ...small.slice(10), big(2)],
   });
-  const key = await world.put(bytes);
+  const key = await fixture.put(bytes);
   const env = { MPACK_BATCH_ROWS: "1", MPACK_CHECKPOINT_BYTES: `${MIB}` };
   let resumes = 0;
   for (const part of [0.2, 0.4, 0.7, 0.9]) {
     const stop = new AbortController();
     const attempt = indexMpack({
-      ...world.options(key, env),
+      ...fixture.options(key, env),
       payload: ON,
       signal: stop.signal,
       onProgress: ({ bytes: read, sizeBytes }) => read > part * sizeBytes && stop.abort(),
@@ -234,19 +238,19 @@ Deno.test("index --materialize continues where it was interrupted, even inside a
     await assert.rejects(attempt, { code: "cancelled" });
     resumes++;
   }
-  const result = await indexMpack({ ...world.options(key, env), payload: ON });
+  const result = await indexMpack({ ...fixture.options(key, env), payload: ON });
   assert.equal(resumes, 4);
   assert.ok(result.resumed_from_byte > 0);
-  await checkBlobs(world, world.store, bytes);
+  await checkBlobs(fixture, fixture.store, bytes);
 });
 
 Deno.test("index --materialize keeps to its memory limit with a slow store", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const bytes = buildMpack({ objects: [object({ content: sampleBytes(24 * MIB) })] });
-  const key = await world.put(bytes);
+  const key = await fixture.put(bytes);
   let read = 0, ahead = 0;
   const store: BlobStore = {
-    ...methodsOf(world.store),
+    ...methodsOf(fixture.store),
     async put(key, body, options) {
       let taken = 0;
       const slow = async function* () {
@@ -258,12 +262,12 @@ Deno.test("index --materialize keeps to its memory limit with a slow store", asy
           yield chunk;
         }
       };
-      return await world.store.put(key, slow(), options);
+      return await fixture.store.put(key, slow(), options);
     },
   };
   const env = { MPACK_MATERIALIZE_BYTES: `${MIB}` };
   const result = await indexMpack({
-    ...world.options(key, env),
+    ...fixture.options(key, env),
     store,
     payload: ON,
     onProgress: ({ bytes }) => read = bytes,
@@ -273,23 +277,23 @@ Deno.test("index --materialize keeps to its memory limit with a slow store", asy
 });
 
 Deno.test("index --materialize puts the job back when the store takes no more blobs", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const bytes = await collect(makeMpack({ objects: 50, size: parseSize("100"), seed: 4 }));
-  const key = await world.put(bytes);
+  const key = await fixture.put(bytes);
   let puts = 0;
   const store: BlobStore = {
-    ...methodsOf(world.store),
+    ...methodsOf(fixture.store),
     put(key, body, options) {
       if (++puts > 20) throw new StoreError("store-unavailable", "Cannot write: full");
-      return world.store.put(key, body, options);
+      return fixture.store.put(key, body, options);
     },
   };
-  await assert.rejects(indexMpack({ ...world.options(key), store, payload: ON }), {
+  await assert.rejects(indexMpack({ ...fixture.options(key), store, payload: ON }), {
     code: "store-unavailable",
   });
-  const [{ status }] = await world.db.sql`select status from musehub_background_jobs`;
+  const [{ status }] = await fixture.db.sql`select status from musehub_background_jobs`;
   assert.equal(status, "pending");
-  const result = await indexMpack({ ...world.options(key), payload: ON });
+  const result = await indexMpack({ ...fixture.options(key), payload: ON });
   assert.equal(result.objects_total, 50);
-  await checkBlobs(world, world.store, bytes);
+  await checkBlobs(fixture, fixture.store, bytes);
 });

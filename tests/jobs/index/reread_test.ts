@@ -6,27 +6,27 @@ import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { collect, methodsOf } from "../../support/store/blobs.ts";
 import { faultyStore } from "../../support/postgres/faults.ts";
-import { createWorld } from "../../support/process/worlds.ts";
+import { createFixture } from "../../support/process/fixture.ts";
 
 const PACK = collect(makeMpack({ objects: 300, size: parseSize("3000"), seed: 4 }));
 
 Deno.test("indexMpack() reads a pack again before it rejects it, and only then", async (t) => {
   const bytes = await PACK;
   await t.step("a valid pack is read and hashed once", async () => {
-    await using world = await createWorld();
-    const counted = faultyStore(world.store, { at: Infinity, fault: "wrong" });
-    const options = { ...world.options(await world.put(bytes)), store: counted.store };
+    await using fixture = await createFixture();
+    const counted = faultyStore(fixture.store, { at: Infinity, fault: "wrong" });
+    const options = { ...fixture.options(await fixture.put(bytes)), store: counted.store };
     const result = await indexMpack(options);
     assert.equal(counted.readBytes, bytes.length);
     assert.equal(result.hashed_bytes, bytes.length);
     assert.equal(result.reread_bytes, 0);
   });
   await t.step("wrong bytes, served once, cost a second reading and no attempt", async () => {
-    await using world = await createWorld();
-    const faulty = faultyStore(world.store, { at: 3, fault: "wrong" });
+    await using fixture = await createFixture();
+    const faulty = faultyStore(fixture.store, { at: 3, fault: "wrong" });
     const reasons: string[] = [];
     const result = await indexMpack({
-      ...world.options(await world.put(bytes), { MPACK_BATCH_ROWS: "50" }),
+      ...fixture.options(await fixture.put(bytes), { MPACK_BATCH_ROWS: "50" }),
       store: faulty.store,
       onStartOver: (reason) => reasons.push(reason),
     });
@@ -35,54 +35,54 @@ Deno.test("indexMpack() reads a pack again before it rejects it, and only then",
     assert.equal(result.reread_bytes, faulty.readBytes - bytes.length);
     assert.ok(result.reread_bytes > 0);
     assert.match(reasons.join(), /the store is asked once more$/);
-    const [job] = await world.db.sql`select attempt, last_error from musehub_background_jobs`;
+    const [job] = await fixture.db.sql`select attempt, last_error from musehub_background_jobs`;
     assert.deepEqual([job.attempt, job.last_error], [1, null]);
   });
   await t.step(
     "wrong bytes, served always, are read twice and rejected as one attempt",
     async () => {
-      await using world = await createWorld();
+      await using fixture = await createFixture();
       const damaged = bytes.slice();
       damaged[damaged.length >> 1] ^= 1;
-      const key = await world.put(bytes);
-      await Deno.writeFile(world.blobPath(key), damaged);
-      const counted = faultyStore(world.store, { at: Infinity, fault: "wrong" });
-      const options = { ...world.options(key, { MPACK_BATCH_ROWS: "50" }), store: counted.store };
+      const key = await fixture.put(bytes);
+      await Deno.writeFile(fixture.blobPath(key), damaged);
+      const counted = faultyStore(fixture.store, { at: Infinity, fault: "wrong" });
+      const options = { ...fixture.options(key, { MPACK_BATCH_ROWS: "50" }), store: counted.store };
       await assert.rejects(indexMpack(options), { code: "digest-mismatch" });
       assert.equal(counted.readBytes, 2 * bytes.length);
-      const [job] = await world.db
+      const [job] = await fixture.db
         .sql`select status, attempt, checkpoint from musehub_background_jobs`;
       assert.deepEqual([job.status, job.attempt, job.checkpoint], ["failed", 1, null]);
-      assert.equal(await world.staged(), 0);
+      assert.equal(await fixture.staged(), 0);
     },
   );
   await t.step(
     "wrong bytes that differ from reading to reading are the store's fault",
     async () => {
-      await using world = await createWorld();
+      await using fixture = await createFixture();
       const damage = (at: number) => {
         const damaged = bytes.slice();
         damaged[at] ^= 1;
-        Deno.writeFileSync(world.blobPath(key), damaged);
+        Deno.writeFileSync(fixture.blobPath(key), damaged);
       };
-      const key = await world.put(bytes);
+      const key = await fixture.put(bytes);
       damage(bytes.length - 10);
       const onStartOver = () => damage(bytes.length - 20);
-      await assert.rejects(indexMpack({ ...world.options(key), onStartOver }), {
+      await assert.rejects(indexMpack({ ...fixture.options(key), onStartOver }), {
         code: "store-unavailable",
         retryable: true,
       });
-      const [job] = await world.db.sql`select status from musehub_background_jobs`;
+      const [job] = await fixture.db.sql`select status from musehub_background_jobs`;
       assert.equal(job.status, "pending");
     },
   );
   await t.step("a blob that was replaced while it was read is read again", async () => {
-    await using world = await createWorld();
+    await using fixture = await createFixture();
     let opened = 0;
     const store: BlobStore = {
-      ...methodsOf(world.store),
+      ...methodsOf(fixture.store),
       async open(key, options) {
-        const reader = await world.store.open(key, options);
+        const reader = await fixture.store.open(key, options);
         opened++;
         if (opened === 1) {
           reader.read = () => {
@@ -103,16 +103,16 @@ Deno.test("indexMpack() reads a pack again before it rejects it, and only then",
         };
       },
     };
-    const result = await indexMpack({ ...world.options(await world.put(bytes)), store });
+    const result = await indexMpack({ ...fixture.options(await fixture.put(bytes)), store });
     assert.equal(result.objects_written, 300);
     assert.equal(opened, 3);
   });
   await t.step("an error of a proved pack is final at once", async () => {
-    await using world = await createWorld();
-    const counted = faultyStore(world.store, { at: Infinity, fault: "wrong" });
+    await using fixture = await createFixture();
+    const counted = faultyStore(fixture.store, { at: Infinity, fault: "wrong" });
     await assert.rejects(
       indexMpack({
-        ...world.options(await world.put(bytes)),
+        ...fixture.options(await fixture.put(bytes)),
         store: counted.store,
         payload: { declared_objects_count: 1 },
       }),

@@ -7,7 +7,7 @@ import type { IndexResult } from "../../../src/jobs/index/result.ts";
 import { collect } from "../../support/store/blobs.ts";
 import { faultyDatabase, faultyStore } from "../../support/postgres/faults.ts";
 import { startTestServer } from "../../support/postgres/test_server.ts";
-import { createWorld, type TestWorld } from "../../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../../support/process/fixture.ts";
 
 const OBJECTS = 400;
 const BATCH_ROWS = 20;
@@ -19,132 +19,141 @@ const PACK = await packOf(OBJECTS);
 const ENV = { MPACK_BATCH_ROWS: String(BATCH_ROWS) };
 
 /** Runs an attempt that ends before its k-th statement, as if its process had died. */
-async function runAndDie(world: TestWorld, key: string, at: number, env = ENV): Promise<number> {
-  const { db } = faultyDatabase(world.db, { at, fault: "refused", times: Infinity });
-  const counted = faultyStore(world.store, { at: Infinity, fault: "cut" });
+async function runAndDie(
+  fixture: TestFixture,
+  key: string,
+  at: number,
+  env = ENV,
+): Promise<number> {
+  const { db } = faultyDatabase(fixture.db, { at, fault: "refused", times: Infinity });
+  const counted = faultyStore(fixture.store, { at: Infinity, fault: "cut" });
   await assert.rejects(
-    indexMpack({ ...world.options(key, env), db, store: counted.store }),
+    indexMpack({ ...fixture.options(key, env), db, store: counted.store }),
     { code: "database-unavailable" },
   );
-  await world.db.sql`update musehub_background_jobs set lease_expires_at = now()`;
+  await fixture.db.sql`update musehub_background_jobs set lease_expires_at = now()`;
   return counted.readBytes;
 }
 
-async function checkpointOf(world: TestWorld): Promise<Checkpoint> {
-  const [{ checkpoint }] = await world.db.sql`select checkpoint from musehub_background_jobs`;
+async function checkpointOf(fixture: TestFixture): Promise<Checkpoint> {
+  const [{ checkpoint }] = await fixture.db.sql`select checkpoint from musehub_background_jobs`;
   return checkpoint;
 }
 
-/** The rows after one clean run in the same world, because ETags depend on the file. */
-async function runClean(world: TestWorld, key: string) {
-  const { batches } = await indexMpack(world.options(key, ENV));
-  const clean = await world.dump();
-  await world.db.sql`truncate musehub_objects, musehub_object_refs, musehub_mpacks,
+/** The rows after one clean run in the same fixture, because ETags depend on the file. */
+async function runClean(fixture: TestFixture, key: string) {
+  const { batches } = await indexMpack(fixture.options(key, ENV));
+  const clean = await fixture.dump();
+  await fixture.db.sql`truncate musehub_objects, musehub_object_refs, musehub_mpacks,
     musehub_background_jobs, mpack_staged_objects restart identity`;
   return { clean, batches };
 }
 
 Deno.test("indexMpack() killed at 90% leaves a tenth and one checkpoint interval to read", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const pack = await packOf(1_200);
-  const key = await world.put(pack);
-  const { clean, batches } = await runClean(world, key);
+  const key = await fixture.put(pack);
+  const { clean, batches } = await runClean(fixture, key);
   // One statement enqueues the job, then each stages a batch.
-  await runAndDie(world, key, 1 + Math.ceil(0.9 * batches) + 1);
-  const { offset_bytes } = await checkpointOf(world);
+  await runAndDie(fixture, key, 1 + Math.ceil(0.9 * batches) + 1);
+  const { offset_bytes } = await checkpointOf(fixture);
   assert.ok(offset_bytes > 0.85 * pack.length, `only ${offset_bytes} of ${pack.length}`);
-  const counted = faultyStore(world.store, { at: Infinity, fault: "cut" });
-  const result = await indexMpack({ ...world.options(key, ENV), store: counted.store });
+  const counted = faultyStore(fixture.store, { at: Infinity, fault: "cut" });
+  const result = await indexMpack({ ...fixture.options(key, ENV), store: counted.store });
   assert.equal(result.resumed_from_byte, offset_bytes);
   assert.equal(counted.readBytes, pack.length - offset_bytes);
   assert.equal(result.hashed_bytes, counted.readBytes);
   assert.ok(counted.readBytes <= 0.1 * pack.length + 2 * BUFFER_BYTES);
-  assert.equal(await world.dump(), clean);
-  assert.equal(await world.staged(), 0);
+  assert.equal(await fixture.dump(), clean);
+  assert.equal(await fixture.staged(), 0);
 });
 
 Deno.test("indexMpack() killed twenty times in one pack reads little twice, and writes a clean run's rows", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const pack = await packOf(1_200);
-  const key = await world.put(pack);
-  const { clean } = await runClean(world, key);
+  const key = await fixture.put(pack);
+  const { clean } = await runClean(fixture, key);
   const env = { ...ENV, MPACK_MAX_ATTEMPTS: "50" };
   let readBytes = 0, lastOffset = 0;
   for (let kill = 1; kill <= 20; kill++) {
     // The first attempt enqueues; a later one finds the job, claims it, and counts what is staged.
-    readBytes += await runAndDie(world, key, kill === 1 ? 3 : 5, env);
-    const { offset_bytes } = await checkpointOf(world);
+    readBytes += await runAndDie(fixture, key, kill === 1 ? 3 : 5, env);
+    const { offset_bytes } = await checkpointOf(fixture);
     assert.ok(offset_bytes > lastOffset, `kill ${kill} made no progress from ${lastOffset}`);
     lastOffset = offset_bytes;
-    assert.equal((await world.db.sql`select from musehub_object_refs`).length, 0);
+    assert.equal((await fixture.db.sql`select from musehub_object_refs`).length, 0);
   }
-  const result = await indexMpack(world.options(key, env));
+  const result = await indexMpack(fixture.options(key, env));
   assert.equal(result.resumed_from_byte, lastOffset);
   readBytes += result.hashed_bytes;
-  const [{ attempt }] = await world.db.sql`select attempt from musehub_background_jobs`;
+  const [{ attempt }] = await fixture.db.sql`select attempt from musehub_background_jobs`;
   assert.equal(attempt, 21);
   // Each killed process loses one batch being sent and one being filled.
   assert.ok(readBytes <= pack.length + 20 * 3 * BUFFER_BYTES, `${readBytes} of ${pack.length}`);
-  assert.equal(await world.dump(), clean);
-  assert.equal(await world.staged(), 0);
+  assert.equal(await fixture.dump(), clean);
+  assert.equal(await fixture.staged(), 0);
 });
 
 Deno.test("indexMpack() starts over if a checkpoint does not fit, and says why", async (t) => {
-  const change = (world: TestWorld, path: string, value: unknown) =>
-    world.db.sql`update musehub_background_jobs set checkpoint =
+  const change = (fixture: TestFixture, path: string, value: unknown) =>
+    fixture.db.sql`update musehub_background_jobs set checkpoint =
       jsonb_set(checkpoint::jsonb, ${`{${path}}`}::text[], ${JSON.stringify(value)}::text::jsonb)`;
-  type Damage = (world: TestWorld, key: string) => Promise<unknown>;
+  type Damage = (fixture: TestFixture, key: string) => Promise<unknown>;
   const cases: [name: string, reason: RegExp, damage: Damage, env?: Record<string, string>][] = [
-    ["of another version", /cannot read the checkpoint/, (world) => change(world, "version", 99)],
+    [
+      "of another version",
+      /cannot read the checkpoint/,
+      (fixture) => change(fixture, "version", 99),
+    ],
     [
       "with a midstate that is not text",
       /cannot read the checkpoint/,
-      (world) => change(world, "midstate", 7),
+      (fixture) => change(fixture, "midstate", 7),
     ],
     [
       "with a midstate that is not hex",
       /cannot read the checkpoint/,
-      (world) => change(world, "midstate", "zz"),
+      (fixture) => change(fixture, "midstate", "zz"),
     ],
     [
       "beyond its own end",
       /cannot read the checkpoint/,
-      (world) => change(world, "offset_bytes", PACK.length + 1),
+      (fixture) => change(fixture, "offset_bytes", PACK.length + 1),
     ],
     [
       "with a midstate that has hashed another number of bytes",
       /cannot read the checkpoint/,
-      async (world) => {
-        const { midstate } = await checkpointOf(world);
+      async (fixture) => {
+        const { midstate } = await checkpointOf(fixture);
         const words = midstate.slice(0, 64), rest = midstate.slice(66);
-        return await change(world, "midstate", `${words}01${rest}`);
+        return await change(fixture, "midstate", `${words}01${rest}`);
       },
     ],
     [
       "with a midstate too short",
       /cannot read the checkpoint/,
-      (world) => change(world, "midstate", "00"),
+      (fixture) => change(fixture, "midstate", "00"),
     ],
     [
       "of another version of the decoder",
       /decoder state of version 99/,
-      (world) => change(world, "decoder,version", 99),
+      (fixture) => change(fixture, "decoder,version", 99),
     ],
-    ["without the decoder's parts", /./, (world) => change(world, "decoder,kept", null)],
+    ["without the decoder's parts", /./, (fixture) => change(fixture, "decoder,kept", null)],
     [
       "of a blob that was replaced",
       /the blob was replaced or is gone/,
-      (world, key) => Deno.utime(world.blobPath(key), new Date(), new Date(Date.now() + 9_000)),
+      (fixture, key) => Deno.utime(fixture.blobPath(key), new Date(), new Date(Date.now() + 9_000)),
     ],
     [
       "whose staged rows are gone",
       /0 rows in 0 batches are staged, the checkpoint counts \d+ in \d+/,
-      (world) => world.db.sql`truncate mpack_staged_objects`,
+      (fixture) => fixture.db.sql`truncate mpack_staged_objects`,
     ],
     [
       "one of whose batches is gone",
       /rows in \d+ batches are staged/,
-      (world) => world.db.sql`delete from mpack_staged_objects where batch = 1`,
+      (fixture) => fixture.db.sql`delete from mpack_staged_objects where batch = 1`,
     ],
     [
       "for the native engine",
@@ -155,12 +164,12 @@ Deno.test("indexMpack() starts over if a checkpoint does not fit, and says why",
   ];
   for (const [name, reason, damage, env = {}] of cases) {
     await t.step(name, async () => {
-      await using world = await createWorld();
-      const key = await world.put(PACK);
-      await runAndDie(world, key, 6);
-      const { offset_bytes } = await checkpointOf(world);
-      await damage(world, key);
-      const { result, reasons } = await finish(world, key, env);
+      await using fixture = await createFixture();
+      const key = await fixture.put(PACK);
+      await runAndDie(fixture, key, 6);
+      const { offset_bytes } = await checkpointOf(fixture);
+      await damage(fixture, key);
+      const { result, reasons } = await finish(fixture, key, env);
       assert.match(reasons.join(), reason);
       assert.equal(reasons.length, 1);
       assert.equal(result.resumed_from_byte, 0);
@@ -170,41 +179,41 @@ Deno.test("indexMpack() starts over if a checkpoint does not fit, and says why",
   }
 });
 
-async function finish(world: TestWorld, key: string, env: Record<string, string> = {}) {
+async function finish(fixture: TestFixture, key: string, env: Record<string, string> = {}) {
   const reasons: string[] = [];
   const result: IndexResult = await indexMpack({
-    ...world.options(key, { ...ENV, ...env }),
+    ...fixture.options(key, { ...ENV, ...env }),
     onStartOver: (reason) => reasons.push(reason),
   });
   assert.equal(result.objects_written, OBJECTS);
   assert.equal(result.object_refs_written, OBJECTS);
-  assert.equal(await world.staged(), 0);
+  assert.equal(await fixture.staged(), 0);
   return { result, reasons };
 }
 
 Deno.test("indexMpack() with a wrong midstate reads the pack again instead of rejecting it", async () => {
-  await using world = await createWorld();
-  const key = await world.put(PACK);
-  await runAndDie(world, key, 6);
-  const { midstate } = await checkpointOf(world);
+  await using fixture = await createFixture();
+  const key = await fixture.put(PACK);
+  await runAndDie(fixture, key, 6);
+  const { midstate } = await checkpointOf(fixture);
   // The first of its words.
   const poisoned = (midstate[0] === "0" ? "1" : "0") + midstate.slice(1);
-  await world.db.sql`update musehub_background_jobs set checkpoint =
+  await fixture.db.sql`update musehub_background_jobs set checkpoint =
     jsonb_set(checkpoint::jsonb, '{midstate}', ${JSON.stringify(poisoned)}::text::jsonb)`;
-  const { result, reasons } = await finish(world, key);
+  const { result, reasons } = await finish(fixture, key);
   assert.match(reasons.join(), /its bytes have the key .*the store is asked once more/);
   assert.equal(result.reread_bytes, PACK.length);
 });
 
 Deno.test("indexMpack() starts over after a crash of the database server, whose staged rows are gone", async () => {
   await using server = await startTestServer();
-  await using world = await createWorld({ server: server.url });
-  const key = await world.put(PACK);
-  await runAndDie(world, key, 6);
-  assert.ok(await world.staged() > 0);
-  await world.db.sql`checkpoint`;
+  await using fixture = await createFixture({ server: server.url });
+  const key = await fixture.put(PACK);
+  await runAndDie(fixture, key, 6);
+  assert.ok(await fixture.staged() > 0);
+  await fixture.db.sql`checkpoint`;
   await server.restart();
-  const { result, reasons } = await finish(world, key);
+  const { result, reasons } = await finish(fixture, key);
   assert.match(reasons.join(), /^0 rows in 0 batches are staged/);
   assert.equal(result.resumed_from_byte, 0);
 });
@@ -212,12 +221,12 @@ Deno.test("indexMpack() starts over after a crash of the database server, whose 
 Deno.test("indexMpack() continues with one engine what another one began", async (t) => {
   for (const [first, second] of [["wasm", "simd"], ["simd", "wasm"]]) {
     await t.step(`${first}, then ${second}`, async () => {
-      await using world = await createWorld();
-      const key = await world.put(PACK);
+      await using fixture = await createFixture();
+      const key = await fixture.put(PACK);
       const env = { ...ENV, MPACK_HASH: first };
-      await runAndDie(world, key, 6, env);
-      const { offset_bytes } = await checkpointOf(world);
-      const { result, reasons } = await finish(world, key, { MPACK_HASH: second });
+      await runAndDie(fixture, key, 6, env);
+      const { offset_bytes } = await checkpointOf(fixture);
+      const { result, reasons } = await finish(fixture, key, { MPACK_HASH: second });
       assert.deepEqual(reasons, []);
       assert.equal(result.resumed_from_byte, offset_bytes);
       assert.equal(result.hashed_bytes, PACK.length - offset_bytes);
@@ -226,13 +235,13 @@ Deno.test("indexMpack() continues with one engine what another one began", async
 });
 
 Deno.test("indexMpack() by the native engine saves no checkpoint, and starts over after a kill", async () => {
-  await using world = await createWorld();
-  const key = await world.put(PACK);
+  await using fixture = await createFixture();
+  const key = await fixture.put(PACK);
   const env = { ...ENV, MPACK_HASH: "native" };
-  await runAndDie(world, key, 6, env);
-  assert.equal(await checkpointOf(world), null);
-  assert.ok(await world.staged() > 0);
-  const { result, reasons } = await finish(world, key, env);
+  await runAndDie(fixture, key, 6, env);
+  assert.equal(await checkpointOf(fixture), null);
+  assert.ok(await fixture.staged() > 0);
+  const { result, reasons } = await finish(fixture, key, env);
   assert.deepEqual(reasons, []);
   assert.equal(result.resumed_from_byte, 0);
 });

@@ -5,7 +5,7 @@ import { makeMpack } from "../../../scripts/make_mpack.ts";
 import { concat } from "../../support/mpack/mpacks.ts";
 import { endedTwice, installOracle } from "../../support/postgres/publish_oracle.ts";
 import { startWorkerProcess } from "../../support/process/mpackd_process.ts";
-import { createWorld, type TestWorld } from "../../support/process/worlds.ts";
+import { createFixture, type TestFixture } from "../../support/process/fixture.ts";
 
 const MIB = 1024 * 1024;
 
@@ -15,10 +15,10 @@ async function packOf(shape: Parameters<typeof makeMpack>[0]): Promise<Uint8Arra
 
 const SMALL = { objects: 20, size: { kind: "range", minBytes: 1, maxBytes: 99 } } as const;
 
-async function add(world: TestWorld, bytes: Uint8Array): Promise<string> {
-  const payload = { mpack_key: await world.put(bytes) };
-  const { repoId } = world.repo;
-  return (await enqueue(world.db, { repoId, jobType: "mpack.index", payload })).row.jobId;
+async function add(fixture: TestFixture, bytes: Uint8Array): Promise<string> {
+  const payload = { mpack_key: await fixture.put(bytes) };
+  const { repoId } = fixture.repo;
+  return (await enqueue(fixture.db, { repoId, jobType: "mpack.index", payload })).row.jobId;
 }
 
 async function freePort(): Promise<number> {
@@ -30,23 +30,23 @@ async function freePort(): Promise<number> {
 }
 
 Deno.test("worker runs inserted jobs, answers probes, and ends cleanly at SIGTERM", async (t) => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const port = await freePort();
   await using worker = startWorkerProcess({
-    ...world,
+    ...fixture,
     args: ["--http-port", String(port), "--poll-ms", "600000"],
   });
   const ask = (path: string) => fetch(`http://127.0.0.1:${port}${path}`);
   await worker.line(({ message }) => message === "Listening for new jobs");
   await t.step("a row with only the base columns, by NOTIFY", async () => {
-    const key = await world.put(await packOf(SMALL));
-    await world.db.sql`insert into musehub_background_jobs
+    const key = await fixture.put(await packOf(SMALL));
+    await fixture.db.sql`insert into musehub_background_jobs
       (job_id, repo_id, job_type, payload, status, created_at, attempt)
-      values ('theirs', ${world.repo.repoId}, 'mpack.index', ${`{"mpack_key":"${key}"}`}::text::json,
+      values ('theirs', ${fixture.repo.repoId}, 'mpack.index', ${`{"mpack_key":"${key}"}`}::text::json,
         'pending', now(), 0)`;
     const line = await worker.line(({ outcome }) => outcome === "done");
-    assert.deepEqual([line.job_id, line.repo_id], ["theirs", world.repo.repoId]);
-    assert.equal((await getJob(world.db, "theirs"))!.status, "done");
+    assert.deepEqual([line.job_id, line.repo_id], ["theirs", fixture.repo.repoId]);
+    assert.equal((await getJob(fixture.db, "theirs"))!.status, "done");
   });
   await t.step("/healthz, /readyz, /metrics", async () => {
     assert.equal(await (await ask("/healthz")).text(), "ok\n");
@@ -75,26 +75,26 @@ Deno.test("worker runs inserted jobs, answers probes, and ends cleanly at SIGTER
 });
 
 Deno.test("worker --drain ends when the queue is empty; a rejected pack fails once, with its reason", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   const whole = await packOf(SMALL);
-  const good = await add(world, whole);
-  const bad = await add(world, new Uint8Array([...whole, 0xc0]));
-  await using worker = startWorkerProcess({ ...world, args: ["--drain"] });
+  const good = await add(fixture, whole);
+  const bad = await add(fixture, new Uint8Array([...whole, 0xc0]));
+  await using worker = startWorkerProcess({ ...fixture, args: ["--drain"] });
   assert.equal((await worker.status).code, 0);
-  assert.equal((await getJob(world.db, good))!.status, "done");
-  const { status, attempt, lastError } = (await getJob(world.db, bad))!;
+  assert.equal((await getJob(fixture.db, good))!.status, "done");
+  const { status, attempt, lastError } = (await getJob(fixture.db, bad))!;
   assert.deepEqual([status, attempt, lastError!.code], ["failed", 1, "trailing-bytes"]);
 });
 
 Deno.test("worker logs once that natively hashed jobs start over, and only then", async () => {
-  await using world = await createWorld();
+  await using fixture = await createFixture();
   for (const [hash, times] of [["native", 1], ["wasm", 0]] as const) {
-    const jobs = [await add(world, await packOf({ ...SMALL, seed: 2 + times }))];
-    jobs.push(await add(world, await packOf({ ...SMALL, seed: 4 + times })));
+    const jobs = [await add(fixture, await packOf({ ...SMALL, seed: 2 + times }))];
+    jobs.push(await add(fixture, await packOf({ ...SMALL, seed: 4 + times })));
     const env = { MPACK_HASH: hash };
-    await using worker = startWorkerProcess({ ...world, args: ["--drain"], env });
+    await using worker = startWorkerProcess({ ...fixture, args: ["--drain"], env });
     assert.equal((await worker.status).code, 0);
-    for (const id of jobs) assert.equal((await getJob(world.db, id))!.status, "done");
+    for (const id of jobs) assert.equal((await getJob(fixture.db, id))!.status, "done");
     await worker.line(({ outcome }) => outcome === "done");
     const said = worker.lines.filter(({ message }) => /interrupted job starts over/.test(message));
     assert.equal(said.length, times);
@@ -102,11 +102,11 @@ Deno.test("worker logs once that natively hashed jobs start over, and only then"
 });
 
 Deno.test("worker stopped past its lease and continued writes nothing and says lease-lost", async () => {
-  await using world = await createWorld();
-  await installOracle(world.db);
+  await using fixture = await createFixture();
+  await installOracle(fixture.db);
   // Each chunk of 256 KiB waits for a statement, so the job is long enough to be stopped in.
   const id = await add(
-    world,
+    fixture,
     await packOf({ objects: 500, size: { kind: "range", minBytes: 1, maxBytes: MIB / 2 } }),
   );
   const env = {
@@ -115,20 +115,20 @@ Deno.test("worker stopped past its lease and continued writes nothing and says l
     MPACK_BATCH_ROWS: "1",
     MPACK_LOG_LEVEL: "debug",
   };
-  await using first = startWorkerProcess({ ...world, env });
+  await using first = startWorkerProcess({ ...fixture, env });
   await first.line(({ message }) => / claimed, /.test(message));
   first.kill("SIGSTOP");
-  await using second = startWorkerProcess({ ...world, env });
+  await using second = startWorkerProcess({ ...fixture, env });
   await second.line(({ job_id, outcome }) => job_id === id && outcome === "done");
-  const [before, content] = [await getJob(world.db, id), await world.dump()];
+  const [before, content] = [await getJob(fixture.db, id), await fixture.dump()];
   assert.equal(before!.fence, 2);
   first.kill("SIGCONT");
   const line = await first.line(({ job_id, outcome }) => job_id === id && outcome !== undefined);
   assert.deepEqual([line.outcome, line.code], ["lost", "lease-lost"]);
-  assert.deepEqual(await getJob(world.db, id), before);
-  assert.equal(await world.dump(), content);
-  assert.equal(await world.staged(), 0);
-  assert.deepEqual(await endedTwice(world.db), []);
+  assert.deepEqual(await getJob(fixture.db, id), before);
+  assert.equal(await fixture.dump(), content);
+  assert.equal(await fixture.staged(), 0);
+  assert.deepEqual(await endedTwice(fixture.db), []);
   for (const worker of [first, second]) {
     worker.kill("SIGTERM");
     assert.equal((await worker.status).code, 0);
@@ -136,8 +136,8 @@ Deno.test("worker stopped past its lease and continued writes nothing and says l
 });
 
 Deno.test("worker sends spans and metrics to OpenTelemetry under OTEL_DENO=true", async () => {
-  await using world = await createWorld();
-  const id = await add(world, await packOf(SMALL));
+  await using fixture = await createFixture();
+  const id = await add(fixture, await packOf(SMALL));
   const bodies = new Map<string, string>();
   await using server = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen: () => {} },
@@ -149,7 +149,7 @@ Deno.test("worker sends spans and metrics to OpenTelemetry under OTEL_DENO=true"
     },
   );
   await using worker = startWorkerProcess({
-    ...world,
+    ...fixture,
     args: ["--drain"],
     env: {
       OTEL_DENO: "true",

@@ -22,7 +22,7 @@ import { MetricsRegistry } from "../../../src/jobs/worker/metrics.ts";
 import { Worker } from "../../../src/jobs/worker/worker.ts";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { type ApiDescription, checkExchange } from "./openapi.ts";
-import { createWorld, type TestWorld } from "../process/worlds.ts";
+import { createFixture, type TestFixture } from "../process/fixture.ts";
 
 export interface TestRequest {
   /** Default GET; POST with a body. */
@@ -58,7 +58,7 @@ export interface Client {
 
 export interface TestApi extends AsyncDisposable {
   /** The database, the store, and a repo `me/repo`. */
-  readonly world: TestWorld;
+  readonly fixture: TestFixture;
   readonly url: string;
   /** Requests answered so far. */
   readonly records: RequestRecord[];
@@ -85,9 +85,9 @@ export interface TestApiOptions {
 
 /** Starts a server; dispose of it. */
 export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
-  const world = await createWorld();
-  const { env = {}, worker: isWorking = true, store = world.store } = options;
-  const { db } = world, config = world.config(env);
+  const fixture = await createFixture();
+  const { env = {}, worker: isWorking = true, store = fixture.store } = options;
+  const { db } = fixture, config = fixture.config(env);
   const stop = new AbortController(), { signal } = stop;
   const records: RequestRecord[] = [];
   const onRequest = (record: RequestRecord) => void records.push(record);
@@ -128,7 +128,7 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
       send(path, { ...request, headers: { authorization: `Bearer ${token}`, ...request.headers } }),
   });
   return {
-    world,
+    fixture,
     url,
     records,
     anonymous: { send: (path, request) => send(path, request) },
@@ -154,7 +154,7 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
       stop.abort();
       await server.close();
       await running;
-      await world[Symbol.asyncDispose]();
+      await fixture[Symbol.asyncDispose]();
     },
   };
 }

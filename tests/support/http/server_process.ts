@@ -5,7 +5,7 @@
  */
 
 import assert from "node:assert/strict";
-import { createWorld, type TestWorld } from "../process/worlds.ts";
+import { createFixture, type TestFixture } from "../process/fixture.ts";
 
 const encoder = new TextEncoder();
 const path = (relative: string) => new URL(relative, import.meta.url).pathname;
@@ -14,7 +14,7 @@ const WATCHDOG = path("watchdog.ts");
 
 /** A running server. */
 export interface ServerProcess extends AsyncDisposable {
-  readonly world: TestWorld;
+  readonly fixture: TestFixture;
   readonly url: string;
   readonly pid: number;
   /** The bearer token of an admin, until there is an identity. */
@@ -42,7 +42,7 @@ export interface ServerOptions {
 export async function startServer(
   { env = {}, args = [], isOpen = true, maxFiles = 4_096 }: ServerOptions = {},
 ): Promise<ServerProcess> {
-  const world = await createWorld();
+  const fixture = await createFixture();
   const holds = await Deno.makeTempFile({ prefix: "mpackd-test-" });
   const child = new Deno.Command("bash", {
     args: [
@@ -51,8 +51,8 @@ export async function startServer(
       ...["serve", "--port", "0", ...(isOpen ? ["--open"] : []), ...args],
     ],
     env: {
-      DATABASE_URL: world.databaseUrl,
-      MPACK_STORE: `file://${world.folder}`,
+      DATABASE_URL: fixture.databaseUrl,
+      MPACK_STORE: `file://${fixture.folder}`,
       MPACK_HTTP_REQUESTS_PER_MINUTE: "1000000",
       WATCHDOG_FILE: holds,
       NO_COLOR: "1",
@@ -87,7 +87,7 @@ export async function startServer(
   if (!isOpen) token.resolve("");
   const url = await listening.promise, openToken = await token.promise;
   return {
-    world,
+    fixture,
     url,
     pid,
     openToken,
@@ -112,7 +112,7 @@ export async function startServer(
       }
       await Promise.all([child.status, reading.catch(() => {}), output]);
       await Deno.remove(holds);
-      await world[Symbol.asyncDispose]();
+      await fixture[Symbol.asyncDispose]();
     },
   };
 }

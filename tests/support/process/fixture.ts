@@ -16,7 +16,7 @@ import { mpackKey } from "../mpack/mpacks.ts";
 import { createTestDatabase } from "../postgres/postgres.ts";
 
 /** Everything one test works on. */
-export interface TestWorld extends AsyncDisposable {
+export interface TestFixture extends AsyncDisposable {
   /** Connected and migrated. */
   readonly db: Database;
   /** The same database, for other processes. */
@@ -41,16 +41,16 @@ export interface TestWorld extends AsyncDisposable {
   staged(): Promise<number>;
 }
 
-/** What a world is made of; by default of a new folder, and a database on the run's server. */
-export interface WorldOptions {
+/** What a fixture is made of; by default of a new folder, and a database on the run's server. */
+export interface FixtureOptions {
   /** The store. */
   readonly store?: BlobStore;
   /** The URL of a server, where a test does things to it. */
   readonly server?: string;
 }
 
-/** Makes a world; dispose of it. */
-export async function createWorld(options: WorldOptions = {}): Promise<TestWorld> {
+/** Makes a fixture; dispose of it. */
+export async function createFixture(options: FixtureOptions = {}): Promise<TestFixture> {
   const database = await createTestDatabase("test", options.server);
   const db = connectDatabase(database.url, { maxConnections: 4 });
   await migrate(db);
