@@ -26,7 +26,12 @@ export {
   type LocatedMpack,
   type MpackToAudit,
 } from "./src/maintenance/audit/audit.ts";
-export { collectGarbage, type GcOptions, type GcSummary } from "./src/maintenance/gc/gc.ts";
+export {
+  type Collected,
+  collectGarbage,
+  type GcOptions,
+  type GcSummary,
+} from "./src/maintenance/gc/gc.ts";
 export {
   inspectMpack,
   type InspectOptions,
