@@ -43,8 +43,14 @@ export interface StoreOwner {
 export async function compareOwner(
   { db, store, signal }: Omit<StoreAndDatabase, "config">,
 ): Promise<StoreOwner> {
-  const database = await readIdentity(db), marker = await readMarker(store, { signal });
-  return { database, marker, ownership: ownershipOf(database, marker) };
+  const compare = async () => {
+    // The marker first: it never has a larger counter than the database, which counts before it.
+    const marker = await readMarker(store, { signal }), database = await readIdentity(db);
+    return { database, marker, ownership: ownershipOf(database, marker) };
+  };
+  const owner = await compare();
+  // Another process may have marked the store between the two reads.
+  return owner.ownership === "lost" ? await compare() : owner;
 }
 
 function ownershipOf(
@@ -82,17 +88,18 @@ export async function claimStore(
   const { db, store, signal } = parts;
   const ownership = await checkOwner(parts);
   if (ownership === "older-database") return ownership;
-  // The database counts first: after a crash in between it is ahead of the marker, which is harmless.
-  const counted = await countUse(db);
-  if (ownership === "ours") {
-    if (counted !== undefined) await writeMarker(store, counted, { signal });
-    return ownership;
+  if (ownership === "unmarked") {
+    // The marker comes before the first count: a database that has counted and finds no marker says
+    // that the store is lost, and it must not say so after a crash in between, or to a second worker.
+    const marker = await createMarker(store, await readIdentity(db), { signal });
+    const database = await readIdentity(db), now = ownershipOf(database, marker);
+    refuseOwner(parts, { ownership: now, marker, database });
+    if (now === "older-database") return now;
   }
-  const marker = await createMarker(store, counted ?? await readIdentity(db), { signal });
-  const database = await readIdentity(db);
-  const now = ownershipOf(database, marker);
-  refuseOwner(parts, { ownership: now, marker, database });
-  return now === "older-database" ? now : "ours";
+  // From then on the database counts first: after a crash in between it is ahead, which is harmless.
+  const counted = await countUse(db);
+  if (counted !== undefined) await writeMarker(store, counted, { signal });
+  return "ours";
 }
 
 /** Says that the database was restored from a backup. */

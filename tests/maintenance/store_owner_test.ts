@@ -3,6 +3,7 @@ import { readIdentity } from "../../src/db/store_owner.ts";
 import { ConfigError } from "../../src/errors.ts";
 import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { collectGarbage, type GcOptions } from "../../src/maintenance/gc/gc.ts";
+import { claimStore } from "../../src/maintenance/store_owner.ts";
 import { MARKER_KEY, readMarker, writeMarker } from "../../src/stream/store/store_marker.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { runMain } from "../support/process/main.ts";
@@ -187,6 +188,39 @@ Deno.test("the first use marks the store, and later uses count on", async () => 
   // The database may be ahead of the marker: it counts first.
   await writeMarker(fixture.store, first!);
   await gc(fixture);
+});
+
+Deno.test("claimStore() marks a store once however many workers start, and after a failed start", async (t) => {
+  await t.step("eight at once", async () => {
+    await using fixture = await createFixture();
+    const parts = { db: fixture.db, store: fixture.store, config: fixture.config() };
+    const claims = await Promise.all(Array.from({ length: 8 }, () => claimStore(parts)));
+    assert.deepEqual(claims, Array(8).fill("ours"));
+  });
+  await t.step("after the marker could not be written", async () => {
+    await using fixture = await createFixture();
+    const { db, store } = fixture, config = fixture.config();
+    const broken: typeof store = { ...store, put: () => Promise.reject(new Error("full")) };
+    await assert.rejects(claimStore({ db, store: broken, config }), /full/);
+    assert.equal(await claimStore({ db, store, config }), "ours");
+  });
+  await t.step("while another worker marks it between two reads", async () => {
+    await using fixture = await createFixture();
+    const { db, store } = fixture, config = fixture.config();
+    let isFirst = true;
+    const late: typeof store = {
+      ...store,
+      open: async (...args) => {
+        if (!isFirst) return await store.open(...args);
+        isFirst = false;
+        const found = await store.open(...args).catch((error) => error);
+        await claimStore({ db, store, config });
+        if (found instanceof Error) throw found;
+        return found;
+      },
+    };
+    assert.equal(await claimStore({ db, store: late, config }), "ours");
+  });
 });
 
 Deno.test("gc refuses to delete more than a share of the bytes, unless it is forced", async () => {
