@@ -16,6 +16,9 @@ export interface TcpProxy extends AsyncDisposable {
   silence(applicationName: string): void;
 }
 
+/** A login fits in the first bytes of a connection. */
+const STARTUP_BYTES = 1024;
+
 /** Starts a proxy in front of the server that a database URL names. */
 export async function startTcpProxy(databaseUrl: string): Promise<TcpProxy> {
   const target = new URL(databaseUrl);
@@ -26,7 +29,11 @@ export async function startTcpProxy(databaseUrl: string): Promise<TcpProxy> {
   const startups = new Map<Socket, string>();
   const server = createServer((client) => {
     const upstream = connect(Number(target.port), target.hostname);
-    client.once("data", (chunk) => startups.set(client, chunk.toString("latin1")));
+    // A client with sslmode=prefer asks for TLS before it logs in.
+    client.on("data", (chunk) => {
+      const before = startups.get(client) ?? "";
+      if (before.length < STARTUP_BYTES) startups.set(client, before + chunk.toString("latin1"));
+    });
     client.once("close", () => startups.delete(client));
     for (const [from, to] of [[client, upstream], [upstream, client]]) {
       sockets.add(from);
