@@ -96,14 +96,14 @@ Deno.test("export leaves a damaged object out of a folder or archive, and ends w
           assert.equal(code, 3);
           const [refusal] = JSON.parse(stdout).refusals;
           assert.deepEqual([refusal.object_id, refusal.code], [IDS[i], "object-mismatch"]);
-          const sound = IDS.map((_, n) => n).filter((n) => n !== i);
-          await assertExported(`${folder}/out`, sound);
+          const valid = IDS.map((_, n) => n).filter((n) => n !== i);
+          await assertExported(`${folder}/out`, valid);
           const archive = await exporting(["--to", `${folder}/out.tar`, "--json"]);
           assert.equal(archive.code, 3);
           assert.equal(JSON.parse(archive.stdout).refusals[0].object_id, IDS[i]);
           assert.deepEqual(await namesIn(folder), ["out", "out.tar"]);
           await untar(`${folder}/out.tar`, `${folder}/untarred`);
-          await assertExported(`${folder}/untarred`, sound);
+          await assertExported(`${folder}/untarred`, valid);
 
           // A large object is found out when its header is written already.
           const piped = await exporting(["--to", "-"]);

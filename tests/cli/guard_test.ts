@@ -22,9 +22,9 @@ Deno.test("guard lists what a pack lacks and ends with 3, or says that nothing i
   assert.equal(json.code, 3);
   assert.deepEqual(JSON.parse(json.stdout).missing_ids, wanted);
 
-  const sound = await guard(`${SAMPLES}/prefixed.mpack`, "--json");
+  const valid = await guard(`${SAMPLES}/prefixed.mpack`, "--json");
   assert.deepEqual(
-    [sound.code, JSON.parse(sound.stdout).missing, JSON.parse(sound.stdout).missing_ids],
+    [valid.code, JSON.parse(valid.stdout).missing, JSON.parse(valid.stdout).missing_ids],
     [0, 0, []],
   );
   assert.equal((await guard(`${SAMPLES}/none.mpack`)).code, 2);

@@ -109,11 +109,11 @@ Deno.test("mpackd index interrupted ends with 130, shows nothing and gives the j
   assert.deepEqual({ ...job }, { status: "pending", attempt: 0 });
 });
 
-Deno.test("mpackd index puts a sound file where the store had a damaged blob of its key", async () => {
+Deno.test("mpackd index puts a valid file where the store had a damaged blob of its key", async () => {
   await using fixture = await createFixture();
-  const bytes = buildMpack({ objects: [], note: "sound" });
+  const bytes = buildMpack({ objects: [], note: "valid" });
   const key = await fixture.put(bytes);
-  const path = `${fixture.folder}/sound.mpack`;
+  const path = `${fixture.folder}/valid.mpack`;
   await Deno.writeFile(path, bytes);
   const damaged = bytes.slice();
   damaged[damaged.length - 1] ^= 1;

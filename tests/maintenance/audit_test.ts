@@ -66,7 +66,7 @@ async function damaged(fixture: TestFixture): Promise<[string, string][]> {
   return rows.map(({ object_id, damage }) => [object_id, damage]);
 }
 
-Deno.test("audit() of sound packs finds nothing and changes nothing", async () => {
+Deno.test("audit() of valid packs finds nothing and changes nothing", async () => {
   await using fixture = await createFixture();
   await index(fixture, packOf(0, 6));
   // All known but the last two: most of its objects lie in the first pack.
@@ -376,7 +376,7 @@ Deno.test("mpackd audit prints a line per finding, then the summary, and exits 3
     }).output();
     return { code, text: new TextDecoder().decode(stdout).trimEnd() };
   };
-  await t.step("sound", async () => {
+  await t.step("valid", async () => {
     const { code, text } = await run("--repo", "me/repo");
     assert.equal(code, 0);
     assert.match(text, /^Checked 2 mpacks, 13 objects, .*: all valid/);

@@ -224,7 +224,7 @@ Deno.test("collectGarbage() leaves the row of a deleted repo that other programs
   );
 });
 
-Deno.test("a pack whose blob is doomed cannot be published until it is spared", async () => {
+Deno.test("a pack whose blob has a tombstone cannot be published until the tombstone is removed", async () => {
   await using fixture = await createFixture();
   const key = await fixture.put(packOf(0, 1)), name = `mpacks/${fixture.repo.repoId}/${key}`;
   const before = await fixture.dump();
@@ -233,7 +233,7 @@ Deno.test("a pack whose blob is doomed cannot be published until it is spared", 
   assert.deepEqual(await writeTombstones(fixture.db, [name]), []);
   await assert.rejects(indexMpack(fixture.options(key)), { code: "blob-missing" });
   assert.equal(await fixture.dump(), before);
-  // The gc that doomed it was killed a while ago.
+  // The gc that wrote the tombstone was killed a while ago.
   await fixture.db.sql`update mpackd_tombstones set created_at = now() - interval '20 minutes'`;
   await gc(fixture);
   assert.equal((await indexMpack(fixture.options(key))).objects_written, 2);

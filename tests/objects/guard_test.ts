@@ -77,8 +77,8 @@ Deno.test("guardMpack() counts the repo's own refs, whichever side of the pack c
         const named = [...known, ...ghosts, ...brought, ...ghosts];
         const pack = packOf(brought, named, objectsFirst);
         assert.deepEqual((await guarded(fixture, pack, maxIds)).ids, wanted);
-        const sound = packOf(brought, [...brought, ...known], objectsFirst);
-        assert.deepEqual((await guarded(fixture, sound, maxIds)).ids, []);
+        const valid = packOf(brought, [...brought, ...known], objectsFirst);
+        assert.deepEqual((await guarded(fixture, valid, maxIds)).ids, []);
       });
     }
   }

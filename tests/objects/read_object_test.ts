@@ -141,8 +141,8 @@ Deno.test("readObject() refuses what is not the object's bytes", async (t) => {
         }
         return true;
       });
-      for (const sound of contents.filter((bytes) => bytes !== content)) {
-        assertSameBytes(await read(fixture, mpackKey(sound)), sound);
+      for (const valid of contents.filter((bytes) => bytes !== content)) {
+        assertSameBytes(await read(fixture, mpackKey(valid)), valid);
       }
     }
   });
@@ -157,7 +157,7 @@ Deno.test("readObject() refuses what is not the object's bytes", async (t) => {
       for await (const chunk of stream) got += chunk.length;
     }, MISMATCH);
     assert.ok(got < lengthBytes, `${got} of ${lengthBytes} bytes came`);
-    // A range that is sound itself is of an object that is not.
+    // A range that is valid itself is of an object that is not.
     await assert.rejects(read(fixture, largeId, { offsetBytes: MIB, lengthBytes: 10 }), MISMATCH);
   });
   await t.step("a blob that was written again", async () => {
