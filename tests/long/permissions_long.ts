@@ -1,0 +1,215 @@
+import assert from "node:assert/strict";
+import { fileURLToPath } from "node:url";
+import { makeMpack } from "../../scripts/make_mpack.ts";
+import { parseSize } from "../../scripts/mpack/shape.ts";
+import { grantAccess } from "../../src/db/collaborators.ts";
+import { findHandle } from "../../src/db/identities.ts";
+import { createFixture, type TestFixture } from "../support/process/fixture.ts";
+import { concat } from "../support/store/blobs.ts";
+import { mpackKey } from "../support/mpack/mpacks.ts";
+
+const ROOT = fileURLToPath(import.meta.resolve("../../"));
+const COMMON = ["--allow-env", "--allow-read=src"];
+const AT_ONCE = 4;
+
+/** A row of the table in docs/operations.md. */
+interface Row {
+  readonly command: string;
+  readonly store: string;
+  readonly flags: readonly string[];
+}
+
+async function documentedRows(): Promise<Row[]> {
+  const document = await Deno.readTextFile(`${ROOT}docs/operations.md`);
+  const [, table] = /<!-- permissions:[^\n]*\n([^]*)<!-- \/permissions -->/.exec(document)!;
+  return table.trim().split("\n").slice(2).flatMap((line) => {
+    const [commands, store, flags] = line.split("|").slice(1).map((cell) => cell.trim());
+    return [...commands.matchAll(/`([^`]+)`/g)].map(([, command]) => ({
+      command,
+      store,
+      flags: flags.replaceAll("`", "").split(" ").filter(Boolean),
+    }));
+  });
+}
+
+/** What a command is run with, by its name in the table. */
+interface Situation extends AsyncDisposable {
+  readonly fixture: TestFixture;
+  readonly env: Record<string, string>;
+  /** The words that stand for something in the table. */
+  readonly words: Readonly<Record<string, string>>;
+  readonly args: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Long enough for the hashing thread to be started. */
+const PACK = new Uint8Array(concat(
+  await Array.fromAsync(makeMpack({ objects: 40, size: parseSize("256KiB"), seed: 5 })),
+));
+
+async function prepare(): Promise<Situation> {
+  const fixture = await createFixture(), { db, repo } = fixture;
+  const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
+  const file = `${folder}/pack`, key = mpackKey(PACK), place = `${folder}/out`;
+  await Deno.writeFile(file, PACK);
+  const env: Record<string, string> = {
+    DATABASE_URL: fixture.databaseUrl,
+    MPACK_STORE: `file://${fixture.folder}`,
+  };
+  const setUp = await run(["-A"], ["index", file, "--repo", "me/repo", "--json"], env);
+  assert.equal(setUp.code, 0, setUp.text);
+  const [{ object_id: objectId }] = await db.sql`select object_id from musehub_object_refs limit 1`;
+  // Answers as a server that has indexed the pack.
+  const { repoId } = repo;
+  const answer = { repo_id: repoId, mpack_key: key, objects_total: 40, object_refs_written: 0 };
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen() {} },
+    async (request) => {
+      await request.arrayBuffer();
+      return Response.json({ ...JSON.parse(setUp.output), ...answer });
+    },
+  );
+  const remote = `http://127.0.0.1:${server.addr.port}`, of = ["--repo", "me/repo"];
+  const pushKey = `${folder}/key`, newKey = `${folder}/newKey`;
+  const made = await run(["-A"], ["identity", "create", "pusher", "--key", pushKey], env);
+  assert.equal(made.code, 0, made.text);
+  await grantAccess(db, { repoId, identityId: (await findHandle(db, "pusher"))!.identityId });
+  const token = await run(["-A"], ["token", "create", "pusher", "--scopes", "push"], env);
+  return {
+    fixture,
+    env: { ...env, TOKEN: token.output.trim() },
+    words: {
+      DB: new URL(fixture.databaseUrl).host,
+      FILE: file,
+      PLACE: place,
+      KEY: pushKey,
+      NEWKEY: newKey,
+      SERVER: new URL(remote).host,
+    },
+    args: {
+      "config": ["config"],
+      "inspect FILE": ["inspect", file],
+      "push FILE": ["push", file, "--remote", remote, ...of, "--key", pushKey],
+      "migrate": ["migrate"],
+      "repo list": ["repo", "list"],
+      "token list": ["token", "list"],
+      "identity list": ["identity", "list"],
+      "jobs list": ["jobs", "list"],
+      "stats": ["stats"],
+      "audit --enqueue": ["audit", "--enqueue", ...of],
+      "identity create NAME --key NEWKEY": ["identity", "create", "new", "--key", newKey],
+      "guard FILE": ["guard", file, ...of],
+      "cat": ["cat", objectId, ...of],
+      "audit": ["audit"],
+      "gc --dry-run": ["gc", "--dry-run"],
+      "store show": ["store", "show"],
+      "export --to PLACE": ["export", ...of, "--to", place],
+      "enqueue KEY": ["enqueue", key, ...of],
+      "gc": ["gc"],
+      "store adopt": ["store", "adopt"],
+      "enqueue FILE": ["enqueue", file, ...of],
+      "index FILE": ["index", file, ...of],
+      "worker": ["worker", "--drain"],
+      "serve": ["serve", "--port", "0"],
+    },
+    async [Symbol.asyncDispose]() {
+      await server.shutdown();
+      await fixture[Symbol.asyncDispose]();
+      await Deno.remove(folder, { recursive: true });
+    },
+  };
+}
+
+async function run(
+  flags: readonly string[],
+  args: readonly string[],
+  env: Record<string, string>,
+): Promise<{ code: number; text: string; output: string }> {
+  const kept = ["PATH", "HOME", "DENO_DIR"].flatMap((name) => {
+    const value = Deno.env.get(name);
+    return value === undefined ? [] : [[name, value]];
+  });
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["run", "--quiet", "--no-check", "--no-prompt", ...flags, "main.ts", ...args],
+    cwd: ROOT,
+    clearEnv: true,
+    env: { ...Object.fromEntries(kept), NO_COLOR: "1", MPACK_HOME: "/nonexistent", ...env },
+    stdin: "null",
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+  let text = "";
+  const reading = (async () => {
+    for await (const part of child.stderr.pipeThrough(new TextDecoderStream())) {
+      text += part;
+      const [, url] = /Listening on (http:\/\/[^\s;"]+)/.exec(part) ?? [];
+      if (url === undefined) continue;
+      // A server: it is well if it takes a push, and ends on SIGTERM.
+      const headers = { "x-mpack-key": mpackKey(PACK), authorization: `Bearer ${env.TOKEN}` };
+      const init = { method: "POST", headers, body: PACK };
+      const response = await fetch(`${url}/me/repo/push/stream`, init);
+      const answer = await response.text();
+      child.kill("SIGTERM");
+      assert.equal(response.status, 200, answer);
+    }
+  })();
+  const output = await new Response(child.stdout).text();
+  await reading;
+  return { code: (await child.status).code, text, output };
+}
+
+/** The flags of a row, one for each value of a list, with the words replaced. */
+function flagsOf({ store, flags }: Row, { fixture, words }: Situation): string[] {
+  const { folder } = fixture;
+  const ofStore: Record<string, string[]> = {
+    "": [],
+    reads: [`--allow-read=${folder}`],
+    writes: [`--allow-read=${folder}`, `--allow-write=${folder}`],
+  };
+  const ofRow = flags.flatMap((flag) => {
+    const [name, values] = flag.split("=");
+    return values.split(",").map((value) => `${name}=${words[value] ?? value}`);
+  });
+  return [...COMMON, ...ofRow, ...ofStore[store]];
+}
+
+Deno.test("each command needs exactly the permissions that are documented", async (t) => {
+  await using situation = await prepare();
+  const { env, args } = situation, rows = await documentedRows();
+  await t.step("every command is documented", async () => {
+    const files = await Array.fromAsync(Deno.readDir(`${ROOT}src/cli/commands`));
+    const names = files.map(({ name }) => name.replace(".ts", "")).sort();
+    const documented = new Set(rows.map(({ command }) => command.split(" ")[0]));
+    assert.deepEqual([...documented].sort(), names);
+  });
+  for (const row of rows) {
+    await t.step(row.command, async () => {
+      const flags = flagsOf(row, situation);
+      const { code, text } = await run(flags, args[row.command], env);
+      assert.equal(code, 0, text);
+    });
+  }
+  for (let at = 0; at < rows.length; at += AT_ONCE) {
+    await Promise.all(
+      rows.slice(at, at + AT_ONCE).map((row) =>
+        t.step({
+          name: `${row.command}, without each of them`,
+          sanitizeOps: false,
+          sanitizeResources: false,
+          sanitizeExit: false,
+          async fn() {
+            const flags = flagsOf(row, situation);
+            for (const missing of flags) {
+              // The environment goes without a permission where nothing reads it; a host covers its ports.
+              const [host, port] = missing.split(/:(?=\d+$)/);
+              if (missing === "--allow-env" || port && flags.includes(host)) continue;
+              const less = flags.filter((flag) => flag !== missing);
+              const { code, text } = await run(less, args[row.command], env);
+              assert.notEqual(code, 0, `${missing} is not needed`);
+              assert.match(text, /--allow-\w+|[Pp]ermission|access/, missing);
+            }
+          },
+        })
+      ),
+    );
+  }
+});
