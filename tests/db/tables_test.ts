@@ -7,6 +7,7 @@ const SHORT_NAMES: Record<string, string> = {
   "_text": "text[]",
   "_int8": "bigint[]",
   "_bool": "boolean[]",
+  "jsonb": "json",
 };
 
 Deno.test("TABLES names every column that migrate() makes, with type, null and default", async () => {

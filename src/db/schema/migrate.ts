@@ -5,8 +5,7 @@ import { execute } from "../client/execute.ts";
 import { checkSession, SESSION_SETTINGS } from "../client/session.ts";
 import { isWrongServer } from "../client/translate_error.ts";
 import { migrations } from "./migrations/mod.ts";
-import { tables } from "./migrations/0001_tables.ts";
-import { findObstacles, type FoundColumn } from "./table_shape.ts";
+import { findObstacles, type FoundColumn, type TableShape } from "./table_shape.ts";
 
 const OLDEST_SERVER = 150_000;
 
@@ -34,7 +33,8 @@ export interface MigrateResult {
 export async function migrate(db: Database): Promise<MigrateResult> {
   const done = await readDone(db);
   const missing = migrations.filter(({ name }) => !done.has(name));
-  if (missing.some(({ name }) => name === migrations[0].name)) await checkTables(db);
+  const shapes = missing.flatMap(({ tables = [] }) => tables);
+  if (shapes.length > 0) await checkTables(db, shapes);
   const applied: string[] = [];
   for (const { name, sql } of missing) {
     const results = await execute(
@@ -83,8 +83,8 @@ async function readDone(db: Database): Promise<Set<string>> {
 }
 
 /** Refuses existing tables that mpackd cannot use. */
-async function checkTables(db: Database): Promise<void> {
-  const names = arrayLiteral(tables.map(({ table }) => table));
+async function checkTables(db: Database, shapes: readonly TableShape[]): Promise<void> {
+  const names = arrayLiteral(shapes.map(({ table }) => table));
   const found = await db.query<FoundColumn>("look at the tables")`
     select table_name::text, column_name::text, data_type::text,
       character_maximum_length::int as max_length,
@@ -93,7 +93,7 @@ async function checkTables(db: Database): Promise<void> {
     from information_schema.columns
     where table_schema = current_schema() and table_name = any(${names}::text[])
     order by table_name, ordinal_position`;
-  const obstacles = findObstacles(tables, found);
+  const obstacles = findObstacles(shapes, found);
   if (obstacles.length > 0) {
     throw new ConfigError(`Cannot migrate ${db.label}: ${obstacles.join("; ")}`);
   }

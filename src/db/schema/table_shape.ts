@@ -37,6 +37,7 @@ export interface FoundColumn {
 /** For each type of mpackd's, the types of other programs that can hold all its values. */
 const FITTING: Readonly<Record<string, readonly string[]>> = {
   text: ["text", "character varying"],
+  "text[]": ["ARRAY"],
   bigint: ["bigint", "numeric"],
   integer: ["integer", "bigint", "numeric"],
   boolean: ["boolean"],

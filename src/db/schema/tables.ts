@@ -34,6 +34,8 @@ export const TABLES = {
     visibility: "text?=",
     created_at: "timestamptz?=",
     deleted_at: "timestamptz?",
+    /** The first branch pushed. */
+    default_branch: "text?",
   },
   /** One row per indexed mpack of one repo. */
   musehub_mpacks: {
@@ -72,6 +74,89 @@ export const TABLES = {
     damaged_at: "timestamptz?",
     /** `lie`: the mpack itself holds other bytes. `loss`: the blob is not the indexed one. */
     damage: "text?",
+    /** How the bytes in the pack are encoded: `zstd`; null: not at all. */
+    encoding: "text?",
+  },
+  /** One row per commit that at least one repo has. It does not say who may read it. */
+  musehub_commits: {
+    commit_id: "text",
+    /** `mpack://` and the key of the first mpack that brought the commit. */
+    storage_uri: "text?",
+    record_offset: "bigint?",
+    record_bytes: "bigint?",
+    created_at: "timestamptz?=",
+  },
+  /** One row per snapshot that at least one repo has. It does not say who may read it. */
+  musehub_snapshots: {
+    snapshot_id: "text",
+    storage_uri: "text?",
+    record_offset: "bigint?",
+    record_bytes: "bigint?",
+    created_at: "timestamptz?=",
+  },
+  /** A row says that a repo has a commit, and where its record lies. */
+  musehub_commit_refs: {
+    repo_id: "text",
+    commit_id: "text",
+    mpack_id: "bigint?",
+    record_offset: "bigint?",
+    record_bytes: "bigint?",
+    snapshot_id: "text?",
+    author: "text?",
+    /** As the record has it, character by character: an id may depend on it. */
+    committed_at: "text?",
+    /** The same as a time; null if it is none. */
+    committed_time: "timestamptz?",
+    message: "text?",
+    /** `{metadata, reviewed_by, test_runs}`; null if all three are empty. */
+    annotations: "json?",
+    /** True if these differ from those in the record, because a later push has added to them. */
+    annotations_merged: "boolean?",
+    created_at: "timestamptz?=",
+    damaged_at: "timestamptz?",
+  },
+  /** A row says that a repo has a snapshot, and where its record lies. */
+  musehub_snapshot_refs: {
+    repo_id: "text",
+    snapshot_id: "text",
+    mpack_id: "bigint?",
+    record_offset: "bigint?",
+    record_bytes: "bigint?",
+    /** Entries of the manifest or, of a delta, of `delta_add`. */
+    entries: "bigint?",
+    /** The snapshot that this one is a delta to. */
+    parent_snapshot_id: "text?",
+    /** How many deltas a reader has to apply; 0 for a whole manifest. */
+    delta_depth: "integer?=",
+    created_at: "timestamptz?=",
+    damaged_at: "timestamptz?",
+  },
+  /** The parents of each commit of a repo, and what makes questions about ancestors fast. */
+  musehub_commit_graph: {
+    repo_id: "text",
+    commit_id: "text",
+    /** None, one or two, the first parent first. */
+    parent_ids: "text[]?",
+    /** 1 for a root, else 1 more than the highest of its parents; null if an ancestor is missing. */
+    generation: "integer?",
+    /** First parents from here to a root, this one included. */
+    depth: "integer?",
+    /** A commit far down the line of first parents: see is_ancestor_1.sql. */
+    jump_id: "text?",
+  },
+  musehub_branches: {
+    branch_id: "text=",
+    repo_id: "text",
+    name: "text",
+    head_commit_id: "text?",
+    updated_at: "timestamptz?=",
+  },
+  musehub_tags: {
+    tag_id: "text=",
+    repo_id: "text",
+    tag: "text",
+    commit_id: "text",
+    created_at: "timestamptz?=",
   },
   /** The queue. Other producers write the columns up to `attempt`; the others may be null. */
   musehub_background_jobs: {
@@ -113,6 +198,19 @@ export const TABLES = {
     sizes_bytes: "bigint[]",
     known_objects: "boolean[]?",
     known_refs: "boolean[]?",
+    /** Null if no object of the batch is encoded. */
+    encodings: "text[]?",
+  },
+  /** Records of history before their proof, staged with the batch of objects of the same number. */
+  mpack_staged_records: {
+    job_id: "text",
+    fence: "bigint",
+    batch: "integer",
+    commits: "json?",
+    snapshots: "json?",
+    tags: "json?",
+    /** Rows of `musehub_commit_graph`. */
+    graph: "json?",
   },
   /** Ids that the ghost guard keeps while it reads a pack. */
   mpack_guard_ids: {

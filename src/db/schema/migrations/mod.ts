@@ -1,4 +1,4 @@
-import { createOrComplete } from "../table_shape.ts";
+import { createOrComplete, type TableShape } from "../table_shape.ts";
 import { tables } from "./0001_tables.ts";
 import { sql as queue } from "./0002_queue.ts";
 import { sql as staging } from "./0003_staging.ts";
@@ -11,6 +11,7 @@ import { sql as dropStaged } from "./0009_drop_staged.ts";
 import { sql as knownObjects } from "./0010_known_objects.ts";
 import { sql as publishFunctions } from "./0011_publish_functions.ts";
 import { sql as storeOwner } from "./0015_store_owner.ts";
+import { historyTables, sql as history } from "./0017_history.ts";
 
 /** One migration. After its release its statements never change; another migration follows. */
 export interface Migration {
@@ -18,11 +19,13 @@ export interface Migration {
   readonly name: string;
   /** Statements for the body of a PL/pgSQL block. */
   readonly sql: string;
+  /** The tables in it that other programs may have made already. */
+  readonly tables?: readonly TableShape[];
 }
 
 /** Every migration, oldest first. */
 export const migrations: readonly Migration[] = [
-  { name: "0001_tables", sql: tables.map(createOrComplete).join("\n") },
+  { name: "0001_tables", sql: tables.map(createOrComplete).join("\n"), tables },
   { name: "0002_queue", sql: queue },
   { name: "0003_staging", sql: staging },
   { name: "0004_damaged_refs", sql: damagedRefs },
@@ -34,4 +37,5 @@ export const migrations: readonly Migration[] = [
   { name: "0010_known_objects", sql: knownObjects },
   { name: "0011_publish_functions", sql: publishFunctions },
   { name: "0015_store_owner", sql: storeOwner },
+  { name: "0017_history", sql: history, tables: historyTables },
 ];
