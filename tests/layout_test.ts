@@ -121,6 +121,8 @@ Deno.test("only readers and audits hash objects, and stores what they are to pro
   // The materializer only where a store says that it proves nothing.
   assert.deepEqual(provers.sort(), [
     "jobs/index/materialize.ts",
+    // It offers a store a wrong digest, which must be refused.
+    "maintenance/doctor/check_store.ts",
     "stream/store/folder/write_file.ts",
     "stream/store/s3/put.ts",
   ]);

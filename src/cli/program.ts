@@ -34,6 +34,7 @@ const COMMANDS: Record<string, () => Promise<AddCommand>> = {
   identity: async () => (await import("./commands/identity.ts")).addIdentityCommand,
   token: async () => (await import("./commands/token.ts")).addTokenCommand,
   repo: async () => (await import("./commands/repo.ts")).addRepoCommand,
+  doctor: async () => (await import("./commands/doctor.ts")).addDoctorCommand,
   stats: async () => (await import("./commands/stats.ts")).addStatsCommand,
   migrate: async () => (await import("./commands/migrate.ts")).addMigrateCommand,
   config: async () => (await import("./commands/config.ts")).addConfigCommand,

@@ -1,0 +1,80 @@
+/**
+ * `mpackd doctor`: looks at everything that mpackd relies on.
+ *
+ * @module
+ */
+
+import type { Command } from "commander";
+import type { Config } from "../../config/config.ts";
+import type { Check, CheckStatus } from "../../maintenance/doctor/check.ts";
+import { examine } from "../../maintenance/doctor/doctor.ts";
+import type { CommandContext } from "../command.ts";
+import { EXIT } from "../exit.ts";
+import { print, printJson } from "../output.ts";
+import { openBlobStore, openDatabase, type OpenedDatabase } from "../resources.ts";
+
+interface DoctorFlags {
+  readonly writes: boolean;
+  readonly json?: boolean;
+}
+
+/** `serve` keeps at least these for reads, and a worker these beside one for each job. */
+const READ_CONNECTIONS = 8, SPARE_CONNECTIONS = 3;
+const WORDS: Record<CheckStatus, string> = { ok: "ok", warning: "warning", failure: "FAILURE" };
+
+/** Adds the command. */
+export function addDoctorCommand(program: Command, context: CommandContext): void {
+  program.command("doctor")
+    .summary("check database, store and machine")
+    .description(
+      "Check all that mpackd relies on: versions, settings, rights, clocks, connections, dead rows " +
+        "and bloat, the store's owner and each kind of request to it, free disk. The store is tried " +
+        "with blobs under mpackd-doctor/, which are removed.",
+    )
+    .option("--no-writes", "write nothing to the store")
+    .option("--json", "print the checks as one JSON document")
+    .addHelpText("after", "\nExit codes: 0 if no check failed, 2 if one did. Warnings are 0.")
+    .action((flags: DoctorFlags) =>
+      context.run(flags, async (signal) => {
+        const checks: Check[] = [];
+        let opened: OpenedDatabase | undefined;
+        const config = context.config();
+        try {
+          const examination = examine({
+            openDatabase: async () => {
+              opened = await openDatabase(config, { isMigrating: true, maxConnections: 1 });
+              return opened.db;
+            },
+            openStore: () => openBlobStore(config, { isWriting: flags.writes }),
+            databaseFolder: config.databaseUrl === undefined ? config.home : undefined,
+            connections: connectionsOf(config),
+            isWriting: flags.writes,
+            signal,
+          });
+          for await (const check of examination) {
+            checks.push(check);
+            if (!flags.json) await print(lineOf(check));
+          }
+        } finally {
+          await opened?.[Symbol.asyncDispose]();
+        }
+        const count = (status: CheckStatus) =>
+          checks.filter((check) => check.status === status).length;
+        const warnings = count("warning"), failures = count("failure");
+        if (flags.json) await printJson({ checks, warnings, failures });
+        else await print(`\n${checks.length} checks, ${warnings} warnings, ${failures} failures`);
+        return failures > 0 ? EXIT.usage : EXIT.ok;
+      })
+    );
+}
+
+function connectionsOf(config: Config): number {
+  const { databaseConnections, httpPushConnections, concurrency } = config;
+  return Math.max(databaseConnections, READ_CONNECTIONS) + httpPushConnections + concurrency +
+    SPARE_CONNECTIONS;
+}
+
+function lineOf({ name, status, found, next }: Check): string {
+  const line = `${WORDS[status].padEnd(8)} ${name.padEnd(22)} ${found}`;
+  return next === undefined ? line : `${line}\n${" ".repeat(32)}→ ${next}`;
+}
