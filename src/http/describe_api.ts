@@ -57,6 +57,15 @@ export function describeApi(routes: readonly Route[], version: string): object {
             "optionally nonce or expires. Each signature is accepted once.",
         },
         bearer: { type: "http", scheme: "bearer" },
+        msign: {
+          type: "http",
+          scheme: "MSign",
+          description:
+            '`MSign handle="H" ts=SECONDS sig="BASE64URL"`: Ed25519 over method, path with ' +
+            "query, ts and the hex SHA-256 of the body, joined by line feeds; with " +
+            '`alg="ed25519"` over ed25519, method, host, path with query, ts and `sha256:` HEX. ' +
+            "Within 30 s, and each signature once.",
+        },
       },
     },
   };
@@ -87,7 +96,7 @@ function operation(route: Route): object {
   return {
     operationId: id,
     summary,
-    security: [...(isOpen ? [{}] : []), { signature: [] }, { bearer: [] }],
+    security: [...(isOpen ? [{}] : []), { signature: [] }, { bearer: [] }, { msign: [] }],
     parameters: [
       ...parameters(route.params, "path"),
       ...parameters(route.query, "query"),

@@ -11,6 +11,9 @@ import { describe } from "../jobs/attempt/run_attempt.ts";
 /** The default `Retry-After`. */
 const RETRY_AFTER_SECONDS = 5;
 
+/** The ways to sign in. MuseHub's clients look for their realm. */
+const CHALLENGES = 'Signature, Bearer realm="mpackd", MSign realm="musehub"';
+
 /** The codes of the HTTP layer. */
 export type HttpCode =
   | "bad-request"
@@ -149,7 +152,7 @@ function answer(
   if (status === 503 && !headers.has("retry-after")) {
     headers.set("retry-after", String(RETRY_AFTER_SECONDS));
   }
-  if (status === 401) headers.set("www-authenticate", 'Signature, Bearer realm="mpackd"');
+  if (status === 401) headers.set("www-authenticate", CHALLENGES);
   const title = TITLES[status] ?? "Error";
   const type = `urn:mpackd:error:${members.code}`;
   const body = { type, title, status, instance: `urn:mpackd:request:${requestId}`, ...members };

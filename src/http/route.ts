@@ -13,7 +13,8 @@ import type { RepoForIdentity } from "../db/collaborators.ts";
 import { type Access, openRepo, requireIdentity, requireValid } from "./auth/access.ts";
 import { anonymous, type Caller, type SignatureLimit } from "./auth/authenticate.ts";
 import type { Scope } from "./auth/token.ts";
-import { bodyLimits, checkShape, parseBody, readBody } from "./body/body.ts";
+import { bodyLimits, checkShape, parseBody } from "./body/body.ts";
+import { RequestBody } from "./body/request_body.ts";
 import type { Peer } from "./server/connection.ts";
 import type { ApiContext } from "./context.ts";
 import { HttpProblem } from "./problem.ts";
@@ -106,9 +107,14 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   const params = c.req.param() as Record<string, string>;
   const { access, scope = access === "push" ? "push" : "read" } = spec;
   const limit = new RouteLimit(context.rateLimit, spec.limitedAs);
+  using body = new RequestBody(request, {
+    limits: bodyLimits(context.config, context.config.httpBodyBytes),
+    bodies: context.bodies,
+    isStreamed: spec.rawBody !== undefined,
+  });
   const caller = access === "anyone"
     ? anonymous(peer.address)
-    : await identify(request, peer, context, limit);
+    : await identify({ request, peer, limit, body }, context);
   c.set("caller", caller);
   if (!limit.isCounted) limit.count(caller.client);
   if (access === "identity") requireIdentity(caller);
@@ -139,7 +145,7 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
     caller,
     params: checkShape(spec.params, params, "path"),
     query: checkShape(spec.query, query, "query"),
-    body: await bodyOf(spec, request, caller, context),
+    body: await bodyOf(spec, { request, caller, body }, context),
     repo: repo as RepoForIdentity,
     context,
   });
@@ -177,19 +183,30 @@ function refuseEncoded({ headers }: Request): void {
   });
 }
 
+interface Unidentified {
+  readonly request: Request;
+  readonly peer: Peer;
+  readonly limit: RouteLimit;
+  readonly body: RequestBody;
+}
+
 async function identify(
-  request: Request,
-  peer: Peer,
+  { request, peer, limit, body }: Unidentified,
   { auth, rateLimit }: ApiContext,
-  limit: SignatureLimit,
 ): Promise<Caller> {
+  const client = `address ${peer.address}`;
+  const bodyDigest = async () => {
+    // Nobody has signed it yet, so it counts against the address until somebody has.
+    limit.count(client);
+    const digest = await body.sha256(client);
+    limit.uncount(client);
+    return digest;
+  };
   try {
-    return await auth.identify(request, peer, limit);
+    return await auth.identify({ request, peer, limit, bodyDigest });
   } catch (error) {
     // A failed guess counts against the address that made it.
-    if (error instanceof HttpProblem && error.status === 401) {
-      rateLimit.countRequest(`address ${peer.address}`);
-    }
+    if (error instanceof HttpProblem && error.status === 401) rateLimit.countRequest(client);
     throw error;
   }
 }
@@ -201,15 +218,16 @@ function placeOf(params: Readonly<Record<string, string>>) {
 
 async function bodyOf<B extends z.ZodType>(
   { body: schema, rawBody }: { readonly body?: B; readonly rawBody?: string },
-  request: Request,
-  caller: Caller,
-  { bodies, config }: ApiContext,
+  { request, caller, body }: {
+    readonly request: Request;
+    readonly caller: Caller;
+    readonly body: RequestBody;
+  },
+  { config }: ApiContext,
 ): Promise<z.output<B>> {
   if (rawBody !== undefined) return undefined as z.output<B>;
-  const { needsDigest, client } = caller;
-  using counted = bodies.open(client);
-  const limits = bodyLimits(config, config.httpBodyBytes);
-  const bytes = await readBody(request, limits, { needsDigest, counted });
+  using _held = body;
+  const bytes = await body.bytes(caller);
   if (schema === undefined) return undefined as z.output<B>;
   // Ids, each with a key at most, and some members around them.
   const maxValues = 2 * config.httpIds + 1_000;

@@ -5,13 +5,20 @@
  */
 
 import type { Database } from "../../db/client/database.ts";
-import { admitSignature, findIdentity, hasIdentities, type Identity } from "../../db/identities.ts";
+import {
+  admitSignature,
+  findHandle,
+  findIdentity,
+  hasIdentities,
+  type Identity,
+} from "../../db/identities.ts";
 import { findToken } from "../../db/tokens.ts";
 import { sha256Hex } from "../../lib/digest.ts";
 import type { Peer } from "../server/connection.ts";
 import { HttpProblem } from "../problem.ts";
 import { isSafePublicKey } from "./ed25519_point.ts";
 import { importPublicKey } from "./keys.ts";
+import { checkMsignTime, isMsign, msignBase, readMsign } from "./msign.ts";
 import { checkSignature, readSignature } from "./signature.ts";
 import { SignatureError } from "./signature_base.ts";
 import { checkOpenRequest } from "./open_mode.ts";
@@ -76,6 +83,23 @@ export interface SignatureLimit {
   uncount(client: string): void;
 }
 
+/** A request whose caller is asked for. */
+export interface AskedRequest {
+  readonly request: Request;
+  readonly peer: Peer;
+  readonly limit: SignatureLimit;
+  /** The SHA-256 of its body in hex: of the bytes themselves, or as declared and checked later. */
+  readonly bodyDigest: () => Promise<string>;
+}
+
+interface UnverifiedSignature {
+  readonly keyId: string;
+  readonly signature: Uint8Array<ArrayBuffer>;
+  /** The text that is signed. */
+  readonly base: string;
+  readonly expiresAtMs: number;
+}
+
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
   /** By identity id. An id is the digest of its key, so entries never change. */
@@ -91,10 +115,16 @@ export class Authenticator {
    *
    * @throws {HttpProblem} 401 if the request has credentials that are not accepted.
    */
-  async identify(request: Request, peer: Peer, limit: SignatureLimit): Promise<Caller> {
-    const authorization = request.headers.get("authorization");
-    if (authorization !== null) return await this.#byToken(authorization, request, peer);
-    return await this.#bySignature(request, peer, limit) ?? anonymous(peer.address);
+  async identify(asked: AskedRequest): Promise<Caller> {
+    const { request, peer } = asked, authorization = request.headers.get("authorization");
+    try {
+      if (authorization === null) return await this.#bySignature(asked) ?? anonymous(peer.address);
+      if (isMsign(authorization)) return await this.#byMsign(authorization, asked);
+    } catch (error) {
+      if (error instanceof SignatureError) throw unauthenticated(`signature: ${error.message}`);
+      throw error;
+    }
+    return await this.#byToken(authorization, request, peer);
   }
 
   async #byToken(authorization: string, request: Request, peer: Peer): Promise<Caller> {
@@ -121,57 +151,77 @@ export class Authenticator {
     };
   }
 
-  async #bySignature(
-    request: Request,
-    peer: Peer,
-    limit: SignatureLimit,
-  ): Promise<Caller | undefined> {
-    const { db, publicUrl, signatureMs: maxAgeMs } = this.#options;
-    const { host, pathname, search } = new URL(request.url);
-    // Never the request's own Host: another server could relay what was signed for it.
-    const authority = publicUrl !== undefined
-      ? new URL(publicUrl).host
-      : peer.authorities.find((ours) => ours === host) ?? peer.authorities[0];
-    const url = new URL(`http://${authority}${pathname}${search}`);
-    try {
-      const { method, headers } = request;
-      const read = readSignature({ method, url, headers });
-      if (read === undefined) return undefined;
-      if (headers.has("content-digest") && !read.covers.has("content-digest")) {
-        throw new SignatureError('it does not cover "content-digest"');
-      }
-      const window = { nowMs: Date.now(), maxAgeMs, skewMs: SKEW_MS };
-      const expiresAtMs = checkSignature(read, window);
-      const key = await this.#keyOf(read.keyId);
-      const base = new TextEncoder().encode(read.base);
-      if (!key || !await crypto.subtle.verify("Ed25519", key, read.signature, base)) {
-        throw new SignatureError("the signer is not a known identity");
-      }
-      limit.count(read.keyId);
-      const admitted = await admitSignature(db, {
-        identityId: read.keyId,
-        signatureHash: sha256Hex(`${read.keyId}\n${read.base}`),
-        expiresAt: new Date(expiresAtMs + SKEW_MS),
-      });
-      // Revoked since its key was cached: the same words as for an unknown key.
-      if (admitted === undefined) throw new SignatureError("the signer is not a known identity");
-      if (!admitted.isFresh) {
-        limit.uncount(read.keyId);
-        throw new SignatureError("it was used before");
-      }
-      const { identity } = admitted;
-      return {
-        identity,
-        isAdmin: identity.isAdmin,
-        scopes: new Set(SCOPES),
-        client: identity.identityId,
-        needsDigest: true,
-        isValid: async () => (await findIdentity(db, identity.identityId))?.revokedAt === null,
-      };
-    } catch (error) {
-      if (error instanceof SignatureError) throw unauthenticated(`signature: ${error.message}`);
-      throw error;
+  async #bySignature({ request, peer, limit }: AskedRequest): Promise<Caller | undefined> {
+    const { signatureMs: maxAgeMs } = this.#options;
+    const { pathname, search } = new URL(request.url);
+    const url = new URL(`http://${this.#authorityOf(request, peer)}${pathname}${search}`);
+    const { method, headers } = request;
+    const read = readSignature({ method, url, headers });
+    if (read === undefined) return undefined;
+    if (headers.has("content-digest") && !read.covers.has("content-digest")) {
+      throw new SignatureError('it does not cover "content-digest"');
     }
+    const expiresAtMs = checkSignature(read, { nowMs: Date.now(), maxAgeMs, skewMs: SKEW_MS });
+    const { keyId, signature, base } = read;
+    return await this.#admit({ keyId, signature, base, expiresAtMs }, limit);
+  }
+
+  /** The body is part of what is signed, so its digest is needed first. */
+  async #byMsign(
+    authorization: string,
+    { request, peer, limit, bodyDigest }: AskedRequest,
+  ): Promise<Caller> {
+    const read = readMsign(authorization);
+    const expiresAtMs = checkMsignTime(read, Date.now());
+    const identity = await findHandle(this.#options.db, read.handle);
+    if (identity === undefined) throw unknownSigner();
+    const { pathname, search } = new URL(request.url), { method } = request;
+    const base = msignBase(read, {
+      method,
+      host: this.#authorityOf(request, peer),
+      target: pathname + search,
+      bodySha256: await bodyDigest(),
+    });
+    const { identityId: keyId } = identity, { signature } = read;
+    return await this.#admit({ keyId, signature, base, expiresAtMs }, limit);
+  }
+
+  /** The host that clients use. Never the request's own: another server could relay a signature. */
+  #authorityOf({ url }: Request, { authorities }: Peer): string {
+    const { publicUrl } = this.#options, { host } = new URL(url);
+    if (publicUrl !== undefined) return new URL(publicUrl).host;
+    return authorities.find((ours) => ours === host) ?? authorities[0];
+  }
+
+  /** Verifies a signature, and accepts it once. */
+  async #admit(
+    { keyId, signature, base, expiresAtMs }: UnverifiedSignature,
+    limit: SignatureLimit,
+  ): Promise<Caller> {
+    const { db } = this.#options, key = await this.#keyOf(keyId);
+    const text = new TextEncoder().encode(base);
+    if (!key || !await crypto.subtle.verify("Ed25519", key, signature, text)) throw unknownSigner();
+    limit.count(keyId);
+    const admitted = await admitSignature(db, {
+      identityId: keyId,
+      signatureHash: sha256Hex(`${keyId}\n${base}`),
+      expiresAt: new Date(expiresAtMs + SKEW_MS),
+    });
+    // Revoked since its key was cached: the same words as for an unknown key.
+    if (admitted === undefined) throw unknownSigner();
+    if (!admitted.isFresh) {
+      limit.uncount(keyId);
+      throw new SignatureError("it was used before");
+    }
+    const { identity } = admitted;
+    return {
+      identity,
+      isAdmin: identity.isAdmin,
+      scopes: new Set(SCOPES),
+      client: identity.identityId,
+      needsDigest: true,
+      isValid: async () => (await findIdentity(db, identity.identityId))?.revokedAt === null,
+    };
   }
 
   async #keyOf(identityId: string): Promise<CryptoKey | undefined> {
@@ -197,6 +247,10 @@ export class Authenticator {
     this.#openUntilMs = isOpen ? nowMs + OPEN_MS : -1;
     return isOpen;
   }
+}
+
+function unknownSigner(): SignatureError {
+  return new SignatureError("the signer is not a known identity");
 }
 
 function unauthenticated(why: string): HttpProblem {
