@@ -46,6 +46,12 @@ export type { ServerSettings } from "./src/db/embedded/server.ts";
 export { createRepo, findRepo, type NewRepo, type Repo, type RepoName } from "./src/db/repos.ts";
 export { migrate, type MigrateResult } from "./src/db/schema/migrate.ts";
 export * from "./src/errors.ts";
+export { type Commit, readCommit, type ReadCommitOptions } from "./src/history/read_commit.ts";
+export {
+  type ManifestEntry,
+  readManifest,
+  type ReadManifestOptions,
+} from "./src/history/read_manifest.ts";
 export type { IndexProgress } from "./src/jobs/index/context.ts";
 export type { IndexPayload } from "./src/jobs/index/payload.ts";
 export { indexMpack, type IndexMpackOptions } from "./src/jobs/index/index_mpack.ts";

@@ -29,6 +29,8 @@ export type ErrorCode =
   | "repo-not-found"
   | "object-not-found"
   | "object-mismatch"
+  | "history-not-found"
+  | "record-mismatch"
   | "blob-missing"
   | "store-unavailable"
   | "database-unavailable"
@@ -115,6 +117,18 @@ export class ObjectError extends MpackdError<"object-not-found" | "object-mismat
   /** Builds the error. */
   constructor(
     code: "object-not-found" | "object-mismatch",
+    message: string,
+    options: ErrorOptions = {},
+  ) {
+    super(message, { ...options, code, retryable: false });
+  }
+}
+
+/** A commit, snapshot, branch or path is not in the repo, or a record is not what its id says. */
+export class HistoryError extends MpackdError<"history-not-found" | "record-mismatch"> {
+  /** Builds the error. */
+  constructor(
+    code: "history-not-found" | "record-mismatch",
     message: string,
     options: ErrorOptions = {},
   ) {

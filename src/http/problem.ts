@@ -81,6 +81,7 @@ const PUBLIC_TEXTS: Partial<Record<string, string>> = {
   "internal": "Cannot do this: mpackd has a defect; its log says more",
   "lease-lost": "Cannot finish: another worker took the job over",
   "object-mismatch": "Cannot read the object: its stored bytes do not match its id",
+  "record-mismatch": "Cannot read the record: its stored bytes do not match its id",
   "repo-not-found": "Cannot find such a repo",
   "store-unavailable": "Cannot reach the store",
 };
@@ -101,6 +102,7 @@ function statusOf(error: MpackdError): number {
   switch (error.code) {
     case "repo-not-found":
     case "object-not-found":
+    case "history-not-found":
     case "blob-missing":
       return 404;
     case "config":
@@ -111,6 +113,7 @@ function statusOf(error: MpackdError): number {
     case "ghost-objects":
       return 409;
     case "object-mismatch":
+    case "record-mismatch":
       return 500;
     case "store-unavailable":
     case "database-unavailable":

@@ -1,0 +1,30 @@
+import type { Database } from "../client/database.ts";
+
+/** Where one record of a repo's history lies: the bytes of its map in a pack of the same repo. */
+export interface RecordPlace {
+  /** The mpack that holds the record. */
+  readonly mpackKey: string;
+  /** Key of the mpack's blob in the store. */
+  readonly blobKey: string;
+  /** The version of the blob that was indexed. */
+  readonly etag: string;
+  /** First byte of the record in the mpack. */
+  readonly recordOffset: number;
+  /** Length of the record in bytes. */
+  readonly recordBytes: number;
+  /** When an audit found other bytes there; null if none did. */
+  readonly damagedAt: Date | null;
+}
+
+/** The columns of a place, of the records `r` and their mpacks `m`. */
+export function placeColumns({ sql }: Database) {
+  return sql`m.mpack_key as "mpackKey", m.blob_key as "blobKey", m.etag,
+    r.record_offset as "recordOffset", r.record_bytes as "recordBytes",
+    r.damaged_at as "damagedAt"`;
+}
+
+/** Whether another program wrote the row without a place, or its mpack without a blob. */
+export function isPlaced({ sql }: Database) {
+  return sql`r.record_offset is not null and r.record_bytes is not null
+    and m.blob_key is not null and m.etag is not null`;
+}

@@ -1,0 +1,47 @@
+/**
+ * A repo's snapshots, through its own refs.
+ *
+ * @module
+ */
+
+import type { Database } from "../client/database.ts";
+import { isPlaced, placeColumns, type RecordPlace } from "./places.ts";
+
+/** One snapshot of a repo, as its row says. */
+export interface SnapshotRow extends RecordPlace {
+  readonly snapshotId: string;
+  /** The snapshot that this one is a delta over; null if its record has a full manifest. */
+  readonly parentSnapshotId: string | null;
+}
+
+/** A longer chain of deltas is not followed. */
+const MAX_CHAIN = 10_000;
+
+/**
+ * Finds a snapshot and those that it is a delta over, in one statement.
+ *
+ * @returns The snapshot first, then the one it is a delta over, and so on, to one with a full
+ * manifest if all are there. Empty if the repo has no such snapshot.
+ */
+export function findSnapshotChain(
+  db: Database,
+  repoId: string,
+  snapshotId: string,
+): Promise<SnapshotRow[]> {
+  return db.query<SnapshotRow>("find a snapshot")`
+    with recursive chain as (
+      select r.*, 1 as at from musehub_snapshot_refs r
+      where r.repo_id = ${repoId} and r.snapshot_id = ${snapshotId}
+      union all
+      select r.*, c.at + 1 from chain c
+      join musehub_snapshot_refs r
+        on r.repo_id = ${repoId} and r.snapshot_id = c.parent_snapshot_id
+      where c.at < ${MAX_CHAIN}::integer
+    )
+    select r.snapshot_id as "snapshotId", r.parent_snapshot_id as "parentSnapshotId",
+      ${placeColumns(db)}
+    from chain r
+    join musehub_mpacks m on m.mpack_id = r.mpack_id and m.repo_id = r.repo_id
+    where ${isPlaced(db)}
+    order by r.at`;
+}

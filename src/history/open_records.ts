@@ -1,0 +1,136 @@
+/**
+ * Opens the bytes of records in their packs: neighbours by one request.
+ *
+ * @module
+ */
+
+import type { RecordPlace } from "../db/history/places.ts";
+import { HistoryError } from "../errors.ts";
+import { isOtherVersion, openAnyVersion } from "../objects/open_version.ts";
+import type { BlobReader, BlobStore } from "../stream/store/blob_store.ts";
+import { ValueCursor } from "./value_cursor.ts";
+
+/** Records at most this far apart are read by one request. */
+const MAX_GAP_BYTES = 256 * 1024;
+const SCRATCH_BYTES = 64 * 1024;
+
+/** A record that is open for reading. */
+export interface OpenRecord<R> {
+  readonly record: R;
+  /** Its bytes; those that are left unread are skipped before the next record. */
+  readonly cursor: ValueCursor;
+}
+
+/** A record and what to call it in an error: `commit sha256:…`. */
+export interface NamedPlace extends RecordPlace {
+  readonly name: string;
+}
+
+/** The error for a record that is not what its id says. Names the record, the mpack and the range. */
+export function mismatch(place: NamedPlace, why: string, options: ErrorOptions = {}): HistoryError {
+  const { name, mpackKey, recordOffset, recordBytes } = place;
+  return new HistoryError(
+    "record-mismatch",
+    `Cannot read ${name}, bytes ${recordOffset} to ${recordOffset + recordBytes} of mpack ` +
+      `${mpackKey}: ${why}`,
+    options,
+  );
+}
+
+/**
+ * Converts an error of a cursor, or of opening the blob, to one about the record; returns other
+ * errors as they are.
+ */
+export function asMismatch(place: NamedPlace, error: unknown): unknown {
+  const options = { cause: error };
+  if (error instanceof RangeError || error instanceof TypeError) {
+    return mismatch(place, error.message, options);
+  }
+  if (!isOtherVersion(error)) return error;
+  return mismatch(place, "the blob is not the one that was indexed", options);
+}
+
+/**
+ * Opens records one after the other, in the order given. Consecutive ones that are near each other
+ * in one mpack, in the order of their bytes, share a request.
+ *
+ * @throws {HistoryError} `record-mismatch` if an audit found a record damaged, or its bytes are gone.
+ * @throws {StoreError} If the blob is missing, or the store unavailable.
+ */
+export async function* openRecords<R extends NamedPlace>(
+  store: BlobStore,
+  records: readonly R[],
+  signal?: AbortSignal,
+): AsyncGenerator<OpenRecord<R>, void, undefined> {
+  for (const run of runsOf(records)) {
+    const first = run[0], last = run[run.length - 1];
+    for (const record of run) refuseDamaged(record);
+    await using reader = await open(store, first, last, signal);
+    let at = first.recordOffset;
+    for (const record of run) {
+      const end = record.recordOffset + record.recordBytes;
+      if (at < record.recordOffset) await skip(reader, record, record.recordOffset - at);
+      at = record.recordOffset;
+      const readNext = async (into: Uint8Array) => {
+        const readBytes = await reader.read(into.subarray(0, end - at));
+        at += readBytes;
+        return readBytes;
+      };
+      yield { record, cursor: new ValueCursor(readNext, record.recordBytes) };
+    }
+  }
+}
+
+function refuseDamaged(record: NamedPlace): void {
+  if (record.damagedAt === null) return;
+  const at = record.damagedAt.toISOString();
+  throw mismatch(record, `an audit found them damaged at ${at}; push it again to repair it`);
+}
+
+function* runsOf<R extends RecordPlace>(records: readonly R[]): Generator<R[], void, undefined> {
+  let run: R[] = [];
+  for (const record of records) {
+    const last = run.at(-1);
+    if (last !== undefined && !isNear(last, record)) {
+      yield run;
+      run = [];
+    }
+    run.push(record);
+  }
+  if (run.length > 0) yield run;
+}
+
+function isNear(last: RecordPlace, next: RecordPlace): boolean {
+  const gapBytes = next.recordOffset - last.recordOffset - last.recordBytes;
+  return last.blobKey === next.blobKey && last.etag === next.etag && gapBytes >= 0 &&
+    gapBytes <= MAX_GAP_BYTES;
+}
+
+async function open(
+  store: BlobStore,
+  first: NamedPlace,
+  last: NamedPlace,
+  signal?: AbortSignal,
+): Promise<BlobReader> {
+  const { blobKey, etag, recordOffset } = first;
+  const lengthBytes = last.recordOffset + last.recordBytes - recordOffset;
+  try {
+    return await openAnyVersion(store, blobKey, {
+      offsetBytes: recordOffset,
+      lengthBytes,
+      etag,
+      signal,
+    });
+  } catch (error) {
+    throw asMismatch(first, error);
+  }
+}
+
+async function skip(reader: BlobReader, record: NamedPlace, bytes: number): Promise<void> {
+  const scratch = new Uint8Array(Math.min(SCRATCH_BYTES, bytes));
+  while (bytes > 0) {
+    const readBytes = await reader.read(scratch.subarray(0, Math.min(bytes, scratch.length)));
+    if (readBytes === 0) throw mismatch(record, "the blob ended before them");
+    bytes -= readBytes;
+  }
+}
