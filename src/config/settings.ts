@@ -190,7 +190,7 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
     .doc("All request bodies in memory at once, packs excepted; one client may use a quarter"),
   httpMinBytesPerSecond: integer("MPACK_HTTP_MIN_RATE", 16_384, "bytes/s", [1, 1e9])
     .doc("A body that comes more slowly than this on average is cut, after MPACK_HTTP_IDLE_MS"),
-  httpIds: integer("MPACK_HTTP_IDS", 50_000, "ids", [1, 1_000_000])
+  httpIds: integer("MPACK_HTTP_IDS", 200_000, "ids", [1, 1_000_000])
     .doc("The most ids in one request"),
   httpIdleMs: integer("MPACK_HTTP_IDLE_MS", 30_000, "ms", [100, DAY_MS])
     .doc("A client that sends or takes nothing for this long is disconnected"),

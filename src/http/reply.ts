@@ -7,6 +7,8 @@
 import { encode } from "@msgpack/msgpack";
 import { codecOf, X_MSGPACK } from "./body/body.ts";
 
+type Codec = "json" | "msgpack";
+
 /** Makes an answer in the encoding that the client accepts. */
 export function reply(
   request: Request,
@@ -14,27 +16,43 @@ export function reply(
   value: unknown,
   headers: Readonly<Record<string, string>> = {},
 ): Response {
-  const isMsgpack = wantsMsgpack(request);
-  const body = isMsgpack
-    ? encode(value, { ignoreUndefined: true }) as Uint8Array<ArrayBuffer>
-    : JSON.stringify(value);
-  const contentType = isMsgpack ? X_MSGPACK : "application/json";
-  return new Response(body, {
-    status,
-    headers: { "content-type": contentType, vary: "accept", ...headers },
-  });
+  const codec = acceptedCodec(request);
+  const body = codec === "msgpack" ? encodeMsgpack(value) : JSON.stringify(value);
+  return replyEncoded(body, codec, { status, headers: { vary: "accept", ...headers } });
+}
+
+/** Makes an answer as MessagePack whatever the client accepts: MuseHub's reads nothing else. */
+export function replyMsgpack(value: unknown): Response {
+  return replyEncoded(encodeMsgpack(value), "msgpack");
+}
+
+/** Makes an answer of a body that is encoded already. */
+export function replyEncoded(
+  body: BodyInit,
+  codec: Codec,
+  { status = 200, headers = {} }: {
+    readonly status?: number;
+    readonly headers?: Readonly<Record<string, string>>;
+  } = {},
+): Response {
+  const contentType = codec === "msgpack" ? X_MSGPACK : "application/json";
+  return new Response(body, { status, headers: { "content-type": contentType, ...headers } });
+}
+
+function encodeMsgpack(value: unknown): Uint8Array<ArrayBuffer> {
+  return encode(value, { ignoreUndefined: true }) as Uint8Array<ArrayBuffer>;
 }
 
 /**
  * Takes the first of the two that Accept names, else JSON. Not the encoding of the request:
  * MuseHub's client sends MessagePack, accepts anything, and reads JSON.
  */
-function wantsMsgpack({ headers }: Request): boolean {
+export function acceptedCodec({ headers }: Request): Codec {
   for (const part of headers.get("accept")?.split(",") ?? []) {
     const codec = codecOf(part);
-    if (codec !== undefined) return codec === "msgpack";
+    if (codec !== undefined) return codec;
   }
-  return false;
+  return "json";
 }
 
 /** Turns all keys into camelCase; values under the keys in `verbatim` stay as they are. */

@@ -13,7 +13,8 @@ import type { RepoForIdentity } from "../db/collaborators.ts";
 import { type Access, openRepo, requireIdentity, requireValid } from "./auth/access.ts";
 import { anonymous, type Caller, type SignatureLimit } from "./auth/authenticate.ts";
 import type { Scope } from "./auth/token.ts";
-import { bodyLimits, checkShape, parseBody } from "./body/body.ts";
+import { bodyLimits, checkShape, codecOf, parseBody } from "./body/body.ts";
+import { bytesOfIds } from "./body/id_lists.ts";
 import { RequestBody } from "./body/request_body.ts";
 import type { Peer } from "./server/connection.ts";
 import type { ApiContext } from "./context.ts";
@@ -50,6 +51,8 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   readonly query: Q;
   /** The shape of a JSON or MessagePack body; undefined for none, or one the handler reads. */
   readonly body?: B;
+  /** The body is a map of lists of ids: there may be `httpIds` of them. */
+  readonly idLists?: boolean;
   /** The media type of a body that the handler reads. */
   readonly rawBody?: string;
   /** Header fields that the handler reads. */
@@ -108,7 +111,7 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   const { access, scope = access === "push" ? "push" : "read" } = spec;
   const limit = new RouteLimit(context.rateLimit, spec.limitedAs);
   using body = new RequestBody(request, {
-    limits: bodyLimits(context.config, context.config.httpBodyBytes),
+    limits: bodyLimits(context.config, maxBodyBytes(spec, request, context)),
     bodies: context.bodies,
     isStreamed: spec.rawBody !== undefined,
   });
@@ -216,8 +219,20 @@ function placeOf(params: Readonly<Record<string, string>>) {
   return repoId === undefined ? { owner, slug } : { repoId };
 }
 
+/** Ids as MessagePack are decoded in slices, so their number is the limit. */
+function maxBodyBytes(
+  { idLists = false }: Pick<Route, "idLists">,
+  { headers }: Request,
+  { config: { httpBodyBytes, httpIds } }: ApiContext,
+): number {
+  const isSliced = idLists && codecOf(headers.get("content-type")) === "msgpack";
+  return isSliced ? Math.max(httpBodyBytes, bytesOfIds(httpIds)) : httpBodyBytes;
+}
+
 async function bodyOf<B extends z.ZodType>(
-  { body: schema, rawBody }: { readonly body?: B; readonly rawBody?: string },
+  { body: schema, rawBody, idLists = false }:
+    & Pick<RouteSpec<z.ZodType, z.ZodType, B>, "body">
+    & Pick<Route, "rawBody" | "idLists">,
   { request, caller, body }: {
     readonly request: Request;
     readonly caller: Caller;
@@ -229,7 +244,6 @@ async function bodyOf<B extends z.ZodType>(
   using _held = body;
   const bytes = await body.bytes(caller);
   if (schema === undefined) return undefined as z.output<B>;
-  // Ids, each with a key at most, and some members around them.
-  const maxValues = 2 * config.httpIds + 1_000;
-  return await parseBody(bytes, request.headers.get("content-type"), schema, { maxValues });
+  const limits = { maxIds: config.httpIds, areIdLists: idLists };
+  return await parseBody(bytes, request.headers.get("content-type"), schema, limits);
 }

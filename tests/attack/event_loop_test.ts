@@ -3,13 +3,16 @@ import { encode } from "@msgpack/msgpack";
 import { assertNoHold, type ServerProcess, startServer } from "../support/http/server_process.ts";
 
 const BODY_BYTES = 8 * 1024 * 1024;
+/** What fits into 8 MiB of JSON. */
 const IDS = 50_000;
+/** The most, as MessagePack. */
+const MOST_IDS = 200_000;
 const MSGPACK = "application/x-msgpack", JSON_TYPE = "application/json";
 const text = (value: string) => new TextEncoder().encode(value);
 const list = (item: string, times: number) =>
   text(`{"object_ids":[${new Array(times).fill(item).join(",")}]}`);
 const id = (i: number) => `sha256:${i.toString(16).padStart(64, "0")}`;
-const ids = Array.from({ length: IDS }, (_, i) => id(i));
+const ids = Array.from({ length: MOST_IDS }, (_, i) => id(i));
 
 /** The most expensive bodies that are let in, and some that are not. */
 const BODIES: Record<string, [type: string, body: Uint8Array<ArrayBuffer>]> = {
@@ -17,8 +20,12 @@ const BODIES: Record<string, [type: string, body: Uint8Array<ArrayBuffer>]> = {
   "50,000 numbers for ids": [JSON_TYPE, list("1", IDS)],
   "50,000 objects for ids": [JSON_TYPE, list("{}", IDS)],
   "50,000 long ids": [JSON_TYPE, list(JSON.stringify("x".repeat(150)), IDS)],
-  "50,000 absent ids": [JSON_TYPE, text(JSON.stringify({ object_ids: ids }))],
-  "50,000 absent ids as MessagePack": [MSGPACK, new Uint8Array(encode({ object_ids: ids }))],
+  "100,000 absent ids": [JSON_TYPE, text(JSON.stringify({ object_ids: ids.slice(0, 2 * IDS) }))],
+  "200,000 absent ids as MessagePack": [MSGPACK, new Uint8Array(encode({ object_ids: ids }))],
+  "200,000 ids of other letters as MessagePack": [
+    MSGPACK,
+    new Uint8Array(encode({ object_ids: new Array(MOST_IDS).fill("ü".repeat(35)) })),
+  ],
   "one id 50,000 times": [JSON_TYPE, list(JSON.stringify(id(0)), IDS)],
   "a string of 8 MB": [JSON_TYPE, text(`{"object_ids":"${"x".repeat(BODY_BYTES - 30)}"}`)],
   "a string of 8 MB escapes": [

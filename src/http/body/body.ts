@@ -10,7 +10,8 @@ import { sha256Hex } from "../../lib/digest.ts";
 import { orAborted } from "../../lib/abort.ts";
 import { requireSha256 } from "../auth/content_digest.ts";
 import type { BodyBytes } from "./body_budget.ts";
-import { decodeBody, type DecodeLimits } from "./decode_body.ts";
+import { decodeBody } from "./decode_body.ts";
+import { decodeIdLists } from "./id_lists.ts";
 import { HttpProblem } from "../problem.ts";
 
 /** MessagePack's registered media type. */
@@ -213,16 +214,21 @@ function joined(chunks: readonly Uint8Array[]): Uint8Array {
   return whole;
 }
 
+/** Values of a body beside its ids. */
+const OTHER_VALUES = 1_000;
+
 /**
  * Decodes a body and checks it against a schema.
  *
+ * @param options.maxIds The most ids; other values may have a key each.
+ * @param options.areIdLists Whether all members are lists of ids, or short.
  * @throws {HttpProblem} 415, 400, 413 or 422.
  */
 export async function parseBody<T extends z.ZodType>(
   body: Uint8Array,
   contentType: string | null,
   schema: T,
-  limits: DecodeLimits,
+  { maxIds, areIdLists }: { readonly maxIds: number; readonly areIdLists: boolean },
 ): Promise<z.output<T>> {
   const codec = codecOf(contentType);
   if (codec === undefined) {
@@ -232,7 +238,10 @@ export async function parseBody<T extends z.ZodType>(
       `Cannot read the body: it is neither application/json nor ${X_MSGPACK}`,
     );
   }
-  return checkShape(schema, await decodeBody(body, codec, limits), "body");
+  const value = areIdLists
+    ? await decodeIdLists(body, codec, { maxIds })
+    : await decodeBody(body, codec, { maxValues: 2 * maxIds + OTHER_VALUES });
+  return checkShape(schema, value, "body");
 }
 
 /**

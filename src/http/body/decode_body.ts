@@ -50,7 +50,7 @@ export async function decodeBody(
 }
 
 /** Resolves after the other events that are due. */
-function nextTurn(): Promise<void> {
+export function nextTurn(): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, 0));
 }
 

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { findLocations } from "../../db/refs.ts";
+import { findLocations, type ObjectLocation } from "../../db/refs.ts";
 import { filterMissing } from "../../objects/ghosts.ts";
 import { locateObject, notFound } from "../../objects/locate_object.ts";
 import { readLocated } from "../../objects/read_object.ts";
@@ -14,7 +14,8 @@ import { packOf } from "../object_pack.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
 import { parseRange } from "../range_header.ts";
-import { reply } from "../reply.ts";
+import { distinct, encodeIdList, slicesOf } from "../body/id_lists.ts";
+import { acceptedCodec, replyEncoded } from "../reply.ts";
 import { type Route, route } from "../route.ts";
 import { MissingAnswer, NoQuery, ObjectIdsBody, ObjectPath, RepoPath } from "../schemas.ts";
 import { cutSlowReader } from "../slow_reader.ts";
@@ -33,11 +34,17 @@ const filter = route({
   params: RepoPath,
   query: NoQuery,
   body: ObjectIdsBody,
+  idLists: true,
   answers: { 200: { description: "The ids it lacks, each once", schema: MissingAnswer } },
   async handle({ request, body, repo, context }) {
-    const objectIds = checkCount(body.object_ids, context);
-    const missing = await filterMissing({ db: context.db, repoId: repo.repoId, objectIds });
-    return reply(request, 200, { missing });
+    const missing: string[] = [], objectIds = await distinct(body.object_ids);
+    for await (const slice of slicesOf(objectIds)) {
+      const { db } = context, { repoId } = repo;
+      missing.push(...await filterMissing({ db, repoId, objectIds: slice }));
+    }
+    const codec = acceptedCodec(request);
+    const headers = { vary: "accept" };
+    return replyEncoded(await encodeIdList("missing", missing, codec), codec, { headers });
   },
 });
 
@@ -103,20 +110,26 @@ const many = route({
   params: RepoPath,
   query: NoQuery,
   body: ObjectIdsBody,
+  idLists: true,
   answers: {
     200: { description: "The objects; cut short if one cannot be read", mediaType: X_MSGPACK },
   },
   async handle({ body, repo, context, sending }) {
     const { db, store, force: signal } = context, { repoId } = repo;
-    const objectIds = [...new Set(checkCount(body.object_ids, context))];
-    const locations = await locateAll(objectIds, repoId, context);
-    const missing = objectIds.filter((id) => !locations.has(id));
+    const objectIds = await distinct(body.object_ids);
+    const missing: string[] = [];
+    let damaged: ObjectLocation | undefined;
+    for await (const slice of slicesOf(objectIds)) {
+      const located = await locateAll(slice, repoId, context);
+      damaged ??= located.values().find(({ damagedAt }) => damagedAt !== null);
+      missing.push(...slice.filter((id) => !located.has(id)));
+    }
     if (missing.length > 0) {
       throw new HttpProblem(404, "object-not-found", notFound(missing[0]).message, {
         members: { missing: missing.slice(0, MAX_NAMED), missing_count: missing.length },
       });
     }
-    for (const location of locations.values()) refuseDamaged(location);
+    if (damaged !== undefined) refuseDamaged(damaged);
     const pack = packOf({ db, store, repoId, objectIds, signal });
     return new Response(cutSlowReader(pack, sending), { headers: { "content-type": X_MSGPACK } });
   },
@@ -124,17 +137,8 @@ const many = route({
 
 export const objectRoutes: readonly Route[] = [filter, one, many];
 
-function checkCount(ids: readonly string[], { config }: ApiContext): readonly string[] {
-  if (ids.length <= config.httpIds) return ids;
-  throw new HttpProblem(
-    413,
-    "too-large",
-    `Cannot look up ${ids.length} ids at once: the limit is ${config.httpIds}`,
-  );
-}
-
 async function locateAll(ids: readonly string[], repoId: string, { db }: ApiContext) {
-  const found = new Map<string, Awaited<ReturnType<typeof findLocations>>[number]>();
+  const found = new Map<string, ObjectLocation>();
   const wellFormed = ids.filter(isObjectId);
   for (let at = 0; at < wellFormed.length; at += IDS_PER_STATEMENT) {
     const page = wellFormed.slice(at, at + IDS_PER_STATEMENT);
