@@ -15,6 +15,7 @@ import { HttpProblem, problemResponse } from "./problem.ts";
 import { reply } from "./reply.ts";
 import { type HonoEnv, type Route, route } from "./route.ts";
 import { NoParams, NoQuery } from "./schemas.ts";
+import { historyRoutes } from "./routes/history/routes.ts";
 import { healthRoutes } from "./routes/health.ts";
 import { jobRoutes } from "./routes/jobs.ts";
 import { objectRoutes } from "./routes/objects.ts";
@@ -34,6 +35,7 @@ const API_ROUTES: readonly Route[] = [
   ...unpackRoutes,
   ...streamRoutes,
   ...objectRoutes,
+  ...historyRoutes,
   ...healthRoutes,
 ];
 
@@ -81,7 +83,10 @@ export function createApi(context: ApiContext, version: string): Api {
     const detail = "Cannot find such a route; /openapi.json lists them";
     return problemResponse(new HttpProblem(404, "not-found", detail), c.get("requestId"));
   });
-  app.onError((error, c) => problemResponse(error, c.get("requestId")));
+  app.onError((error, c) => {
+    const isForMuse = c.get("isForMuse") ?? false;
+    return problemResponse(error, c.get("requestId"), { isForMuse });
+  });
   const proxies = parseProxies(context.config.httpProxies);
   return async (request, peer) =>
     await app.fetch(request, { peer: behindProxies(peer, request.headers, proxies) });

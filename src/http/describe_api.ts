@@ -77,7 +77,7 @@ function operation(route: Route): object {
   const responses: Record<string, unknown> = {};
   for (const [status, { description, schema, mediaType }] of Object.entries(answers)) {
     const content = schema !== undefined
-      ? both(jsonSchema(schema, "output"))
+      ? encodings(jsonSchema(schema, "output"), route)
       : mediaType === undefined
       ? undefined
       : { [mediaType]: {} };
@@ -116,6 +116,11 @@ function operation(route: Route): object {
     }),
     responses,
   };
+}
+
+/** The media types of an answer. */
+function encodings(schema: object, { isForMuse = false }: Route) {
+  return isForMuse ? { [X_MSGPACK]: { schema } } : both(schema);
 }
 
 function both(schema: object) {

@@ -124,14 +124,26 @@ function statusOf(error: MpackdError): number {
   }
 }
 
-/** Makes the answer for any error. An unexpected one gets no detail: it may hold secrets. */
-export function problemResponse(thrown: unknown, requestId: string): Response {
+/** Characters of a refusal that MuseHub's client shows. */
+const SHOWN_CHARACTERS = 400;
+
+/**
+ * Makes the answer for any error. An unexpected one gets no detail: it may hold secrets.
+ *
+ * @param options.isForMuse Whether the route is one of MuseHub's clients.
+ */
+export function problemResponse(
+  thrown: unknown,
+  requestId: string,
+  options: { readonly isForMuse: boolean } = { isForMuse: false },
+): Response {
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
+  const given = { requestId, ...options };
   if (error instanceof HttpProblem) {
     const { status, code, message, extras } = error;
     const retryable = status === 429 || status === 503 || status === 408;
     const body = { code, detail: message, retryable, ...extras.members };
-    return answer(status, body, requestId, extras.headers);
+    return answer(status, body, { ...given, headers: extras.headers });
   }
   if (error instanceof MpackdError) {
     const { message, ...record } = describe(error);
@@ -139,17 +151,39 @@ export function problemResponse(thrown: unknown, requestId: string): Response {
       ? { missing: error.missing, missing_count: error.missingCount }
       : {};
     const detail = publicText(error.code, message);
-    return answer(statusOf(error), { ...record, detail, ...ghosts }, requestId);
+    const status = options.isForMuse ? statusForMuse(error) : statusOf(error);
+    return answer(status, { ...record, detail, ...ghosts }, given);
   }
   const detail = `mpackd has a defect; its log says more under request ${requestId}`;
-  return answer(500, { code: "internal", detail, retryable: false }, requestId);
+  return answer(500, { code: "internal", detail, retryable: false }, given);
+}
+
+/** 409 says that the branch has diverged, and nothing else. */
+function statusForMuse(error: MpackdError): number {
+  switch (error.code) {
+    case "ghost-objects":
+      return 422;
+    case "cancelled":
+      return 503;
+    default:
+      return statusOf(error);
+  }
+}
+
+interface Problem {
+  readonly code: string;
+  readonly detail: string;
+  readonly [name: string]: unknown;
 }
 
 function answer(
   status: number,
-  members: { readonly code: string; readonly [name: string]: unknown },
-  requestId: string,
-  given: Readonly<Record<string, string>> = {},
+  problem: Problem,
+  { requestId, isForMuse, headers: given }: {
+    readonly requestId: string;
+    readonly isForMuse: boolean;
+    readonly headers?: Readonly<Record<string, string>>;
+  },
 ): Response {
   const headers = new Headers({ "content-type": "application/problem+json", ...given });
   if (status === 503 && !headers.has("retry-after")) {
@@ -157,7 +191,18 @@ function answer(
   }
   if (status === 401) headers.set("www-authenticate", CHALLENGES);
   const title = TITLES[status] ?? "Error";
-  const type = `urn:mpackd:error:${members.code}`;
-  const body = { type, title, status, instance: `urn:mpackd:request:${requestId}`, ...members };
-  return new Response(JSON.stringify(body), { status, headers });
+  const type = `urn:mpackd:error:${problem.code}`;
+  const body = { type, title, status, instance: `urn:mpackd:request:${requestId}`, ...problem };
+  return new Response(isForMuse ? shownText(body) : JSON.stringify(body), { status, headers });
+}
+
+/** The problem with its detail first, without its lists, in so many characters as are shown. */
+function shownText({ detail, missing: _, errors: __, ...rest }: Problem): string {
+  for (let shown = detail;;) {
+    const text = JSON.stringify({ detail: shown, ...rest });
+    const over = text.length - SHOWN_CHARACTERS;
+    if (over <= 0 || shown === "…") return text;
+    // An ellipsis instead of one character more, and of half a surrogate pair.
+    shown = `${shown.replace(/…$/, "").slice(0, -over - 1).replace(/[\ud800-\udbff]$/, "")}…`;
+  }
 }

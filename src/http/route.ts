@@ -53,6 +53,11 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   readonly body?: B;
   /** The body is a map of lists of ids: there may be `httpIds` of them. */
   readonly idLists?: boolean;
+  /**
+   * A route of MuseHub's clients. They read MessagePack only, show the first 400 characters of a
+   * refusal, and take 409 for a branch that has diverged.
+   */
+  readonly isForMuse?: boolean;
   /** The media type of a body that the handler reads. */
   readonly rawBody?: string;
   /** Header fields that the handler reads. */
@@ -91,7 +96,7 @@ export interface Route extends Omit<RouteSpec<z.ZodType, z.ZodType, z.ZodType>, 
 /** What a request carries on its way through Hono. */
 export interface HonoEnv {
   readonly Bindings: { readonly peer: Peer };
-  readonly Variables: { requestId: string; caller?: Caller };
+  readonly Variables: { requestId: string; caller?: Caller; isForMuse?: boolean };
 }
 
 /** Declares a route. */
@@ -108,7 +113,8 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
 ): Promise<Response> {
   const { raw: request } = c.req, { peer } = c.env;
   const params = c.req.param() as Record<string, string>;
-  const { access, scope = access === "push" ? "push" : "read" } = spec;
+  const { access, scope = access === "push" ? "push" : "read", isForMuse = false } = spec;
+  c.set("isForMuse", isForMuse);
   const limit = new RouteLimit(context.rateLimit, spec.limitedAs);
   using body = new RequestBody(request, {
     limits: bodyLimits(context.config, maxBodyBytes(spec, request, context)),

@@ -1,0 +1,38 @@
+/**
+ * A repo's branches.
+ *
+ * @module
+ */
+
+import type { Database } from "../client/database.ts";
+
+const BRANCHES_PER_STATEMENT = 5_000;
+
+/** A branch that has a head. */
+export interface Branch {
+  readonly name: string;
+  readonly headCommitId: string;
+}
+
+/** Lists a repo's branches by name; those without a head are left out. */
+export async function* listBranches(
+  db: Database,
+  repoId: string,
+): AsyncGenerator<Branch, void, undefined> {
+  for (let after = "";;) {
+    const page = await db.query<Branch>("list branches")`
+      select name, head_commit_id as "headCommitId" from musehub_branches
+      where repo_id = ${repoId} and name > ${after} and head_commit_id is not null
+      order by name limit ${BRANCHES_PER_STATEMENT}`;
+    yield* page;
+    if (page.length < BRANCHES_PER_STATEMENT) return;
+    after = page[page.length - 1].name;
+  }
+}
+
+/** The branch that a clone checks out: the first one pushed, `main` before that. */
+export async function defaultBranch(db: Database, repoId: string): Promise<string> {
+  const [row] = await db.query<{ name: string | null }>("find the default branch")`
+    select default_branch as name from musehub_repos where repo_id = ${repoId}`;
+  return row?.name ?? "main";
+}
