@@ -4,7 +4,7 @@
  * @module
  */
 
-import { isIP } from "node:net";
+import { checkRange } from "../lib/addresses.ts";
 import { DEFAULT_LIMITS as LIMITS, type MpackLimits } from "../stream/mpack/limits.ts";
 import { DEFAULT_TIMEOUTS } from "../stream/store/timeouts.ts";
 import { choice, integer, type Setting, text } from "./setting.ts";
@@ -54,6 +54,7 @@ export type Config = MpackLimits & {
   readonly gcMaxPercent: number;
   readonly httpUrl: string | undefined;
   readonly httpProxies: string | undefined;
+  readonly httpForwarded: "x-forwarded-for" | "forwarded";
   readonly httpBodyBytes: number;
   readonly httpBodiesBytes: number;
   readonly httpMinBytesPerSecond: number;
@@ -177,13 +178,14 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
   })
     .doc("The URL of the HTTP API as clients see it, if a proxy changes host or scheme"),
   httpProxies: text("MPACK_HTTP_PROXIES", undefined, "addresses", {
-    range: "10.0.0.1, 10.0.0.2, …",
-    check: (list) => {
-      const bad = list.split(",").map((item) => item.trim()).find((item) => item && !isIP(item));
-      return bad === undefined ? undefined : `"${bad}" is not an IP address`;
-    },
+    range: "10.0.0.1, 10.1.0.0/16, …",
+    check: (list) =>
+      list.split(",").map((item) => item.trim()).filter(Boolean).map(checkRange)
+        .find((fault) => fault !== undefined),
   })
-    .doc("Proxies whose X-Forwarded-For names the client, for the limits per address"),
+    .doc("Proxies, whose own connections are not capped per address, and who name their clients"),
+  httpForwarded: choice("MPACK_HTTP_FORWARDED", "x-forwarded-for", ["x-forwarded-for", "forwarded"])
+    .doc("The header field in which these proxies name the client. They must set it themselves"),
   httpBodyBytes: integer("MPACK_HTTP_BODY_BYTES", 8 * MIB, "bytes", [1_024, GIB])
     .doc("The largest request body, except for an mpack"),
   httpBodiesBytes: integer("MPACK_HTTP_BODIES_BYTES", 64 * MIB, "bytes", [1 * MIB, 64 * GIB])
@@ -204,7 +206,7 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
     "connections",
     [1, 1e6],
   )
-    .doc("Connections of one address at once on one server"),
+    .doc("Connections of one address at once on one server, and its requests at once"),
   httpTotalMs: integer("MPACK_HTTP_TOTAL_MS", HOUR_MS, "ms", [1_000, 7 * DAY_MS])
     .doc("The longest time for one request, bodies included"),
   httpWaitMs: integer("MPACK_HTTP_WAIT_MS", MINUTE_MS, "ms", [0, DAY_MS])

@@ -7,7 +7,8 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { requestId } from "hono/request-id";
 import { secureHeaders } from "hono/secure-headers";
-import { behindProxies, parseProxies } from "./server/client_address.ts";
+import { networkOf, parseAddresses } from "../lib/addresses.ts";
+import { behindProxies } from "./server/client_address.ts";
 import type { Peer } from "./server/connection.ts";
 import type { ApiContext } from "./context.ts";
 import { describeApi } from "./describe_api.ts";
@@ -87,16 +88,17 @@ export function createApi(context: ApiContext, version: string): Api {
     const isForMuse = c.get("isForMuse") ?? false;
     return problemResponse(error, c.get("requestId"), { isForMuse });
   });
-  const proxies = parseProxies(context.config.httpProxies);
+  const { httpProxies, httpForwarded: field } = context.config;
+  const proxies = parseAddresses(httpProxies);
   return async (request, peer) =>
-    await app.fetch(request, { peer: behindProxies(peer, request.headers, proxies) });
+    await app.fetch(request, { peer: behindProxies(peer, request.headers, { proxies, field }) });
 }
 
 /** Refuses a request whose Host and target do not make a URL: the rest of the API relies on one. */
 function refuseMalformed({ rateLimit }: ApiContext): MiddlewareHandler<HonoEnv> {
   return async (c, next) => {
     if (/^https?:/.test(c.req.url) && URL.canParse(c.req.url)) return await next();
-    rateLimit.countRequest(`address ${c.env.peer.address}`);
+    rateLimit.countRequest(`address ${networkOf(c.env.peer.address)}`);
     throw new HttpProblem(
       400,
       "bad-request",

@@ -9,6 +9,7 @@ import { forgetSignatures } from "../db/identities.ts";
 import { sharedSecret } from "../db/secrets.ts";
 import { KeyedLimit } from "../lib/keyed_limit.ts";
 import { Authenticator, type AuthenticatorOptions } from "./auth/authenticate.ts";
+import { GuessLimit } from "./auth/guess_limit.ts";
 import { sleep } from "../lib/sleep.ts";
 import { BodyBudget } from "./body/body_budget.ts";
 import { RateLimit } from "./rate_limit.ts";
@@ -32,6 +33,11 @@ export type OpenHttpOptions =
 export async function openHttp(options: OpenHttpOptions): Promise<ApiContext> {
   const { openToken, ...opened } = options, { db, config, signal } = opened;
   sweepSignatures(db, signal);
+  const rateLimit = new RateLimit({
+    requestsPerMinute: config.httpRequestsPerMinute,
+    uploads: config.httpUploads,
+    requestsAtOnce: config.httpConnectionsPerAddress,
+  });
   return {
     probes: () => Promise.resolve(undefined),
     pushDb: db,
@@ -40,15 +46,13 @@ export async function openHttp(options: OpenHttpOptions): Promise<ApiContext> {
     pushLimit: new KeyedLimit(Math.ceil(config.httpPushConnections / 2)),
     auth: new Authenticator({
       db,
+      guesses: new GuessLimit(rateLimit),
       signatureMs: config.httpSignatureMs,
       ...(config.httpUrl === undefined ? {} : { publicUrl: config.httpUrl }),
       ...(openToken === undefined ? {} : { openToken }),
     }),
     bodies: new BodyBudget(config.httpBodiesBytes),
-    rateLimit: new RateLimit({
-      requestsPerMinute: config.httpRequestsPerMinute,
-      uploads: config.httpUploads,
-    }),
+    rateLimit,
     uploadSecret: await sharedSecret(db, "upload-urls"),
   };
 }

@@ -24,6 +24,7 @@ export interface ProbeOptions {
 export function createProbes(
   { checks, metrics }: ProbeOptions,
 ): (request: Request) => Promise<Response | undefined> {
+  let checking: Promise<(readonly [string, boolean])[]> | undefined;
   return async (request) => {
     const { pathname } = new URL(request.url);
     if (!["/healthz", "/readyz", "/metrics"].includes(pathname)) return undefined;
@@ -36,17 +37,23 @@ export function createProbes(
         headers: { "content-type": metrics.contentType },
       });
     }
-    const results = await Promise.all(
-      Object.entries(checks).map(async ([name, check]) => {
-        try {
-          return [name, await check()] as const;
-        } catch {
-          return [name, false] as const;
-        }
-      }),
-    );
+    // A flood of probes makes no flood of statements.
+    checking ??= runAll(checks).finally(() => checking = undefined);
+    const results = await checking;
     const isReady = results.every(([, holds]) => holds);
     const body = { ready: isReady, checks: Object.fromEntries(results) };
     return Response.json(body, { status: isReady ? 200 : 503 });
   };
+}
+
+async function runAll(checks: ProbeOptions["checks"]): Promise<(readonly [string, boolean])[]> {
+  return await Promise.all(
+    Object.entries(checks).map(async ([name, check]) => {
+      try {
+        return [name, await check()] as const;
+      } catch {
+        return [name, false] as const;
+      }
+    }),
+  );
 }

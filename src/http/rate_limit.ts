@@ -1,7 +1,7 @@
 /**
- * Limits one client on one server: requests a minute, and uploads at once.
+ * Limits one client on one server: requests a minute, and requests and uploads at once.
  *
- * Both counts are in memory. A limit across servers would cost each request a statement.
+ * The counts are in memory. A limit across servers would cost each request a statement.
  *
  * @module
  */
@@ -22,16 +22,18 @@ export interface RateLimitOptions {
   readonly requestsPerMinute: number;
   /** Uploads of one client at the same time. */
   readonly uploads: number;
+  /** Requests of one address at the same time. */
+  readonly requestsAtOnce: number;
   /** The clock in milliseconds. Default `performance.now`. */
   readonly now?: () => number;
 }
 
-/** Counts the requests and uploads of each client. */
 export class RateLimit {
   readonly #options: RateLimitOptions;
   readonly #now: () => number;
   readonly #buckets = new Map<string, Bucket>();
   readonly #uploads = new Map<string, number>();
+  readonly #running = new Map<string, number>();
 
   constructor(options: RateLimitOptions) {
     this.#options = options;
@@ -75,26 +77,21 @@ export class RateLimit {
    * @throws {HttpProblem} 429 if the client runs too many already.
    */
   beginUpload(client: string): Disposable {
-    const running = this.#uploads.get(client) ?? 0, { uploads } = this.#options;
-    if (running >= uploads) {
-      throw new HttpProblem(
-        429,
-        "rate-limited",
-        `Cannot start another upload: the limit is ${uploads} at once, ${running} are running`,
-        { headers: { "retry-after": "1" } },
-      );
-    }
-    this.#uploads.set(client, running + 1);
-    let isOver = false;
-    return {
-      [Symbol.dispose]: () => {
-        if (isOver) return;
-        isOver = true;
-        const left = this.#uploads.get(client)! - 1;
-        if (left === 0) this.#uploads.delete(client);
-        else this.#uploads.set(client, left);
-      },
-    };
+    return begin(this.#uploads, client, this.#options.uploads, "upload");
+  }
+
+  /**
+   * Counts one running request of an address until the result is disposed of.
+   *
+   * @throws {HttpProblem} 429 if too many run already.
+   */
+  beginRequest(address: string): Disposable {
+    return begin(this.#running, address, this.#options.requestsAtOnce, "request");
+  }
+
+  /** Counts on an answer that is still being sent, until the result is disposed of. */
+  holdRequest(address: string): Disposable {
+    return begin(this.#running, address, Infinity, "request");
   }
 
   #forgetIdle(nowMs: number): void {
@@ -107,4 +104,32 @@ export class RateLimit {
       this.#buckets.delete(client);
     }
   }
+}
+
+function begin(
+  counts: Map<string, number>,
+  client: string,
+  most: number,
+  what: string,
+): Disposable {
+  const running = counts.get(client) ?? 0;
+  if (running >= most) {
+    throw new HttpProblem(
+      429,
+      "rate-limited",
+      `Cannot start another ${what}: the limit is ${most} at once, ${running} are running`,
+      { headers: { "retry-after": "1" } },
+    );
+  }
+  counts.set(client, running + 1);
+  let isOver = false;
+  return {
+    [Symbol.dispose]: () => {
+      if (isOver) return;
+      isOver = true;
+      const left = counts.get(client)! - 1;
+      if (left === 0) counts.delete(client);
+      else counts.set(client, left);
+    },
+  };
 }

@@ -11,7 +11,7 @@ import type { Context } from "hono";
 import type { z } from "zod";
 import type { RepoForIdentity } from "../db/collaborators.ts";
 import { type Access, openRepo, requireIdentity, requireValid } from "./auth/access.ts";
-import { anonymous, type Caller, type SignatureLimit } from "./auth/authenticate.ts";
+import { anonymous, type Caller, type RequestLimit } from "./auth/authenticate.ts";
 import type { Scope } from "./auth/token.ts";
 import { bodyLimits, checkShape, codecOf, parseBody } from "./body/body.ts";
 import { bytesOfIds } from "./body/id_lists.ts";
@@ -20,6 +20,7 @@ import type { Peer } from "./server/connection.ts";
 import type { ApiContext } from "./context.ts";
 import { HttpProblem } from "./problem.ts";
 import type { RateLimit } from "./rate_limit.ts";
+import { networkOf } from "../lib/addresses.ts";
 import { type Recheck, recheckEvery } from "./recheck.ts";
 import type { SendOptions } from "./slow_reader.ts";
 
@@ -47,6 +48,12 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   readonly limitedAs?: "probe";
   /** The scope that a token needs. Default: `push` for push access, else `read`. */
   readonly scope?: Scope;
+  /** Finds who signed the URL of a request without credentials; undefined if it is not valid. */
+  readonly clientOfUrl?: (
+    params: Readonly<Record<string, string>>,
+    query: URLSearchParams,
+    context: ApiContext,
+  ) => string | undefined;
   readonly params: P;
   readonly query: Q;
   /** The shape of a JSON or MessagePack body; undefined for none, or one the handler reads. */
@@ -121,8 +128,11 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
     bodies: context.bodies,
     isStreamed: spec.rawBody !== undefined,
   });
+  // Behind a proxy, or over HTTP/2, the cap on connections does not bound the requests at once.
+  const address = networkOf(peer.address);
+  using _place = spec.limitedAs ? undefined : context.rateLimit.beginRequest(address);
   const caller = access === "anyone"
-    ? anonymous(peer.address)
+    ? { ...anonymous(peer.address), ...clientOf(spec, params, request, context) }
     : await identify({ request, peer, limit, body }, context);
   c.set("caller", caller);
   if (!limit.isCounted) limit.count(caller.client);
@@ -149,6 +159,7 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
       recheck,
       config: context.config,
       peer,
+      hold: () => context.rateLimit.holdRequest(address),
       onError: (error) => context.onCut?.({ requestId: c.get("requestId"), error }),
     },
     caller,
@@ -161,7 +172,7 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
 }
 
 /** Counts a request once, in the buckets of its route. */
-class RouteLimit implements SignatureLimit {
+class RouteLimit implements RequestLimit {
   isCounted = false;
   readonly #rateLimit: RateLimit;
   readonly #prefix: string;
@@ -201,9 +212,9 @@ interface Unidentified {
 
 async function identify(
   { request, peer, limit, body }: Unidentified,
-  { auth, rateLimit }: ApiContext,
+  { auth }: ApiContext,
 ): Promise<Caller> {
-  const client = `address ${peer.address}`;
+  const { client } = anonymous(peer.address);
   const bodyDigest = async () => {
     // Nobody has signed it yet, so it counts against the address until somebody has.
     limit.count(client);
@@ -211,13 +222,18 @@ async function identify(
     limit.uncount(client);
     return digest;
   };
-  try {
-    return await auth.identify({ request, peer, limit, bodyDigest });
-  } catch (error) {
-    // A failed guess counts against the address that made it.
-    if (error instanceof HttpProblem && error.status === 401) rateLimit.countRequest(client);
-    throw error;
-  }
+  return await auth.identify({ request, peer, limit, bodyDigest });
+}
+
+/** Who an upload URL was given to: it counts there, not to an address that others share. */
+function clientOf(
+  { clientOfUrl }: Pick<Route, "clientOfUrl">,
+  params: Readonly<Record<string, string>>,
+  request: Request,
+  context: ApiContext,
+): Pick<Caller, "client"> | undefined {
+  const client = clientOfUrl?.(params, new URL(request.url).searchParams, context);
+  return client === undefined ? undefined : { client };
 }
 
 function placeOf(params: Readonly<Record<string, string>>) {

@@ -13,6 +13,8 @@ export interface SendOptions {
   readonly config: Pick<Config, "httpIdleMs" | "httpTotalMs">;
   readonly peer: Peer;
   readonly recheck: Recheck;
+  /** Counts the request as running until the result is disposed of. */
+  readonly hold: () => Disposable;
   /** Gets the error of a source that failed after the head of the answer was sent. */
   readonly onError?: (error: unknown) => void;
 }
@@ -26,27 +28,36 @@ export interface SendOptions {
  */
 export function cutSlowReader(
   source: ReadableStream<Uint8Array<ArrayBuffer>>,
-  { config: { httpIdleMs, httpTotalMs }, peer, recheck, onError }: SendOptions,
+  { config: { httpIdleMs, httpTotalMs }, peer, recheck, hold, onError }: SendOptions,
 ): ReadableStream<Uint8Array<ArrayBuffer>> {
   const reader = source.getReader();
   const endsAt = performance.now() + httpTotalMs;
+  let held: Disposable | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   const giveUp = (controller: ReadableStreamDefaultController) => {
     // First the connection: the end of the stream must not look like the end of the answer.
     peer.close();
     controller.close();
+    held?.[Symbol.dispose]();
     reader.cancel().catch(() => {});
   };
   return new ReadableStream({
     async pull(controller) {
       clearTimeout(timer);
+      // Only now: nobody tells about a body that is never asked for, such as that of a HEAD.
+      held ??= hold();
       const leftMs = endsAt - performance.now();
       // A client that reads a little just in time is slow, too.
       if (leftMs <= 0) return giveUp(controller);
       try {
         await recheck();
         const { done, value } = await reader.read();
-        if (done) return controller.close();
+        // It may have waited for long: what came then is not for a caller who lost access.
+        await recheck();
+        if (done) {
+          held?.[Symbol.dispose]();
+          return controller.close();
+        }
         controller.enqueue(value);
       } catch (error) {
         if (!(error instanceof HttpProblem)) onError?.(error);
@@ -56,6 +67,7 @@ export function cutSlowReader(
     },
     async cancel(reason) {
       clearTimeout(timer);
+      held?.[Symbol.dispose]();
       await reader.cancel(reason);
     },
   }, { highWaterMark: 0 });

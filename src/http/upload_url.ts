@@ -1,6 +1,6 @@
 /**
  * Makes upload URLs for a store that cannot presign (a folder). Each is bound to one blob, its
- * length and a time.
+ * length, a time and a client.
  *
  * @module
  */
@@ -16,6 +16,8 @@ export interface UploadTerms {
   readonly mpackKey: string;
   readonly sizeBytes: number;
   readonly expiresAt: Date;
+  /** Whom the upload counts to: the caller that the URL was made for. */
+  readonly client: string;
 }
 
 /** Makes a URL to PUT one pack to. */
@@ -23,12 +25,13 @@ export function signUpload(
   secret: Uint8Array,
   { base, ...terms }: UploadTerms & { readonly base: string },
 ): Presigned {
-  const { repoId, mpackKey, sizeBytes, expiresAt } = terms;
+  const { repoId, mpackKey, sizeBytes, expiresAt, client } = terms;
   const expires = Math.floor(expiresAt.getTime() / 1000);
   const path = [repoId, mpackKey].map(encodeURIComponent).join("/");
   const query = new URLSearchParams({
     size: String(sizeBytes),
     expires: String(expires),
+    client,
     signature: signatureOf(secret, terms).toHex(),
   });
   return {
@@ -46,8 +49,8 @@ export function checkUpload(secret: Uint8Array, terms: UploadTerms, signature: s
 }
 
 function signatureOf(secret: Uint8Array, terms: UploadTerms): Uint8Array {
-  const { repoId, mpackKey, sizeBytes, expiresAt } = terms;
+  const { repoId, mpackKey, sizeBytes, expiresAt, client } = terms;
   const expires = Math.floor(expiresAt.getTime() / 1000);
-  const text = ["PUT", repoId, mpackKey, sizeBytes, expires].join("\n");
+  const text = ["PUT", repoId, mpackKey, sizeBytes, expires, client].join("\n");
   return new Uint8Array(createHmac("sha256", secret).update(text).digest());
 }

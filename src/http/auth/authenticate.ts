@@ -13,10 +13,12 @@ import {
   type Identity,
 } from "../../db/identities.ts";
 import { findToken } from "../../db/tokens.ts";
+import { networkOf } from "../../lib/addresses.ts";
 import { sha256Hex } from "../../lib/digest.ts";
 import type { Peer } from "../server/connection.ts";
 import { HttpProblem } from "../problem.ts";
 import { isSafePublicKey } from "./ed25519_point.ts";
+import type { GuessLimit } from "./guess_limit.ts";
 import { importPublicKey } from "./keys.ts";
 import { checkMsignTime, isMsign, msignBase, readMsign } from "./msign.ts";
 import { checkSignature, readSignature } from "./signature.ts";
@@ -59,7 +61,7 @@ export function anonymous(address: string): Caller {
     identity: undefined,
     isAdmin: false,
     scopes: new Set<Scope>(["read"]),
-    client: `address ${address}`,
+    client: `address ${networkOf(address)}`,
     needsDigest: false,
     isValid: () => Promise.resolve(true),
   };
@@ -67,6 +69,8 @@ export function anonymous(address: string): Caller {
 
 export interface AuthenticatorOptions {
   readonly db: Database;
+  /** Counts credentials that are not known to be valid, before they are looked up. */
+  readonly guesses: GuessLimit;
   /** Oldest signature accepted, in milliseconds. */
   readonly signatureMs: number;
   /** The URL that clients use; without it they must use our own address. */
@@ -75,11 +79,11 @@ export interface AuthenticatorOptions {
   readonly openToken?: string;
 }
 
-/** Counts a signed request before its signature is recorded: each record is a row. */
-export interface SignatureLimit {
+/** Counts a request once its client is certain: before its token is looked up or its signature noted. */
+export interface RequestLimit {
   /** Throws if the client has sent too many requests. */
   count(client: string): void;
-  /** Called for a replay, which anyone may have sent. */
+  /** Called for a replay, which anyone may have sent, and for a token that was revoked. */
   uncount(client: string): void;
 }
 
@@ -87,7 +91,7 @@ export interface SignatureLimit {
 export interface AskedRequest {
   readonly request: Request;
   readonly peer: Peer;
-  readonly limit: SignatureLimit;
+  readonly limit: RequestLimit;
   /** The SHA-256 of its body in hex: of the bytes themselves, or as declared and checked later. */
   readonly bodyDigest: () => Promise<string>;
 }
@@ -111,9 +115,10 @@ export class Authenticator {
   }
 
   /**
-   * Finds the caller. Only a signed request is counted by `limit`.
+   * Finds the caller. `limit` counts signed requests, and those with a token that is known.
    *
-   * @throws {HttpProblem} 401 if the request has credentials that are not accepted.
+   * @throws {HttpProblem} 401 if the request has credentials that are not accepted; 429 if the client
+   * or its address has sent too many.
    */
   async identify(asked: AskedRequest): Promise<Caller> {
     const { request, peer } = asked, authorization = request.headers.get("authorization");
@@ -121,10 +126,32 @@ export class Authenticator {
       if (authorization === null) return await this.#bySignature(asked) ?? anonymous(peer.address);
       if (isMsign(authorization)) return await this.#byMsign(authorization, asked);
     } catch (error) {
-      if (error instanceof SignatureError) throw unauthenticated(`signature: ${error.message}`);
+      // Malformed, so nothing was looked up.
+      if (!(error instanceof SignatureError)) throw error;
+      this.#options.guesses.count(networkOf(peer.address));
+      throw refusedSignature(error);
+    }
+    return await this.#byKnownToken(authorization, asked);
+  }
+
+  async #byKnownToken(
+    authorization: string,
+    { request, peer, limit }: AskedRequest,
+  ): Promise<Caller> {
+    const { guesses } = this.#options, credential = sha256Hex(authorization);
+    // Only who has the token can make it count, so this cannot use up the limit of another.
+    const client = guesses.clientOf(credential);
+    if (client !== undefined) limit.count(client);
+    try {
+      const place = { address: networkOf(peer.address), credential };
+      return await guesses.check(place, () => this.#byToken(authorization, request, peer));
+    } catch (error) {
+      if (client !== undefined && error instanceof HttpProblem && error.status === 401) {
+        guesses.forget(credential);
+        limit.uncount(client);
+      }
       throw error;
     }
-    return await this.#byToken(authorization, request, peer);
   }
 
   async #byToken(authorization: string, request: Request, peer: Peer): Promise<Caller> {
@@ -163,7 +190,11 @@ export class Authenticator {
     }
     const expiresAtMs = checkSignature(read, { nowMs: Date.now(), maxAgeMs, skewMs: SKEW_MS });
     const { keyId, signature, base } = read;
-    return await this.#admit({ keyId, signature, base, expiresAtMs }, limit);
+    return await this.#checkSigner(
+      keyId,
+      peer,
+      () => this.#admit({ keyId, signature, base, expiresAtMs }, limit),
+    );
   }
 
   /** The body is part of what is signed, so its digest is needed first. */
@@ -173,17 +204,31 @@ export class Authenticator {
   ): Promise<Caller> {
     const read = readMsign(authorization);
     const expiresAtMs = checkMsignTime(read, Date.now());
-    const identity = await findHandle(this.#options.db, read.handle);
-    if (identity === undefined) throw unknownSigner();
-    const { pathname, search } = new URL(request.url), { method } = request;
-    const base = msignBase(read, {
-      method,
-      host: this.#authorityOf(request, peer),
-      target: pathname + search,
-      bodySha256: await bodyDigest(),
+    return await this.#checkSigner(`handle ${read.handle}`, peer, async () => {
+      const identity = await findHandle(this.#options.db, read.handle);
+      if (identity === undefined) throw unknownSigner();
+      const { pathname, search } = new URL(request.url), { method } = request;
+      const base = msignBase(read, {
+        method,
+        host: this.#authorityOf(request, peer),
+        target: pathname + search,
+        bodySha256: await bodyDigest(),
+      });
+      const { identityId: keyId } = identity, { signature } = read;
+      return await this.#admit({ keyId, signature, base, expiresAtMs }, limit);
     });
-    const { identityId: keyId } = identity, { signature } = read;
-    return await this.#admit({ keyId, signature, base, expiresAtMs }, limit);
+  }
+
+  /** Anybody can name a signer, so what was shown to be valid is this signer at this address. */
+  async #checkSigner(signer: string, peer: Peer, look: () => Promise<Caller>): Promise<Caller> {
+    const address = networkOf(peer.address), credential = `${signer} of ${address}`;
+    return await this.#options.guesses.check({ address, credential }, async () => {
+      try {
+        return await look();
+      } catch (error) {
+        throw error instanceof SignatureError ? refusedSignature(error) : error;
+      }
+    });
   }
 
   /** The host that clients use. Never the request's own: another server could relay a signature. */
@@ -196,7 +241,7 @@ export class Authenticator {
   /** Verifies a signature, and accepts it once. */
   async #admit(
     { keyId, signature, base, expiresAtMs }: UnverifiedSignature,
-    limit: SignatureLimit,
+    limit: RequestLimit,
   ): Promise<Caller> {
     const { db } = this.#options, key = await this.#keyOf(keyId);
     const text = new TextEncoder().encode(base);
@@ -251,6 +296,10 @@ export class Authenticator {
 
 function unknownSigner(): SignatureError {
   return new SignatureError("the signer is not a known identity");
+}
+
+function refusedSignature({ message }: SignatureError): HttpProblem {
+  return unauthenticated(`signature: ${message}`);
 }
 
 function unauthenticated(why: string): HttpProblem {

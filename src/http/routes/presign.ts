@@ -17,7 +17,7 @@ import { reply } from "../reply.ts";
 import { type Route, route } from "../route.ts";
 import { MpackKey, NoQuery, PresignAnswer, PresignBody, RepoPath } from "../schemas.ts";
 import { storeUpload } from "../store_upload.ts";
-import { checkUpload, signUpload } from "../upload_url.ts";
+import { checkUpload, signUpload, type UploadTerms } from "../upload_url.ts";
 
 const presign = route({
   method: "POST",
@@ -29,7 +29,7 @@ const presign = route({
   query: NoQuery,
   body: PresignBody,
   answers: { 200: { description: "Where to upload the pack", schema: PresignAnswer } },
-  async handle({ request, body, repo, context }) {
+  async handle({ request, body, repo, caller, context }) {
     const { db, store, config } = context;
     const { mpack_key: mpackKey, size_bytes: sizeBytes, bind } = body;
     if (sizeBytes > config.maxPackBytes) {
@@ -55,6 +55,7 @@ const presign = route({
         mpackKey,
         sizeBytes,
         expiresAt: new Date(Date.now() + expiresSeconds * 1000),
+        client: caller.client,
       });
     return reply(request, 200, {
       already_indexed: false,
@@ -65,6 +66,13 @@ const presign = route({
   },
 });
 
+const UploadQuery = z.object({
+  size: z.coerce.number().int().min(1),
+  expires: z.coerce.number().int(),
+  client: z.string(),
+  signature: z.string(),
+});
+
 const upload = route({
   method: "PUT",
   path: "/api/uploads/{repoId}/{mpackKey}",
@@ -72,22 +80,19 @@ const upload = route({
   summary: "Upload a pack to a URL from mpack-presign, where the store is a folder.",
   // The URL's signature is the authorization.
   access: "anyone",
+  clientOfUrl({ repoId, mpackKey }, query, { uploadSecret }) {
+    const url = UploadQuery.safeParse(Object.fromEntries(query)).data;
+    if (url === undefined) return undefined;
+    const isOurs = checkUpload(uploadSecret, termsOf({ repoId, mpackKey }, url), url.signature);
+    return isOurs ? url.client : undefined;
+  },
   params: z.object({ repoId: z.string(), mpackKey: MpackKey }),
-  query: z.object({
-    size: z.coerce.number().int().min(1),
-    expires: z.coerce.number().int(),
-    signature: z.string(),
-  }),
+  query: UploadQuery,
   rawBody: "application/octet-stream",
   answers: { 200: { description: "The pack is in the store" } },
   problems: [403, 404, 411, 422],
-  async handle({ request, params, query, context }) {
-    const upload = {
-      repoId: params.repoId,
-      mpackKey: params.mpackKey,
-      sizeBytes: query.size,
-      expiresAt: new Date(query.expires * 1000),
-    };
+  async handle({ request, params, query, caller, context }) {
+    const upload = termsOf(params, query);
     if (!checkUpload(context.uploadSecret, upload, query.signature)) {
       throw new HttpProblem(
         403,
@@ -110,7 +115,7 @@ const upload = route({
         `Cannot accept the upload: the URL is for ${query.size} bytes, Content-Length is ${sizeBytes}`,
       );
     }
-    using _counted = context.rateLimit.beginUpload(`repo ${params.repoId}`);
+    using _counted = context.rateLimit.beginUpload(caller.client);
     // The URL outlives a deleted repo, and nobody would look for a blob that came after its end.
     const checkRepo = () => requireRepo(context.db, params.repoId);
     await checkRepo();
@@ -120,6 +125,13 @@ const upload = route({
 });
 
 export const presignRoutes: readonly Route[] = [presign, upload];
+
+function termsOf(
+  { repoId, mpackKey }: Pick<UploadTerms, "repoId" | "mpackKey">,
+  { size, expires, client }: z.output<typeof UploadQuery>,
+): UploadTerms {
+  return { repoId, mpackKey, sizeBytes: size, expiresAt: new Date(expires * 1000), client };
+}
 
 function baseOf(request: Request, { config }: ApiContext): string {
   return config.httpUrl ?? new URL(request.url).origin;

@@ -5,25 +5,37 @@
  */
 
 import { isIP } from "node:net";
+import { type AddressSet, plainAddress } from "../../lib/addresses.ts";
 import type { Peer } from "./connection.ts";
 
-/** Reads a list of addresses, such as `10.0.0.1, 10.0.0.2`. */
-export function parseProxies(list: string | undefined): ReadonlySet<string> {
-  return new Set(list?.split(",").map((address) => address.trim()).filter(Boolean));
-}
+/** The field in which the proxies name their clients. */
+type ForwardedField = "x-forwarded-for" | "forwarded";
 
 /**
- * Replaces a proxy's address by the client's: the last entry of `X-Forwarded-For` that is no
- * configured proxy. The field counts only if the connection comes from one; strangers may send it.
+ * Replaces a proxy's address by the client's: the last entry of `field` that is no configured proxy.
+ * The field counts only if the connection comes from one; strangers may send it.
  */
 export function behindProxies(
   peer: Peer,
   headers: Headers,
-  proxies: ReadonlySet<string>,
+  { proxies, field }: { readonly proxies: AddressSet; readonly field: ForwardedField },
 ): Peer {
-  if (!proxies.has(peer.address)) return peer;
-  const entries = headers.get("x-forwarded-for")?.split(",").map((entry) => entry.trim()) ?? [];
+  if (proxies.isEmpty || !proxies.has(peer.address)) return peer;
+  const entries = entriesOf(headers.get(field) ?? "", field);
   const address = entries.findLast((entry) => !proxies.has(entry));
   if (address === undefined || isIP(address) === 0) return peer;
   return { address, authorities: peer.authorities, close: () => peer.close() };
+}
+
+/** @see {@link https://www.rfc-editor.org/rfc/rfc7239 | RFC 7239: Forwarded} */
+function entriesOf(value: string, field: ForwardedField): string[] {
+  const nodes = value.split(",").map((element) => {
+    if (field === "x-forwarded-for") return element.trim();
+    const [, node = ""] = /(?:^|;)\s*for=("[^"]*"|[^";]*)/i.exec(element) ?? [];
+    return node.replaceAll('"', "").trim();
+  });
+  // With a port: "192.0.2.1:4711" and "[2001:db8::1]:4711".
+  return nodes.map((node) =>
+    plainAddress(node.replace(/^\[([^\]]*)\](:\d+)?$/, "$1").replace(/^([\d.]+):\d+$/, "$1"))
+  );
 }

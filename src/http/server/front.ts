@@ -12,6 +12,7 @@
  * @module
  */
 
+import { type AddressSet, networkOf, plainAddress } from "../../lib/addresses.ts";
 import { Connection, type Peer, type QuietLimits } from "./connection.ts";
 
 const SWEEP_MS = 250;
@@ -35,6 +36,8 @@ export interface FrontOptions extends QuietLimits {
   /** Connections at once; fewer if the process may not open that many files. */
   readonly maxConnections: number;
   readonly maxPerAddress: number;
+  /** Whose connections are of many clients. */
+  readonly proxies: AddressSet;
   readonly onRefused?: (why: RefusedWhy) => void;
 }
 
@@ -52,7 +55,7 @@ export class Front {
   #server: Deno.HttpServer<Deno.NetAddr>;
   /** By the local port of their end of the relay: how the server behind knows them. */
   readonly #connections = new Map<number, Connection>();
-  /** Connections by address, those being opened included. */
+  /** Connections by network (an IPv4 address, or a /64), those being opened included. */
   readonly #counts = new Map<string, number>();
   readonly #sweep: ReturnType<typeof setInterval>;
   #isClosing = false;
@@ -117,11 +120,11 @@ export class Front {
   }
 
   async #admit(client: Deno.TcpConn): Promise<void> {
-    const address = plainAddress(client.remoteAddr.hostname);
-    const { maxPerAddress, onRefused } = this.#options;
-    const ofAddress = this.#counts.get(address) ?? 0;
+    const address = plainAddress(client.remoteAddr.hostname), network = networkOf(address);
+    const { maxPerAddress, proxies, onRefused } = this.#options;
+    const ofAddress = proxies.has(address) ? 0 : this.#counts.get(network) ?? 0;
     const total = this.#counts.values().reduce((sum, count) => sum + count, 0);
-    if (ofAddress >= maxPerAddress && !await this.#makeRoom(address)) {
+    if (ofAddress >= maxPerAddress && !await this.#makeRoom(network)) {
       onRefused?.("per-address");
       return await refuse(client);
     }
@@ -129,11 +132,11 @@ export class Front {
       onRefused?.("total");
       return await refuse(client);
     }
-    this.#counts.set(address, (this.#counts.get(address) ?? 0) + 1);
+    this.#counts.set(network, (this.#counts.get(network) ?? 0) + 1);
     this.#relay(client, address).finally(() => {
-      const left = this.#counts.get(address)! - 1;
-      if (left === 0) this.#counts.delete(address);
-      else this.#counts.set(address, left);
+      const left = this.#counts.get(network)! - 1;
+      if (left === 0) this.#counts.delete(network);
+      else this.#counts.set(network, left);
     });
   }
 
@@ -170,11 +173,11 @@ export class Front {
     }
   }
 
-  /** Closes the connection (of this address) that has been quiet the longest, if one is quiet. */
-  async #makeRoom(address?: string): Promise<boolean> {
+  /** Closes the connection (of this network) that has been quiet the longest, if one is quiet. */
+  async #makeRoom(network?: string): Promise<boolean> {
     let oldest: Connection | undefined;
     for (const connection of this.#connections.values()) {
-      if (address !== undefined && connection.address !== address) continue;
+      if (network !== undefined && networkOf(connection.address) !== network) continue;
       if (connection.quietSince === undefined) continue;
       if (oldest === undefined || connection.quietSince < oldest.quietSince!) oldest = connection;
     }
@@ -199,11 +202,6 @@ function connectionsOfFiles(): number {
   } catch {
     return Infinity;
   }
-}
-
-/** An IPv4 address that a socket for IPv6 shows as `::ffff:192.0.2.1`. */
-function plainAddress(address: string): string {
-  return address.replace(/^::ffff:(?=\d+\.)/, "");
 }
 
 /** As a URL has it: without the scheme's own port, IPv6 in brackets. */

@@ -8,6 +8,7 @@ import { ConfigError } from "../../errors.ts";
 import type { Config } from "../../config/config.ts";
 import type { Api } from "../app.ts";
 import { createProbes, type ProbeOptions } from "../probes.ts";
+import { parseAddresses } from "../../lib/addresses.ts";
 import { Front, type RefusedWhy } from "./front.ts";
 
 export interface ListenOptions {
@@ -58,6 +59,7 @@ export function listen(
       idleMs: config.httpIdleMs,
       maxConnections: config.httpConnections,
       maxPerAddress: config.httpConnectionsPerAddress,
+      proxies: parseAddresses(config.httpProxies),
       ...(onRefused === undefined ? {} : { onRefused }),
     }, api);
   } catch (error) {
