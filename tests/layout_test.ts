@@ -133,6 +133,8 @@ Deno.test("only readers and audits hash objects, and stores what they are to pro
   }
   // The materializer only where a store says that it proves nothing.
   assert.deepEqual(provers.sort(), [
+    // It hashes nothing: it tells a client that a folder refused the joined parts.
+    "http/part_upload.ts",
     "jobs/index/materialize.ts",
     // It offers a store a wrong digest, which must be refused.
     "maintenance/doctor/check_store.ts",

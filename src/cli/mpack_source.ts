@@ -11,6 +11,7 @@ import { orAborted } from "../lib/abort.ts";
 import { trimHeap } from "../lib/heap.ts";
 import { isMpackKey, withPrefix } from "../lib/ids.ts";
 import type { BlobReader, BlobStat, BlobStore } from "../stream/store/blob_store.ts";
+import type { OpenOptions } from "../stream/store/blob_store.ts";
 import { openFileStore } from "../stream/store/folder/folder_store.ts";
 import { statIfPresent } from "../stream/store/stat_if_present.ts";
 import { openInput } from "./input.ts";
@@ -25,9 +26,12 @@ export interface Source extends AsyncDisposable {
   readonly mpackKey: string;
   /** Length in bytes; 0 for a key. */
   readonly sizeBytes: number;
-  /** Reads the bytes from the start. Undefined for a key: its bytes are in the store. */
-  readonly body: (() => Promise<BlobReader>) | undefined;
+  /** Reads the bytes, or a range of them. Undefined for a key: its bytes are in the store. */
+  readonly body: ((range?: Range) => Promise<BlobReader>) | undefined;
 }
+
+/** Some of the bytes of a source. */
+type Range = Pick<OpenOptions, "offsetBytes" | "lengthBytes">;
 
 /** How to read a source. */
 export interface SourceOptions {
@@ -79,13 +83,13 @@ export function isKey(text: string): boolean {
   throw new ConfigError(`Cannot read "${text}": a key is sha256: and 64 lower-case hex digits`);
 }
 
-/** Opens a source from its start, in the version of `etag`. */
-type Open = (etag?: string) => Promise<BlobReader>;
+/** Opens a source in the version of `etag`. */
+type Open = (etag?: string, range?: Range) => Promise<BlobReader>;
 
 async function sourceOf(open: Open, options: SourceOptions): Promise<Source> {
   const { mpackKey, stat } = await keyOf(open, options);
   // The version is pinned: a file that changes before its upload is noticed.
-  const body = () => open(stat.etag);
+  const body = (range?: Range) => open(stat.etag, range);
   return { mpackKey, sizeBytes: stat.sizeBytes, body, ...NOTHING_TO_CLOSE };
 }
 
@@ -106,7 +110,7 @@ async function localFile(path: string, { storeIdleMs }: Config): Promise<Open> {
   }
   const slash = absolute.lastIndexOf("/");
   const folder = openFileStore(absolute.slice(0, slash) || "/", { idleTimeoutMs: storeIdleMs });
-  return (etag) => folder.open(absolute.slice(slash + 1), { etag });
+  return (etag, range) => folder.open(absolute.slice(slash + 1), { etag, ...range });
 }
 
 async function foreignBlob(text: string, config: Config): Promise<Open> {
@@ -115,7 +119,7 @@ async function foreignBlob(text: string, config: Config): Promise<Open> {
   // Without options of its own, the URL means another bucket at the endpoint of our store.
   const ours = config.storeUrl?.startsWith("s3://") ? new URL(config.storeUrl).search : "";
   const store = await openUrl(`s3://${url.host}${url.search || ours}`, config);
-  return (etag) => store.open(key, { etag });
+  return (etag, range) => store.open(key, { etag, ...range });
 }
 
 async function isPipe(path: string): Promise<boolean> {

@@ -24,6 +24,7 @@ import { presignRoutes } from "./routes/presign.ts";
 import { streamRoutes } from "./routes/push_stream.ts";
 import { repoRoutes } from "./routes/repos.ts";
 import { unpackRoutes } from "./routes/unpack.ts";
+import { uploadPartsRoutes } from "./routes/upload_parts.ts";
 
 /** Answers a request that came over a connection between these two ends. */
 export type Api = (request: Request, peer: Peer) => Promise<Response>;
@@ -33,6 +34,7 @@ const API_ROUTES: readonly Route[] = [
   ...repoRoutes,
   ...jobRoutes,
   ...presignRoutes,
+  ...uploadPartsRoutes,
   ...unpackRoutes,
   ...streamRoutes,
   ...objectRoutes,

@@ -51,11 +51,34 @@ export const RepoAnswer = z.object({
   createdAt: Time,
 });
 
+const MIB = 1024 * 1024;
+/** S3's limits. See {@link https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html}. */
+const PART_BYTES = { min: 5 * MIB, max: 5 * 1024 * MIB };
+
 export const PresignBody = z.object({
   mpack_key: MpackKey,
   size_bytes: z.int().min(1),
   bind: z.boolean().default(false).meta({
     description: "Whether the store itself shall refuse other bytes: the PUT then needs `headers`",
+  }),
+  part_bytes: z.int().min(PART_BYTES.min).max(PART_BYTES.max).optional().meta({
+    description: "Upload in parts of this length, so that an upload that broke off can go on. A " +
+      "pack with more than 10,000 of them gets longer ones. An upload that has begun keeps its own",
+  }),
+});
+
+export const PartsAnswer = z.object({
+  part_bytes: Count.meta({ description: "Length of every part but the last" }),
+  count: Count.meta({ description: "How many parts the pack has" }),
+  missing_count: Count.meta({ description: "How many of them are not in the store yet" }),
+  missing: z.array(z.object({
+    number: Count,
+    offset_bytes: Count,
+    size_bytes: Count,
+    upload_url: z.string(),
+  })).meta({
+    description: "The first 100 of these: PUT `size_bytes` bytes of the pack from `offset_bytes` " +
+      "to `upload_url`, then ask again. When none is missing, use mpack-complete",
   }),
 });
 
@@ -68,7 +91,16 @@ export const PresignAnswer = z.object({
     description: "Header fields that the PUT must send unchanged",
   }),
   expires_at: Time.optional(),
+  parts: PartsAnswer.optional().meta({
+    description:
+      "In place of `upload_url`, if `part_bytes` was given or the pack is too long for " +
+      "one PUT",
+  }),
 });
+
+export const CompleteBody = z.object({ mpack_key: MpackKey });
+
+export const CompleteAnswer = z.object({ mpack_key: z.string() });
 
 export const UnpackBody = z.object({
   mpack_key: MpackKey,

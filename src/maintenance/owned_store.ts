@@ -53,5 +53,6 @@ export function ownedStore(store: BlobStore, databaseId: string): BlobStore {
     list: (prefix, options) => store.list(prefix, options),
     sweep: store.sweep && ((options) => store.sweep!(options)),
     presignPut: (key, options) => store.presignPut(key, options),
+    partUploads: store.partUploads,
   };
 }

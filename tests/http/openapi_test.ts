@@ -49,8 +49,10 @@ const ROUTES = [
   "post /{owner}/{slug}/filter-objects",
   "post /{owner}/{slug}/objects",
   "post /{owner}/{slug}/presign",
+  "post /{owner}/{slug}/push/mpack-complete",
   "post /{owner}/{slug}/push/mpack-presign",
   "post /{owner}/{slug}/push/stream",
   "post /{owner}/{slug}/push/unpack-mpack",
   "put /api/uploads/{repoId}/{mpackKey}",
+  "put /api/uploads/{repoId}/{mpackKey}/{uploadId}/{number}",
 ];

@@ -7,7 +7,7 @@ import { mintToken } from "../../src/http/auth/token.ts";
 import { createIdentity } from "../../src/db/identities.ts";
 import { createToken } from "../../src/db/tokens.ts";
 import { newSigner } from "../support/http/api.ts";
-import { post } from "../../src/cli/send_file.ts";
+import { sendBody } from "../../src/cli/push/send_file.ts";
 import { collectGarbage } from "../../src/maintenance/gc/gc.ts";
 import { makeBucket, s3Engine } from "../support/store/swift.ts";
 import { type MpackdProcess, startWorkerProcess } from "../support/process/mpackd_process.ts";
@@ -91,7 +91,7 @@ function push(url: string, key: string, body: AsyncIterable<Uint8Array>, sizeByt
     "x-mpack-key": key,
     "content-type": "application/octet-stream",
   });
-  return post(new URL(`${url}/me/repo/push/stream`), { headers, body, sizeBytes });
+  return sendBody(new URL(`${url}/me/repo/push/stream`), { headers, body, sizeBytes });
 }
 
 async function lengthOf(shape: Partial<MpackShape>): Promise<number> {

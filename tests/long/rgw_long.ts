@@ -11,6 +11,7 @@ const SUITES = [
   "tests/stream/store/s3_store_test.ts",
   "tests/cli/index_s3_test.ts",
   "tests/http/walk_test.ts",
+  "tests/http/upload_parts_test.ts",
 ];
 
 const isInstalled = await new Deno.Command("which", { args: ["radosgw", "ceph-mon", "ceph-osd"] })

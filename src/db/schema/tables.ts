@@ -288,6 +288,18 @@ export const TABLES = {
     repo_id: "text",
     removed_at: "timestamptz=",
   },
+  /** Uploads in parts that are going on. */
+  mpackd_uploads: {
+    repo_id: "text",
+    mpack_key: "text",
+    /** The store's id of the upload. */
+    upload_id: "text",
+    size_bytes: "bigint",
+    /** Length of every part but the last. */
+    part_bytes: "bigint",
+    /** When a client last asked for it. */
+    touched_at: "timestamptz=",
+  },
   /** Secrets that all servers of one database share, base64. */
   mpackd_secrets: {
     name: "text",

@@ -1,5 +1,5 @@
 /**
- * Routes that presign an upload, and that take it where the store cannot (a folder).
+ * Routes that presign an upload, whole or in parts, and that take a whole one where the store cannot (a folder).
  *
  * @module
  */
@@ -8,22 +8,28 @@ import { z } from "zod";
 import { blobKeyOf } from "../../config/config.ts";
 import { findMpack } from "../../db/packs.ts";
 import { digestOf } from "../../lib/ids.ts";
+import { partUploadsOf } from "../../stream/store/part_blobs.ts";
 import { requireRepo } from "../auth/access.ts";
-import { declaredLength } from "../body/body.ts";
 import type { ApiContext } from "../context.ts";
+import { countOf, type OpenUpload, openUpload } from "../part_upload.ts";
 import { HttpProblem } from "../problem.ts";
 import { recheckEvery } from "../recheck.ts";
 import { reply } from "../reply.ts";
 import { type Route, route } from "../route.ts";
 import { MpackKey, NoQuery, PresignAnswer, PresignBody, RepoPath } from "../schemas.ts";
+import type { PartsAnswer } from "../schemas.ts";
 import { storeUpload } from "../store_upload.ts";
-import { checkUpload, signUpload, type UploadTerms } from "../upload_url.ts";
+import { clientOfUpload, requireUpload, signUpload, UploadQuery } from "../upload_url.ts";
+import type { UploadTerms } from "../upload_url.ts";
+
+/** The most URLs in one answer. A client asks again for the next ones, before these expire. */
+const MAX_URLS = 100;
 
 const presign = route({
   method: "POST",
   path: "/{owner}/{slug}/push/mpack-presign",
   id: "presignMpack",
-  summary: "Get a URL to PUT a pack to.",
+  summary: "Get a URL to PUT a pack to, or the URLs of the parts that are missing.",
   access: "push",
   params: RepoPath,
   query: NoQuery,
@@ -42,21 +48,37 @@ const presign = route({
     if (await findMpack(db, { repoId: repo.repoId, mpackKey }) !== undefined) {
       return reply(request, 200, { already_indexed: true });
     }
+    const { part_bytes: partBytes } = body, { repoId } = repo;
+    const { maxWholeBytes = Infinity } = partUploadsOf(store);
+    const isInParts = partBytes !== undefined || sizeBytes > maxWholeBytes;
+    if (isInParts && bind) {
+      throw new HttpProblem(400, "bad-request", "Cannot bind the digest of a pack to its parts");
+    }
     const expiresSeconds = config.httpPresignSeconds;
-    const key = blobKeyOf(config.blobKey, repo.repoId, mpackKey);
+    const expiresAt = new Date(Date.now() + expiresSeconds * 1000);
+    const base = baseOf(request, context), { client } = caller;
+    if (isInParts) {
+      const upload = await openUpload(context, { repoId, mpackKey, sizeBytes, partBytes });
+      const parts = await presignParts(context, upload, {
+        expiresSeconds,
+        expiresAt,
+        base,
+        client,
+      });
+      return reply(request, 200, {
+        already_indexed: false,
+        headers: {},
+        expires_at: expiresAt.toISOString(),
+        parts,
+      });
+    }
+    const key = blobKeyOf(config.blobKey, repoId, mpackKey);
     const signed = await store.presignPut(key, {
       expiresSeconds,
       // Without it the URL takes a bare PUT. The digest decides when the pack is indexed.
       ...(bind ? { sha256Hex: digestOf(mpackKey) } : {}),
     }) ??
-      signUpload(context.uploadSecret, {
-        base: baseOf(request, context),
-        repoId: repo.repoId,
-        mpackKey,
-        sizeBytes,
-        expiresAt: new Date(Date.now() + expiresSeconds * 1000),
-        client: caller.client,
-      });
+      signUpload(context.uploadSecret, { base, repoId, mpackKey, sizeBytes, expiresAt, client });
     return reply(request, 200, {
       already_indexed: false,
       upload_url: signed.url,
@@ -66,12 +88,39 @@ const presign = route({
   },
 });
 
-const UploadQuery = z.object({
-  size: z.coerce.number().int().min(1),
-  expires: z.coerce.number().int(),
-  client: z.string(),
-  signature: z.string(),
-});
+/** Signs the URLs of the first missing parts. */
+async function presignParts(
+  { uploadSecret }: ApiContext,
+  { row, uploads, blobKey, missing }: OpenUpload,
+  { expiresSeconds, ...terms }: Pick<UploadTerms, "expiresAt" | "client"> & {
+    readonly expiresSeconds: number;
+    readonly base: string;
+  },
+): Promise<z.output<typeof PartsAnswer>> {
+  const { repoId, mpackKey, uploadId } = row;
+  const next = missing.slice(0, MAX_URLS).map(async ({ number, offsetBytes, sizeBytes }) => {
+    const signed = await uploads.presign?.(blobKey, uploadId, { number, expiresSeconds }) ??
+      signUpload(uploadSecret, {
+        ...terms,
+        repoId,
+        mpackKey,
+        sizeBytes,
+        part: { uploadId, number },
+      });
+    return {
+      number,
+      offset_bytes: offsetBytes,
+      size_bytes: sizeBytes,
+      upload_url: signed.url,
+    };
+  });
+  return {
+    part_bytes: row.partBytes,
+    count: countOf(row),
+    missing_count: missing.length,
+    missing: await Promise.all(next),
+  };
+}
 
 const upload = route({
   method: "PUT",
@@ -80,41 +129,15 @@ const upload = route({
   summary: "Upload a pack to a URL from mpack-presign, where the store is a folder.",
   // The URL's signature is the authorization.
   access: "anyone",
-  clientOfUrl({ repoId, mpackKey }, query, { uploadSecret }) {
-    const url = UploadQuery.safeParse(Object.fromEntries(query)).data;
-    if (url === undefined) return undefined;
-    const isOurs = checkUpload(uploadSecret, termsOf({ repoId, mpackKey }, url), url.signature);
-    return isOurs ? url.client : undefined;
-  },
+  clientOfUrl: ({ repoId, mpackKey }, query, { uploadSecret }) =>
+    clientOfUpload(uploadSecret, { repoId, mpackKey }, query),
   params: z.object({ repoId: z.string(), mpackKey: MpackKey }),
   query: UploadQuery,
   rawBody: "application/octet-stream",
   answers: { 200: { description: "The pack is in the store" } },
   problems: [403, 404, 411, 422],
   async handle({ request, params, query, caller, context }) {
-    const upload = termsOf(params, query);
-    if (!checkUpload(context.uploadSecret, upload, query.signature)) {
-      throw new HttpProblem(
-        403,
-        "forbidden",
-        "Cannot accept the upload: its URL is not valid or has expired",
-      );
-    }
-    const sizeBytes = declaredLength(request, query.size);
-    if (sizeBytes === undefined) {
-      throw new HttpProblem(
-        411,
-        "length-required",
-        "Cannot accept the upload: Content-Length is missing",
-      );
-    }
-    if (sizeBytes !== query.size) {
-      throw new HttpProblem(
-        400,
-        "bad-request",
-        `Cannot accept the upload: the URL is for ${query.size} bytes, Content-Length is ${sizeBytes}`,
-      );
-    }
+    const upload = requireUpload(request, context.uploadSecret, params, query);
     using _counted = context.rateLimit.beginUpload(caller.client);
     // The URL outlives a deleted repo, and nobody would look for a blob that came after its end.
     const checkRepo = () => requireRepo(context.db, params.repoId);
@@ -125,13 +148,6 @@ const upload = route({
 });
 
 export const presignRoutes: readonly Route[] = [presign, upload];
-
-function termsOf(
-  { repoId, mpackKey }: Pick<UploadTerms, "repoId" | "mpackKey">,
-  { size, expires, client }: z.output<typeof UploadQuery>,
-): UploadTerms {
-  return { repoId, mpackKey, sizeBytes: size, expiresAt: new Date(expires * 1000), client };
-}
 
 function baseOf(request: Request, { config }: ApiContext): string {
   return config.httpUrl ?? new URL(request.url).origin;

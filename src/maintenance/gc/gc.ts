@@ -4,7 +4,7 @@
  * - staged rows of jobs that are neither pending nor running, and old interrupted audits
  * - the rows of deleted repos: refs, mpacks, repo
  * - the rows of mpacks without history that no ref points into
- * - blobs that no row needs, and half-written blobs
+ * - blobs that no row needs, half-written blobs, and uploads in parts that were given up
  *
  * A row that is missing proves that a blob is garbage only if the store belongs to this database,
  * the database is not an old backup, and it has known the blob's repo. No row can be hidden: each
@@ -18,7 +18,9 @@
 
 import { collectAudits, collectStaged } from "../../db/garbage.ts";
 import { removeStaleTombstones } from "../../db/tombstones.ts";
+import { forgetOldUploads, isUploadOpen } from "../../db/uploads.ts";
 import { ConfigError } from "../../errors.ts";
+import { sweepPartBlobs } from "../../stream/store/part_blobs.ts";
 import { checkOwner, claimStore, olderText } from "../store_owner.ts";
 import { collectBlobs } from "./collect_blobs.ts";
 import { collectMpacks } from "./collect_mpacks.ts";
@@ -68,9 +70,14 @@ async function collectStagedRows(run: GcRun): Promise<void> {
   }
 }
 
-/** Removes what killed writers left half-written in the store. */
+/** Removes what killed writers left half-written in the store, and uploads that were given up. */
 async function sweepHalfWritten(run: GcRun): Promise<void> {
-  const { store, graceMs, signal } = run.options, { isDryRun } = run;
+  const { db, store, graceMs, signal } = run.options, { isDryRun } = run;
   const before = new Date(Date.now() - graceMs);
-  run.add({ half_written: await store.sweep?.({ before, isDryRun, signal }) ?? 0 });
+  if (!isDryRun) await forgetOldUploads(db, { graceMs });
+  const isOpen = (uploadId: string) => isUploadOpen(db, { uploadId, graceMs });
+  const options = { before, isDryRun, isOpen, signal };
+  run.add({ half_written: await store.sweep?.(options) ?? 0 });
+  if (store.partUploads !== undefined) return;
+  run.add({ half_written: await sweepPartBlobs(store, options) });
 }

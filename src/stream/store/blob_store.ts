@@ -93,6 +93,70 @@ export interface PresignPutOptions {
   readonly sha256Hex?: string;
 }
 
+/** One part that the store has of an upload. */
+export interface SentPart {
+  /** Its place in the blob, 1 to 10,000. */
+  readonly number: number;
+  /** Length in bytes. */
+  readonly sizeBytes: number;
+  /** The store's identifier of this version of the part. */
+  readonly etag: string;
+}
+
+/** How to join the parts of an upload. */
+export interface CompleteOptions {
+  /** SHA-256 of the whole blob; a store that cannot compare it joins the parts anyway. */
+  readonly sha256Hex?: string;
+  /** Called before the blob becomes visible; if it throws, the blob does not. */
+  readonly check?: () => Promise<void>;
+  /** Ends the work; nothing is visible then. */
+  readonly signal?: AbortSignal;
+}
+
+/**
+ * Uploads in parts that others send. Parts are in no listing and no reader sees them before they are
+ * joined to a blob.
+ */
+export interface PartUploads {
+  /** The largest body of one presigned PUT, in bytes; undefined for any length. */
+  readonly maxWholeBytes?: number;
+  /** Begins an upload to `key`; returns its id. */
+  begin(key: string, options?: { signal?: AbortSignal }): Promise<string>;
+  /** The parts that are there, by number; undefined if there is no such upload any more. */
+  list(
+    key: string,
+    uploadId: string,
+    options?: { signal?: AbortSignal },
+  ): Promise<SentPart[] | undefined>;
+  /** Returns a URL to PUT one part with; undefined for a store without a server of its own. */
+  presign?(
+    key: string,
+    uploadId: string,
+    part: { readonly number: number; readonly expiresSeconds: number },
+  ): Promise<Presigned>;
+  /** Joins the parts to the blob and ends the upload. */
+  complete(
+    key: string,
+    uploadId: string,
+    parts: readonly SentPart[],
+    options?: CompleteOptions,
+  ): Promise<void>;
+  /** Removes the parts. Succeeds if there is no such upload. */
+  abort(key: string, uploadId: string, options?: { signal?: AbortSignal }): Promise<void>;
+}
+
+/** Which half-written blobs to remove. */
+export interface SweepOptions {
+  /** Only those that were begun before. */
+  readonly before: Date;
+  /** Whether to count them only. Default false. */
+  readonly isDryRun?: boolean;
+  /** Whether an upload in parts is still going on, however old it is. */
+  readonly isOpen?: (uploadId: string) => Promise<boolean>;
+  /** Ends the work. */
+  readonly signal?: AbortSignal;
+}
+
 /**
  * Immutable blobs under string keys.
  *
@@ -138,9 +202,9 @@ export interface BlobStore {
    *
    * @returns How many there were; with `isDryRun` they are still there.
    */
-  sweep?(
-    options: { readonly before: Date; readonly isDryRun?: boolean; readonly signal?: AbortSignal },
-  ): Promise<number>;
+  sweep?(options: SweepOptions): Promise<number>;
   /** Returns a URL to PUT one blob with; undefined if the store has no server of its own. */
   presignPut(key: string, options: PresignPutOptions): Promise<Presigned | undefined>;
+  /** Uploads in parts; undefined for a store whose protocol has none. */
+  readonly partUploads?: PartUploads;
 }

@@ -12,6 +12,7 @@ import { sql as knownObjects } from "./0010_known_objects.ts";
 import { sql as publishFunctions } from "./0011_publish_functions.ts";
 import { sql as storeOwner } from "./0015_store_owner.ts";
 import { historyTables, sql as history } from "./0017_history.ts";
+import { sql as uploads } from "./0018_uploads.ts";
 
 /** One migration. After its release its statements never change; another migration follows. */
 export interface Migration {
@@ -38,4 +39,5 @@ export const migrations: readonly Migration[] = [
   { name: "0011_publish_functions", sql: publishFunctions },
   { name: "0015_store_owner", sql: storeOwner },
   { name: "0017_history", sql: history, tables: historyTables },
+  { name: "0018_uploads", sql: uploads },
 ];

@@ -48,6 +48,7 @@ function rightsFor({ method, objectKey, query = {} }: S3Request): string {
     return "uploadId" in query ? "s3:AbortMultipartUpload" : "s3:DeleteObject";
   }
   if (method === "PUT" || method === "POST") return "s3:PutObject";
+  if ("uploadId" in query) return "s3:ListMultipartUploadParts";
   return "s3:GetObject, and s3:ListBucket, without which a missing blob is answered with 403";
 }
 

@@ -26,8 +26,8 @@ export function listObjects(
   });
 }
 
-function entryOf(key: string, xml: string): BlobEntry {
+function entryOf(xml: string, key: () => string): BlobEntry {
   const size = xmlText(xml, "Size") ?? "";
   if (!/^\d{1,15}$/.test(size)) throw badPage("listed an object without Size");
-  return { key, sizeBytes: Number(size), modifiedAt: timeIn(xml, "LastModified") };
+  return { key: key(), sizeBytes: Number(size), modifiedAt: timeIn(xml, "LastModified") };
 }

@@ -7,16 +7,15 @@
 import type { Backoff } from "./backoff.ts";
 import type { S3Client } from "./client.ts";
 import { isDigestRefusal } from "./digest_support.ts";
+import { joinParts } from "./join_parts.ts";
 import type { OptionalHeaders } from "./optional_headers.ts";
-import { errorOfAnswer, S3Error } from "./s3_error.ts";
+import { S3Error } from "./s3_error.ts";
 import type { S3Target } from "./reader.ts";
-import { etagOf, statObject, strongEtag } from "./stat.ts";
-import { encodeXml, xmlText } from "./xml.ts";
+import { etagOf } from "./stat.ts";
+import { xmlText } from "./xml.ts";
 
 /** S3's own limit. See {@link https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html}. */
 export const MAX_PARTS = 10_000;
-/** The store may need minutes to join the parts. */
-const COMPLETE_WITHIN_MS = 10 * 60 * 1000;
 
 /** What an upload needs. */
 export interface UploadContext {
@@ -93,42 +92,13 @@ export class MultipartUpload {
   async complete(): Promise<string | undefined> {
     await this.#inFlight;
     const { client, target, signal, backoff } = this.#context;
-    const parts = this.#sent.map(({ etag, sha256Base64 }, index) => {
-      const checksum = this.#hasChecksums && sha256Base64 !== undefined
-        ? `<ChecksumSHA256>${sha256Base64}</ChecksumSHA256>`
-        : "";
-      const number = `<PartNumber>${index + 1}</PartNumber>`;
-      return `<Part>${number}<ETag>${encodeXml(etag)}</ETag>${checksum}</Part>`;
-    });
-    const body = new TextEncoder().encode(
-      `<CompleteMultipartUpload>${parts.join("")}</CompleteMultipartUpload>`,
-    );
-    let tries = 0;
-    const etag = await backoff().run(async () => {
-      tries++;
-      try {
-        const answer = await client.send({
-          ...this.#request("POST", {}),
-          body,
-          answerWithinMs: COMPLETE_WITHIN_MS,
-          signal,
-        });
-        // The store sends the status before it joins the parts, so the body may hold an error.
-        const text = await answer.text();
-        const joined = xmlText(text, "ETag");
-        if (joined === undefined) {
-          throw errorOfAnswer({ status: 500, headers: answer.headers }, text, "");
-        }
-        // Ceph 16 leaves it empty.
-        return strongEtag(joined);
-      } catch (error) {
-        const isLostAnswer = tries > 1 && error instanceof S3Error &&
-          error.s3Code === "NoSuchUpload";
-        if (!isLostAnswer) throw error;
-        // An earlier try joined the parts, but its answer was lost.
-        return (await statObject(client, target.objectKey, signal)).etag;
-      }
-    });
+    const parts = this.#sent.map(({ etag, sha256Base64 }, index) => ({
+      number: index + 1,
+      etag,
+      sha256Base64: this.#hasChecksums ? sha256Base64 : undefined,
+    }));
+    const uploadId = this.#uploadId ?? "";
+    const etag = await joinParts(client, target.objectKey, { uploadId, parts, signal, backoff });
     this.#isDone = true;
     return etag;
   }

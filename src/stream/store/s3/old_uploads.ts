@@ -4,6 +4,7 @@
  *
  * @module
  */
+import type { SweepOptions } from "../blob_store.ts";
 import type { S3Client } from "./client.ts";
 import { badPage, listPages, timeIn } from "./pages.ts";
 import { S3Error } from "./s3_error.ts";
@@ -19,9 +20,9 @@ interface Upload {
 export async function abortOldUploads(
   client: S3Client,
   objectPrefix: string,
-  options: { readonly before: Date; readonly isDryRun?: boolean; readonly signal?: AbortSignal },
+  options: SweepOptions,
 ): Promise<number> {
-  const { before, isDryRun = false, signal } = options;
+  const { before, isDryRun = false, isOpen, signal } = options;
   const uploads = listPages(client, {
     action: "list uploads to",
     key: objectPrefix,
@@ -34,20 +35,21 @@ export async function abortOldUploads(
   });
   let aborted = 0;
   for await (const { objectKey, uploadId, begunAt } of uploads) {
-    if (begunAt >= before) continue;
+    if (begunAt >= before || await isOpen?.(uploadId)) continue;
     if (!isDryRun) await abortUpload(client, objectKey, uploadId, signal);
     aborted++;
   }
   return aborted;
 }
 
-function uploadOf(objectKey: string, xml: string): Upload {
+function uploadOf(xml: string, key: () => string): Upload {
   const uploadId = xmlText(xml, "UploadId") ?? "";
   if (uploadId === "") throw badPage("listed an upload without UploadId");
-  return { objectKey, uploadId, begunAt: timeIn(xml, "Initiated") };
+  return { objectKey: key(), uploadId, begunAt: timeIn(xml, "Initiated") };
 }
 
-async function abortUpload(
+/** Aborts one upload. Succeeds if it was completed or aborted before. */
+export async function abortUpload(
   client: S3Client,
   objectKey: string,
   uploadId: string,

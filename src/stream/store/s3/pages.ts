@@ -21,7 +21,7 @@ export interface Listing<Entry> {
   /** The elements of a page that are its entries. */
   readonly element: string;
   /** Reads one of them. */
-  readonly parse: (key: string, xml: string) => Entry;
+  readonly parse: (xml: string, key: () => string) => Entry;
   /** The parameters for the next page, and the elements of a page that have their values. */
   readonly next: Readonly<Record<string, string>>;
   /** The query of the first page. */
@@ -30,6 +30,8 @@ export interface Listing<Entry> {
   readonly action: string;
   /** The prefix, for errors. */
   readonly key: string;
+  /** The object whose parts are listed; undefined for a listing of the bucket. */
+  readonly objectKey?: string;
   /** Ends the listing. */
   readonly signal?: AbortSignal;
 }
@@ -44,13 +46,14 @@ export async function* listPages<Entry>(
   client: S3Client,
   listing: Listing<Entry>,
 ): AsyncGenerator<Entry, void, undefined> {
-  const { action, key, query, signal } = listing;
+  const { action, key, objectKey, query, signal } = listing;
   const cycle = new CycleDetector();
   let emptyPages = 0;
   for (let next: Record<string, string> | undefined = {}; next !== undefined;) {
     const backoff = client.backoff({ action, key }, signal);
     const page = await backoff.run(async () => {
-      const answer = await client.send({ method: "GET", query: { ...query, ...next }, signal });
+      const request = { method: "GET", objectKey, query: { ...query, ...next }, signal } as const;
+      const answer = await client.send(request);
       const page = parsePage(await answer.text(MAX_PAGE_BYTES), listing);
       emptyPages = page.entries.length === 0 ? emptyPages + 1 : 0;
       const isEndless = emptyPages > MAX_EMPTY_PAGES ||
@@ -72,7 +75,7 @@ function parsePage<Entry>(xml: string, { root, element, next, parse }: Listing<E
   if (!hasElement(xml, root)) throw badPage("did not answer with a listing");
   const isEncoded = xmlText(xml, "EncodingType") === "url";
   const entries = xmlElements(xml, element)
-    .map((content) => parse(keyOf(content, isEncoded), content));
+    .map((content) => parse(content, () => keyOf(content, isEncoded)));
   if (xmlText(xml, "IsTruncated") !== "true") return { entries };
   const tokens: Record<string, string> = {};
   for (const [name, tag] of Object.entries(next)) tokens[name] = xmlText(xml, tag) ?? "";

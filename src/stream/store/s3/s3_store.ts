@@ -7,7 +7,8 @@ import { isBlobMissing } from "../../../errors.ts";
 import { orAborted } from "../../../lib/abort.ts";
 import { checkKey } from "../blob_key.ts";
 import type { BlobEntry, BlobReader, BlobStat, BlobStore } from "../blob_store.ts";
-import type { OpenOptions, Presigned, PresignPutOptions, PutOptions } from "../blob_store.ts";
+import type { OpenOptions, PartUploads, Presigned, PresignPutOptions } from "../blob_store.ts";
+import type { PutOptions, SweepOptions } from "../blob_store.ts";
 import { isDigest } from "../../../lib/ids.ts";
 import { statIfPresent } from "../stat_if_present.ts";
 import { S3Client, type S3ClientOptions } from "./client.ts";
@@ -18,6 +19,7 @@ import { putObject } from "./put.ts";
 import { openS3Reader, type S3Target } from "./reader.ts";
 import { statObject } from "./stat.ts";
 import { abortOldUploads } from "./old_uploads.ts";
+import { S3PartUploads } from "./part_uploads.ts";
 
 const MAX_EXPIRES_SECONDS = 7 * 24 * 60 * 60;
 
@@ -35,6 +37,7 @@ export function openS3Store(options: S3StoreOptions): BlobStore {
 class S3Store implements BlobStore {
   readonly url: string;
   readonly provesDigests = true;
+  readonly partUploads: PartUploads;
   readonly #client: S3Client;
   /** "" or a folder with a slash at its end. */
   readonly #folder: string;
@@ -46,6 +49,7 @@ class S3Store implements BlobStore {
     this.#folder = prefix === "" ? "" : `${checkKey(prefix)}/`;
     this.url = prefix === "" ? `s3://${bucket}` : `s3://${bucket}/${prefix}`;
     this.#client = new S3Client(this.url, options);
+    this.partUploads = new S3PartUploads(this.#client, (key) => this.#target(key));
   }
 
   async stat(key: string, options: { signal?: AbortSignal } = {}): Promise<BlobStat> {
@@ -112,7 +116,7 @@ class S3Store implements BlobStore {
   }
 
   async sweep(
-    options: { before: Date; isDryRun?: boolean; signal?: AbortSignal },
+    options: SweepOptions,
   ): Promise<number> {
     return await abortOldUploads(this.#client, this.#folder, options);
   }

@@ -11,9 +11,9 @@ import {
   InvalidMpackError,
   type MpackErrorCode,
   StoreError,
-} from "../errors.ts";
-import { IndexAnswer, ProblemAnswer } from "../http/schemas.ts";
-import type { IndexResult } from "../jobs/index/result.ts";
+} from "../../errors.ts";
+import { IndexAnswer, ProblemAnswer } from "../../http/schemas.ts";
+import type { IndexResult } from "../../jobs/index/result.ts";
 import type { Answer } from "./send_file.ts";
 
 /** The problem of a server that is not mpackd's, or of a proxy in front of it. */
@@ -41,6 +41,23 @@ export function resultOfAnswer(answer: Answer, mpackKey: string): IndexResult {
     );
   }
   return parsed.data as IndexResult;
+}
+
+/**
+ * An answer of another request, checked against its schema.
+ *
+ * @throws {ConfigError} If it has another shape.
+ */
+export function checkedAnswer<T extends z.ZodType>(
+  { mediaType, value, origin }: Answer,
+  schema: T,
+) {
+  const parsed = mediaType === "application/json" ? schema.safeParse(value) : undefined;
+  if (parsed?.success) return parsed.data;
+  throw new ConfigError(
+    `Cannot push: ${origin} answered with ${mediaType ?? "no media type"}, which is not what an ` +
+      "mpackd server of this version answers",
+  );
 }
 
 /** The error behind any other answer. */

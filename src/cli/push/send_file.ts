@@ -14,6 +14,8 @@ import { pipeline } from "node:stream/promises";
 const MAX_ANSWER_BYTES = 1024 * 1024;
 
 export interface SendOptions {
+  /** Default POST. */
+  readonly method?: "GET" | "POST" | "PUT";
   /** All headers except `Content-Length`. */
   readonly headers: Headers;
   readonly body: AsyncIterable<Uint8Array>;
@@ -33,12 +35,12 @@ export interface Answer {
   readonly value: unknown;
 }
 
-/** Posts `body`; returns the answer even if it comes before the whole body is sent. */
-export async function post(url: URL, options: SendOptions): Promise<Answer> {
-  const { headers, body, sizeBytes, signal } = options;
+/** Sends `body`; returns the answer even if it comes before the whole body is sent. */
+export async function sendBody(url: URL, options: SendOptions): Promise<Answer> {
+  const { method = "POST", headers, body, sizeBytes, signal } = options;
   const request = url.protocol === "https:" ? requestHttps : requestHttp;
   const fields = { ...Object.fromEntries(headers), "content-length": String(sizeBytes) };
-  const outgoing = request(url, { method: "POST", headers: fields, signal });
+  const outgoing = request(url, { method, headers: fields, signal });
   try {
     const answered = new Promise<IncomingMessage>((resolve, reject) => {
       outgoing.once("response", resolve).once("error", reject);

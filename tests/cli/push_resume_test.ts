@@ -1,0 +1,76 @@
+import assert from "node:assert/strict";
+import { openFileStore } from "../../src/stream/store/folder/folder_store.ts";
+import { startApi } from "../support/http/api.ts";
+import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
+import { runMain, startMain } from "../support/process/main.ts";
+import { methodsOf, sampleBytes } from "../support/store/blobs.ts";
+
+const MIB = 1024 * 1024;
+const PARTS = 6;
+
+Deno.test("push --resume goes on where a killed push broke off", async (t) => {
+  const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
+  const real = openFileStore(`${folder}/store`);
+  // Parts 4, 5 and 6 do not end before the gate opens.
+  const gate = Promise.withResolvers<void>(), arrived: number[] = [];
+  let running = 0;
+  const store = methodsOf(real);
+  store.put = async (key, body, options) => {
+    const number = Number(/^mpackd-uploads\/.*\/0*(\d+)$/.exec(key)?.[1]);
+    running++;
+    try {
+      if (number > 3) await gate.promise;
+      const stat = await real.put(key, body, options);
+      if (number > 0) arrived.push(number);
+      return stat;
+    } finally {
+      running--;
+    }
+  };
+  await using api = await startApi({ store });
+  const pack = `${folder}/pack`;
+  const content = sampleBytes(PARTS * 5 * MIB - 1000, 1);
+  const bytes = buildMpack({ objects: [object({ content })] });
+  await Deno.writeFile(pack, bytes);
+  const args = ["push", pack, "--remote", api.url, "--repo", "me/repo", "--token", api.admin.token];
+  const resume = [...args, "--resume", "--part-bytes", String(5 * MIB)];
+  try {
+    await t.step("killed, it leaves the parts that have arrived", async () => {
+      const child = startMain(resume), ended = child.output();
+      while (arrived.length < 3) await new Promise((resolve) => setTimeout(resolve, 10));
+      child.kill("SIGKILL");
+      assert.equal((await ended).success, false);
+      gate.resolve();
+      while (running > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+    });
+    await t.step("run again, it sends only the others, and the pack is indexed", async () => {
+      const known = [...arrived];
+      arrived.length = 0;
+      const { code, stdout, stderr } = await runMain([...resume, "--json"]);
+      assert.equal(code, 0, stderr);
+      const result = JSON.parse(stdout);
+      assert.equal(result.mpack_key, mpackKey(bytes));
+      assert.equal(result.objects_written, 1);
+      // What the killed one had sent before its end may have been enough for a part.
+      assert.deepEqual([...known, ...arrived].sort(), [1, 2, 3, 4, 5, 6]);
+      assert.ok(known.length >= 3 && arrived.length >= 1, `${known} then ${arrived}`);
+    });
+    await t.step("once more, it sends nothing", async () => {
+      arrived.length = 0;
+      const { code, stdout } = await runMain(resume);
+      assert.deepEqual([code, arrived], [0, []]);
+      assert.match(stdout, /^me\/repo has sha256:[0-9a-f]{64} already\n$/);
+    });
+    await t.step("a login page in place of an answer is no push: 2", async () => {
+      const page = () => new Response("<html>", { headers: { "content-type": "text/html" } });
+      await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, page);
+      const remote = ["--remote", `http://127.0.0.1:${server.addr.port}`];
+      const { code, stderr } = await runMain([...resume, ...remote]);
+      assert.equal(code, 2);
+      assert.match(stderr, /answered with text\/html/);
+    });
+  } finally {
+    gate.resolve();
+    await Deno.remove(folder, { recursive: true });
+  }
+});
