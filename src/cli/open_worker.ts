@@ -7,6 +7,7 @@
 import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client/database.ts";
 import { execute } from "../db/client/execute.ts";
+import { forgetWorker, seeWorker } from "../db/workers.ts";
 import { mpackdHandlers } from "../jobs/handlers.ts";
 import { WorkerMetrics } from "../jobs/worker/worker_metrics.ts";
 import { Listener } from "../jobs/worker/listener.ts";
@@ -20,10 +21,13 @@ import { claimStore, type StoreAndDatabase } from "../maintenance/store_owner.ts
 import { logEvents, logNativeHash, logWithoutLease } from "./log.ts";
 import { jobPermissions, requirePermissions } from "./permissions.ts";
 import type { Resources } from "./resources.ts";
+import { VERSION } from "./version.ts";
 import { workerName } from "./worker_name.ts";
 
 const PING_DEADLINE_MS = 2_000;
 const COUNT_EVERY_MS = 60_000;
+/** A sixth of the time after which a silent worker counts as gone. */
+const SEEN_EVERY_MS = 10_000;
 
 export interface WorkerEnd {
   /** Stops claiming. */
@@ -92,6 +96,18 @@ export function openWorker(
   const counting = countUses({ db, store, config, signal }, (error) => {
     observe({ type: "queue-error", error });
   });
+  // Only people look at it, so a failure is no reason to say more than the queue's own errors do.
+  const see = () =>
+    seeWorker(db, {
+      worker: name,
+      version: VERSION,
+      concurrency,
+      running: worker.running,
+      isDraining: signal.aborted,
+    }).catch(() => {});
+  let seen = see();
+  const seeing = setInterval(() => seen = see(), SEEN_EVERY_MS);
+  Deno.unrefTimer(seeing);
   return {
     worker,
     metrics,
@@ -102,6 +118,9 @@ export function openWorker(
     },
     async [Symbol.asyncDispose]() {
       clearInterval(counting);
+      clearInterval(seeing);
+      await seen;
+      await forgetWorker(db, name).catch(() => {});
       await listener[Symbol.asyncDispose]();
     },
   };

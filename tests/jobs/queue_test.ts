@@ -15,6 +15,7 @@ import {
   getJob,
   type Job,
   type JobRow,
+  listAttempts,
   listJobs,
   purgeJobs,
   releaseJob,
@@ -490,4 +491,23 @@ Deno.test("an inserted row wakes every listener, whichever program inserted it",
     values ('theirs', 'any', ${TYPE}, '{}', 'pending', now(), 0)`;
   await woken.promise;
   await unlisten();
+});
+
+Deno.test("attempts that do not end well leave a row, and others none", async () => {
+  await using test = await open();
+  const { db } = test;
+  const lost = await startJob(db);
+  await db.sql`update musehub_background_jobs set lease_expires_at = now() - interval '1 second'`;
+  const [again] = await take(db);
+  await releaseJob(db, again);
+  const [third] = await take(db);
+  await failJob(db, third, { ...FAILURE, retry: true });
+  await db.sql`update musehub_background_jobs set run_at = null`;
+  const [fourth] = await take(db);
+  await completeJob(db, fourth, {});
+  const attempts = await listAttempts(db, lost.jobId);
+  assert.deepEqual(
+    attempts.map(({ outcome, attempt, code }) => [outcome, attempt, code]),
+    [["lost", 1, null], ["released", 2, null], ["retrying", 2, ERROR.code]],
+  );
 });

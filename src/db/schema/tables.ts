@@ -300,6 +300,31 @@ export const TABLES = {
     /** When a client last asked for it. */
     touched_at: "timestamptz=",
   },
+  /** Attempts of jobs that did not end well. One that did is in the job's row. */
+  mpackd_attempts: {
+    job_id: "text",
+    /** The fence of the attempt's claim. */
+    fence: "bigint",
+    attempt: "integer?",
+    worker: "text?",
+    started_at: "timestamptz?",
+    ended_at: "timestamptz=",
+    /** `retrying`, `failed`, `cancelled`, `released`, or `lost`: the worker's lease expired. */
+    outcome: "text",
+    code: "text?",
+    message: "text?",
+  },
+  /** Workers and when they were last alive. Unlogged: they say so again. */
+  mpackd_workers: {
+    worker: "text",
+    version: "text",
+    started_at: "timestamptz=",
+    seen_at: "timestamptz=",
+    concurrency: "integer",
+    /** Jobs that it runs. */
+    running: "integer",
+    is_draining: "boolean=",
+  },
   /** Secrets that all servers of one database share, base64. */
   mpackd_secrets: {
     name: "text",

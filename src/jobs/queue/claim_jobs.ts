@@ -157,6 +157,15 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
       order by coalesce(j.priority, 0) desc, ${isFair ? sql`turn,` : sql``} j.created_at, j.job_id
       limit ${limit}::integer
       for update of j skip locked
+    ), lost as (
+      -- The rows as they were before this statement.
+      insert into mpackd_attempts (job_id, fence, attempt, worker, started_at, outcome)
+      select j.job_id, coalesce(j.fence, 0), j.attempt, j.locked_by, j.started_at, 'lost'
+      from taken cross join lateral (
+        select * from musehub_background_jobs j where j.job_id = taken.job_id
+      ) as j
+      where taken.is_rescue
+      on conflict do nothing
     ), claimed as (
       update musehub_background_jobs j set
         status = case when is_cancelled then 'cancelled' when is_spent then 'failed'

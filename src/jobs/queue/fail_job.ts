@@ -39,7 +39,7 @@ export async function failJob(
   const lastError = JSON.stringify(error);
   const [row] = await db.query<FailedAttempt>("record a failure")`
     with lease as materialized (
-      select job_id, ${retry}::boolean
+      select job_id, fence, attempt, locked_by, started_at, ${retry}::boolean
           and attempt < coalesce(max_attempts, ${DEFAULT_MAX_ATTEMPTS}::integer)
           and not coalesce(cancel_requested, false) as again,
         ${retry}::boolean and coalesce(cancel_requested, false) as is_cancelled,
@@ -48,6 +48,11 @@ export async function failJob(
       from musehub_background_jobs
       where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint and status = 'running'
       for update
+    ), noted as (
+      insert into mpackd_attempts (job_id, fence, attempt, worker, started_at, outcome, code, message)
+      select job_id, fence, attempt, locked_by, started_at, case when again then 'retrying'
+        when is_cancelled then 'cancelled' else 'failed' end, ${error.code}, ${error.message}
+      from lease on conflict do nothing
     )
     update musehub_background_jobs j set
       status = case when again then 'pending' when is_cancelled then 'cancelled' else 'failed' end,

@@ -8,6 +8,10 @@ export interface ListOptions {
   readonly status?: JobStatus;
   readonly repoId?: string;
   readonly jobType?: string;
+  /** Only jobs whose last attempt ended with this code. */
+  readonly code?: string;
+  /** Only jobs whose id or mpack key begins with this. */
+  readonly search?: string;
   /** Only jobs of repos that this identity owns or may push to. */
   readonly visibleTo?: { readonly handle: string; readonly identityId: string };
   /** How many at most. Default 100. */
@@ -18,7 +22,7 @@ export interface ListOptions {
 
 /** Lists jobs, newest first. */
 export async function listJobs(db: Database, options: ListOptions = {}): Promise<JobRow[]> {
-  const { status, repoId, jobType, visibleTo, limit = 100, after } = options;
+  const { status, repoId, jobType, code, search, visibleTo, limit = 100, after } = options;
   const rows = await db.build("list jobs", (kysely, sql) => {
     // `after` is made of a Date, so the order must not depend on what a Date cannot hold.
     const createdAt = sql<Date>`least(greatest(date_trunc('milliseconds', j.created_at),
@@ -27,6 +31,13 @@ export async function listJobs(db: Database, options: ListOptions = {}): Promise
     if (status !== undefined) jobs = jobs.where("j.status", "=", status);
     if (repoId !== undefined) jobs = jobs.where("j.repo_id", "=", repoId);
     if (jobType !== undefined) jobs = jobs.where("j.job_type", "=", jobType);
+    if (code !== undefined) jobs = jobs.where(sql<boolean>`j.last_error->>'code' = ${code}`);
+    if (search !== undefined) {
+      jobs = jobs.where(
+        sql<boolean>`(starts_with(j.job_id, ${search})
+          or starts_with(mpackd_mpack_key(j.payload::text), ${search}))`,
+      );
+    }
     if (after !== undefined) {
       jobs = jobs.where(
         sql<boolean>`(${createdAt}, j.job_id)

@@ -4,6 +4,8 @@ import type { Database } from "../../db/client/database.ts";
 export interface PurgeOptions {
   /** Jobs that ended longer ago than this are deleted, in milliseconds. */
   readonly olderThanMs: number;
+  /** Only these, 1,000 at most. Default: all. */
+  readonly jobIds?: readonly string[];
   /** Most jobs to delete in one statement, so that locks are short. */
   readonly limit: number;
 }
@@ -15,7 +17,7 @@ export interface PurgeOptions {
  */
 export async function purgeJobs(
   db: Database,
-  { olderThanMs, limit }: PurgeOptions,
+  { olderThanMs, jobIds, limit }: PurgeOptions,
 ): Promise<number> {
   const [{ purged }] = await db.build("purge jobs", (kysely, sql) =>
     kysely
@@ -26,6 +28,8 @@ export async function purgeJobs(
           .where(
             sql<boolean>`finished_at < now() - ${olderThanMs}::float8 * interval '1 ms'`,
           )
+          .$if(jobIds !== undefined, (jobs) =>
+            jobs.where("job_id", "in", jobIds!))
           .limit(limit)
           .forUpdate()
           .skipLocked())
@@ -33,6 +37,10 @@ export async function purgeJobs(
         kysely.deleteFrom("mpack_staged_objects as s")
           .using("old")
           .whereRef("s.job_id", "=", "old.job_id"))
+      .with("attempts", (kysely) =>
+        kysely.deleteFrom("mpackd_attempts as a")
+          .using("old")
+          .whereRef("a.job_id", "=", "old.job_id"))
       .with("purged", (kysely) =>
         kysely.deleteFrom("musehub_background_jobs as j")
           .using("old")

@@ -19,14 +19,20 @@ export async function releaseJob(
 ): Promise<"pending" | "cancelled"> {
   const [row] = await db.query<{ status: "pending" | "cancelled" }>("release a job")`
     with job as materialized (
-      select job_id, coalesce(cancel_requested, false) as is_cancelled
+      select job_id, fence, attempt, locked_by, started_at,
+        coalesce(cancel_requested, false) as is_cancelled
       from musehub_background_jobs
       where job_id = ${lease.jobId} and fence = ${lease.fence}::bigint and status = 'running'
       for update
+    ), noted as (
+      insert into mpackd_attempts (job_id, fence, attempt, worker, started_at, outcome)
+      select job_id, fence, attempt, locked_by, started_at,
+        case when is_cancelled then 'cancelled' else 'released' end
+      from job on conflict do nothing
     ), released as (
       update musehub_background_jobs j set
         status = case when is_cancelled then 'cancelled' else 'pending' end,
-        attempt = greatest(attempt - 1, 0), lease_expires_at = null,
+        attempt = greatest(j.attempt - 1, 0), lease_expires_at = null,
         run_at = case when ${delayMs}::float8 > 0
           then now() + ${delayMs}::float8 * interval '1 ms' end,
         finished_at = case when is_cancelled then now() end,
