@@ -7,7 +7,7 @@
 import type { Database } from "./client/database.ts";
 
 /** A worker that has not been seen for so long is gone, in milliseconds. */
-export const WORKER_GONE_MS = 60_000;
+const WORKER_GONE_MS = 60_000;
 
 /** What a worker says of itself. */
 export interface WorkerState {
@@ -51,7 +51,7 @@ export async function forgetWorker(db: Database, worker: string): Promise<void> 
   await db.query("forget a worker")`delete from mpackd_workers where worker = ${worker}`;
 }
 
-/** Lists the workers seen within {@link WORKER_GONE_MS}, by name. */
+/** Lists the workers seen within a minute, by name. */
 export function listWorkers(db: Database): Promise<WorkerRow[]> {
   return db.query<WorkerRow>("list workers")`
     select worker, version, concurrency, running, is_draining as "isDraining",

@@ -10,6 +10,7 @@ import { secureHeaders } from "hono/secure-headers";
 import { networkOf, parseAddresses } from "../lib/addresses.ts";
 import { behindProxies } from "./server/client_address.ts";
 import type { Peer } from "./server/connection.ts";
+import { CONSOLE_PATH, CONSOLE_POLICY, createConsole } from "./console/console.tsx";
 import type { ApiContext } from "./context.ts";
 import { describeApi } from "./describe_api.ts";
 import { HttpProblem, problemResponse } from "./problem.ts";
@@ -61,7 +62,7 @@ export function createApi(context: ApiContext, version: string): Api {
   const app = new Hono<HonoEnv>();
   app.use(
     requestId({ headerName: "" }),
-    BROWSER_HEADERS,
+    browserHeaders,
     connectionHeaders,
     refuseMalformed(context),
   );
@@ -82,6 +83,8 @@ export function createApi(context: ApiContext, version: string): Api {
     const path = spec.path.replaceAll(/\{(\w+)\}/g, ":$1");
     app.on(spec.method, path, record(spec, context), (c) => spec.run(c, context));
   }
+  app.use(`${CONSOLE_PATH}/*`, recordAs(`${CONSOLE_PATH}/*`, context));
+  app.route(CONSOLE_PATH, createConsole(context));
   app.notFound((c) => {
     const detail = "Cannot find such a route; /openapi.json lists them";
     return problemResponse(new HttpProblem(404, "not-found", detail), c.get("requestId"));
@@ -94,6 +97,17 @@ export function createApi(context: ApiContext, version: string): Api {
   const proxies = parseAddresses(httpProxies);
   return async (request, peer) =>
     await app.fetch(request, { peer: behindProxies(peer, request.headers, { proxies, field }) });
+}
+
+/** The console is made for browsers and has a policy of its own. */
+async function browserHeaders(c: Context<HonoEnv>, next: () => Promise<void>): Promise<void> {
+  await BROWSER_HEADERS(c, next);
+  const { path } = c.req;
+  if (path !== CONSOLE_PATH && !path.startsWith(`${CONSOLE_PATH}/`)) return;
+  c.res.headers.set("content-security-policy", CONSOLE_POLICY);
+  c.res.headers.set("x-frame-options", "DENY");
+  // Without a referrer at all, browsers hide the origin of a form, too.
+  c.res.headers.set("referrer-policy", "same-origin");
 }
 
 /** Refuses a request whose Host and target do not make a URL: the rest of the API relies on one. */
@@ -110,7 +124,12 @@ function refuseMalformed({ rateLimit }: ApiContext): MiddlewareHandler<HonoEnv> 
 }
 
 /** Reports each answered request of a route to the log and the metrics. */
-function record({ path }: Route, { onRequest }: ApiContext): MiddlewareHandler<HonoEnv> {
+function record({ path }: Route, context: ApiContext): MiddlewareHandler<HonoEnv> {
+  return recordAs(path, context);
+}
+
+/** The same under a name that stands for several paths. */
+function recordAs(path: string, { onRequest }: ApiContext): MiddlewareHandler<HonoEnv> {
   return async (c, next) => {
     const startedAt = performance.now();
     await next();

@@ -129,9 +129,10 @@ async function serve(
   await using _probes = config.httpPort === 0
     ? undefined
     : listenForProbes(config, { checks, metrics });
-  log.info(`Listening on ${server.url}`);
+  log.info(`Listening on ${server.url}; the console is at ${server.url}/ui`);
   if (openToken !== undefined) {
     await print(`Until an identity exists: Authorization: Bearer ${openToken}`);
+    await print(`In a browser: ${server.url}/ui/login?token=${openToken}`);
   }
   if (working) await working.worker.run();
   else if (!signal.aborted) {

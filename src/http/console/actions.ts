@@ -1,0 +1,57 @@
+/**
+ * What the console does with jobs.
+ *
+ * @module
+ */
+
+import { cancelJob } from "../../jobs/queue/cancel_job.ts";
+import { purgeJobs } from "../../jobs/queue/purge_jobs.ts";
+import { retryJobs } from "../../jobs/queue/retry_jobs.ts";
+import type { Caller } from "../auth/authenticate.ts";
+import type { ApiContext } from "../context.ts";
+import { HttpProblem } from "../problem.ts";
+import { jobOf } from "./pages/job.tsx";
+import type { ActionForm, JobAction } from "./pages/confirm.tsx";
+
+/**
+ * Does the action with each job that the caller may change. Others are passed over: to tell why would
+ * tell whether they exist.
+ *
+ * @returns How many jobs changed.
+ * @throws {HttpProblem} 403 if the session may only read.
+ */
+export async function act(
+  { action, jobIds }: ActionForm,
+  { caller, context, signal }: {
+    readonly caller: Caller;
+    readonly context: ApiContext;
+    readonly signal: AbortSignal;
+  },
+): Promise<number> {
+  if (!caller.scopes.has("push") && !caller.isAdmin) {
+    throw new HttpProblem(403, "forbidden", "Cannot do this with a token that only reads");
+  }
+  // The statements wait while a job is being published.
+  using _place = await context.pushLimit.enter(caller.client, signal);
+  let changed = 0;
+  for (const jobId of jobIds) {
+    try {
+      await jobOf({ caller, context }, jobId, "push");
+    } catch (error) {
+      if (error instanceof HttpProblem) continue;
+      throw error;
+    }
+    if (await ACTIONS[action](context, jobId)) changed++;
+  }
+  return changed;
+}
+
+const ACTIONS: Record<JobAction, (context: ApiContext, jobId: string) => Promise<boolean>> = {
+  retry: async ({ pushDb }, jobId) => (await retryJobs(pushDb, { jobId })).length > 0,
+  cancel: async ({ pushDb }, jobId) => {
+    const status = await cancelJob(pushDb, jobId);
+    return status === "cancelled" || status === "running";
+  },
+  purge: async ({ pushDb }, jobId) =>
+    await purgeJobs(pushDb, { olderThanMs: 0, jobIds: [jobId], limit: 1 }) > 0,
+};

@@ -1,0 +1,139 @@
+/** @jsxImportSource hono/jsx */
+import { readFailures, readLastHour, readQueueNow } from "../../../db/activity.ts";
+import { listWorkers } from "../../../db/workers.ts";
+import { listJobs } from "../../../jobs/queue/list_jobs.ts";
+import type { PageMaker } from "../page.ts";
+import {
+  bytesText,
+  Chart,
+  count,
+  durationText,
+  Figure,
+  Id,
+  jobHref,
+  Status,
+  Table,
+  Time,
+} from "../parts.tsx";
+
+/** How many of the running jobs are shown. */
+const RUNNING = 20;
+
+/** What waits, runs and failed, and what was published in the last hour. */
+export const overview: PageMaker = async ({ viewer, caller, context: { db } }) => {
+  const [queue, hour, failures, running, workers] = await Promise.all([
+    readQueueNow(db, viewer),
+    readLastHour(db, viewer),
+    readFailures(db, viewer),
+    listJobs(db, { status: "running", visibleTo: viewer, limit: RUNNING }),
+    caller.isAdmin ? listWorkers(db) : [],
+  ]);
+  const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
+  const packs = hour.map((minute) => minute.packs);
+  const objects = hour.map((minute) => minute.objects);
+  const sizes = hour.map((minute) => minute.sizeBytes);
+  return {
+    title: "Overview",
+    isLive: true,
+    body: (
+      <>
+        <h1>Overview</h1>
+        <div class="figures">
+          <Figure name="Waiting" href="/ui/jobs?status=pending">{count(queue.pending)}</Figure>
+          <Figure name="Oldest waits" tone={queue.oldestMs > 600_000 ? "bad" : undefined}>
+            {queue.pending === 0 ? "–" : durationText(queue.oldestMs)}
+          </Figure>
+          <Figure name="Running" href="/ui/jobs?status=running">{count(queue.running)}</Figure>
+          <Figure
+            name="Failed in a day"
+            href="/ui/jobs?status=failed"
+            tone={queue.failed > 0 ? "bad" : "good"}
+          >
+            {count(queue.failed)}
+          </Figure>
+          {caller.isAdmin && (
+            <Figure name="Workers alive" tone={workers.length === 0 ? "bad" : undefined}>
+              {count(workers.length)}
+            </Figure>
+          )}
+        </div>
+        <div class="charts">
+          <Chart name="Packs" values={packs} total={count(sum(packs))} />
+          <Chart name="Objects" values={objects} total={count(sum(objects))} />
+          <Chart name="Bytes" values={sizes} total={bytesText(sum(sizes))} />
+        </div>
+        {failures.length > 0 && (
+          <>
+            <h2>Failures of the last day</h2>
+            <Table label="Failures by code" heads={["Code", "Jobs"]}>
+              {failures.map(({ code, jobs }) => (
+                <tr>
+                  <td>
+                    <a href={`/ui/jobs?status=failed&code=${encodeURIComponent(code)}`}>{code}</a>
+                  </td>
+                  <td>{count(jobs)}</td>
+                </tr>
+              ))}
+            </Table>
+          </>
+        )}
+        <h2>Running now</h2>
+        {running.length === 0
+          ? <p class="soft">Nothing runs.</p>
+          : (
+            <Table label="Running jobs" heads={["Job", "Type", "Since", "Progress", "Worker"]}>
+              {running.map((job) => (
+                <tr>
+                  <td>
+                    <Id id={job.jobId} href={jobHref(job.jobId)} />
+                  </td>
+                  <td>{job.jobType}</td>
+                  <td>
+                    <Time at={job.startedAt} />
+                  </td>
+                  <td>{progressText(job.progress)}</td>
+                  <td>{caller.isAdmin ? job.lockedBy : "–"}</td>
+                </tr>
+              ))}
+            </Table>
+          )}
+        {caller.isAdmin && (
+          <>
+            <h2>Workers</h2>
+            {workers.length === 0
+              ? (
+                <p class="problem">
+                  No worker was alive in the last minute. Start one: mpackd worker
+                </p>
+              )
+              : (
+                <Table label="Workers" heads={["Worker", "Version", "Jobs", "Started", "Seen", ""]}>
+                  {workers.map((worker) => (
+                    <tr>
+                      <td>{worker.worker}</td>
+                      <td>{worker.version}</td>
+                      <td>{`${worker.running} of ${worker.concurrency}`}</td>
+                      <td>
+                        <Time at={worker.startedAt} />
+                      </td>
+                      <td>
+                        <Time at={worker.seenAt} />
+                      </td>
+                      <td>{worker.isDraining ? <Status status="draining" /> : ""}</td>
+                    </tr>
+                  ))}
+                </Table>
+              )}
+          </>
+        )}
+      </>
+    ),
+  };
+};
+
+/** `45% of 1.2 GB`, as far as a job has said. */
+export function progressText(progress: unknown): string {
+  const { bytes, size_bytes: sizeBytes } = (progress ?? {}) as Record<string, unknown>;
+  if (typeof bytes !== "number" || typeof sizeBytes !== "number" || sizeBytes <= 0) return "–";
+  return `${Math.floor(100 * bytes / sizeBytes)}% of ${bytesText(sizeBytes)}`;
+}

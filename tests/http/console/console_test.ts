@@ -1,0 +1,208 @@
+import assert from "node:assert/strict";
+import { createRepo } from "../../../src/db/repos.ts";
+import { claimJobs } from "../../../src/jobs/queue/claim_jobs.ts";
+import { enqueue } from "../../../src/jobs/queue/enqueue.ts";
+import { failJob } from "../../../src/jobs/queue/fail_job.ts";
+import { getJob } from "../../../src/jobs/queue/get_job.ts";
+import { revokeToken } from "../../../src/db/tokens.ts";
+import { startApi, type TestApi } from "../../support/http/api.ts";
+
+/** A browser without scripts: it keeps the cookie, and sends what a form of the console sends. */
+class Visitor {
+  cookie = "";
+  constructor(readonly url: string) {}
+
+  async get(path: string): Promise<{ status: number; text: string; location: string | null }> {
+    const answer = await fetch(this.url + path, {
+      headers: { cookie: this.cookie },
+      redirect: "manual",
+    });
+    return {
+      status: answer.status,
+      text: await answer.text(),
+      location: answer.headers.get("location"),
+    };
+  }
+
+  async post(
+    path: string,
+    form: Record<string, string> | [string, string][],
+    headers: Record<string, string> = { origin: this.url },
+  ) {
+    const answer = await fetch(this.url + path, {
+      method: "POST",
+      headers: { cookie: this.cookie, ...headers },
+      body: new URLSearchParams(form),
+      redirect: "manual",
+    });
+    const set = answer.headers.get("set-cookie");
+    if (set !== null) this.cookie = set.split(";")[0];
+    return {
+      status: answer.status,
+      text: await answer.text(),
+      set,
+      location: answer.headers.get("location"),
+    };
+  }
+}
+
+async function signedIn(api: TestApi, token: string): Promise<Visitor> {
+  const visitor = new Visitor(api.url);
+  assert.equal((await visitor.post("/ui/login", { token })).status, 303);
+  return visitor;
+}
+
+const PAGES = ["/ui", "/ui/jobs", "/ui/jobs/x", "/ui/repos", "/ui/repos/me/repo", "/ui/settings"];
+
+Deno.test("the console shows nothing without a session, and a session is a strict cookie", async () => {
+  await using api = await startApi({ worker: false });
+  const visitor = new Visitor(api.url);
+  for (const path of PAGES) {
+    const { status, location } = await visitor.get(path);
+    assert.deepEqual([status, location], [303, "/ui/login"], path);
+  }
+  assert.equal((await visitor.get("/ui/live?path=/ui")).status, 401);
+  assert.equal((await visitor.post("/ui/login", { token: "mpk_0_0" })).status, 401);
+  assert.equal((await visitor.post("/ui/jobs/act", { action: "purge", job: "x" })).status, 303);
+
+  const { token } = api.admin;
+  const foreign: Record<string, string>[] = [
+    {},
+    { origin: "https://evil.example" },
+    { "origin": api.url, "sec-fetch-site": "cross-site" },
+    { "sec-fetch-site": "same-site" },
+  ];
+  for (const headers of foreign) {
+    assert.equal((await visitor.post("/ui/login", { token }, headers)).status, 403);
+  }
+  const { set } = await visitor.post("/ui/login", { token });
+  assert.match(set!, /^mpackd_session=[^;]+; Max-Age=\d+; Path=\/ui; HttpOnly; SameSite=Strict$/);
+  assert.ok(!set!.includes(token), "the token is sealed");
+  for (const path of ["/ui", "/ui/jobs", "/ui/repos", "/ui/settings"]) {
+    assert.equal((await visitor.get(path)).status, 200, path);
+  }
+  const headers = { cookie: visitor.cookie };
+  const answer = await fetch(`${api.url}/ui`, { headers });
+  await answer.body?.cancel();
+  assert.match(
+    answer.headers.get("content-security-policy")!,
+    /^default-src 'none'; style-src 'self';/,
+  );
+  assert.equal(answer.headers.get("cache-control"), "no-store");
+  // A cookie that was changed is none.
+  const forged = new Visitor(api.url);
+  forged.cookie = visitor.cookie.slice(0, -2) + (visitor.cookie.endsWith("AA") ? "BB" : "AA");
+  assert.equal((await forged.get("/ui")).status, 303);
+  assert.equal((await visitor.post("/ui/logout", {})).status, 303);
+  assert.equal((await visitor.get("/ui")).status, 303);
+});
+
+Deno.test("what a tenant sees and does is what its token may", async () => {
+  await using api = await startApi({ worker: false });
+  const { db } = api.fixture;
+  const [ada, bob] = [await api.identity("ada"), await api.identity("bob")];
+  const { repo: mine } = await createRepo(db, { owner: "ada", slug: "engine" });
+  const { repo: other } = await createRepo(db, { owner: "bob", slug: "secret-repo" });
+  const add = async (repoId: string) => {
+    const payload = { mpack_key: `sha256:${"a".repeat(64)}` };
+    return (await enqueue(db, { repoId, jobType: "mpack.index", payload, maxAttempts: 3 })).row
+      .jobId;
+  };
+  const [job, theirs] = [await add(mine.repoId), await add(other.repoId)];
+  const write = await api.token(ada, { scopes: ["read", "push"] });
+  const visitor = await signedIn(api, write.text);
+
+  assert.match((await visitor.get("/ui/repos")).text, /ada\/engine/);
+  for (const path of ["/ui", "/ui/jobs", "/ui/repos", "/ui/jobs?repo=bob/secret-repo"]) {
+    const { text } = await visitor.get(path);
+    assert.ok(!text.includes(theirs) && !/secret-repo<|Workers alive/.test(text), path);
+  }
+  for (
+    const path of [
+      `/ui/jobs/${theirs}`,
+      "/ui/repos/bob/secret-repo",
+      "/ui/repos/bob/nothing",
+      "/ui/settings",
+      `/ui/repos/ada/engine/packs/sha256:${"b".repeat(64)}`,
+      "/ui/none",
+    ]
+  ) assert.equal((await visitor.get(path)).status, 404, path);
+
+  // A forged form changes only what is the caller's.
+  const asked = await visitor.post("/ui/jobs/confirm", [["action", "cancel"], ["job", job], [
+    "job",
+    theirs,
+  ]]);
+  assert.match(asked.text, /Cancel 2 jobs\?/);
+  const done = await visitor.post("/ui/jobs/act", [["action", "cancel"], ["job", job], [
+    "job",
+    theirs,
+  ]]);
+  assert.equal(done.location, "/ui/jobs?action=cancel&done=1&asked=2");
+  assert.equal((await getJob(db, job))!.status, "cancelled");
+  assert.equal((await getJob(db, theirs))!.status, "pending");
+  assert.equal((await visitor.post("/ui/jobs/act", { action: "retry", job })).status, 303);
+  assert.equal((await getJob(db, job))!.status, "pending");
+  const foreign = { origin: "https://evil.example" };
+  assert.equal(
+    (await visitor.post("/ui/jobs/act", { action: "cancel", job }, foreign)).status,
+    403,
+  );
+  assert.equal((await getJob(db, job))!.status, "pending");
+
+  const reader = await signedIn(api, (await api.token(ada, { scopes: ["read"] })).text);
+  assert.equal((await reader.get(`/ui/jobs/${job}`)).status, 200);
+  assert.equal((await reader.post("/ui/jobs/act", { action: "cancel", job })).status, 403);
+
+  // Bob sees his.
+  const his = await signedIn(api, (await api.token(bob, { scopes: ["read"] })).text);
+  assert.equal((await his.get(`/ui/jobs/${theirs}`)).status, 200);
+  // A revoked token ends its sessions at once.
+  await revokeToken(db, write.text.split("_")[1]);
+  assert.equal((await visitor.get("/ui")).location, "/ui/login");
+});
+
+Deno.test("a job's page tells of its attempts, its error, and what to do", async () => {
+  await using api = await startApi({ worker: false });
+  const { db, repo } = api.fixture;
+  const payload = { mpack_key: `sha256:${"c".repeat(64)}`, note: "<script>alert(1)</script>" };
+  const { row } = await enqueue(db, {
+    repoId: repo.repoId,
+    jobType: "mpack.index",
+    payload,
+    maxAttempts: 3,
+  });
+  const claim = () =>
+    claimJobs(db, { worker: "w1", jobTypes: ["mpack.index"], leaseMs: 1, limit: 1, perRepo: 9 });
+  await claim();
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  // Its lease has expired: the first attempt is lost.
+  const [second] = await claim();
+  await failJob(db, second, {
+    error: {
+      code: "truncated",
+      message: "Cannot accept the pack: it ends",
+      retryable: false,
+      offset_bytes: 17,
+    },
+    retry: false,
+    baseDelayMs: 0,
+    maxDelayMs: 0,
+  });
+  const visitor = await signedIn(api, api.admin.token);
+  const { text } = await visitor.get(`/ui/jobs/${row.jobId}`);
+  assert.match(text, />lost<.*>failed</s);
+  assert.match(text, /<strong>truncated<\/strong> at byte 17/);
+  assert.match(text, /The client must upload it again/);
+  assert.ok(!text.includes("<script>alert"), "values are escaped");
+  assert.match((await visitor.get("/ui")).text, /code=truncated/);
+  const found = await visitor.get("/ui/jobs?code=truncated&search=sha256:ccc");
+  assert.match(found.text, new RegExp(row.jobId));
+  assert.equal((await visitor.get("/ui/jobs?status=x")).status, 400);
+  assert.equal((await visitor.get("/ui/jobs?after=2026-01-01T00:00:00Z~%00")).status, 400);
+  const gone = await visitor.post("/ui/jobs/act", { action: "purge", job: row.jobId });
+  assert.equal(gone.location, "/ui/jobs?action=purge&done=1&asked=1");
+  assert.equal(await getJob(db, row.jobId), undefined);
+  const [{ left }] = await db.sql`select count(*)::int as left from mpackd_attempts`;
+  assert.equal(left, 0);
+});
