@@ -24,7 +24,7 @@
  */
 
 export { InvalidMpackError, type MpackErrorCode } from "./src/errors.ts";
-export { type ObjectColumns, objectIdsOf } from "./src/lib/object_columns.ts";
+export { type Encoding, type ObjectColumns, objectIdsOf } from "./src/lib/object_columns.ts";
 export { DEFAULT_LIMITS, type MpackLimits } from "./src/stream/mpack/limits.ts";
 export {
   type DecoderHooks,

@@ -143,8 +143,7 @@ Deno.test("only readers and audits hash objects, and stores what they are to pro
   ]);
   assert.deepEqual(readers.sort(), [
     "maintenance/audit/audit_mpack.ts",
-    "maintenance/audit/scan_mpack.ts",
-    "maintenance/inspect.ts",
+    "maintenance/content_hashes.ts",
     "objects/check_object.ts",
   ]);
 });

@@ -22,13 +22,15 @@ export interface LocatedMpack {
   readonly etag: string;
 }
 
-/** Objects in that pack: three arrays of one length. */
+/** Objects in that pack: arrays of one length. */
 export interface ObjectPlaces {
   readonly objectIds: readonly string[];
   /** First byte of each content in the pack. */
   readonly contentOffsets: readonly number[];
-  /** Length of each content in bytes. */
+  /** Length of each content in bytes, as the pack has it. */
   readonly sizesBytes: readonly number[];
+  /** How each content is encoded; null for plain. */
+  readonly encodings: readonly (string | null)[];
 }
 
 /**
@@ -61,6 +63,7 @@ export async function markDamaged(
           .whereRef("r.mpack_id", "=", "pack.mpack_id")
           .whereRef("r.content_offset", "=", "u.content_offset")
           .whereRef("r.size_bytes", "=", "u.size_bytes")
+          .where(sql<boolean>`r.encoding is not distinct from u.encoding`)
           .select(["r.object_id", sql<boolean>`r.damage is distinct from ${damage}`.as("is_new")])
           .orderBy(sql`r.object_id collate "C"`)
           .forUpdate("r"))
@@ -102,6 +105,7 @@ export async function confirmValid(
           .whereRef("r.mpack_id", "=", "pack.mpack_id")
           .whereRef("r.content_offset", "=", "u.content_offset")
           .whereRef("r.size_bytes", "=", "u.size_bytes")
+          .where(sql<boolean>`r.encoding is not distinct from u.encoding`)
           .select(["r.object_id", "r.damaged_at"]))
       .with((cte) =>
         cte("marked").materialized(), (kysely) =>
@@ -139,7 +143,7 @@ export async function refsInto(
     "list a pack's refs",
     (kysely) =>
       kysely.selectFrom("musehub_object_refs")
-        .select(["object_id as id", "content_offset as at", "size_bytes as size"])
+        .select(["object_id as id", "content_offset as at", "size_bytes as size", "encoding"])
         .where("repo_id", "=", repoId)
         .where("mpack_id", "=", mpackId)
         .where("object_id", ">", afterId)
@@ -153,6 +157,7 @@ export async function refsInto(
     objectIds: rows.map(({ id }) => id),
     contentOffsets: rows.map(({ at }) => at),
     sizesBytes: rows.map(({ size }) => size),
+    encodings: rows.map(({ encoding }) => encoding),
   };
 }
 
@@ -182,13 +187,18 @@ function inPack(kysely: QueryCreator<Tables>, { mpackId, etag }: LocatedMpack) {
 }
 
 /** The locations as a table `u`. */
-function locations(sql: Sql, { objectIds, contentOffsets, sizesBytes }: ObjectPlaces) {
+function locations(
+  sql: Sql,
+  { objectIds, contentOffsets, sizesBytes, encodings }: ObjectPlaces,
+) {
   interface Location {
     readonly object_id: string;
     readonly content_offset: number;
     readonly size_bytes: number;
+    readonly encoding: string | null;
   }
   return sql<Location>`unnest(${arrayLiteral(objectIds)}::text[],
-    ${arrayLiteral(contentOffsets)}::bigint[], ${arrayLiteral(sizesBytes)}::bigint[])`
-    .as<"u">(sql`u(object_id, content_offset, size_bytes)`);
+    ${arrayLiteral(contentOffsets)}::bigint[], ${arrayLiteral(sizesBytes)}::bigint[],
+    ${arrayLiteral(encodings)}::text[])`
+    .as<"u">(sql`u(object_id, content_offset, size_bytes, encoding)`);
 }

@@ -22,8 +22,10 @@ export interface ObjectLocation {
   readonly etag: string;
   /** First byte of the content in the mpack. */
   readonly contentOffset: number;
-  /** Length of the content in bytes. */
+  /** Length of the content in bytes, as the mpack has it: encoded or plain. */
   readonly sizeBytes: number;
+  /** How the content is encoded, such as `zstd`; null for plain. The id is of the plain bytes. */
+  readonly encoding: string | null;
   /** When an audit found other bytes there; null if none did. */
   readonly damagedAt: Date | null;
 }
@@ -102,7 +104,7 @@ export function listStored(
 function columns({ sql }: Database) {
   return sql`r.object_id as "objectId", m.mpack_key as "mpackKey", m.blob_key as "blobKey",
     m.etag, r.content_offset as "contentOffset", r.size_bytes as "sizeBytes",
-    r.damaged_at as "damagedAt"`;
+    r.encoding, r.damaged_at as "damagedAt"`;
 }
 
 function isLocated({ sql }: Database) {

@@ -1,3 +1,6 @@
+/** How a content is stored. The id is of the plain bytes. */
+export type Encoding = "zstd";
+
 /** Located objects, one array per column: the decoder makes them, the database takes them. */
 export interface ObjectColumns {
   /** How many objects there are. */
@@ -6,8 +9,10 @@ export interface ObjectColumns {
   readonly idsText: string;
   /** First byte of each content, counted from the start of the pack. */
   readonly contentOffsets: readonly number[];
-  /** Length of each content in bytes. */
+  /** Length of each content in bytes, as the pack has it: encoded or plain. */
   readonly sizesBytes: readonly number[];
+  /** How each content is encoded, null for plain. Undefined if all are plain, as nearly always. */
+  readonly encodings?: readonly (Encoding | null)[];
 }
 
 const LETTER_S = "s".charCodeAt(0);

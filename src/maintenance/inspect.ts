@@ -6,11 +6,17 @@
 
 import { InvalidMpackError } from "../errors.ts";
 import { isSameId, withPrefix } from "../lib/ids.ts";
-import { ObjectHash } from "../hash/object_hash.ts";
+import type { Encoding } from "../lib/object_columns.ts";
 import { openSha256 } from "../hash/sha256.ts";
 import type { BlobReader } from "../stream/store/blob_store.ts";
-import type { MpackLimits } from "../stream/mpack/limits.ts";
-import { type MpackCounts, MpackDecoder, type SectionSpan } from "../stream/mpack/mpack_decoder.ts";
+import { DEFAULT_LIMITS, type MpackLimits } from "../stream/mpack/limits.ts";
+import {
+  type DecoderHooks,
+  type MpackCounts,
+  MpackDecoder,
+  type SectionSpan,
+} from "../stream/mpack/mpack_decoder.ts";
+import { ContentHashes, type HashedObject } from "./content_hashes.ts";
 
 /** The most problems listed; the others are only counted. */
 const MAX_PROBLEMS = 100;
@@ -59,10 +65,12 @@ export interface MpackReport {
   readonly sections: readonly { name: string; offset_bytes: number; size_bytes: number }[];
   /** Counts, up to the problem that stopped the decoder. */
   readonly counts: MpackCounts;
-  /** Sum of the lengths of all contents. */
+  /** Sum of the lengths of all contents, as the mpack has them. */
   readonly content_bytes: number;
   /** Objects whose id lacks the prefix `sha256:`. */
   readonly bare_ids: number;
+  /** Objects whose content is encoded. */
+  readonly encoded: number;
   /** Whether each id is greater than the one before. Then none is repeated. */
   readonly is_sorted: boolean;
   /** The deepest nesting. The top map is level 1. */
@@ -97,8 +105,16 @@ export async function inspectMpack(
   options: InspectOptions = {},
 ): Promise<MpackReport> {
   const { limits, signal, onProgress, largest = 10, isHashing = false } = options;
-  const found = new Findings(largest, isHashing);
-  const decoder = new MpackDecoder({ limits, hooks: found, rows: false });
+  const found = new Findings(largest);
+  const hashes = new ContentHashes({
+    maxContentBytes: limits?.maxContentBytes ?? DEFAULT_LIMITS.maxContentBytes,
+    onObject: (object) => found.checkHash(object),
+  });
+  const decoder = new MpackDecoder({
+    limits,
+    hooks: isHashing ? bothHooks(hashes.hooks, found) : found,
+    rows: false,
+  });
   using hasher = await openSha256({ engine: "native", worker: false });
   let isBroken = false;
   for (;;) {
@@ -109,10 +125,12 @@ export async function inspectMpack(
     isBroken ||= !found.tries(() =>
       readBytes === 0 ? decoder.end() : decoder.write(buffer.subarray(0, readBytes))
     );
+    await hashes.drain();
     if (readBytes === 0) break;
     hasher.update(buffer, readBytes);
     onProgress?.(hasher.bytesHashed, reader.stat.sizeBytes);
   }
+  await hashes.close();
   return {
     mpack_key: withPrefix(await hasher.digest()),
     size_bytes: hasher.bytesHashed,
@@ -121,12 +139,24 @@ export async function inspectMpack(
     counts: { ...decoder.counts },
     content_bytes: found.contentBytesTotal,
     bare_ids: found.bareIds,
+    encoded: found.encoded,
     is_sorted: decoder.sortedUnique,
     deepest: decoder.deepest,
     histogram: found.histogram(),
     largest: found.largest,
     problems: found.problems,
     problems_total: found.problemsTotal,
+  };
+}
+
+/** The hooks that hash, with `object` for both. */
+function bothHooks(hashing: DecoderHooks, found: Findings): DecoderHooks {
+  return {
+    ...hashing,
+    object(...object) {
+      found.object(...object);
+      hashing.object?.(...object);
+    },
   };
 }
 
@@ -140,37 +170,37 @@ function sectionOf({ name, offsetBytes, sizeBytes }: SectionSpan, endBytes: numb
 class Findings {
   contentBytesTotal = 0;
   bareIds = 0;
+  encoded = 0;
   problemsTotal = 0;
   readonly problems: MpackProblem[] = [];
   readonly largest: LargeObject[] = [];
   readonly #classes: { objects: number; bytes: number }[] = [];
   readonly #largestCount: number;
-  readonly #isHashing: boolean;
-  #hash: ObjectHash | undefined;
 
-  constructor(largestCount: number, isHashing: boolean) {
+  constructor(largestCount: number) {
     this.#largestCount = largestCount;
-    this.#isHashing = isHashing;
   }
 
-  contentStart(): void {
-    if (this.#isHashing) this.#hash = new ObjectHash();
-  }
-
-  contentBytes(bytes: Uint8Array): void {
-    this.#hash?.update(bytes);
-  }
-
-  object(objectId: string, contentOffset: number, sizeBytes: number): void {
+  object(
+    objectId: string,
+    contentOffset: number,
+    sizeBytes: number,
+    encoding: Encoding | null,
+  ): void {
+    if (encoding !== null) this.encoded++;
     this.contentBytesTotal += sizeBytes;
     if (!objectId.startsWith("sha256:")) this.bareIds++;
     const sizeClass = this.#classes[classOf(sizeBytes)] ??= { objects: 0, bytes: 0 };
     sizeClass.objects++;
     sizeClass.bytes += sizeBytes;
     this.#noteSize({ object_id: objectId, content_offset: contentOffset, size_bytes: sizeBytes });
-    const digest = this.#hash?.digest();
-    if (digest === undefined || isSameId(digest, objectId)) return;
-    const message = `The content of ${objectId} at byte ${contentOffset} hashes to ${digest}`;
+  }
+
+  /** Notes a content that does not hash to its id. */
+  checkHash({ objectId, contentOffset, digest, problem }: HashedObject): void {
+    if (digest !== undefined && isSameId(digest, objectId)) return;
+    const message = `The content of ${objectId} at byte ${contentOffset} ` +
+      (digest === undefined ? `cannot be decoded: ${problem}` : `hashes to ${digest}`);
     this.#add({ code: "object-mismatch", message, offset_bytes: contentOffset });
   }
 

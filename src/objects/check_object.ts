@@ -8,11 +8,12 @@ import type { ObjectLocation } from "../db/refs.ts";
 import { ObjectError } from "../errors.ts";
 import { isSameId } from "../lib/ids.ts";
 import { ObjectHash } from "../hash/object_hash.ts";
+import { ZstdError } from "../stream/zstd/zstd_error.ts";
 import { isOtherVersion, openAnyVersion } from "./open_version.ts";
 import type { BlobReader, BlobStore } from "../stream/store/blob_store.ts";
 
 /** The error for bytes that do not hash to the id. Names the object, the mpack and the range. */
-function mismatch(
+export function mismatch(
   location: ObjectLocation,
   why: string,
   options: ErrorOptions = {},
@@ -93,17 +94,13 @@ export async function openLocated(
 export function asMismatch(location: ObjectLocation, error: unknown): unknown {
   const options = { cause: error };
   if (error instanceof RangeError) return mismatch(location, "the blob is too short", options);
+  if (error instanceof ZstdError) return mismatch(location, error.message, options);
   if (!isOtherVersion(error)) return error;
   return mismatch(location, "the blob is not the one that was indexed", options);
 }
 
-/**
- * Reads a whole content into memory and checks it.
- *
- * @throws {ObjectError} `object-mismatch`.
- * @throws {StoreError} If the blob is missing, or the store unavailable.
- */
-export async function readChecked(
+/** Reads a whole content into memory, as it is stored and unchecked. */
+export async function readStored(
   store: BlobStore,
   location: ObjectLocation,
   options: { readonly signal?: AbortSignal } = {},
@@ -114,6 +111,21 @@ export async function readChecked(
     await using reader = await openLocated(store, location, options);
     await fill(reader, location, content);
   }
+  return content;
+}
+
+/**
+ * Reads a whole plain content into memory and checks it.
+ *
+ * @throws {ObjectError} `object-mismatch`.
+ * @throws {StoreError} If the blob is missing, or the store unavailable.
+ */
+export async function readChecked(
+  store: BlobStore,
+  location: ObjectLocation,
+  options: { readonly signal?: AbortSignal } = {},
+): Promise<Uint8Array<ArrayBuffer>> {
+  const content = await readStored(store, location, options);
   const check = new ObjectCheck(location);
   check.update(content);
   check.finish();
@@ -123,24 +135,41 @@ export async function readChecked(
 /** Chunk size for large objects. */
 const CHUNK_BYTES = 256 * 1024;
 
+/** Chunks that the consumer may keep. */
+export type Chunks = AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined>;
+
 /**
- * Reads the next content from an open blob in chunks and hashes it. The last chunk is delivered only
- * after the digest has matched, so a consumer that received all bytes received the right ones.
+ * Reads the next content from an open blob in chunks, as it is stored.
  *
  * @param reader Must be at the first byte of the content. Ends up behind its last byte.
- * @throws {ObjectError} `object-mismatch`.
+ * @throws {ObjectError} `object-mismatch` if the blob ends earlier or was replaced meanwhile.
  */
-export async function* checkedChunks(
+export async function* storedChunks(
   reader: Pick<BlobReader, "read">,
   location: ObjectLocation,
-): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
-  const check = new ObjectCheck(location);
-  let held: Uint8Array<ArrayBuffer> | undefined;
+): Chunks {
   for (let leftBytes = location.sizeBytes; leftBytes > 0;) {
     const chunk = new Uint8Array(Math.min(CHUNK_BYTES, leftBytes));
     await fill(reader, location, chunk);
-    check.update(chunk);
     leftBytes -= chunk.length;
+    yield chunk;
+  }
+}
+
+/**
+ * Passes a plain content on and hashes it. The last chunk is delivered only after the digest has
+ * matched, so a consumer that received all bytes received the right ones.
+ *
+ * @throws {ObjectError} `object-mismatch`.
+ */
+export async function* checkedChunks(
+  plain: AsyncIterable<Uint8Array<ArrayBuffer>>,
+  location: ObjectLocation,
+): Chunks {
+  const check = new ObjectCheck(location);
+  let held: Uint8Array<ArrayBuffer> | undefined;
+  for await (const chunk of plain) {
+    check.update(chunk);
     if (held !== undefined) yield held;
     held = chunk;
   }

@@ -1,5 +1,6 @@
 /**
- * Reads a batch of contents into memory and checks each one.
+ * Reads a batch of contents into memory and checks each plain one. The others are decoded when it is
+ * their turn: together their plain bytes may be many.
  *
  * @module
  */
@@ -11,7 +12,7 @@ import type { ReadBatch, Run } from "./plan_reads.ts";
 import { refusalOf, RunReader } from "./run_reader.ts";
 import { ObjectCheck } from "./check_object.ts";
 
-/** By id: the content, or why it cannot be read. */
+/** By id: the content, checked unless it is encoded, or why it cannot be read. */
 export type BatchContents = ReadonlyMap<string, Uint8Array<ArrayBuffer> | MpackdError>;
 
 /** Sends the batch's requests one after the other. Throws only errors that are not about one object. */
@@ -23,7 +24,7 @@ export async function readBatch(
   const contents = new Map<string, Uint8Array<ArrayBuffer> | MpackdError>();
   for (const run of batch.runs) await readRun(store, run, contents, signal);
   for (const location of batch.objects) {
-    if (location.sizeBytes === 0) contents.set(location.objectId, checkContent(location, EMPTY));
+    if (location.sizeBytes === 0) contents.set(location.objectId, unlessEncoded(location, EMPTY));
   }
   return contents;
 }
@@ -53,8 +54,12 @@ async function readRun(
       for (const rest of run.slice(i)) contents.set(rest.objectId, refusalOf(rest, error));
       return;
     }
-    contents.set(location.objectId, checkContent(location, content));
+    contents.set(location.objectId, unlessEncoded(location, content));
   }
+}
+
+function unlessEncoded(location: ObjectLocation, content: Uint8Array<ArrayBuffer>) {
+  return location.encoding === null ? checkContent(location, content) : content;
 }
 
 /** The content if it hashes to the object's id, otherwise the error. */

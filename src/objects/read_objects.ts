@@ -7,13 +7,16 @@
 import type { Database } from "../db/client/database.ts";
 import type { ObjectLocation } from "../db/refs.ts";
 import type { MpackdError } from "../errors.ts";
+import { DEFAULT_LIMITS } from "../stream/mpack/limits.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { prefetch } from "./prefetch.ts";
 import { type BatchContents, checkContent, readBatch } from "./read_batch.ts";
 import { locateObjects } from "./locate_objects.ts";
 import { planReads, type ReadBatch } from "./plan_reads.ts";
 import { refusalOf, RunReader } from "./run_reader.ts";
-import { checkedChunks } from "./check_object.ts";
+import { checkedChunks, type Chunks, storedChunks } from "./check_object.ts";
+import { decodeObject } from "./encoded_object.ts";
+import { storedBytes } from "./read_object.ts";
 
 const MIB = 1024 * 1024;
 /** Contents up to this length are checked before they are delivered. */
@@ -38,6 +41,11 @@ export interface ReadObjectsOptions {
   readonly maxGapBytes?: number;
   /** The most content bytes of one batch in memory. Default 8 MiB. */
   readonly maxBatchBytes?: number;
+  /**
+   * The most bytes that an encoded content may decode to. More are an `object-mismatch`. Default
+   * 4 GiB.
+   */
+  readonly maxContentBytes?: number;
   /** Batches read before their turn; each takes up to `maxBatchBytes`. Default 3. */
   readonly concurrency?: number;
   /**
@@ -52,7 +60,7 @@ export interface ReadObjectsOptions {
 export interface ObjectEntry {
   /** The id. */
   readonly objectId: string;
-  /** Length in bytes. */
+  /** Length of the plain bytes. */
   readonly sizeBytes: number;
   /** The whole content, checked. Undefined for a large object, which is streamed. */
   readonly content?: Uint8Array<ArrayBuffer>;
@@ -77,6 +85,7 @@ export async function* readObjects(
   options: ReadObjectsOptions,
 ): AsyncGenerator<ObjectEntry, void, undefined> {
   const { store, signal, concurrency = 3 } = options;
+  const { maxContentBytes = DEFAULT_LIMITS.maxContentBytes } = options;
   const refuse = options.onRefused ?? ((error: MpackdError) => {
     throw error;
   });
@@ -88,8 +97,8 @@ export async function* readObjects(
     const { batch, contents } of prefetch(batchesOf(options, refuse), start, concurrency)
   ) {
     signal?.throwIfAborted();
-    if (contents !== undefined) yield* deliver(batch, await contents, refuse);
-    else yield* streamRun(store, batch.objects, refuse, signal);
+    if (contents !== undefined) yield* deliver(batch, await contents, refuse, maxContentBytes);
+    else yield* streamRun(batch.objects, refuse, { store, signal, maxContentBytes });
   }
 }
 
@@ -104,35 +113,52 @@ async function* batchesOf(options: ReadObjectsOptions, refuse: Refuse) {
   }
 }
 
-function* deliver(batch: ReadBatch, contents: BatchContents, refuse: Refuse) {
-  for (const { objectId, sizeBytes } of batch.objects) {
-    const found = contents.get(objectId)!;
-    if (found instanceof Uint8Array) yield entryOf(objectId, sizeBytes, found);
-    else refuse(found, objectId);
+async function* deliver(
+  batch: ReadBatch,
+  contents: BatchContents,
+  refuse: Refuse,
+  maxContentBytes: number,
+): AsyncGenerator<ObjectEntry, void, undefined> {
+  for (const location of batch.objects) {
+    const { objectId, encoding } = location, found = contents.get(objectId)!;
+    if (!(found instanceof Uint8Array)) refuse(found, objectId);
+    else if (encoding === null) yield entryOf(objectId, found);
+    else yield* decoded(location, () => once(found), refuse, maxContentBytes);
   }
 }
 
-function entryOf(
-  objectId: string,
-  sizeBytes: number,
-  content: Uint8Array<ArrayBuffer>,
-): ObjectEntry {
-  return {
-    objectId,
-    sizeBytes,
-    content,
-    async *chunks() {
-      yield await Promise.resolve(content);
-    },
-  };
+/** The object whose encoded bytes `stored` reads, if it can be decoded. */
+async function* decoded(
+  location: ObjectLocation,
+  stored: () => AsyncIterable<Uint8Array>,
+  refuse: Refuse,
+  maxContentBytes: number,
+): AsyncGenerator<ObjectEntry, void, undefined> {
+  const { objectId } = location;
+  try {
+    yield { objectId, ...await decodeObject(location, stored, { maxContentBytes }) };
+  } catch (error) {
+    refuse(refusalOf(location, error), objectId);
+  }
+}
+
+function entryOf(objectId: string, content: Uint8Array<ArrayBuffer>): ObjectEntry {
+  return { objectId, sizeBytes: content.length, content, chunks: () => once(content) };
+}
+
+async function* once(bytes: Uint8Array<ArrayBuffer>): Chunks {
+  yield await Promise.resolve(bytes);
 }
 
 /** Delivers the objects of a run while its bytes are read. */
 async function* streamRun(
-  store: BlobStore,
   run: readonly ObjectLocation[],
   refuse: Refuse,
-  signal?: AbortSignal,
+  { store, signal, maxContentBytes }: {
+    readonly store: BlobStore;
+    readonly signal?: AbortSignal;
+    readonly maxContentBytes: number;
+  },
 ): AsyncGenerator<ObjectEntry, void, undefined> {
   let opened: RunReader;
   try {
@@ -143,8 +169,13 @@ async function* streamRun(
   }
   await using reader = opened;
   for (const [i, location] of run.entries()) {
-    const { objectId, sizeBytes } = location;
+    const { objectId, sizeBytes, encoding } = location;
     const isLarge = sizeBytes > CHECKED_FIRST_BYTES;
+    if (isLarge && encoding !== null) {
+      // By requests of its own: it is read more than once.
+      yield* decoded(location, storedBytes(store, location, signal), refuse, maxContentBytes);
+      continue;
+    }
     let content: Uint8Array<ArrayBuffer> | undefined;
     try {
       if (isLarge) await reader.seek(location);
@@ -154,11 +185,17 @@ async function* streamRun(
       return;
     }
     if (content === undefined) {
-      yield { objectId, sizeBytes, chunks: () => checkedChunks(reader, location) };
+      const chunks = () => checkedChunks(storedChunks(reader, location), location);
+      yield { objectId, sizeBytes, chunks };
+      continue;
+    }
+    if (encoding !== null) {
+      const stored = content;
+      yield* decoded(location, () => once(stored), refuse, maxContentBytes);
       continue;
     }
     const found = checkContent(location, content);
-    if (found instanceof Uint8Array) yield entryOf(objectId, sizeBytes, found);
+    if (found instanceof Uint8Array) yield entryOf(objectId, found);
     else refuse(found, objectId);
   }
 }

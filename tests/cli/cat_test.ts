@@ -32,7 +32,7 @@ Deno.test("cat writes one object to stdout, or a part of it, or says where it li
     assert.equal((await cat(id, "--offset", "5", "--length", "4")).stdout, "lies");
     const { code, stderr } = await cat(id, "--offset", "36");
     assert.equal(code, 2);
-    assert.match(stderr, /--offset 36: the object has 35 bytes/);
+    assert.match(stderr, /from byte 36: it has 35 bytes/);
   });
   await t.step("--json", async () => {
     const { code, stdout } = await cat(id, "--json");
@@ -43,6 +43,8 @@ Deno.test("cat writes one object to stdout, or a part of it, or says where it li
       object_id: id,
       mpack_key: key,
       ...row,
+      encoding: null,
+      stored_bytes: content.length,
       offset_bytes: 0,
       length_bytes: content.length,
     });

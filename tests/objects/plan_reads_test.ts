@@ -14,6 +14,7 @@ const location = (
   etag: "1",
   contentOffset,
   sizeBytes,
+  encoding: null,
   damagedAt: null,
 });
 

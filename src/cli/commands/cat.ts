@@ -57,21 +57,22 @@ async function runCat(
   const { db, store } = resources;
   const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
   const location = await locateObject({ db, repoId, objectId });
-  const { offsetBytes = 0 } = range;
-  if (offsetBytes > location.sizeBytes) {
-    throw new ConfigError(
-      `Cannot use --offset ${offsetBytes}: the object has ${location.sizeBytes} bytes`,
-    );
-  }
-  const { stream, lengthBytes } = await readLocated(store, location, { ...range, signal });
+  const { maxContentBytes } = context.config();
+  const content = await readLocated(store, location, { ...range, maxContentBytes, signal })
+    .catch((error) => {
+      throw error instanceof RangeError ? new ConfigError(error.message, { cause: error }) : error;
+    });
+  const { stream, sizeBytes, offsetBytes, lengthBytes } = content;
   if (!flags.json) return await writeUntilClosed(stream, signal);
   await stream.pipeTo(new WritableStream(), { signal });
-  const { mpackKey, contentOffset, sizeBytes } = location;
+  const { mpackKey, contentOffset, encoding } = location;
   await printJson({
     object_id: objectId,
     size_bytes: sizeBytes,
     mpack_key: mpackKey,
     content_offset: contentOffset,
+    encoding,
+    stored_bytes: location.sizeBytes,
     offset_bytes: offsetBytes,
     length_bytes: lengthBytes,
   });

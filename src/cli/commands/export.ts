@@ -85,6 +85,7 @@ async function runExport(
       repoId,
       objectIds,
       order: "stored",
+      maxContentBytes: context.config().maxContentBytes,
       onRefused,
       signal,
     });

@@ -3,8 +3,9 @@
  *
  * postgres.js's own array serialiser took 1.5 times as long over a batch of 10,000 ids.
  *
- * @param values Numbers, or ids made of letters, digits, colons and dashes: nothing is quoted.
+ * @param values Numbers, nulls, or ids made of letters, digits, colons and dashes: nothing is quoted.
  */
-export function arrayLiteral(values: readonly (string | number)[]): string {
-  return `{${values.join(",")}}`;
+export function arrayLiteral(values: readonly (string | number | null)[]): string {
+  const written = values.includes(null) ? values.map((value) => value ?? "null") : values;
+  return `{${written.join(",")}}`;
 }

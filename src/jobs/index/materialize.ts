@@ -8,8 +8,8 @@
  * The decoder's hooks are synchronous and its buffers are reused, so contents are copied, and the
  * pipeline waits in `drain()` while too much is in memory. Contents of up to 1 MiB are collected and
  * written whole, several at once; a larger one is streamed into one put. A content that cannot be
- * streamed, because its id follows it or an earlier attempt saw its beginning, is read again from the
- * pack.
+ * streamed, because its id follows it, it is encoded or an earlier attempt saw its beginning, is read
+ * again from the pack. The blob of an encoded content holds the plain bytes.
  *
  * @module
  */
@@ -17,11 +17,14 @@
 import { objectKeyOf } from "../../config/config.ts";
 import { hasValidRef } from "../../db/publish/materialized.ts";
 import { digestOf } from "../../lib/ids.ts";
+import type { Encoding } from "../../lib/object_columns.ts";
 import type { DecoderHooks } from "../../stream/mpack/mpack_decoder.ts";
 import { checkedBody, DigestError } from "../../stream/store/checked_body.ts";
 import { BodyQueue } from "../../stream/store/body_queue.ts";
 import { statIfPresent } from "../../stream/store/stat_if_present.ts";
 import { iterateReader } from "../../stream/store/reader_stream.ts";
+import { decodeZstd } from "../../stream/zstd/decode_zstd.ts";
+import { ZstdError } from "../../stream/zstd/zstd_error.ts";
 import type { IndexContext } from "./context.ts";
 import type { MaterializeCounts } from "./result.ts";
 
@@ -47,6 +50,15 @@ interface CurrentObject {
   readonly queue?: BodyQueue;
   readonly written?: Promise<void>;
   filledBytes: number;
+  /** Whether the put is given up, because the content is encoded. */
+  isDropped?: boolean;
+}
+
+/** An object of the pack. */
+interface LocatedContent {
+  readonly objectId: string;
+  readonly contentOffset: number;
+  readonly sizeBytes: number;
 }
 
 /** Writes the objects of one pack. */
@@ -79,7 +91,7 @@ export class Materializer {
       contentStart: (sizeBytes, contentOffset, objectId) =>
         this.#current = this.#begin(sizeBytes, contentOffset, objectId),
       contentBytes: (bytes) => this.#take(bytes),
-      object: (objectId, contentOffset, sizeBytes) => this.#end(objectId, contentOffset, sizeBytes),
+      object: (...object) => this.#end(...object),
     };
     this.#signal.addEventListener("abort", () => this.#fail(this.#signal.reason));
   }
@@ -121,16 +133,24 @@ export class Materializer {
   }
 
   #begin(sizeBytes: number, contentOffset: number, objectId: string | undefined): CurrentObject {
-    const current = { contentOffset, sizeBytes, filledBytes: 0 };
+    const current: CurrentObject = { contentOffset, sizeBytes, filledBytes: 0 };
     if (sizeBytes <= COLLECTED_BYTES) {
       this.#heldBytes += sizeBytes;
       return { ...current, collected: new Uint8Array(sizeBytes) };
     }
     if (objectId === undefined || this.#failure) return current;
     const queue = new BodyQueue((freedBytes) => this.#free(freedBytes));
-    const written = this.#put(objectId, sizeBytes, () => Promise.resolve(queue))
-      .finally(() => queue.close());
-    return { ...current, queue, written };
+    const streamed: CurrentObject = {
+      ...current,
+      queue,
+      written: this.#put(
+        objectId,
+        sizeBytes,
+        () => Promise.resolve(queue),
+        () => streamed.isDropped === true,
+      ).finally(() => queue.close()),
+    };
+    return streamed;
   }
 
   #take(bytes: Uint8Array): void {
@@ -145,9 +165,18 @@ export class Materializer {
     }
   }
 
-  #end(objectId: string, contentOffset: number, sizeBytes: number): void {
+  #end(
+    objectId: string,
+    contentOffset: number,
+    sizeBytes: number,
+    encoding: Encoding | null,
+  ): void {
     const current = this.#current?.contentOffset === contentOffset ? this.#current : undefined;
     this.#current = undefined;
+    if (encoding !== null) {
+      const object = { objectId, contentOffset, sizeBytes };
+      return this.#watch(this.#putDecoded(object, current));
+    }
     if (current?.queue) {
       current.queue.end();
       return this.#watch(current.written!);
@@ -169,8 +198,41 @@ export class Materializer {
     this.#writes.add(watched);
   }
 
+  /** Decodes a content twice, because a put needs the length first. Never rejects. */
+  async #putDecoded(object: LocatedContent, current: CurrentObject | undefined): Promise<void> {
+    const { objectId, contentOffset, sizeBytes } = object;
+    const { maxContentBytes: maxBytes } = this.#context.config;
+    if (current?.queue) {
+      // Its encoding followed the content, whose encoded bytes are on their way to the store.
+      current.isDropped = true;
+      current.queue.fail(new Error("Cannot write the object: its content is encoded"));
+      await current.written;
+    }
+    const plain = async () => {
+      const stored = current?.collected
+        ? once(current.collected)
+        : await this.#readAgain(contentOffset, sizeBytes);
+      return decodeZstd(stored, { maxBytes });
+    };
+    try {
+      let plainBytes = 0;
+      for await (const chunk of await plain()) plainBytes += chunk.length;
+      await this.#put(objectId, plainBytes, plain);
+    } catch (error) {
+      if (error instanceof ZstdError) this.#counts.mismatched++;
+      else this.#fail(error);
+    } finally {
+      if (current?.collected) this.#free(sizeBytes);
+    }
+  }
+
   /** Never rejects: `drain()` and `settled()` throw its error. */
-  async #put(objectId: string, sizeBytes: number, body: () => Promise<Body>): Promise<void> {
+  async #put(
+    objectId: string,
+    sizeBytes: number,
+    body: () => Promise<Body>,
+    isDropped = () => false,
+  ): Promise<void> {
     const { store, config } = this.#context, { repoId } = this.#options, signal = this.#signal;
     const key = objectKeyOf(config.objectKey, repoId, objectId);
     await this.#takeSlot();
@@ -185,6 +247,7 @@ export class Materializer {
       await store.put(key, checked, { sizeBytes, sha256Hex, signal });
       this.#counts.written++;
     } catch (error) {
+      if (isDropped()) return;
       if (error instanceof DigestError) this.#counts.mismatched++;
       else this.#fail(error);
     } finally {

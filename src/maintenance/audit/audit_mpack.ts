@@ -17,6 +17,8 @@ import { ObjectHash } from "../../hash/object_hash.ts";
 import { isSameId } from "../../lib/ids.ts";
 import { openAnyVersion } from "../../objects/open_version.ts";
 import { iterateReader } from "../../stream/store/reader_stream.ts";
+import { decodeZstd } from "../../stream/zstd/decode_zstd.ts";
+import { ZstdError } from "../../stream/zstd/zstd_error.ts";
 import type { AuditContext, AuditFinding } from "./audit_context.ts";
 import { type Scan, scanMpack } from "./scan_mpack.ts";
 
@@ -185,12 +187,18 @@ class Reading {
     this.isWrong = true;
     if (!this.#isMarking) return;
     const fromOffset = problem?.offsetBytes ?? 0;
-    for await (const { objectIds, contentOffsets, sizesBytes } of this.#refPages()) {
-      for (const [i, objectId] of objectIds.entries()) {
-        const offset = contentOffsets[i], size = sizesBytes[i];
+    for await (const rows of this.#refPages()) {
+      for (const [i, objectId] of rows.objectIds.entries()) {
+        const offset = rows.contentOffsets[i], size = rows.sizesBytes[i];
+        const encoding = rows.encodings[i];
         if (offset + size <= fromOffset) continue;
-        const row = { objectIds: [objectId], contentOffsets: [offset], sizesBytes: [size] };
-        if (await this.#isValid(objectId, offset, size)) {
+        const row = {
+          objectIds: [objectId],
+          contentOffsets: [offset],
+          sizesBytes: [size],
+          encodings: [encoding],
+        };
+        if (await this.#isValid(objectId, { offsetBytes: offset, lengthBytes: size }, encoding)) {
           this.#restored += (await confirmValid(this.#context.db, this.#mpack, row)).restored;
         } else {
           await this.#markMissing(row);
@@ -213,18 +221,27 @@ class Reading {
     for await (const rows of this.#refPages()) await this.#markMissing(rows);
   }
 
-  async #isValid(objectId: string, offsetBytes: number, lengthBytes: number): Promise<boolean> {
-    const { store, signal } = this.#context, { blobKey } = this.#mpack;
+  async #isValid(
+    objectId: string,
+    range: { readonly offsetBytes: number; readonly lengthBytes: number },
+    encoding: string | null,
+  ): Promise<boolean> {
+    if (encoding !== null && encoding !== "zstd") return false;
+    const { store, signal, limits } = this.#context, { blobKey } = this.#mpack;
     const etag = this.#newEtag ?? this.#mpack.etag;
     const hash = new ObjectHash();
+    async function* stored() {
+      if (range.lengthBytes === 0) return;
+      yield* iterateReader(await store.open(blobKey, { ...range, etag, signal }));
+    }
+    const plain = encoding === null
+      ? stored()
+      : decodeZstd(stored(), { maxBytes: limits.maxContentBytes });
     try {
-      if (lengthBytes > 0) {
-        const reader = await store.open(blobKey, { offsetBytes, lengthBytes, etag, signal });
-        for await (const chunk of iterateReader(reader)) hash.update(chunk);
-      }
+      for await (const chunk of plain) hash.update(chunk);
     } catch (error) {
-      // The content would begin behind the blob's end.
-      if (error instanceof RangeError) return false;
+      // The content would begin behind the blob's end, or cannot be decoded.
+      if (error instanceof RangeError || error instanceof ZstdError) return false;
       throw error;
     }
     return isSameId(hash.digest(), objectId);

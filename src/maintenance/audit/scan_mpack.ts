@@ -7,11 +7,11 @@
 import type { ObjectPlaces } from "../../db/damaged_refs.ts";
 import { InvalidMpackError } from "../../errors.ts";
 import { isSameId, withPrefix } from "../../lib/ids.ts";
-import { ObjectHash } from "../../hash/object_hash.ts";
 import { openSha256 } from "../../hash/sha256.ts";
 import type { BlobReader } from "../../stream/store/blob_store.ts";
-import type { MpackLimits } from "../../stream/mpack/limits.ts";
+import { DEFAULT_LIMITS, type MpackLimits } from "../../stream/mpack/limits.ts";
 import { MpackDecoder } from "../../stream/mpack/mpack_decoder.ts";
+import { ContentHashes, type HashedObject } from "../content_hashes.ts";
 
 /** Locations per call of the sink. */
 const BATCH_ROWS = 5_000;
@@ -40,11 +40,13 @@ class Columns implements ObjectPlaces {
   readonly objectIds: string[] = [];
   readonly contentOffsets: number[] = [];
   readonly sizesBytes: number[] = [];
+  readonly encodings: (string | null)[] = [];
 
-  add(objectId: string, contentOffset: number, sizeBytes: number): void {
+  add({ objectId, contentOffset, sizeBytes, encoding }: HashedObject): void {
     this.objectIds.push(objectId);
     this.contentOffsets.push(contentOffset);
     this.sizesBytes.push(sizeBytes);
+    this.encodings.push(encoding);
   }
 }
 
@@ -58,18 +60,16 @@ export async function scanMpack(
     readonly onProgress?: (bytes: number) => void;
   },
 ): Promise<Scan> {
-  let valid = new Columns(), mismatched = new Columns(), hash = new ObjectHash();
-  const decoder = new MpackDecoder({
-    limits,
-    rows: false,
-    hooks: {
-      contentStart: () => hash = new ObjectHash(),
-      contentBytes: (bytes) => hash.update(bytes),
-      object: (objectId, contentOffset, sizeBytes) =>
-        (isSameId(hash.digest(), objectId) ? valid : mismatched)
-          .add(objectId, contentOffset, sizeBytes),
+  let valid = new Columns(), mismatched = new Columns();
+  const { maxContentBytes } = { ...DEFAULT_LIMITS, ...limits };
+  const hashes = new ContentHashes({
+    maxContentBytes,
+    onObject(object) {
+      const { digest, objectId } = object;
+      (digest !== undefined && isSameId(digest, objectId) ? valid : mismatched).add(object);
     },
   });
+  const decoder = new MpackDecoder({ limits, rows: false, hooks: hashes.hooks });
   const flush = async (leastRows: number) => {
     if (valid.objectIds.length >= leastRows) {
       await sink.valid(valid);
@@ -93,11 +93,13 @@ export async function scanMpack(
       if (!(error instanceof InvalidMpackError)) throw error;
       problem = error;
     }
+    await hashes.drain();
     if (readBytes === 0) break;
     hasher.update(buffer, readBytes);
     onProgress?.(hasher.bytesHashed);
     await flush(BATCH_ROWS);
   }
+  await hashes.close();
   await flush(1);
   const { bytesHashed: sizeBytes } = hasher, { objects } = decoder.counts;
   return { mpackKey: withPrefix(await hasher.digest()), sizeBytes, objects, problem };

@@ -7,7 +7,7 @@
  * @module
  */
 
-import type { ObjectColumns } from "../../lib/object_columns.ts";
+import type { Encoding, ObjectColumns } from "../../lib/object_columns.ts";
 import { BARE_ID_BYTES, notHex, PREFIXED_ID_BYTES } from "./object_id.ts";
 import type { OrderState } from "./types.ts";
 
@@ -52,6 +52,8 @@ export class ColumnBuilder {
   #lastId = "";
   #contentOffsets: number[] = [];
   #sizesBytes: number[] = [];
+  /** As long as the other columns from the first encoded content on; undefined before it. */
+  #encodings: (Encoding | null)[] | undefined;
 
   /** With `isKept` false it keeps no rows and only notes the order. */
   constructor(isKept: boolean, state?: OrderState) {
@@ -68,11 +70,12 @@ export class ColumnBuilder {
     idBytes: number,
     contentOffset: number,
     sizeBytes: number,
+    encoding: Encoding | null = null,
   ): void {
     while (this.#end + idBytes + 1 > this.#ids.sizeBytes) this.#grow();
     const { bytes: ids } = this.#ids, end = this.#end;
     for (let i = 0; i < idBytes; i++) ids[end + i] = source[at + i];
-    this.#add(idBytes, contentOffset, sizeBytes);
+    this.#add(idBytes, contentOffset, sizeBytes, encoding);
   }
 
   /**
@@ -102,7 +105,7 @@ export class ColumnBuilder {
       ids.setInt32(to + i, digits);
     }
     if (wrong !== 0) return false;
-    this.#add(idBytes, contentOffset, sizeBytes);
+    this.#add(idBytes, contentOffset, sizeBytes, null);
     return true;
   }
 
@@ -113,8 +116,10 @@ export class ColumnBuilder {
     // Arrays of its own: a batch without rows is being sent while later rows are pushed.
     if (length === 0) return { length, idsText: "", contentOffsets: [], sizesBytes: [] };
     const ids = this.#ids, idsText = ASCII.decode(ids.bytes.subarray(this.#begin, this.#end - 1));
+    const encodings = this.#encodings;
     this.#contentOffsets = [];
     this.#sizesBytes = [];
+    this.#encodings = undefined;
     if (ids.sizeBytes > FIRST_BYTES) this.#forget();
     else {
       // The slice keeps the whole text alive, but the text is small.
@@ -124,7 +129,7 @@ export class ColumnBuilder {
       this.#begin = this.#end = 0;
       this.#lastAt = this.#lastBytes = 0;
     }
-    return { length, idsText, contentOffsets, sizesBytes };
+    return { length, idsText, contentOffsets, sizesBytes, ...(encodings && { encodings }) };
   }
 
   /** What a later instance needs to go on. */
@@ -136,7 +141,12 @@ export class ColumnBuilder {
   }
 
   /** Adds a row whose id was already copied to `#end`. */
-  #add(idBytes: number, contentOffset: number, sizeBytes: number): void {
+  #add(
+    idBytes: number,
+    contentOffset: number,
+    sizeBytes: number,
+    encoding: Encoding | null,
+  ): void {
     const end = this.#end;
     if (this.sortedUnique) this.sortedUnique = this.#isGreater(end, idBytes);
     this.#ids.bytes[end + idBytes] = COMMA;
@@ -144,6 +154,8 @@ export class ColumnBuilder {
     this.#lastBytes = idBytes;
     this.#end = end + idBytes + 1;
     if (!this.#isKept) return this.#forget();
+    if (encoding !== null) this.#encodings ??= this.#sizesBytes.map(() => null);
+    this.#encodings?.push(encoding);
     this.#contentOffsets.push(contentOffset);
     this.#sizesBytes.push(sizeBytes);
   }

@@ -19,7 +19,6 @@ import type { Value } from "./value.ts";
 
 const RECORDS = ["commits", "snapshots", "tags"] as const;
 const UTF8 = new TextEncoder();
-const LENIENT_UTF8 = new TextDecoder();
 const OBJECT_ID = UTF8.encode("object_id");
 const CONTENT = UTF8.encode("content");
 const ENCODING = UTF8.encode("encoding");
@@ -133,7 +132,8 @@ export class Document {
         if (isManifestKey(value)) this.#field = Field.Manifest;
         break;
       case Body.Encoding:
-        throw encoded(JSON.stringify(LENIENT_UTF8.decode(value.kept.view())), value.offsetBytes);
+        this.#objects.takeEncoding(value);
+        break;
       case Body.ObjectId:
         this.#objects.takeId(value);
         break;
@@ -213,7 +213,7 @@ export class Document {
     this.#skipped.value(value);
   }
 
-  /** No encoding is supported yet: a reader would hash the encoded bytes, but the id is of the plain. */
+  /** An encoding that no reader can undo is refused: the id is of the plain bytes. */
   #encodingValue(value: Value): void {
     const { type, length } = value.header;
     if (type === Type.Nil) return this.#skipped.value(value);

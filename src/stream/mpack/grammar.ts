@@ -48,7 +48,7 @@ export const enum Body {
   SnapshotKey,
   /** Kept as an id in a manifest. */
   ManifestId,
-  /** Kept as the name of an encoding, for the error. */
+  /** Kept as the name of an encoding. */
   Encoding,
 }
 

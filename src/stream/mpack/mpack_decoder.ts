@@ -25,7 +25,7 @@ import { ValueReader } from "./value_reader.ts";
 
 export type { DecoderHooks, DecoderState, MpackCounts, SectionSpan } from "./types.ts";
 
-const STATE_VERSION = 2;
+const STATE_VERSION = 3;
 /** Keeps checkpoints small: 8,192 open keys are about 160 KB of JSON. */
 const MAX_SAVED_KEYS = 8192;
 

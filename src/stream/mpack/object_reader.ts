@@ -5,15 +5,19 @@
  */
 
 import type { MpackLimits } from "./limits.ts";
+import type { Encoding } from "../../lib/object_columns.ts";
 import { CommonObject } from "./common_object.ts";
 import { Body } from "./grammar.ts";
 import { KeptBytes } from "./kept_bytes.ts";
 import { idText, isIdAt, PREFIXED_ID_BYTES } from "./object_id.ts";
-import { badContent, exceeded, noContent, noId, unexpected } from "./refusals.ts";
+import { badContent, encoded, exceeded, noContent, noId, unexpected } from "./refusals.ts";
 import type { ColumnBuilder } from "./column_builder.ts";
 import { Type } from "./token.ts";
 import type { DecoderHooks, DecoderState, ObjectState } from "./types.ts";
 import type { Value } from "./value.ts";
+
+const ZSTD = new TextEncoder().encode("zstd");
+const LENIENT_UTF8 = new TextDecoder();
 
 /** What an object reader needs. */
 interface ObjectReaderOptions {
@@ -38,6 +42,7 @@ export class ObjectReader {
   #offsetBytes = 0;
   #contentOffset = -1;
   #contentBytes = 0;
+  #encoding: Encoding | null = null;
 
   constructor({ limits, hooks, counts, rows, state }: ObjectReaderOptions) {
     this.#limits = limits;
@@ -50,6 +55,7 @@ export class ObjectReader {
     this.#offsetBytes = state.object.offsetBytes;
     this.#contentOffset = state.object.contentOffset;
     this.#contentBytes = state.object.contentBytes;
+    this.#encoding = state.object.encoding;
   }
 
   /** An object begins. */
@@ -64,6 +70,7 @@ export class ObjectReader {
     this.#id.clear();
     this.#offsetBytes = offsetBytes;
     this.#contentOffset = -1;
+    this.#encoding = null;
   }
 
   /** The kept value is the id. */
@@ -71,6 +78,14 @@ export class ObjectReader {
     value.checkKeptId();
     const { bytes, at, sizeBytes } = value.kept;
     this.#keepId(bytes, at, at + sizeBytes);
+  }
+
+  /** The kept value is the name of the content's encoding. */
+  takeEncoding({ kept, offsetBytes }: Value): void {
+    if (!kept.equals(ZSTD)) {
+      throw encoded(JSON.stringify(LENIENT_UTF8.decode(kept.view())), offsetBytes);
+    }
+    this.#encoding = "zstd";
   }
 
   /** The value whose header was read is the content. */
@@ -94,8 +109,9 @@ export class ObjectReader {
     if (id.sizeBytes === 0) throw noId(this.#offsetBytes);
     if (contentOffset < 0) throw noContent(this.#offsetBytes);
     this.#counts.objects++;
-    this.#rows.push(id.bytes, id.at, id.sizeBytes, contentOffset, contentBytes);
-    this.#hooks.object?.(idText(id.view()), contentOffset, contentBytes);
+    const encoding = this.#encoding;
+    this.#rows.push(id.bytes, id.at, id.sizeBytes, contentOffset, contentBytes, encoding);
+    this.#hooks.object?.(idText(id.view()), contentOffset, contentBytes, encoding);
   }
 
   /**
@@ -115,6 +131,7 @@ export class ObjectReader {
       if (contentBytes > chunk.length - contentAt) {
         if (!isIdAt(chunk, idAt, idBytes)) break;
         this.#keepId(chunk, idAt, idAt + idBytes);
+        this.#encoding = null;
         this.#startContent(value, contentOffset, contentBytes);
         return contentAt;
       }
@@ -133,6 +150,7 @@ export class ObjectReader {
       idBytes: this.#id.sizeBytes,
       contentOffset: this.#contentOffset,
       contentBytes: this.#contentBytes,
+      encoding: this.#encoding,
       id: this.#id.save(),
     };
   }
@@ -143,7 +161,7 @@ export class ObjectReader {
     const id = idText(chunk.subarray(idAt, idAt + idBytes));
     hooks.contentStart?.(contentBytes, contentOffset, id);
     if (contentBytes > 0) this.contentBytes(chunk, contentAt, contentAt + contentBytes);
-    hooks.object?.(id, contentOffset, contentBytes);
+    hooks.object?.(id, contentOffset, contentBytes, null);
   }
 
   #keepId(source: Uint8Array, at: number, end: number): void {

@@ -66,7 +66,7 @@ export function noContent(offsetBytes: number): InvalidMpackError {
 
 export function encoded(name: string, offsetBytes: number): InvalidMpackError {
   const message =
-    `Cannot index an object: its encoding is ${name}, only plain contents are supported`;
+    `Cannot index an object: its encoding is ${name}, only "zstd" and plain contents are supported`;
   return new InvalidMpackError("unsupported-encoding", message, { offsetBytes });
 }
 

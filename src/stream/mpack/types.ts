@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { Encoding } from "../../lib/object_columns.ts";
 import type { Body, Field, In } from "./grammar.ts";
 
 /** How many records a pack has. */
@@ -34,8 +35,13 @@ export interface DecoderHooks {
   contentStart?(sizeBytes: number, contentOffset: number, objectId: string | undefined): void;
   /** The next bytes of that content. */
   contentBytes?(bytes: Uint8Array): void;
-  /** The object is complete. */
-  object?(objectId: string, contentOffset: number, sizeBytes: number): void;
+  /** The object is complete. `encoding` is null for a plain content. */
+  object?(
+    objectId: string,
+    contentOffset: number,
+    sizeBytes: number,
+    encoding: Encoding | null,
+  ): void;
   /**
    * A snapshot's manifest, or a delta's `delta_add`, names an object. Manifests are checked only if
    * this hook is there.
@@ -69,6 +75,8 @@ export interface ObjectState {
   contentOffset: number;
   /** Length of its content in bytes. */
   contentBytes: number;
+  /** How its content is encoded, as far as is known; null for plain. */
+  encoding: Encoding | null;
 }
 
 /** The open containers, outermost first. */

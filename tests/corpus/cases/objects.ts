@@ -100,9 +100,14 @@ function contents(): MaliciousCase[] {
     bad("content-never", raw([0xc1]), "the byte 0xc1 as content"),
     refused(
       "unsupported-encoding",
+      "encoding-unknown",
+      one({ object_id: ID, encoding: mark("gzip"), content: HELLO }),
+      "an encoding that no reader can undo: only the plain bytes hash to the id",
+    ),
+    valid(
       "encoding-zstd",
-      one({ object_id: ID, encoding: mark("zstd"), content: HELLO }),
-      "an encoded content: its plain bytes may be a bomb, and only they hash to the id",
+      one({ object_id: ID, encoding: "zstd", content: HELLO }),
+      "no zstd at all, or a bomb: nothing in the format; readers have to decode within bounds",
     ),
     refused(
       "unsupported-encoding",

@@ -59,9 +59,15 @@ export function decodeMpack(
 
 /** Moves what the decoder has ready to the end of `rows`. */
 export function takeRows(decoder: MpackDecoder, rows: WholeRow[]): void {
-  const taken = decoder.take(), { contentOffsets, sizesBytes } = taken;
+  const taken = decoder.take(), { contentOffsets, sizesBytes, encodings } = taken;
   for (const [i, objectId] of objectIdsOf(taken).entries()) {
-    rows.push({ objectId, contentOffset: contentOffsets[i], sizeBytes: sizesBytes[i] });
+    const encoding = encodings?.[i];
+    rows.push({
+      objectId,
+      contentOffset: contentOffsets[i],
+      sizeBytes: sizesBytes[i],
+      ...(encoding && { encoding }),
+    });
   }
 }
 

@@ -77,6 +77,17 @@ export function acceptedPacks(): Accepted[] {
       one({ object_id: ID, encoding: null, content: HELLO }),
       1,
     ],
+    "objects in zstd beside a plain one": [
+      buildMpack({
+        objects: [
+          object({ content: HELLO }),
+          { object_id: ID, encoding: "zstd", content: HELLO },
+          { content: HELLO, encoding: str("zstd", 8), object_id: ID },
+          object({ content: HELLO }),
+        ],
+      }),
+      4,
+    ],
     "the same object twice": [
       buildMpack({ objects: [object({ content: HELLO }), object({ content: HELLO })] }),
       2,
@@ -143,10 +154,11 @@ export function refusedPacks(): Refused[] {
     ["bad-object-id", "neither id nor content", entry(mark({}))],
     [
       "unsupported-encoding",
-      "zstd",
-      entry({ object_id: ID, encoding: mark("zstd"), content: HELLO }),
+      "another one",
+      entry({ object_id: ID, encoding: mark("gzip"), content: HELLO }),
     ],
     ["unsupported-encoding", "after the content", entry({ content: HELLO, encoding: mark("") })],
+    ["unsupported-encoding", "in capitals", entry({ content: HELLO, encoding: mark("ZSTD") })],
     ["unsupported-encoding", "a number", entry({ encoding: mark(1) })],
     ["unsupported-encoding", "a long name", entry({ encoding: mark("z".repeat(33)) })],
     ["bad-content", "a string as content", entry({ content: mark("hello") })],

@@ -20,6 +20,8 @@ export interface WholeRow {
   readonly contentOffset: number;
   /** Length of the content in bytes. */
   readonly sizeBytes: number;
+  /** How the content is encoded, if it is. */
+  readonly encoding?: "zstd";
 }
 
 /** What the reader found. */
@@ -146,18 +148,19 @@ class WholeReader {
     this.#limit(this.#counts.objects + 1, "maxObjects", object);
     let objectId: string | undefined;
     let content: Header | undefined;
+    let encoding: "zstd" | undefined;
     this.#map(object, (keys) => {
       const key = this.#fieldKey(keys);
       if (key === "object_id") objectId = this.#objectId();
       else if (key === "content") content = this.#content();
-      else if (key === "encoding") this.#encoding();
+      else if (key === "encoding") encoding = this.#encoding();
       else this.#skip(this.#header());
     });
     if (objectId === undefined) throw new Rejection("bad-object-id", object.offsetBytes);
     if (content === undefined) throw new Rejection("bad-content", object.offsetBytes);
     this.#counts.objects++;
     const { bodyOffsetBytes: contentOffset, length: sizeBytes } = content;
-    this.#rows.push({ objectId, contentOffset, sizeBytes });
+    this.#rows.push({ objectId, contentOffset, sizeBytes, ...(encoding && { encoding }) });
   }
 
   #objectId(): string {
@@ -169,11 +172,16 @@ class WholeReader {
     return text;
   }
 
-  #encoding(): void {
+  #encoding(): "zstd" | undefined {
     const value = this.#header();
-    if (value.family === "nil") return this.#skip(value);
+    if (value.family === "nil") {
+      this.#skip(value);
+      return undefined;
+    }
     // The error shows a short name, so all of it has to be there.
-    if (value.family === "str" && value.length <= 32) this.#body(value);
+    if (value.family === "str" && value.length <= 32) {
+      if (latin1(this.#body(value)) === "zstd") return "zstd";
+    }
     throw new Rejection("unsupported-encoding", value.offsetBytes);
   }
 
