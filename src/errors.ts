@@ -31,6 +31,7 @@ export type ErrorCode =
   | "object-mismatch"
   | "history-not-found"
   | "record-mismatch"
+  | "fetch-too-large"
   | "blob-missing"
   | "store-unavailable"
   | "database-unavailable"
@@ -124,11 +125,17 @@ export class ObjectError extends MpackdError<"object-not-found" | "object-mismat
   }
 }
 
-/** A commit, snapshot, branch or path is not in the repo, or a record is not what its id says. */
-export class HistoryError extends MpackdError<"history-not-found" | "record-mismatch"> {
+/** Why history cannot be read. */
+export type HistoryErrorCode = "history-not-found" | "record-mismatch" | "fetch-too-large";
+
+/**
+ * A commit, snapshot, branch or path is not in the repo; a record is not what its id says; or what
+ * was asked for is larger than the caller's limit.
+ */
+export class HistoryError extends MpackdError<HistoryErrorCode> {
   /** Builds the error. */
   constructor(
-    code: "history-not-found" | "record-mismatch",
+    code: HistoryErrorCode,
     message: string,
     options: ErrorOptions = {},
   ) {

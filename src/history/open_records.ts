@@ -8,17 +8,20 @@ import type { RecordPlace } from "../db/history/places.ts";
 import { HistoryError } from "../errors.ts";
 import { isOtherVersion, openAnyVersion } from "../objects/open_version.ts";
 import type { BlobReader, BlobStore } from "../stream/store/blob_store.ts";
-import { ValueCursor } from "./value_cursor.ts";
+import { BufferedReader } from "./buffered_reader.ts";
+import { type ReadNext, ValueCursor } from "./value_cursor.ts";
 
 /** Records at most this far apart are read by one request. */
 const MAX_GAP_BYTES = 256 * 1024;
-const SCRATCH_BYTES = 64 * 1024;
+const CUT = "the blob ended before them";
 
 /** A record that is open for reading. */
 export interface OpenRecord<R> {
   readonly record: R;
-  /** Its bytes; those that are left unread are skipped before the next record. */
+  /** Its values. What is left unread is skipped before the next record. */
   readonly cursor: ValueCursor;
+  /** Reads its next bytes; use this or the cursor. */
+  readonly readNext: ReadNext;
 }
 
 /** A record and what to call it in an error: `commit sha256:…`. */
@@ -65,18 +68,20 @@ export async function* openRecords<R extends NamedPlace>(
   for (const run of runsOf(records)) {
     const first = run[0], last = run[run.length - 1];
     for (const record of run) refuseDamaged(record);
-    await using reader = await open(store, first, last, signal);
+    const runBytes = last.recordOffset + last.recordBytes - first.recordOffset;
+    await using reader = await open(store, first, runBytes, signal);
+    const bytes = new BufferedReader(reader, runBytes);
     let at = first.recordOffset;
     for (const record of run) {
       const end = record.recordOffset + record.recordBytes;
-      if (at < record.recordOffset) await skip(reader, record, record.recordOffset - at);
+      if (!await bytes.skip(record.recordOffset - at)) throw mismatch(record, CUT);
       at = record.recordOffset;
       const readNext = async (into: Uint8Array) => {
-        const readBytes = await reader.read(into.subarray(0, end - at));
+        const readBytes = await bytes.read(into.subarray(0, end - at));
         at += readBytes;
         return readBytes;
       };
-      yield { record, cursor: new ValueCursor(readNext, record.recordBytes) };
+      yield { record, readNext, cursor: new ValueCursor(readNext, record.recordBytes) };
     }
   }
 }
@@ -109,11 +114,10 @@ function isNear(last: RecordPlace, next: RecordPlace): boolean {
 async function open(
   store: BlobStore,
   first: NamedPlace,
-  last: NamedPlace,
+  lengthBytes: number,
   signal?: AbortSignal,
 ): Promise<BlobReader> {
   const { blobKey, etag, recordOffset } = first;
-  const lengthBytes = last.recordOffset + last.recordBytes - recordOffset;
   try {
     return await openAnyVersion(store, blobKey, {
       offsetBytes: recordOffset,
@@ -123,14 +127,5 @@ async function open(
     });
   } catch (error) {
     throw asMismatch(first, error);
-  }
-}
-
-async function skip(reader: BlobReader, record: NamedPlace, bytes: number): Promise<void> {
-  const scratch = new Uint8Array(Math.min(SCRATCH_BYTES, bytes));
-  while (bytes > 0) {
-    const readBytes = await reader.read(scratch.subarray(0, Math.min(bytes, scratch.length)));
-    if (readBytes === 0) throw mismatch(record, "the blob ended before them");
-    bytes -= readBytes;
   }
 }

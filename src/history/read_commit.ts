@@ -75,7 +75,7 @@ function commitNotFound(commitId: string): HistoryError {
 }
 
 /** Reads a commit's record to its end, and checks its id. */
-async function commitOf(
+export async function commitOf(
   row: CommitRow & NamedPlace,
   cursor: ValueCursor,
 ): Promise<Commit> {

@@ -49,7 +49,7 @@ export async function* readManifest(
 }
 
 /** The same in pages of some hundred entries: an entry by itself costs ten times as much. */
-async function* readManifestPages(
+export async function* readManifestPages(
   options: ReadManifestOptions,
 ): AsyncGenerator<readonly ManifestEntry[], void, undefined> {
   const { db, store, repoId, snapshotId, signal } = options;
@@ -72,9 +72,11 @@ function snapshotNotFound(snapshotId: string): HistoryError {
   return new HistoryError("history-not-found", `Cannot find snapshot ${shown} in this repo`);
 }
 
-type SnapshotPlace = SnapshotRow & NamedPlace;
+/** A snapshot's row, with its name. */
+export type SnapshotPlace = SnapshotRow & NamedPlace;
 
-function named(row: SnapshotRow): SnapshotPlace {
+/** What to call the snapshot in an error. */
+export function named(row: SnapshotRow): SnapshotPlace {
   return { ...row, name: `snapshot ${row.snapshotId}` };
 }
 
@@ -88,7 +90,7 @@ async function* fullManifest(
 ): AsyncGenerator<readonly ManifestEntry[], void, undefined> {
   if (record.recordBytes > maxUnsortedBytes) return yield* sortedManifest(record, cursor);
   const entries: ManifestEntry[] = [];
-  for await (const { kind, page } of pagesOf(record, cursor)) {
+  for await (const { kind, page } of snapshotPages(record, cursor)) {
     if (kind !== "delta_remove") { for (const entry of page) entries.push(entry); }
   }
   yield checked(record, entries);
@@ -98,7 +100,7 @@ async function* fullManifest(
 async function* sortedManifest(record: SnapshotPlace, cursor: ValueCursor) {
   const hash = new ManifestHash();
   let held: readonly ManifestEntry[] | undefined, last: string | undefined;
-  for await (const { kind, page } of pagesOf(record, cursor)) {
+  for await (const { kind, page } of snapshotPages(record, cursor)) {
     if (kind === "delta_remove") continue;
     for (const [path] of page) {
       if (last !== undefined && comparePaths(last, path) >= 0) {
@@ -123,7 +125,7 @@ async function* withDeltas(
   const manifest = new Map<string, string>();
   for await (const { record, cursor } of openRecords(store, records, signal)) {
     const added: TextPair[] = [];
-    for await (const { kind, page } of pagesOf(record, cursor)) {
+    for await (const { kind, page } of snapshotPages(record, cursor)) {
       if (kind === "delta_remove") { for (const [path] of page) manifest.delete(path); }
       else for (const entry of page) added.push(entry);
     }
@@ -160,7 +162,8 @@ interface Page {
   readonly page: readonly TextPair[];
 }
 
-async function* pagesOf(
+/** The entries of a snapshot's record in the order of its bytes. */
+async function* snapshotPages(
   record: SnapshotPlace,
   cursor: ValueCursor,
 ): AsyncGenerator<Page, void, undefined> {

@@ -4,15 +4,25 @@
  * @module
  */
 
-import { headerBytes, MAX_HEADER_BYTES, TokenReader, Type } from "../stream/mpack/token.ts";
+import { headerBytes, TokenReader, Type } from "../stream/mpack/token.ts";
 
 /** Reads the next bytes of the range into `into`; fewer than asked only at its end. */
 export type ReadNext = (into: Uint8Array) => Promise<number>;
 
+const NONE = new Uint8Array(0);
 const PIECE_BYTES = 256 * 1024;
 /** The longest string that is kept: the decoder's limit on one. */
 const MAX_TEXT_BYTES = 64 * 1024 * 1024;
 const UTF8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+
+/** Called with an entry: where its key and its value are in the bytes, which are overwritten later. */
+export type VisitPair = (
+  bytes: Uint8Array,
+  keyAt: number,
+  keyEnd: number,
+  valueAt: number,
+  valueEnd: number,
+) => void;
 
 /** A string and the string that it maps to. */
 export type TextPair = readonly [key: string, value: string];
@@ -24,13 +34,19 @@ export class ValueCursor {
   #piece: Uint8Array;
   #at = 0;
   #end = 0;
+  #readBytes = 0;
   #leftBytes: number;
 
   /** @param sizeBytes Length of the range. */
   constructor(readNext: ReadNext, sizeBytes: number) {
     this.#readNext = readNext;
     this.#leftBytes = sizeBytes;
-    this.#piece = new Uint8Array(Math.min(PIECE_BYTES, sizeBytes));
+    this.#piece = NONE;
+  }
+
+  /** Bytes of the range that come before the next value. */
+  get positionBytes(): number {
+    return this.#readBytes - (this.#end - this.#at);
   }
 
   /** Whether every byte of the range was read. */
@@ -100,22 +116,28 @@ export class ValueCursor {
 
   /** Reads a map of strings to strings, in pages: those entries that lie in one piece. */
   async *textPairs(): AsyncGenerator<TextPair[], void, undefined> {
-    let left = await this.mapLength();
-    while (left > 0) {
+    for (let left = await this.mapLength(); left > 0;) {
       const page: TextPair[] = [];
-      while (left > 0) {
-        const pair = this.#pairHere();
-        if (pair === undefined) break;
-        page.push(pair);
-        left--;
-      }
-      if (page.length > 0) yield page;
-      else {
-        const key = await this.text(), value = await this.text();
-        if (key === undefined || value === undefined) throw new RangeError("no string is there");
-        left--;
-        yield [[key, value]];
-      }
+      await this.pairs(left, (bytes, keyAt, keyEnd, valueAt, valueEnd) => {
+        const key = UTF8.decode(bytes.subarray(keyAt, keyEnd));
+        page.push([key, UTF8.decode(bytes.subarray(valueAt, valueEnd))]);
+      });
+      left -= page.length;
+      yield page;
+    }
+  }
+
+  /**
+   * Visits the next entries of a map of strings to strings: those that lie in the piece, one or more.
+   *
+   * @param left Entries that are left in the map.
+   * @returns How many were visited.
+   */
+  async pairs(left: number, visit: VisitPair): Promise<number> {
+    for (;;) {
+      const visited = this.#pairsHere(left, visit);
+      if (visited > 0 || left === 0) return visited;
+      await this.#fill(this.#end - this.#at + 1);
     }
   }
 
@@ -132,24 +154,30 @@ export class ValueCursor {
     }
   }
 
-  /** A pair of strings, if all of it is in the piece. */
-  #pairHere(): TextPair | undefined {
-    const start = this.#at;
-    const key = this.#textHere();
-    const value = key === undefined ? undefined : this.#textHere();
-    if (key !== undefined && value !== undefined) return [key, value];
-    this.#at = start;
-    return undefined;
+  #pairsHere(left: number, visit: VisitPair): number {
+    let visited = 0;
+    while (visited < left) {
+      const start = this.#at;
+      const keyEnd = this.#stringEnd(start);
+      const keyAt = start + this.#token.headerBytes;
+      if (keyEnd < 0) break;
+      const valueEnd = this.#stringEnd(keyEnd);
+      if (valueEnd < 0) break;
+      visit(this.#piece, keyAt, keyEnd, keyEnd + this.#token.headerBytes, valueEnd);
+      this.#at = valueEnd;
+      visited++;
+    }
+    return visited;
   }
 
-  #textHere(): string | undefined {
-    const at = this.#at, token = this.#token;
-    if (this.#end - at < MAX_HEADER_BYTES) return undefined;
+  /** Reads the header of a string; returns the string's end, or -1 if that is not in the piece. */
+  #stringEnd(at: number): number {
+    if (at >= this.#end || at + headerBytes(this.#piece[at]) > this.#end) return -1;
+    const token = this.#token;
     token.read(this.#piece, at);
-    const from = at + token.headerBytes, to = from + token.length;
-    if (token.type !== Type.Str || to > this.#end) return undefined;
-    this.#at = to;
-    return UTF8.decode(this.#piece.subarray(from, to));
+    if (token.type !== Type.Str) throw new RangeError("a string was expected");
+    const end = at + token.headerBytes + token.length;
+    return end <= this.#end ? end : -1;
   }
 
   async #container(type: Type): Promise<number> {
@@ -183,14 +211,21 @@ export class ValueCursor {
     if (count <= there) return;
     if (count - there > this.#leftBytes) throw new RangeError("a value is longer than the record");
     if (count > MAX_TEXT_BYTES) throw new RangeError(`a string has ${count} bytes`);
-    const piece = count > this.#piece.length ? new Uint8Array(count) : this.#piece;
+    const piece = count > this.#piece.length ? this.#longer(count) : this.#piece;
     piece.set(this.#piece.subarray(this.#at, this.#end));
     this.#piece = piece;
     const wanted = Math.min(piece.length - there, this.#leftBytes);
     const readBytes = await this.#readNext(piece.subarray(there, there + wanted));
     this.#at = 0;
     this.#end = there + readBytes;
+    this.#readBytes += readBytes;
     this.#leftBytes -= readBytes;
     if (readBytes < wanted) throw new RangeError("the blob ended in the record");
+  }
+
+  /** A buffer that is twice as long, so that a string of any length is moved a few times only. */
+  #longer(count: number): Uint8Array {
+    const there = this.#end - this.#at, wanted = Math.max(PIECE_BYTES, 2 * this.#piece.length);
+    return new Uint8Array(Math.max(count, Math.min(wanted, there + this.#leftBytes)));
   }
 }

@@ -108,6 +108,7 @@ function statusOf(error: MpackdError): number {
     case "config":
       return 400;
     case "limit-exceeded":
+    case "fetch-too-large":
       return 413;
     case "cancelled":
     case "ghost-objects":

@@ -18,6 +18,7 @@ export interface Annotations {
 /** One commit of a repo, as its row says. */
 export interface CommitRow extends RecordPlace {
   readonly commitId: string;
+  readonly snapshotId: string;
   /** What the record's annotations have become; null if they are as in the record. */
   readonly merged: Annotations | null;
 }
@@ -34,7 +35,7 @@ export function findCommits(
   commitIds: readonly string[],
 ): Promise<CommitRow[]> {
   return db.query<CommitRow>("find commits")`
-    select r.commit_id as "commitId",
+    select r.commit_id as "commitId", r.snapshot_id as "snapshotId",
       case when r.annotations_merged then r.annotations end as merged, ${placeColumns(db)}
     from musehub_commit_refs r
     join musehub_mpacks m on m.mpack_id = r.mpack_id and m.repo_id = r.repo_id

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
 import { isPlaced, placeColumns, type RecordPlace } from "./places.ts";
 
@@ -12,6 +13,28 @@ export interface SnapshotRow extends RecordPlace {
   readonly snapshotId: string;
   /** The snapshot that this one is a delta over; null if its record has a full manifest. */
   readonly parentSnapshotId: string | null;
+}
+
+/**
+ * Finds snapshots of a repo.
+ *
+ * @param snapshotIds Well-formed ids, some thousands at most.
+ * @returns The snapshots in the order of their bytes in the store. An id is left out if the repo has
+ * no such snapshot.
+ */
+export function findSnapshots(
+  db: Database,
+  repoId: string,
+  snapshotIds: readonly string[],
+): Promise<SnapshotRow[]> {
+  return db.query<SnapshotRow>("find snapshots")`
+    select r.snapshot_id as "snapshotId", r.parent_snapshot_id as "parentSnapshotId",
+      ${placeColumns(db)}
+    from musehub_snapshot_refs r
+    join musehub_mpacks m on m.mpack_id = r.mpack_id and m.repo_id = r.repo_id
+    where r.repo_id = ${repoId} and r.snapshot_id = any(${arrayLiteral(snapshotIds)}::text[])
+      and ${isPlaced(db)}
+    order by r.mpack_id, r.record_offset`;
 }
 
 /** A longer chain of deltas is not followed. */

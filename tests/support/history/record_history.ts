@@ -28,6 +28,15 @@ async function writeRows({ sql }: Database, repoId: string, pack: MadePack): Pro
     };
     await sql`insert into musehub_commit_refs ${sql(row)} on conflict do nothing`;
   }
+  // Parents first.
+  for (const { commitId, parentIds } of [...pack.commits].reverse()) {
+    await sql`insert into musehub_commit_graph (repo_id, commit_id, parent_ids, generation)
+      select ${repoId}, ${commitId}, ${`{${parentIds.join(",")}}`}::text[],
+        1 + coalesce(max(generation), 0)
+      from musehub_commit_graph where repo_id = ${repoId}
+        and commit_id = any(${`{${parentIds.join(",")}}`}::text[])
+      on conflict do nothing`;
+  }
   for (const { snapshot, parent } of pack.snapshots) {
     const row = {
       ...place(snapshot.snapshotId),

@@ -1,0 +1,72 @@
+/**
+ * The parents of a repo's commits.
+ *
+ * @module
+ */
+
+import { arrayLiteral } from "../client/array_literal.ts";
+import type { Database } from "../client/database.ts";
+
+/** One commit among its relatives. */
+export interface GraphRow {
+  readonly commitId: string;
+  /** None, one or two, the first parent first. */
+  readonly parentIds: readonly string[];
+  /** 1 for a root, else 1 more than the highest of its parents; null if an ancestor is missing. */
+  readonly generation: number | null;
+  /** When it was made, in milliseconds since 1970; null if its time cannot be read. */
+  readonly timeMs: number | null;
+}
+
+type Read = Omit<GraphRow, "parentIds"> & { readonly parents: string | null };
+
+/**
+ * Reads commits and the nearest of their ancestors, in one statement.
+ *
+ * Each step is a lookup by key: `offset 0` keeps the planner from reading the whole history to join
+ * it at once.
+ *
+ * @param commitIds Well-formed ids, some thousands at most.
+ * @param limit The most rows to read, at least as many as there are ids.
+ */
+export async function readAncestors(
+  db: Database,
+  repoId: string,
+  commitIds: readonly string[],
+  limit: number,
+): Promise<GraphRow[]> {
+  const rows = await db.query<Read>("read the history")`
+    with recursive down as (
+      select c.commit_id, c.parent_ids, c.generation
+      from unnest(${arrayLiteral(commitIds)}::text[]) as asked(commit_id)
+      cross join lateral (
+        select g.commit_id, g.parent_ids, g.generation from musehub_commit_graph g
+        where g.repo_id = ${repoId} and g.commit_id = asked.commit_id offset 0
+      ) as c
+      union
+      select c.commit_id, c.parent_ids, c.generation
+      from down cross join lateral unnest(down.parent_ids) as parent(commit_id)
+      cross join lateral (
+        select g.commit_id, g.parent_ids, g.generation from musehub_commit_graph g
+        where g.repo_id = ${repoId} and g.commit_id = parent.commit_id offset 0
+      ) as c
+    )
+    select d.commit_id as "commitId", d.parent_ids as parents, d.generation,
+      extract(epoch from r.committed_time) * 1000 as "timeMs"
+    from (select * from down limit ${limit}::bigint) d
+    left join lateral (
+      select r.committed_time from musehub_commit_refs r
+      where r.repo_id = ${repoId} and r.commit_id = d.commit_id offset 0
+    ) as r on true`;
+  return rows.map(({ commitId, parents, generation, timeMs }) => ({
+    commitId,
+    parentIds: idsOf(parents),
+    generation,
+    timeMs: timeMs === null ? null : Number(timeMs),
+  }));
+}
+
+/** The ids of an array as PostgreSQL writes it. */
+function idsOf(array: string | null): string[] {
+  return array === null || array === "{}" ? [] : array.slice(1, -1).split(",");
+}

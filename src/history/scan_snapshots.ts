@@ -1,0 +1,153 @@
+/**
+ * Reads many snapshots for the ids of their objects, and checks each snapshot's id.
+ *
+ * @module
+ */
+
+import type { SnapshotRow } from "../db/history/snapshots.ts";
+import { digestOf } from "../lib/ids.ts";
+import { comparePaths } from "../lib/record_ids.ts";
+import { type Manifest, ManifestCache } from "./manifest_cache.ts";
+import { ManifestHash } from "./manifest_hash.ts";
+import { asMismatch, mismatch, openRecords } from "./open_records.ts";
+import { RawManifestHash } from "./raw_manifest_hash.ts";
+import {
+  named,
+  type ReadManifestOptions,
+  readManifestPages,
+  type SnapshotPlace,
+} from "./read_manifest.ts";
+import type { TextPair, ValueCursor, VisitPair } from "./value_cursor.ts";
+
+/** Called with each object id that a snapshot names. */
+export type VisitId = (bytes: Uint8Array, from: number, to: number) => void;
+
+/** One snapshot that was read. */
+export interface ScannedSnapshot {
+  readonly row: SnapshotRow;
+  readonly createdAt: string;
+  /** Its manifest, if its record does not hold all of it. */
+  readonly manifest: Manifest | undefined;
+}
+
+/** Which snapshots to read. */
+export interface ScanOptions extends Omit<ReadManifestOptions, "snapshotId"> {
+  /** Best in the order of their bytes in the store. */
+  readonly rows: readonly SnapshotRow[];
+  /** Called before the snapshot's own id is checked. */
+  readonly visit: VisitId;
+}
+
+/**
+ * Reads snapshots in the order given.
+ *
+ * @throws {HistoryError} `record-mismatch`.
+ */
+export async function* scanSnapshots(
+  { rows, visit, ...from }: ScanOptions,
+): AsyncGenerator<ScannedSnapshot, void, undefined> {
+  const cache = new ManifestCache(from);
+  for await (const { record, cursor } of openRecords(from.store, rows.map(named), from.signal)) {
+    const found = await scan(record, cursor, visit);
+    const { createdAt } = found;
+    if (found.hash !== undefined) {
+      await checkWhole(record, found.hash, from);
+      yield { row: record, createdAt, manifest: undefined };
+      continue;
+    }
+    const base = record.parentSnapshotId === null ? [] : await cache.get(record.parentSnapshotId);
+    const manifest = new Map(base);
+    for (const path of found.removed) manifest.delete(path);
+    for (const [path, objectId] of found.added) manifest.set(path, objectId);
+    checkDelta(record, manifest);
+    cache.add(record.snapshotId, manifest);
+    for (const objectId of manifest.values()) visitText(objectId, visit);
+    yield { row: record, createdAt, manifest };
+  }
+}
+
+/** What one record holds. */
+interface Scanned {
+  snapshotId: string | undefined;
+  createdAt: string;
+  /** Of its manifest; undefined if it is a delta. */
+  hash: RawManifestHash | undefined;
+  readonly added: TextPair[];
+  removed: string[];
+}
+
+async function scan(
+  record: SnapshotPlace,
+  cursor: ValueCursor,
+  visit: VisitId,
+): Promise<Scanned> {
+  const found: Scanned = {
+    snapshotId: undefined,
+    createdAt: "",
+    hash: undefined,
+    added: [],
+    removed: [],
+  };
+  try {
+    for (let left = await cursor.mapLength(); left > 0; left--) {
+      const key = await cursor.text();
+      if (key === "snapshot_id") found.snapshotId = await cursor.text();
+      else if (key === "created_at") found.createdAt = await cursor.text() ?? "";
+      else if (key === "delta_remove") found.removed = await cursor.texts() ?? [];
+      else if (key === "delta_add" && await cursor.isMap()) {
+        for await (const page of cursor.textPairs()) {
+          for (const pair of page) found.added.push(pair);
+        }
+      } else if (key === "manifest" && await cursor.isMap()) {
+        found.hash = await scanManifest(cursor, visit);
+      } else await cursor.skip();
+    }
+  } catch (error) {
+    throw asMismatch(record, error);
+  }
+  if (found.snapshotId !== record.snapshotId || !cursor.isAtEnd) {
+    throw mismatch(record, "they are not this snapshot's record");
+  }
+  return found;
+}
+
+async function scanManifest(cursor: ValueCursor, visit: VisitId): Promise<RawManifestHash> {
+  const hash = new RawManifestHash();
+  const visitPair: VisitPair = (bytes, pathAt, pathEnd, idAt, idEnd) => {
+    hash.add(bytes, pathAt, pathEnd, idEnd);
+    visit(bytes, idAt, idEnd);
+  };
+  for (let left = await cursor.mapLength(); left > 0;) left -= await cursor.pairs(left, visitPair);
+  return hash;
+}
+
+/** Checks the id. A manifest that is not sorted in its record is read again, to be sorted. */
+async function checkWhole(
+  record: SnapshotPlace,
+  hash: RawManifestHash,
+  from: Omit<ReadManifestOptions, "snapshotId">,
+): Promise<void> {
+  if (hash.isSorted) {
+    const found = hash.digest();
+    if (found === digestOf(record.snapshotId)) return;
+    throw mismatch(record, `their manifest hashes to ${found}`);
+  }
+  const pages = readManifestPages({ ...from, snapshotId: record.snapshotId });
+  while (!(await pages.next()).done);
+}
+
+function checkDelta(record: SnapshotPlace, manifest: Manifest): void {
+  const hash = new ManifestHash();
+  hash.update([...manifest].sort(([one], [other]) => comparePaths(one, other)));
+  const found = hash.digest();
+  if (found === digestOf(record.snapshotId)) return;
+  throw mismatch(record, `their manifest hashes to ${found}`);
+}
+
+const UTF8 = new TextEncoder();
+/** An id with its prefix has 71 bytes; a longer one is none. */
+const SCRATCH = new Uint8Array(128);
+
+function visitText(objectId: string, visit: VisitId): void {
+  visit(SCRATCH, 0, UTF8.encodeInto(objectId, SCRATCH).written);
+}
