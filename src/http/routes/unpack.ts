@@ -34,7 +34,7 @@ const unpack = route({
     202: { description: "The job runs on; ask for it at Location", schema: AcceptedAnswer },
   },
   problems: [409],
-  async handle({ request, body, repo, caller, context }) {
+  async handle({ request, body, repo, caller, context, recheck }) {
     const { db, store, config } = context, { repoId } = repo;
     const { mpack_key: mpackKey } = body;
     if (!await isStored(store, blobKeyOf(config.blobKey, repoId, mpackKey))) {
@@ -54,6 +54,7 @@ const unpack = route({
       request.signal,
       context.signal,
     ]);
+    await recheck();
     if (result !== undefined) return reply(request, 200, resultForTenant(result));
     return reply(request, 202, { job_id: jobId, status: "pending" }, {
       location: `/api/jobs/${encodeURIComponent(jobId)}`,
