@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { connectDatabase } from "../../src/db/client/connect.ts";
 import { type ServerProcess, startServer } from "../support/http/server_process.ts";
 
 const encoder = new TextEncoder();
@@ -104,4 +105,24 @@ Deno.test("connections at once are capped per address and in all; quiet ones mak
   await Promise.all(connections.slice(0, 4).map(isClosed));
   assert.equal(await status(server), 200);
   for (const connection of connections.slice(4)) connection.close();
+});
+
+Deno.test("a server ends well although a request does not end in time", async () => {
+  await using server = await startServer({ env: { MPACK_DRAIN_MS: "300" } });
+  const { databaseUrl } = server.fixture;
+  const other = connectDatabase(databaseUrl, { maxConnections: 1 });
+  await using _other = { [Symbol.asyncDispose]: () => other.close() };
+  await other.sql`begin`;
+  await other.sql`lock table musehub_background_jobs in access exclusive mode`;
+  const headers = { authorization: `Bearer ${server.openToken}` };
+  const answer = fetch(`${server.url}/api/jobs`, { headers }).then(({ status }) => status, () => 0);
+  for (let waiting = 0; waiting === 0;) {
+    [{ waiting }] = await server.fixture.db.sql<{ waiting: number }[]>`
+      select count(*)::int as waiting from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock'`;
+  }
+  const code = await server.stop();
+  assert.equal(code, 0, server.log());
+  assert.ok([0, 503].includes(await answer));
+  await other.sql`rollback`;
 });

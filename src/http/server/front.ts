@@ -51,7 +51,6 @@ export class Front {
   readonly #maxConnections: number;
   readonly #handler: Handler;
   readonly #listener: Deno.TcpListener;
-  readonly #cut = new AbortController();
   #server: Deno.HttpServer<Deno.NetAddr>;
   /** By the local port of their end of the relay: how the server behind knows them. */
   readonly #connections = new Map<number, Connection>();
@@ -73,13 +72,15 @@ export class Front {
     this.#acceptAll();
   }
 
-  /** Stops accepting, and waits up to `closeMs` for running requests. */
+  /** Stops accepting, waits up to `closeMs` for running requests, and closes all connections. */
   async close(closeMs: number): Promise<void> {
     this.#isClosing = true;
     this.#listener.close();
-    const timer = setTimeout(() => this.#cut.abort(), closeMs);
+    const over = Promise.withResolvers<void>(), timer = setTimeout(over.resolve, closeMs);
     try {
-      await Promise.race([this.#server.shutdown(), this.#server.finished]);
+      // Not by the server's signal: if that fires after shutdown(), Deno 2.9.6 throws where nobody can
+      // catch it, and the process ends.
+      await Promise.race([this.#server.shutdown(), this.#server.finished, over.promise]);
     } finally {
       clearTimeout(timer);
       clearInterval(this.#sweep);
@@ -90,7 +91,7 @@ export class Front {
   /** The server behind. If it ends (its own accept failed), another takes its place. */
   #serve(): Deno.HttpServer<Deno.NetAddr> {
     const server = Deno.serve(
-      { hostname: "127.0.0.1", port: 0, signal: this.#cut.signal, onListen: () => {} },
+      { hostname: "127.0.0.1", port: 0, onListen: () => {} },
       async (request, { remoteAddr }) => {
         const connection = this.#connections.get(remoteAddr.port);
         // Another program on this machine found the port.

@@ -25,6 +25,8 @@ export interface ServerProcess extends AsyncDisposable {
   peakMib(): Promise<number>;
   /** The longest hold of its event loop since the last call, in milliseconds of processor time. */
   longestHoldMs(): Promise<number>;
+  /** Sends SIGTERM; returns the exit code. */
+  stop(): Promise<number>;
   /** Asserts that it still answers, and that its log has no error line. */
   assertUnharmed(): Promise<void>;
 }
@@ -103,6 +105,10 @@ export async function startServer(
       assert.equal(status, 200);
       const bad = log.split("\n").find((line) => /error|fatal|uncaught|panic/i.test(line));
       assert.equal(bad, undefined);
+    },
+    async stop() {
+      child.kill("SIGTERM");
+      return (await child.status).code;
     },
     async [Symbol.asyncDispose]() {
       try {
