@@ -6,6 +6,7 @@
 
 import { ConfigError } from "../errors.ts";
 import { withPrefix } from "../lib/ids.ts";
+import { mostSimilar } from "../lib/similar.ts";
 import { DEFAULT_LIMITS, type MpackLimits } from "../stream/mpack/limits.ts";
 import { type Config, SETTINGS } from "./settings.ts";
 
@@ -36,6 +37,25 @@ function refuseControlCharacters(env: string, value: string): void {
   throw new ConfigError(
     `Cannot use ${env}: its character ${at + 1} is the control character U+${code.toUpperCase()}`,
   );
+}
+
+const PREFIX = "MPACK_";
+
+/**
+ * Refuses variables that look like settings and are none: a misspelt one would be ignored.
+ *
+ * @throws {ConfigError} That names the first one, and the setting that was meant.
+ */
+export function refuseUnknownSettings(names: Iterable<string>): void {
+  const known = new Set(Object.values(SETTINGS).map(({ env }) => env));
+  for (const name of names) {
+    if (!name.startsWith(PREFIX) || known.has(name)) continue;
+    const meant = mostSimilar(name, known);
+    throw new ConfigError(
+      `Cannot use ${name}: there is no such setting; ` +
+        (meant === undefined ? '"mpackd config" lists all' : `did you mean ${meant}?`),
+    );
+  }
 }
 
 const LIMIT_NAMES = Object.keys(DEFAULT_LIMITS) as (keyof MpackLimits)[];

@@ -33,7 +33,7 @@ export const IdList = z.custom<readonly string[]>(Array.isArray, "not an array")
 const Time = z.string().meta({ format: "date-time" });
 const Count = z.int().min(0);
 
-export const NewRepoBody = z.object({
+export const NewRepoBody = z.strictObject({
   owner: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, "not a handle"),
   name: line(100).min(1),
   visibility: z.enum(["public", "private"]).default("private"),
@@ -165,7 +165,7 @@ export const JobAnswer = z.object({
     .nullable().meta({ description: "Why the last attempt failed" }),
 });
 
-export const JobsQuery = z.object({
+export const JobsQuery = z.strictObject({
   status: z.enum(STATUSES).optional(),
   repoId: z.string().max(200).optional(),
   limit: z.coerce.number().int().min(1).max(1000).default(100),

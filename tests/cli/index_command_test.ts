@@ -152,3 +152,12 @@ Deno.test("mpackd index needs no service of ours: the embedded database and a fo
     await Deno.remove(cwd, { recursive: true });
   }
 });
+
+Deno.test("a misspelt setting is refused, and the one that was meant is named", async () => {
+  const { code, stderr } = await runMain(["config"], { MPACK_CONCURENCY: "3" });
+  assert.equal(code, 2);
+  assert.match(
+    stderr,
+    /MPACK_CONCURENCY: there is no such setting; did you mean MPACK_CONCURRENCY\?/,
+  );
+});

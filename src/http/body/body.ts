@@ -8,6 +8,7 @@ import type { z } from "zod";
 import type { Config } from "../../config/config.ts";
 import { sha256Hex } from "../../lib/digest.ts";
 import { orAborted } from "../../lib/abort.ts";
+import { mostSimilar } from "../../lib/similar.ts";
 import { requireSha256 } from "../auth/content_digest.ts";
 import type { BodyBytes } from "./body_budget.ts";
 import { decodeBody } from "./decode_body.ts";
@@ -20,6 +21,8 @@ const MSGPACK = "application/vnd.msgpack";
 export const X_MSGPACK = "application/x-msgpack";
 const MSGPACK_TYPES = new Set([MSGPACK, X_MSGPACK, "application/msgpack"]);
 const MAX_ERRORS = 10;
+/** Longer names are cut: a name is compared with each known one. */
+const MAX_NAME_LENGTH = 100;
 /** Bytes of each chunk but the last. */
 const CHUNK_BYTES = 64 * 1024;
 
@@ -256,15 +259,25 @@ export function checkShape<T extends z.ZodType>(
 ): z.output<T> {
   const { success, data, error } = schema.safeParse(value);
   if (success) return data;
-  const errors = error.issues.slice(0, MAX_ERRORS).map(({ path, message }) => ({
-    pointer: `/${path.map(String).join("/")}`,
-    detail: message,
-  }));
+  const errors = error.issues.slice(0, MAX_ERRORS).map((issue) => {
+    const { path, message } = issue;
+    if (issue.code === "unrecognized_keys") return unknownMember(schema, issue.keys[0]);
+    return { pointer: `/${path.map(String).join("/")}`, detail: message };
+  });
   const detail = `Cannot use the ${where}: ${errors[0].pointer}: ${errors[0].detail}`;
   const isBody = where === "body";
   throw new HttpProblem(isBody ? 422 : 400, isBody ? "invalid-body" : "bad-request", detail, {
     members: { errors },
   });
+}
+
+/** A misspelt member would otherwise be ignored. */
+function unknownMember(schema: z.ZodType, given: string) {
+  const name = given.slice(0, MAX_NAME_LENGTH);
+  const known = "shape" in schema ? Object.keys(schema.shape as object) : [];
+  const meant = mostSimilar(name, known);
+  const next = meant === undefined ? `it may be ${known.join(", ")}` : `did you mean ${meant}?`;
+  return { pointer: `/${name}`, detail: `there is no such member; ${next}` };
 }
 
 function tooLarge(maxBytes: number): HttpProblem {

@@ -11,7 +11,7 @@ import { type Route, route } from "../route.ts";
 import { NewRepoBody, NoParams, NoQuery, RepoAnswer, RepoIdPath } from "../schemas.ts";
 
 /** Owners whose repos the API's own paths would hide. */
-const RESERVED = new Set(["api", "healthz", "readyz", "metrics", "openapi.json"]);
+const RESERVED = new Set(["api", "ui", "healthz", "readyz", "metrics", "openapi.json"]);
 
 const create = route({
   method: "POST",
