@@ -37,18 +37,24 @@ export function ownedStore(store: BlobStore, databaseId: string): BlobStore {
       throw error;
     }
   };
+  const checkWrite = async (signal?: AbortSignal) => {
+    if (!isFolder || performance.now() - checkedAt <= CHECK_EVERY_MS) return;
+    await check(signal);
+    checkedAt = performance.now();
+  };
   return {
     url: store.url,
     provesDigests: store.provesDigests,
     stat: (key, options) => explained(store.stat(key, options), options?.signal),
     open: (key, options) => explained(store.open(key, options), options?.signal),
     async put(key, body, options) {
-      if (isFolder && performance.now() - checkedAt > CHECK_EVERY_MS) {
-        await check(options?.signal);
-        checkedAt = performance.now();
-      }
+      await checkWrite(options?.signal);
       return await store.put(key, body, options);
     },
+    putUnnamed: store.putUnnamed && (async (keyOf, body, options) => {
+      await checkWrite(options?.signal);
+      return await store.putUnnamed!(keyOf, body, options);
+    }),
     delete: (key, options) => store.delete(key, options),
     list: (prefix, options) => store.list(prefix, options),
     sweep: store.sweep && ((options) => store.sweep!(options)),

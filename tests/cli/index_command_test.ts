@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
-import { buildMpack, mpackKey } from "../support/mpack/mpacks.ts";
+import { buildMpack, concat, mpackKey } from "../support/mpack/mpacks.ts";
 import { runMain, startMain } from "../support/process/main.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 
@@ -88,13 +88,9 @@ Deno.test("mpackd index fails with 4 when a service is not there, and names it",
   });
 });
 
-Deno.test("mpackd index interrupted ends with 130, shows nothing and gives the job back", async () => {
-  await using fixture = await createFixture();
-  const path = `${fixture.folder}/big.mpack`;
-  const shape = { objects: 40_000, size: parseSize("3000"), seed: 3 };
-  await Deno.writeFile(path, ReadableStream.from(makeMpack(shape)));
+async function interrupt(fixture: TestFixture, source: string) {
   const env = { ...envOf(fixture), MPACK_BATCH_ROWS: "100" };
-  const child = startMain(["index", path, "--repo", "me/repo"], env);
+  const child = startMain(["index", source, "--repo", "me/repo"], env);
   const staged = async () => {
     const [{ rows }] = await fixture.db.sql`select count(*)::int as rows from mpack_staged_objects`;
     return rows;
@@ -105,8 +101,29 @@ Deno.test("mpackd index interrupted ends with 130, shows nothing and gives the j
   assert.equal(code, 130);
   const [{ refs }] = await fixture.db.sql`select count(*)::int as refs from musehub_object_refs`;
   assert.equal(refs, 0);
-  const [job] = await fixture.db.sql`select status, attempt from musehub_background_jobs`;
-  assert.deepEqual({ ...job }, { status: "pending", attempt: 0 });
+  const [job] = await fixture.db.sql`
+    select status, attempt from musehub_background_jobs order by created_at desc limit 1`;
+  return { ...job };
+}
+
+Deno.test("mpackd index interrupted ends with 130 and shows nothing", async (t) => {
+  await using fixture = await createFixture();
+  const shape = { objects: 40_000, size: parseSize("3000"), seed: 3 };
+  const bytes = concat(await Array.fromAsync(makeMpack(shape), (chunk) => chunk.slice()));
+  await t.step("a file leaves nothing in the store, and a job that nobody can retry", async () => {
+    const path = `${fixture.folder}/big.mpack`;
+    await Deno.writeFile(path, bytes);
+    const job = await interrupt(fixture, path);
+    assert.deepEqual(job, { status: "cancelled", attempt: 1 });
+    const blobs = await Array.fromAsync(fixture.store.list("mpacks/"), ({ key }) => key);
+    assert.deepEqual(blobs, []);
+    assert.equal(await fixture.store.sweep!({ before: new Date(Date.now() + 60_000) }), 0);
+  });
+  await t.step("a key gives its job back", async () => {
+    await fixture.db.sql`delete from mpack_staged_objects`;
+    const job = await interrupt(fixture, await fixture.put(bytes));
+    assert.deepEqual(job, { status: "pending", attempt: 0 });
+  });
 });
 
 Deno.test("mpackd index puts a valid file where the store had a damaged blob of its key", async () => {

@@ -81,9 +81,10 @@ Deno.test({
         assert.equal(refused.code, 3);
         assert.equal(refused.error?.code, "digest-mismatch");
         assert.equal(refused.error?.retryable, false);
-        const [{ jobs }] = await fixture.db.sql`
-          select count(*)::int as jobs from musehub_background_jobs`;
-        assert.equal(jobs, 0);
+        const jobs = await fixture.db.sql`select status from musehub_background_jobs`;
+        assert.deepEqual(jobs.map(({ status }) => status), ["failed"]);
+        const blobs = await Array.fromAsync(bucket.store.list("mpacks/"));
+        assert.deepEqual(blobs, []);
         const taken = await index([source, "--expect", KEY]);
         assert.equal(taken.code, 0);
         assert.equal(taken.result.objects_written, 60);

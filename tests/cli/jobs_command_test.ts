@@ -68,15 +68,15 @@ Deno.test("mpackd index takes the job of a process that is gone at once, not whe
   // A killed process leaves its file, and the kernel has released its lock.
   await Deno.mkdir(`${home}/workers`);
   await Deno.writeTextFile(`${home}/workers/0123abcd.lock`, "");
-  const bytes = await Deno.readFile(SAMPLE);
+  const bytes = await Deno.readFile(SAMPLE), key = await fixture.put(bytes);
   const { claimed } = await enqueue(fixture.db, {
     repoId: fixture.repo.repoId,
     jobType: MPACK_INDEX,
-    payload: { mpack_key: await fixture.put(bytes) },
+    payload: { mpack_key: key },
     claimAs: { worker: `${Deno.hostname()}:1:0123abcd`, leaseMs: 86_400_000 },
   });
   const run = commandsOf(fixture, { MPACK_HOME: home });
-  const { code, json } = await run("index", SAMPLE, "--repo", "me/repo");
+  const { code, json } = await run("index", key, "--repo", "me/repo");
   assert.deepEqual([code, json.job_id, json.size_bytes], [0, claimed!.jobId, bytes.length]);
   await Deno.remove(home, { recursive: true });
 });

@@ -7,12 +7,24 @@
 import type { Command } from "commander";
 import { blobKeyOf, type Config } from "../../config/config.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
-import { InvalidMpackError } from "../../errors.ts";
+import type { Database } from "../../db/client/database.ts";
+import { CancelledError, InvalidMpackError } from "../../errors.ts";
+import type { IndexProgress } from "../../jobs/index/context.ts";
+import type { IndexPayload } from "../../jobs/index/payload.ts";
+import { pushMpack } from "../../jobs/index/push_mpack.ts";
+import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
 import { indexMpack } from "../../jobs/index/index_mpack.ts";
 import type { IndexResult } from "../../jobs/index/result.ts";
 import type { CommandContext } from "../command.ts";
 import { indexPayload, type MpackFlags, withMpackOptions } from "../mpack_options.ts";
-import { openSource, putSource, uploadSource } from "../mpack_source.ts";
+import {
+  isKey,
+  openOnce,
+  openSource,
+  putSource,
+  type SourceOptions,
+  uploadSource,
+} from "../mpack_source.ts";
 import { print, printJson, tell } from "../output.ts";
 import { jobPermissions, requirePermissions } from "../permissions.ts";
 import { openResources } from "../resources.ts";
@@ -20,6 +32,9 @@ import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
 import { isGoneWorker, workerName } from "../worker_name.ts";
 
 const LABELS = { open: "waiting", stream: "index", publish: "publish" } as const;
+
+/** The length of a chunk on its way to decoder, hasher and store. */
+const CHUNK_BYTES = 256 * 1024;
 
 interface IndexFlags extends MpackFlags {
   readonly json?: boolean;
@@ -32,7 +47,8 @@ export function addIndexCommand(program: Command, context: CommandContext): void
     .description(
       "Index one mpack: read it once, prove its digest, and make its objects readable in a repo.\n\n" +
         "SOURCE is an mpack key (sha256:…) whose blob is in the store, s3://bucket/key, a file, or " +
-        "- for stdin. Bytes that are not in the store under their key are stored first.",
+        "- for stdin. Other bytes than those of a key are stored in the same reading. Interrupted, a key " +
+        "resumes; the others leave nothing and start over.",
     )
     .option("--json", "print the result or the error as one JSON document")
     .action((source: string, flags: IndexFlags) =>
@@ -59,9 +75,21 @@ async function runIndex(
     const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), {
       create: flags.create || isEmbedded,
     });
+    const { expect, upload } = flags;
+    const materializes = flags.materialize ?? config.materialize === "on";
+    if (!isKey(text) && !upload && !materializes) {
+      return await indexUnnamed(text, {
+        ...resources,
+        config,
+        repoId,
+        payload,
+        expect,
+        signal,
+        line,
+      });
+    }
     await using source = await openSource(text, config, { signal, line });
     const { mpackKey } = source;
-    const { expect, upload } = flags;
     const blobKey = blobKeyOf(config.blobKey, repoId, mpackKey);
     const put = { store, blobKey, expect, upload, signal, line };
     const isNew = await putSource(source, put);
@@ -76,10 +104,7 @@ async function runIndex(
         mpackKey,
         worker: workerName(config.home),
         isGone: (worker) => isGoneWorker(worker, config.home),
-        onProgress: ({ phase, bytes, sizeBytes, objects }) => {
-          const note = `${formatCount(objects)} objects`;
-          line.show({ label: LABELS[phase], bytes, sizeBytes, note });
-        },
+        onProgress: (progress) => showProgress(line, progress),
         onStartOver: (reason) => tell(`Starting over: ${reason}`),
       });
     const index = async () => {
@@ -99,6 +124,51 @@ async function runIndex(
   } finally {
     line.clear();
   }
+}
+
+/** What a source without a known key is indexed with. */
+interface UnnamedOptions extends SourceOptions {
+  readonly db: Database;
+  readonly store: BlobStore;
+  readonly config: Config;
+  readonly repoId: string;
+  readonly payload: Omit<IndexPayload, "mpack_key">;
+  readonly expect?: string;
+}
+
+/** Stores, hashes, decodes and stages the bytes in one reading; their key is known at its end. */
+async function indexUnnamed(text: string, options: UnnamedOptions): Promise<IndexResult> {
+  const { config, expect, signal, line } = options;
+  await using source = await openOnce(text, config, { signal });
+  // A pipe has no length.
+  const { sizeBytes } = source.stat;
+  return await pushMpack({
+    ...options,
+    ...(expect === undefined ? {} : { mpackKey: expect }),
+    ...(sizeBytes === 0 ? {} : { sizeBytes }),
+    body: chunksOf(source, signal),
+    allowsGhosts: true,
+    worker: workerName(config.home),
+    onProgress: (progress) => showProgress(line, progress),
+  });
+}
+
+/** The bytes in chunks of their own: they are on their way to the store when the next ones come. */
+async function* chunksOf(source: BlobReader, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  for (;;) {
+    if (signal.aborted) {
+      throw new CancelledError("Interrupted: nothing is visible, nothing is stored");
+    }
+    const buffer = new Uint8Array(CHUNK_BYTES);
+    const bytes = await source.read(buffer);
+    if (bytes === 0) return;
+    yield buffer.subarray(0, bytes);
+  }
+}
+
+function showProgress(line: LiveLine, progress: IndexProgress): void {
+  const { phase, bytes, sizeBytes, objects } = progress;
+  line.show({ label: LABELS[phase], bytes, sizeBytes, note: `${formatCount(objects)} objects` });
 }
 
 function summary(result: IndexResult): string {

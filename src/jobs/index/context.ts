@@ -44,6 +44,11 @@ export interface MpackHooks {
   /** Awaited between chunks. */
   drain(): Promise<void>;
   /**
+   * Called with the key of the bytes when all are read and hashed; returns the payload from then on.
+   * A pack with another key than it had to have is refused before.
+   */
+  named(mpackKey: string): Promise<IndexPayload>;
+  /**
    * Called after the proof, before the publish. Throws to refuse the pack.
    *
    * @param lastIds The ids that are not staged.

@@ -10,6 +10,9 @@ import { isMpackKey } from "../../lib/ids.ts";
 /** The type of jobs that index an mpack. */
 export const MPACK_INDEX = "mpack.index";
 
+/** Stands for the key of a pack until its last byte is hashed. No pack has it. */
+export const UNKNOWN_KEY = "sha256:";
+
 /** Only the key is required; unknown fields are kept. */
 export interface IndexPayload {
   /** `sha256:` and 64 hex digits. */

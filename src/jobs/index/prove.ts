@@ -1,16 +1,19 @@
 import { InvalidMpackError } from "../../errors.ts";
 import { withPrefix } from "../../lib/ids.ts";
 import type { OpenPack } from "./open_pack.ts";
+import { UNKNOWN_KEY } from "./payload.ts";
 
 /**
  * Checks that the bytes read are the pack that the key names.
  *
+ * @param mpackKey {@link UNKNOWN_KEY} if the bytes may have any.
+ * @returns The key of the bytes.
  * @throws {InvalidMpackError} `size-mismatch` or `digest-mismatch`.
  */
 export async function provePack(
   { reader, decoder, hasher }: OpenPack,
   mpackKey: string,
-): Promise<void> {
+): Promise<string> {
   const { sizeBytes } = reader.stat, found = decoder.offsetBytes;
   if (found !== sizeBytes) {
     throw new InvalidMpackError(
@@ -19,12 +22,13 @@ export async function provePack(
     );
   }
   const key = withPrefix(await hasher.digest());
-  if (key !== mpackKey) {
+  if (key !== mpackKey && mpackKey !== UNKNOWN_KEY) {
     throw new InvalidMpackError(
       "digest-mismatch",
       `Cannot accept the pack: its bytes have the key ${key}, not ${mpackKey}`,
     );
   }
+  return key;
 }
 
 /** @throws {InvalidMpackError} `declared-count-mismatch`. */

@@ -19,12 +19,16 @@ import { UploadReader } from "../../stream/store/upload_reader.ts";
 import { type Outcome, runAttempt } from "../attempt/run_attempt.ts";
 import type { AttemptScope } from "../attempt/handler.ts";
 import { enqueue } from "../queue/enqueue.ts";
-import type { IndexJob, MpackHooks } from "./context.ts";
-import { checkPayload, type IndexPayload, MPACK_INDEX } from "./payload.ts";
+import { setPayload } from "../queue/set_payload.ts";
+import type { IndexJob, IndexProgress, MpackHooks } from "./context.ts";
+import { checkPayload, type IndexPayload, MPACK_INDEX, UNKNOWN_KEY } from "./payload.ts";
 
 /** Most missing ids in a refusal. */
 const MAX_MISSING = 1_000;
 const TRIM_EVERY_BYTES = 16 * 1024 * 1024;
+
+/** The payload but for the key. */
+type PushPayload = Omit<IndexPayload, "mpack_key">;
 
 /** What to push, and with what. */
 export interface PushOptions {
@@ -36,14 +40,20 @@ export interface PushOptions {
   readonly config: Config;
   /** The repo that is pushed to. */
   readonly repoId: string;
-  /** `sha256:` and the digest that the bytes must have. */
-  readonly mpackKey: string;
+  /** `sha256:` and the digest that the bytes must have. Undefined: they get the key they have. */
+  readonly mpackKey?: string;
   /** The bytes, read once. A chunk must not change after it was yielded. */
   readonly body: AsyncIterable<Uint8Array>;
   /** Their number, if it is known beforehand. */
   readonly sizeBytes?: number;
-  /** Kept in the job's row. */
-  readonly payload?: Omit<IndexPayload, "mpack_key">;
+  /** Kept in the job's row. A function is called once, after the end of the body. */
+  readonly payload?:
+    | Omit<IndexPayload, "mpack_key">
+    | (() => Omit<IndexPayload, "mpack_key"> | Promise<Omit<IndexPayload, "mpack_key">>);
+  /** Whether snapshots may name objects that neither the pack nor the repo has. Default false. */
+  readonly allowsGhosts?: boolean;
+  /** Called after each chunk. */
+  readonly onProgress?: (progress: IndexProgress) => void;
   /** The name left on the job's row. */
   readonly worker: string;
   /**
@@ -58,7 +68,8 @@ export interface PushOptions {
  * Takes in a pack in one pass. Afterwards it is in the store and indexed, or an error is thrown and
  * nothing is left but a job that says why.
  *
- * No worker can retry the job, because its bytes came once.
+ * Without `mpackKey` the bytes are written without a name, and the job's row has no key, until the
+ * last byte is hashed. No worker can retry the job, because its bytes came once.
  *
  * @throws {GhostError} If the snapshots name objects that neither the pack nor the repo has.
  * @throws {InvalidMpackError} If the pack is refused for another reason.
@@ -67,16 +78,15 @@ export interface PushOptions {
  */
 export async function pushMpack(options: PushOptions): Promise<IndexResult> {
   const { db, config, repoId, mpackKey, worker } = options, { leaseMs } = config;
-  const payload = {
-    ...checkPayload({ ...options.payload, mpack_key: mpackKey }),
-    // Objects are copied out of the stored pack, which does not exist yet: see materializeLater().
-    materialize: false,
-  };
+  const isNamed = mpackKey !== undefined && typeof options.payload !== "function";
+  const payload = isNamed
+    ? payloadOf(mpackKey, options.payload as PushPayload)
+    : { mpack_key: mpackKey ?? UNKNOWN_KEY, materialize: false };
   const claimedAt = performance.now();
   const { claimed } = await enqueue(db, {
     repoId,
     jobType: MPACK_INDEX,
-    payload,
+    payload: mpackKey === undefined ? { materialize: false } : { ...payload },
     maxAttempts: 1,
     evenIfOpen: true,
     claimAs: { worker, leaseMs },
@@ -86,14 +96,19 @@ export async function pushMpack(options: PushOptions): Promise<IndexResult> {
   const outcome = await runAttempt(
     db,
     claimed!,
-    (job, scope) => indexBody({ ...job, payload }, { ...options, body }, scope),
+    (job, scope) => indexBody({ ...job, payload: { ...payload } }, { ...options, body }, scope),
     { leaseMs, claimedAt, signal: new AbortController().signal },
   );
   // The outcome says only that the job was cancelled.
   if (bodyError !== undefined) throw bodyError.thrown;
   const result = resultOf(outcome);
-  if (config.materialize === "on") await materializeLater(options);
+  if (config.materialize === "on") await materializeLater(options, result.mpack_key);
   return result;
+}
+
+/** Objects are copied out of the stored pack, which does not exist yet: see materializeLater(). */
+function payloadOf(mpackKey: string, payload: PushPayload | undefined): IndexPayload {
+  return { ...checkPayload({ ...payload, mpack_key: mpackKey }), materialize: false };
 }
 
 function resultOf(outcome: Outcome<IndexResult>): IndexResult {
@@ -103,26 +118,41 @@ function resultOf(outcome: Outcome<IndexResult>): IndexResult {
 
 async function indexBody(
   job: IndexJob,
-  { db, store, config, repoId, mpackKey, body, sizeBytes, publisher }: PushOptions,
+  options: PushOptions,
   scope: AttemptScope,
 ): Promise<IndexResult> {
-  const key = blobKeyOf(config.blobKey, repoId, mpackKey);
+  const { db, store, config, repoId, body, sizeBytes, publisher, allowsGhosts } = options;
+  let mpackKey = options.mpackKey;
+  const keyOf = () => blobKeyOf(config.blobKey, repoId, mpackKey!);
+  const key = mpackKey === undefined ? keyOf : keyOf();
   await using guard = new GhostGuard({ db, repoId });
   await using upload = new UploadReader(store, { key, body, sizeBytes });
   const hooks: MpackHooks = {
-    decoder: { manifestId: (objectId: string) => guard.name(objectId) },
+    decoder: allowsGhosts ? {} : { manifestId: (objectId: string) => guard.name(objectId) },
+    async named(found) {
+      mpackKey = found;
+      const { payload = {} } = options;
+      if (options.mpackKey !== undefined && typeof payload !== "function") return job.payload;
+      const late = typeof payload === "function" ? await payload() : payload;
+      const named = payloadOf(found, late);
+      await setPayload(db, job, { payload: named, leaseMs: config.leaseMs });
+      return named;
+    },
     drain: async () => guard.isDue ? await guard.flush() : undefined,
     async beforePublish(lastIds: readonly string[], staged: StagedIds) {
-      guard.hold(lastIds);
-      const ghosts = await guard.ghosts({ staged });
-      if (ghosts.count > 0) throw await ghostError(ghosts);
-      const there = await blobInUse(db, store, { key, repoId, mpackKey });
+      if (!allowsGhosts) {
+        guard.hold(lastIds);
+        const ghosts = await guard.ghosts({ staged });
+        if (ghosts.count > 0) throw await ghostError(ghosts);
+      }
+      const there = await blobInUse(db, store, { key: keyOf(), repoId, mpackKey: mpackKey! });
       if (there === undefined) await upload.commit();
       else await upload.discard(there);
     },
   };
   const uploading = { ...delegate(store), open: () => Promise.resolve(upload) };
-  const context = { db, config, store: uploading, ...(publisher && { publisher }) };
+  const { onProgress } = options;
+  const context = { db, config, store: uploading, publisher, onProgress };
   return await streamMpack(job, context, scope, hooks);
 }
 
@@ -192,7 +222,10 @@ async function* cancellingBody(
 }
 
 /** Enqueues a job that copies the objects out, even if another job of the pack is open. */
-async function materializeLater({ db, config, repoId, mpackKey }: PushOptions): Promise<void> {
+async function materializeLater(
+  { db, config, repoId }: PushOptions,
+  mpackKey: string,
+): Promise<void> {
   const payload = { mpack_key: mpackKey, materialize: true };
   const { maxAttempts } = config;
   await enqueue(db, { repoId, jobType: MPACK_INDEX, payload, maxAttempts, evenIfOpen: true });

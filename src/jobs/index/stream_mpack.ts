@@ -83,11 +83,10 @@ interface ReadingOptions {
 class Reading {
   /** Bytes known to have been read for this job so far, by all attempts. */
   readBytes: number;
-  readonly #job: IndexJob;
+  #job: IndexJob;
   readonly #context: IndexContext;
   readonly #scope: AttemptScope;
   readonly #hooks: MpackHooks | undefined;
-  readonly #blobKey: string;
   /** Fires with the attempt's signal, and when a batch could not be staged. */
   readonly #stop: LinkedAbort;
   readonly #signal: AbortSignal;
@@ -104,7 +103,6 @@ class Reading {
     this.#context = context;
     this.#scope = scope;
     this.#hooks = hooks;
-    this.#blobKey = blobKeyOf(context.config.blobKey, job.repoId, job.payload.mpack_key);
     this.#stop = new LinkedAbort(scope.signal);
     const signal = this.#signal = this.#stop.signal;
     if (job.payload.materialize ?? context.config.materialize === "on") {
@@ -117,6 +115,11 @@ class Reading {
       // A successor that continues from the checkpoint does not see these objects again.
       beforeSend: async () => await this.#materializer?.settled(),
     });
+  }
+
+  get #blobKey(): string {
+    const { repoId, payload } = this.#job;
+    return blobKeyOf(this.#context.config.blobKey, repoId, payload.mpack_key);
   }
 
   async run(): Promise<IndexResult> {
@@ -176,8 +179,11 @@ class Reading {
   }
 
   async #prove(pack: OpenPack): Promise<void> {
-    await provePack(pack, this.#job.payload.mpack_key);
+    const mpackKey = await provePack(pack, this.#job.payload.mpack_key);
     this.#isProved = true;
+    if (this.#hooks) {
+      this.#job = { ...this.#job, payload: { ...await this.#hooks.named(mpackKey) } };
+    }
     proveCount(pack, this.#job.payload.declared_objects_count);
     await this.#stager.settled();
     await this.#materializer?.settled();

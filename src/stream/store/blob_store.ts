@@ -192,6 +192,17 @@ export interface BlobStore {
    * @throws {DigestError} If the body does not have the digest `sha256Hex`.
    */
   put(key: string, body: AsyncIterable<Uint8Array>, options?: PutOptions): Promise<BlobStat>;
+  /**
+   * Writes a blob whose key is known only after its last byte; otherwise as `put` does. Undefined
+   * for a store that cannot.
+   *
+   * @param keyOf Called once, after the end of the body.
+   */
+  putUnnamed?(
+    keyOf: () => string,
+    body: AsyncIterable<Uint8Array>,
+    options?: Pick<PutOptions, "sizeBytes" | "signal">,
+  ): Promise<BlobStat>;
   /** Deletes a blob. Succeeds if there is none. */
   delete(key: string, options?: { signal?: AbortSignal }): Promise<void>;
   /** Lists the blobs whose keys begin with `prefix`, sorted by the bytes of the key. */

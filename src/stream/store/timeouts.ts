@@ -5,7 +5,7 @@
  */
 import { StoreError } from "../../errors.ts";
 import { startDeadline, withDeadline } from "../../lib/deadline.ts";
-import type { BlobReader, BlobStore } from "./blob_store.ts";
+import type { BlobReader, BlobStat, BlobStore, PutOptions } from "./blob_store.ts";
 
 /** The defaults of `MPACK_STORE_RETRIES`, `MPACK_STORE_IDLE_MS` and the waits between tries. */
 export const DEFAULT_TIMEOUTS = {
@@ -56,6 +56,45 @@ function wrap(store: BlobStore, idleTimeoutMs: number): BlobStore {
     const error = noAnswer(verb, key, deadlineMs);
     return withDeadline(answer, { ...options, deadlineMs, error });
   };
+  const putWithin = async (
+    key: string,
+    body: AsyncIterable<Uint8Array>,
+    options: PutOptions | undefined,
+    put: (watched: AsyncIterable<Uint8Array>, options: PutOptions) => Promise<BlobStat>,
+  ): Promise<BlobStat> => {
+    const stop = new AbortController(), late = Promise.withResolvers<never>();
+    let cancel = () => {}, isSettled = false;
+    const restart = (deadlineMs: number) => {
+      cancel();
+      if (isSettled) return;
+      const error = noAnswer("write", key, deadlineMs);
+      cancel = startDeadline(deadlineMs, () => late.reject(error()));
+    };
+    // The deadline runs only while the store is busy: a slow body has a deadline of its own.
+    const watched = async function* () {
+      cancel();
+      for await (const chunk of body) {
+        restart(idleTimeoutMs);
+        yield chunk;
+        cancel();
+      }
+      restart(longMs);
+    }();
+    const signals = options?.signal ? [options.signal, stop.signal] : [stop.signal];
+    restart(idleTimeoutMs);
+    try {
+      const answer = put(watched, { ...options, signal: AbortSignal.any(signals) });
+      return await Promise.race([answer, late.promise]);
+    } catch (error) {
+      stop.abort(error);
+      // A store that hangs never asks for another chunk, so it would never release the body.
+      watched.return().catch(() => {});
+      throw error;
+    } finally {
+      isSettled = true;
+      cancel();
+    }
+  };
   return {
     url,
     provesDigests: store.provesDigests,
@@ -75,40 +114,21 @@ function wrap(store: BlobStore, idleTimeoutMs: number): BlobStore {
         [Symbol.asyncDispose]: close,
       };
     },
-    async put(key, body, options) {
-      const stop = new AbortController(), late = Promise.withResolvers<never>();
-      let cancel = () => {}, isSettled = false;
-      const restart = (deadlineMs: number) => {
-        cancel();
-        if (isSettled) return;
-        const error = noAnswer("write", key, deadlineMs);
-        cancel = startDeadline(deadlineMs, () => late.reject(error()));
-      };
-      // The deadline runs only while the store is busy: a slow body has a deadline of its own.
-      const watched = async function* () {
-        cancel();
-        for await (const chunk of body) {
-          restart(idleTimeoutMs);
-          yield chunk;
-          cancel();
-        }
-        restart(longMs);
-      }();
-      const signals = options?.signal ? [options.signal, stop.signal] : [stop.signal];
-      restart(idleTimeoutMs);
-      try {
-        const put = store.put(key, watched, { ...options, signal: AbortSignal.any(signals) });
-        return await Promise.race([put, late.promise]);
-      } catch (error) {
-        stop.abort(error);
-        // A store that hangs never asks for another chunk, so it would never release the body.
-        watched.return().catch(() => {});
-        throw error;
-      } finally {
-        isSettled = true;
-        cancel();
-      }
-    },
+    put: (key, body, options) =>
+      putWithin(key, body, options, (watched, inner) => store.put(key, watched, inner)),
+    ...(store.putUnnamed && {
+      putUnnamed: (
+        keyOf: () => string,
+        body: AsyncIterable<Uint8Array>,
+        options?: Pick<PutOptions, "sizeBytes" | "signal">,
+      ) =>
+        putWithin(
+          "a new blob",
+          body,
+          options,
+          (watched, inner) => store.putUnnamed!(keyOf, watched, inner),
+        ),
+    }),
     delete: (key, options) => within(store.delete(key, options), "delete", key, options),
     async *list(prefix, options) {
       const entries = store.list(prefix, options)[Symbol.asyncIterator]();

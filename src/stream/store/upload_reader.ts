@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { ConfigError } from "../../errors.ts";
 import type { BlobReader, BlobStat, BlobStore } from "./blob_store.ts";
 import { BodyQueue } from "./body_queue.ts";
 
@@ -14,8 +15,8 @@ const MAX_BUFFERED_BYTES = 2 * 1024 * 1024;
 
 /** What to upload. */
 export interface UploadOptions {
-  /** The blob's key. */
-  readonly key: string;
+  /** The blob's key; a function if it is known only at `commit()`. */
+  readonly key: string | (() => string);
   /** The bytes. A chunk must not change after it was yielded. */
   readonly body: AsyncIterable<Uint8Array>;
   /** The length of the body in bytes, if it is known. */
@@ -45,7 +46,10 @@ export class UploadReader implements BlobReader {
       this.#bufferedBytes -= freedBytes;
       this.#wake?.();
     });
-    this.#written = store.put(key, this.#queue, { signal: this.#stop.signal, sizeBytes });
+    const putOptions = { signal: this.#stop.signal, sizeBytes };
+    this.#written = typeof key === "string"
+      ? store.put(key, this.#queue, putOptions)
+      : putUnnamed(store, key, this.#queue, putOptions);
     this.#written.catch((error) => {
       this.#storeError = error;
       this.#wake?.();
@@ -126,4 +130,16 @@ export class UploadReader implements BlobReader {
     this.#queue.push(value);
     return true;
   }
+}
+
+function putUnnamed(
+  store: BlobStore,
+  keyOf: () => string,
+  body: BodyQueue,
+  options: { readonly signal: AbortSignal; readonly sizeBytes?: number },
+): Promise<BlobStat> {
+  if (store.putUnnamed) return store.putUnnamed(keyOf, body, options);
+  return Promise.reject(
+    new ConfigError(`Cannot write a blob without a key to ${store.url}: this store cannot do that`),
+  );
 }

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { GhostError, InvalidMpackError } from "../../../src/errors.ts";
 import { pushMpack } from "../../../src/jobs/index/push_mpack.ts";
 import { guardMpack } from "../../../src/objects/guard_mpack.ts";
-import { buildMpack, mpackKey, object, type Value } from "../../support/mpack/mpacks.ts";
+import { buildMpack, cut, mpackKey, object, type Value } from "../../support/mpack/mpacks.ts";
 import { createFixture, type TestFixture } from "../../support/process/fixture.ts";
 import { bodyOf } from "../../support/store/blobs.ts";
 
@@ -63,4 +63,68 @@ Deno.test("pushMpack() refuses an object with an unknown encoding, naming it and
     return true;
   };
   await assert.rejects(push(fixture, bytes), isRefused);
+});
+
+/** In chunks of their own: they are on their way to the store when the next ones come. */
+async function* chunked(bytes: Uint8Array) {
+  for (const chunk of cut(bytes, 10)) yield await Promise.resolve(chunk);
+}
+
+Deno.test("pushMpack() without a key finds it at the end of the body", async (t) => {
+  await using fixture = await createFixture();
+  const { db, store, config, repo: { repoId } } = fixture;
+  const bytes = packOf({ manifest: { a: ID } });
+  const unnamed = { db, store, config: config(), repoId, worker: "test" };
+  const jobs = () =>
+    db.sql`select status, payload from musehub_background_jobs order by created_at`;
+  await t.step("and names blob, job and result by it", async () => {
+    let isRead = false;
+    const body = async function* () {
+      yield* chunked(bytes);
+      const [{ payload }] = await jobs();
+      assert.deepEqual(payload, { materialize: false });
+      isRead = true;
+    };
+    const payload = () => (assert.ok(isRead), { branch: "main", declared_objects_count: 1 });
+    const result = await pushMpack({ ...unnamed, body: body(), payload });
+    assert.equal(result.mpack_key, mpackKey(bytes));
+    const [job] = await jobs();
+    assert.equal(job.status, "done");
+    assert.equal(job.payload.mpack_key, mpackKey(bytes));
+    assert.equal(job.payload.branch, "main");
+    assert.deepEqual(
+      await Deno.readFile(fixture.blobPath(result.mpack_key)),
+      Uint8Array.from(bytes),
+    );
+  });
+  await t.step("and checks what the late payload declares", async () => {
+    const wrong = buildMpack({ objects: [], note: "two are declared" });
+    const pushing = pushMpack({
+      ...unnamed,
+      body: chunked(wrong),
+      payload: () => Promise.resolve({ declared_objects_count: 2 }),
+    });
+    await assert.rejects(pushing, { code: "declared-count-mismatch" });
+    await assert.rejects(Deno.stat(fixture.blobPath(mpackKey(wrong))), Deno.errors.NotFound);
+  });
+  await t.step("and leaves a blob that readers have pinned", async () => {
+    const before = await store.stat(`mpacks/${repoId}/${mpackKey(bytes)}`);
+    await pushMpack({ ...unnamed, body: chunked(bytes) });
+    assert.deepEqual(await store.stat(`mpacks/${repoId}/${mpackKey(bytes)}`), before);
+  });
+  await t.step("and still refuses a key that does not fit", async () => {
+    const other = { ...unnamed, mpackKey: mpackKey(HELLO), payload: () => ({}) };
+    await assert.rejects(pushMpack({ ...other, body: chunked(bytes) }), {
+      code: "digest-mismatch",
+    });
+  });
+  await t.step("and leaves nothing of a body that ends with an error", async () => {
+    const broken = async function* () {
+      yield bytes.subarray(0, 20);
+      await Promise.reject(new Error("gone"));
+    };
+    await assert.rejects(pushMpack({ ...unnamed, body: broken() }), /^Error: gone$/);
+    assert.equal((await jobs()).at(-1)!.status, "cancelled");
+    assert.equal(await store.sweep!({ before: new Date(Date.now() + 60_000) }), 0);
+  });
 });

@@ -105,6 +105,30 @@ export function testBlobStore(
     assert.deepEqual(await keysOf(store, ""), [KEY]);
   });
 
+  test("putUnnamed() asks for the key after the last byte, and leaves nothing else", async (store) => {
+    // The last is longer than one request to an engine.
+    for (const sizeBytes of [0, 1000, 9 * 1024 * 1024]) {
+      const bytes = sampleBytes(sizeBytes), key = `${KEY}/${sizeBytes}`;
+      let isRead = false;
+      const body = async function* () {
+        yield* bodyOf(bytes);
+        isRead = true;
+      };
+      const keyOf = () => (assert.ok(isRead), key);
+      const written = await store.putUnnamed!(keyOf, body(), { sizeBytes });
+      assert.deepEqual(await store.stat(key), written);
+      assertSameBytes(await drain(await store.open(key), 65_536), bytes);
+      const broken = async function* () {
+        yield bytes;
+        await Promise.reject(new Error("broken"));
+      };
+      await assert.rejects(store.putUnnamed!(() => "mpacks/never", broken()), /^Error: broken$/);
+    }
+    const found = await Array.fromAsync(store.list(""), ({ key }) => key);
+    assert.deepEqual(found, [0, 1000, 9 * 1024 * 1024].map((size) => `${KEY}/${size}`));
+    assert.equal(await store.sweep!({ before: new Date(Date.now() + 60_000), isDryRun: true }), 0);
+  });
+
   test("put() ends at once when its signal fires while the body is silent", async (store) => {
     const abort = new AbortController();
     let isStopped = false;

@@ -70,8 +70,15 @@ class FileStore implements BlobStore {
     options: PutOptions = {},
   ): Promise<BlobStat> {
     checkKey(key);
-    await (this.#swept ??= sweepTempFiles(this.#folder));
-    return await writeFile(this.#folder, key, body, options);
+    return await this.#write(key, body, options);
+  }
+
+  async putUnnamed(
+    keyOf: () => string,
+    body: AsyncIterable<Uint8Array>,
+    options: PutOptions = {},
+  ): Promise<BlobStat> {
+    return await this.#write(keyOf, body, options);
   }
 
   async delete(key: string, options: { signal?: AbortSignal } = {}): Promise<void> {
@@ -101,6 +108,15 @@ class FileStore implements BlobStore {
 
   presignPut(): Promise<undefined> {
     return Promise.resolve(undefined);
+  }
+
+  async #write(
+    name: string | (() => string),
+    body: AsyncIterable<Uint8Array>,
+    options: PutOptions,
+  ): Promise<BlobStat> {
+    await (this.#swept ??= sweepTempFiles(this.#folder));
+    return await writeFile(this.#folder, name, body, options);
   }
 
   #pathOf(key: string): string {

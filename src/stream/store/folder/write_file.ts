@@ -5,7 +5,7 @@
  */
 import { dirname, join } from "node:path";
 import { untilAborted } from "../../../lib/abort.ts";
-import { TEMP_FOLDER } from "../blob_key.ts";
+import { checkKey, TEMP_FOLDER } from "../blob_key.ts";
 import type { BlobStat, PutOptions } from "../blob_store.ts";
 import { checkedBody } from "../checked_body.ts";
 import { fileStoreError } from "./file_error.ts";
@@ -17,21 +17,26 @@ const ABANDONED_AFTER_MS = 24 * 60 * 60 * 1000;
 /** Like a blob's file, only for its owner: other users of the machine may not read mpacks. */
 const NEW_FOLDER = { recursive: true, mode: 0o700 } as const;
 
+/** What errors call a blob while its key is not known. */
+const UNNAMED = "a new blob";
+
 /**
- * Streams `body` into a temporary file on the same file system, syncs it, and renames it to `key`.
+ * Streams `body` into a temporary file on the same file system, syncs it, and renames it to its key.
  * Removes the temporary file if anything fails; {@link sweepTempFiles} removes those of killed
  * processes.
+ *
+ * @param name The key, or a function that tells it after the end of the body.
  */
 export async function writeFile(
   folder: string,
-  key: string,
+  name: string | (() => string),
   body: AsyncIterable<Uint8Array>,
   options: PutOptions,
 ): Promise<BlobStat> {
   const { signal } = options;
   signal?.throwIfAborted();
+  let key = typeof name === "string" ? name : UNNAMED;
   const asError = (error: unknown) => fileStoreError(error, { action: "write", key, folder });
-  const path = join(folder, key);
   const tempFolder = join(folder, TEMP_FOLDER);
   const tempPath = join(tempFolder, crypto.randomUUID());
   try {
@@ -41,6 +46,8 @@ export async function writeFile(
   }
   try {
     await fill(tempPath, key, body, options, asError);
+    if (typeof name === "function") key = checkKey(name());
+    const path = join(folder, key);
     try {
       await Deno.mkdir(dirname(path), NEW_FOLDER);
       if (options.ifAbsent) await linkIfAbsent(tempPath, path);

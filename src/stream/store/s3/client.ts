@@ -77,6 +77,11 @@ export class S3Client {
     }
   }
 
+  /** The bucket's name. */
+  get bucket(): string {
+    return this.#options.bucket;
+  }
+
   /** Returns a counter of failures for one operation of a caller. */
   backoff(operation: { action: string; key: string }, signal?: AbortSignal): Backoff {
     const { sleep = realSleep, random = Math.random, region } = this.#options;

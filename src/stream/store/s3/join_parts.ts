@@ -12,7 +12,7 @@ import { statObject, strongEtag } from "./stat.ts";
 import { encodeXml, xmlText } from "./xml.ts";
 
 /** The store may need minutes to join the parts. */
-const COMPLETE_WITHIN_MS = 10 * 60 * 1000;
+export const COMPLETE_WITHIN_MS = 10 * 60 * 1000;
 
 /** The parts, in order, and how to send the request. */
 export interface JoinOptions {

@@ -7,11 +7,11 @@
 import type { Backoff } from "./backoff.ts";
 import type { S3Client } from "./client.ts";
 import { isDigestRefusal } from "./digest_support.ts";
-import { joinParts } from "./join_parts.ts";
+import { COMPLETE_WITHIN_MS, joinParts } from "./join_parts.ts";
 import type { OptionalHeaders } from "./optional_headers.ts";
-import { S3Error } from "./s3_error.ts";
+import { errorOfAnswer, S3Error } from "./s3_error.ts";
 import type { S3Target } from "./reader.ts";
-import { etagOf } from "./stat.ts";
+import { etagOf, strongEtag } from "./stat.ts";
 import { xmlText } from "./xml.ts";
 
 /** S3's own limit. See {@link https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html}. */
@@ -86,6 +86,33 @@ export class MultipartUpload {
     // The next send() or complete() awaits it; this keeps it from being an unhandled rejection.
     this.#inFlight.catch((error) => this.#context.failed.abort(error));
     return await this.#before ?? new Uint8Array(bytes.length);
+  }
+
+  /**
+   * Has the store copy bytes of another object of the bucket as the next part.
+   *
+   * @see {@link https://docs.aws.amazon.com/AmazonS3/latest/API/API_UploadPartCopy.html}
+   */
+  async copy(source: string, startBytes: number, endBytes: number): Promise<void> {
+    this.#uploadId ??= await this.#begin(false);
+    const { client, signal, backoff } = this.#context;
+    const partNumber = String(this.#sent.length + 1);
+    const etag = await backoff().run(async () => {
+      const answer = await client.send({
+        ...this.#request("PUT", { partNumber }),
+        headers: {
+          "x-amz-copy-source": source,
+          "x-amz-copy-source-range": `bytes=${startBytes}-${endBytes - 1}`,
+        },
+        answerWithinMs: COMPLETE_WITHIN_MS,
+        signal,
+      });
+      const text = await answer.text(), copied = xmlText(text, "ETag");
+      // As for the joining of the parts, the body may hold an error.
+      if (copied !== undefined) return strongEtag(copied) ?? copied;
+      throw errorOfAnswer({ status: 500, headers: answer.headers }, text, "");
+    });
+    this.#sent.push({ etag });
   }
 
   /** Joins the parts to one object; returns its ETag, or undefined if the store does not tell it. */

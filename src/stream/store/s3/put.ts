@@ -8,6 +8,7 @@ import type { BlobStat, PutOptions } from "../blob_store.ts";
 import { checkedBody, DigestError, hasDigest, newChecksum } from "../checked_body.ts";
 import type { S3Client, S3Request } from "./client.ts";
 import { isDigestRefusal } from "./digest_support.ts";
+import { moveObject } from "./copy.ts";
 import { S3Error } from "./s3_error.ts";
 import { MAX_PARTS, MultipartUpload, type UploadPart } from "./multipart.ts";
 import type { OptionalHeaders } from "./optional_headers.ts";
@@ -38,6 +39,11 @@ export interface S3PutOptions extends PutOptions {
   readonly conditions: OptionalHeaders;
   /** `x-amz-checksum-sha256`. */
   readonly checksums: OptionalHeaders;
+  /**
+   * Tells the object's name after the end of the body. A body in parts is written under the target
+   * until then, and copied inside the store.
+   */
+  readonly nameAtEnd?: () => S3Target;
 }
 
 /**
@@ -101,7 +107,7 @@ export async function putObject(
         checksums.run(
           checksum ? { "x-amz-checksum-sha256": checksum } : {},
           (headers) =>
-            putWhole(client, target, rest.bytes, {
+            putWhole(client, options.nameAtEnd?.() ?? target, rest.bytes, {
               headers: { ...condition, ...headers },
               bodySha256Hex,
               signal,
@@ -113,7 +119,17 @@ export async function putObject(
     }
     await upload.send(rest);
     const etag = await upload.complete();
-    return await backoff().run(() => confirm(client, target, totalBytes, etag, signal));
+    const named = options.nameAtEnd && await moveObject(client, {
+      from: target,
+      to: options.nameAtEnd(),
+      sizeBytes: totalBytes,
+      checksums,
+      signal,
+    });
+    const written = named ?? { target, etag };
+    return await backoff().run(() =>
+      confirm(client, written.target, totalBytes, written.etag, signal)
+    );
   } catch (error) {
     await upload.abort();
     throw error;

@@ -5,7 +5,7 @@
  */
 import { isBlobMissing } from "../../../errors.ts";
 import { orAborted } from "../../../lib/abort.ts";
-import { checkKey } from "../blob_key.ts";
+import { checkKey, TEMP_FOLDER } from "../blob_key.ts";
 import type { BlobEntry, BlobReader, BlobStat, BlobStore } from "../blob_store.ts";
 import type { OpenOptions, PartUploads, Presigned, PresignPutOptions } from "../blob_store.ts";
 import type { PutOptions, SweepOptions } from "../blob_store.ts";
@@ -14,6 +14,7 @@ import { statIfPresent } from "../stat_if_present.ts";
 import { S3Client, type S3ClientOptions } from "./client.ts";
 import { checksDigests } from "./digest_support.ts";
 import { listObjects } from "./list.ts";
+import { deleteOldUnnamed } from "./copy.ts";
 import { OptionalHeaders } from "./optional_headers.ts";
 import { putObject } from "./put.ts";
 import { openS3Reader, type S3Target } from "./reader.ts";
@@ -83,6 +84,21 @@ class S3Store implements BlobStore {
     }
   }
 
+  async putUnnamed(
+    keyOf: () => string,
+    body: AsyncIterable<Uint8Array>,
+    options: PutOptions = {},
+  ): Promise<BlobStat> {
+    const name = `${TEMP_FOLDER}/${crypto.randomUUID()}`;
+    const unnamed = { key: "a new blob", objectKey: `${this.#folder}${name}` };
+    return await putObject(this.#client, unnamed, body, {
+      ...options,
+      ...this.#optional,
+      checksDigests: () => Promise.resolve(false),
+      nameAtEnd: () => this.#target(keyOf()),
+    });
+  }
+
   /** Tests the engine once, and again if it could not be reached. */
   #testOnce(): Promise<boolean> {
     this.#checksDigests ??= checksDigests(this.#client, this.#folder).catch((error) => {
@@ -111,14 +127,17 @@ class S3Store implements BlobStore {
     for await (
       const entry of listObjects(this.#client, this.#folder + prefix, { key: prefix, signal })
     ) {
-      yield { ...entry, key: entry.key.slice(this.#folder.length) };
+      const key = entry.key.slice(this.#folder.length);
+      if (!key.startsWith(`${TEMP_FOLDER}/`)) yield { ...entry, key };
     }
   }
 
   async sweep(
     options: SweepOptions,
   ): Promise<number> {
-    return await abortOldUploads(this.#client, this.#folder, options);
+    const aborted = await abortOldUploads(this.#client, this.#folder, options);
+    return aborted +
+      await deleteOldUnnamed(this.#client, `${this.#folder}${TEMP_FOLDER}/`, options);
   }
 
   async presignPut(key: string, options: PresignPutOptions): Promise<Presigned> {
