@@ -33,6 +33,7 @@ export type HttpCode =
   | "repo-not-found"
   | "object-not-found"
   | "job-not-found"
+  | "history-not-found"
   | "digest-mismatch"
   | "internal";
 

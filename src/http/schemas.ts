@@ -24,8 +24,9 @@ export const NoQuery = z.object({});
 export const NoParams = z.object({});
 
 /** Text of one line. PostgreSQL refuses NUL. */
-const line = (maxCharacters: number) =>
-  z.string().max(maxCharacters).refine((text) => !/\p{Cc}/u.test(text), "has control characters");
+export const line = (maxCharacters: number) =>
+  z.string().max(maxCharacters)
+    .refine((text) => !/\p{Cc}/u.test(text) && text.isWellFormed(), "has control characters");
 /** Ids; `idLists` of the route has checked that they are strings of this length. */
 export const IdList = z.custom<readonly string[]>(Array.isArray, "not an array")
   .meta({ type: "array", items: { type: "string", maxLength: 200 } });
