@@ -80,7 +80,8 @@ export function createApi(context: ApiContext, version: string): Api {
   const routes = [description, ...API_ROUTES];
   const document = describeApi(routes, version);
   for (const spec of routes) {
-    const path = spec.path.replaceAll(/\{(\w+)\}/g, ":$1");
+    // The path of a file has slashes.
+    const path = spec.path.replaceAll(/\{(\w+)\}/g, ":$1").replace(/:path$/, ":path{.+}");
     app.on(spec.method, path, record(spec, context), (c) => spec.run(c, context));
   }
   app.use(`${CONSOLE_PATH}/*`, recordAs(`${CONSOLE_PATH}/*`, context));

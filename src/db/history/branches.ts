@@ -36,3 +36,14 @@ export async function defaultBranch(db: Database, repoId: string): Promise<strin
     select default_branch as name from musehub_repos where repo_id = ${repoId}`;
   return row?.name ?? "main";
 }
+/** The head of one branch; undefined if there is no such branch. */
+export async function findHead(
+  db: Database,
+  repoId: string,
+  branch: string,
+): Promise<string | undefined> {
+  const [row] = await db.query<Branch>("find a branch")`
+    select name, head_commit_id as "headCommitId" from musehub_branches
+    where repo_id = ${repoId} and name = ${branch} and head_commit_id is not null limit 1`;
+  return row?.headCommitId;
+}

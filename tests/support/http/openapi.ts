@@ -81,6 +81,7 @@ function operationOf(
 }
 
 function patternOf(path: string): RegExp {
-  const parts = path.split(/\{\w+\}/).map((part) => part.replaceAll(/[.]/g, "\\$&"));
-  return new RegExp(`^${parts.join("[^/]+")}$`);
+  const pattern = path.replaceAll(/[.]/g, "\\$&")
+    .replace(/\{path\}$/, ".+").replaceAll(/\{\w+\}/g, "[^/]+");
+  return new RegExp(`^${pattern}$`);
 }

@@ -7,9 +7,15 @@
 import type { Route } from "../../route.ts";
 import { presignObjectRoutes } from "./presign.ts";
 import { refsRoutes } from "./refs.ts";
+import { commitsRoutes } from "./commits.ts";
+import { tagsRoutes } from "./tags.ts";
+import { treeRoutes } from "./tree.ts";
 
 /** In the order in which a client calls them. */
 export const historyRoutes: readonly Route[] = [
   ...refsRoutes,
   ...presignObjectRoutes,
+  ...tagsRoutes,
+  ...commitsRoutes,
+  ...treeRoutes,
 ];

@@ -5,8 +5,9 @@
  */
 
 import { z } from "zod";
-import { IdList } from "../../schemas.ts";
+import { IdList, RepoPath } from "../../schemas.ts";
 
+const Count = z.int().min(0);
 const Heads = z.record(z.string(), z.string()).meta({
   description: "Commit ids by the name of the branch",
 });
@@ -27,4 +28,54 @@ export const ObjectPresignBody = z.object({
 export const ObjectPresignAnswer = z.object({
   presigned: z.record(z.string(), z.string()),
   inline: z.array(z.string()).meta({ description: "Ids to send with push/objects" }),
+});
+
+export const TagsBody = z.object({
+  tags: z.custom<readonly unknown[]>(Array.isArray, "not an array").meta({
+    type: "array",
+    items: {
+      type: "object",
+      properties: { tag: { type: "string" }, commit_id: { type: "string" } },
+      required: ["tag", "commit_id"],
+    },
+  }),
+});
+
+export const TagsAnswer = z.object({ stored: Count });
+
+const Page = { limit: z.coerce.number().int().min(1).max(1_000).default(100) };
+
+export const CommitPath = RepoPath.extend({ commit: z.string() });
+export const TreePath = CommitPath.extend({ path: z.string() });
+
+export const TreeQuery = z.object({
+  after: z.string().max(4_096).optional().meta({ description: "`next` of the previous page" }),
+  ...Page,
+});
+
+export const TreeAnswer = z.object({
+  commit_id: z.string(),
+  snapshot_id: z.string(),
+  path: z.string(),
+  entries: z.array(z.object({
+    name: z.string(),
+    type: z.enum(["folder", "file"]),
+    object_id: z.string().optional(),
+  })),
+  next: z.string().nullable(),
+});
+
+export const CommitAnswer = z.object({
+  commit_id: z.string(),
+  parent_ids: z.array(z.string()),
+  snapshot_id: z.string(),
+  author: z.string(),
+  committed_at: z.string().meta({ description: "As its client wrote it" }),
+  message: z.string(),
+  metadata: z.record(z.string(), z.string()),
+  reviewed_by: z.array(z.string()),
+  test_runs: Count,
+  others: z.record(z.string(), z.string()).meta({
+    description: "The other texts of the record that are not empty",
+  }),
 });
