@@ -92,7 +92,7 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
   home: text("MPACK_HOME", "./.mpackd", "folder")
     .doc("Folder of the embedded database and of the default store"),
   accessKeyId: text("AWS_ACCESS_KEY_ID", undefined, "text")
-    .doc("Access key of the S3 store"),
+    .doc("Access key of the S3 store. Without both keys they are looked for as docs/s3.md says"),
   secretAccessKey: text("AWS_SECRET_ACCESS_KEY", undefined, "text", { isSecret: true })
     .doc("Secret key of the S3 store"),
   sessionToken: text("AWS_SESSION_TOKEN", undefined, "text", { isSecret: true })

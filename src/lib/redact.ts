@@ -11,12 +11,18 @@ const secrets = new Set<string>();
 
 /** Adds secrets of this process, in each form in which a text may quote them. */
 export function addSecrets(values: readonly (string | undefined)[]): void {
-  for (const value of values) {
-    if (value === undefined) continue;
-    for (const form of [value, encodeURIComponent(value)]) {
-      if (form.length >= MIN_LENGTH) secrets.add(form);
-    }
-  }
+  for (const form of formsOf(values)) secrets.add(form);
+}
+
+/** Forgets secrets that are not used any more. */
+export function forgetSecrets(values: readonly (string | undefined)[]): void {
+  for (const form of formsOf(values)) secrets.delete(form);
+}
+
+function formsOf(values: readonly (string | undefined)[]): string[] {
+  return values.filter((value) => value !== undefined)
+    .flatMap((value) => [value, encodeURIComponent(value)])
+    .filter((form) => form.length >= MIN_LENGTH);
 }
 
 /** Replaces every known secret. */

@@ -7,6 +7,7 @@
 
 import type { Config } from "../../src/config/config.ts";
 import type { BlobStore } from "../../src/stream/store/blob_store.ts";
+import type { S3Credentials } from "../../src/stream/store/s3/sign.ts";
 import { openS3Store, type S3StoreOptions } from "../../src/stream/store/s3/s3_store.ts";
 import { startS3Double } from "../support/store/s3_double.ts";
 
@@ -16,7 +17,7 @@ export type StoreKind = "double" | "swift";
 /** A bucket without faults. */
 export interface Bucket extends AsyncDisposable {
   /** How to open it. */
-  readonly options: S3StoreOptions;
+  readonly options: S3StoreOptions & S3Credentials;
   /** The same, opened. */
   readonly store: BlobStore;
 }

@@ -65,12 +65,7 @@ const presign = route({
         base,
         client,
       });
-      return reply(request, 200, {
-        already_indexed: false,
-        headers: {},
-        expires_at: expiresAt.toISOString(),
-        parts,
-      });
+      return reply(request, 200, { already_indexed: false, headers: {}, ...parts });
     }
     const key = blobKeyOf(config.blobKey, repoId, mpackKey);
     const signed = await store.presignPut(key, {
@@ -96,8 +91,9 @@ async function presignParts(
     readonly expiresSeconds: number;
     readonly base: string;
   },
-): Promise<z.output<typeof PartsAnswer>> {
+): Promise<{ readonly expires_at: string; readonly parts: z.output<typeof PartsAnswer> }> {
   const { repoId, mpackKey, uploadId } = row;
+  let { expiresAt } = terms;
   const next = missing.slice(0, MAX_URLS).map(async ({ number, offsetBytes, sizeBytes }) => {
     const signed = await uploads.presign?.(blobKey, uploadId, { number, expiresSeconds }) ??
       signUpload(uploadSecret, {
@@ -107,19 +103,17 @@ async function presignParts(
         sizeBytes,
         part: { uploadId, number },
       });
-    return {
-      number,
-      offset_bytes: offsetBytes,
-      size_bytes: sizeBytes,
-      upload_url: signed.url,
-    };
+    // The credentials that sign it may end first.
+    if (signed.expiresAt < expiresAt) expiresAt = signed.expiresAt;
+    return { number, offset_bytes: offsetBytes, size_bytes: sizeBytes, upload_url: signed.url };
   });
-  return {
+  const parts = {
     part_bytes: row.partBytes,
     count: countOf(row),
     missing_count: missing.length,
     missing: await Promise.all(next),
   };
+  return { expires_at: expiresAt.toISOString(), parts };
 }
 
 const upload = route({

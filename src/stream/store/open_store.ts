@@ -11,9 +11,9 @@ import { openS3Store } from "./s3/s3_store.ts";
 
 /** What does not belong in a URL: the credentials, and how long to wait. */
 export interface OpenStoreOptions extends RetryOptions {
-  /** The access key's id. Required for s3. */
+  /** The access key's id. Without both keys, the credentials are looked for as Amazon's SDK does. */
   readonly accessKeyId?: string;
-  /** The secret key. Required for s3. */
+  /** The secret key. */
   readonly secretAccessKey?: string;
   /** The session token of temporary credentials. */
   readonly sessionToken?: string;
@@ -85,9 +85,12 @@ function openBucket(urlText: string, options: OpenStoreOptions): BlobStore {
   if (!pathStyle && new URL(endpoint).pathname !== "/") {
     return refuse("endpoint has a path, so the bucket must stand in the path, too (style=path)");
   }
-  const { accessKeyId, secretAccessKey, ...rest } = options;
-  if (!accessKeyId) return refuse("the access key is missing (AWS_ACCESS_KEY_ID)");
-  if (!secretAccessKey) return refuse("the secret key is missing (AWS_SECRET_ACCESS_KEY)");
+  const { accessKeyId, secretAccessKey, sessionToken, ...rest } = options;
+  const isGiven = Boolean(accessKeyId || secretAccessKey);
+  if (isGiven && !accessKeyId) return refuse("the access key is missing (AWS_ACCESS_KEY_ID)");
+  if (isGiven && !secretAccessKey) {
+    return refuse("the secret key is missing (AWS_SECRET_ACCESS_KEY)");
+  }
   for (const [name, env] of CREDENTIALS) {
     // fetch would print the header with its error.
     if (/^[\x21-\x7e]*$/.test(options[name] ?? "")) continue;
@@ -106,8 +109,7 @@ function openBucket(urlText: string, options: OpenStoreOptions): BlobStore {
     endpoint,
     region,
     pathStyle,
-    accessKeyId,
-    secretAccessKey,
+    ...(isGiven ? { accessKeyId, secretAccessKey, sessionToken } : {}),
   });
 }
 

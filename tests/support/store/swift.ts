@@ -10,6 +10,7 @@
 import { S3Client as S3LiteClient } from "@bradenmacdonald/s3-lite-client";
 import { fileURLToPath } from "node:url";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
+import type { S3Credentials } from "../../../src/stream/store/s3/sign.ts";
 import { openS3Store, type S3StoreOptions } from "../../../src/stream/store/s3/s3_store.ts";
 import type { S3Engine } from "../../../scripts/swift.ts";
 
@@ -21,7 +22,7 @@ export const s3Engine: S3Engine | undefined = await findEngine();
 /** A new bucket of the engine. Disposing deletes it and its objects. */
 export interface TempBucket extends AsyncDisposable {
   /** How to open a store on it. */
-  readonly options: S3StoreOptions;
+  readonly options: S3StoreOptions & S3Credentials;
   /** A store that is the whole bucket. */
   readonly store: BlobStore;
   /** Another client of the bucket. */

@@ -9,16 +9,23 @@ import type { Presigned } from "../blob_store.ts";
 import { DEFAULT_TIMEOUTS } from "../timeouts.ts";
 import { RequestEnd, S3Answer } from "./answer.ts";
 import { Backoff, type RetryOptions } from "./backoff.ts";
+import { CredentialChain } from "./credentials.ts";
 import { errorOfAnswer, errorOfSuccess, S3Error, toStoreError } from "./s3_error.ts";
-import { type S3Identity, S3Signer, type Signable, type UrlSignable } from "./sign.ts";
+import { type S3Credentials, type S3Place, S3Signer } from "./sign.ts";
+import type { Signable, UrlSignable } from "./sign.ts";
 
 /** The slowest upload that is waited for: 64 KiB/s. */
 const SLOWEST_UPLOAD_BYTES_PER_MS = 64;
 
-/** Where a bucket is, the credentials for it, and how long to wait. */
-export interface S3ClientOptions extends RetryOptions, S3Identity {
+/**
+ * Where a bucket is, the credentials for it, and how long to wait. Without an access key the
+ * credentials are looked for: see {@link CredentialChain}.
+ */
+export interface S3ClientOptions extends RetryOptions, S3Place, Partial<S3Credentials> {
   /** The longest silence of the store, in milliseconds, 1 or more. Default 30,000. */
   readonly idleTimeoutMs?: number;
+  /** The least time between two tries to renew credentials, in milliseconds. For tests. */
+  readonly renewRetryMs?: number;
   /** Sends requests. For tests. */
   readonly fetch?: typeof fetch;
 }
@@ -52,13 +59,28 @@ function rightsFor({ method, objectKey, query = {} }: S3Request): string {
   return "s3:GetObject, and s3:ListBucket, without which a missing blob is answered with 403";
 }
 
+const CREDENTIAL_CODES = new Set([
+  "ExpiredToken",
+  "InvalidAccessKeyId",
+  "InvalidToken",
+  "TokenRefreshRequired",
+]);
+
+/** Whether other credentials may help. An answer to HEAD has no code. */
+function isCredentialRefusal({ status, s3Code }: S3Error, method: string): boolean {
+  if (s3Code !== undefined) return CREDENTIAL_CODES.has(s3Code);
+  return method === "HEAD" && (status === 400 || status === 403);
+}
+
 /** Sends requests to one bucket. Has no connection of its own. */
 export class S3Client {
   /** The store as a URL without secrets, for errors. */
   readonly url: string;
   readonly #idleTimeoutMs: number;
   readonly #options: S3ClientOptions;
-  readonly #signer: S3Signer;
+  /** Undefined if the credentials are in the options. */
+  readonly #chain: CredentialChain | undefined;
+  #signer: { readonly credentials: S3Credentials; readonly signer: S3Signer } | undefined;
 
   /**
    * Builds the client; sends nothing.
@@ -69,11 +91,22 @@ export class S3Client {
     this.url = url;
     this.#idleTimeoutMs = options.idleTimeoutMs ?? DEFAULT_TIMEOUTS.idleTimeoutMs;
     this.#options = options;
+    const { accessKeyId, secretAccessKey, sessionToken, region, renewRetryMs: retryMs } = options;
+    if (accessKeyId === undefined || secretAccessKey === undefined) {
+      this.#chain = new CredentialChain({ region, timeoutMs: this.#idleTimeoutMs, retryMs });
+    } else this.#sign({ accessKeyId, secretAccessKey, sessionToken });
+  }
+
+  /** Returns the signer of these credentials. */
+  #sign(credentials: S3Credentials): S3Signer {
+    if (this.#signer?.credentials === credentials) return this.#signer.signer;
     try {
-      this.#signer = new S3Signer(options);
+      const signer = new S3Signer({ ...this.#options, ...credentials });
+      this.#signer = { credentials, signer };
+      return signer;
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
-      throw new ConfigError(`Cannot open the store ${url}: ${reason}`, { cause: error });
+      throw new ConfigError(`Cannot open the store ${this.url}: ${reason}`, { cause: error });
     }
   }
 
@@ -105,7 +138,9 @@ export class S3Client {
   async send(request: S3Request): Promise<S3Answer> {
     const { method, signal, body, answerWithinMs = this.#idleTimeoutMs } = request;
     signal?.throwIfAborted();
-    const { url, headers } = this.#signer.sign({ ...request, objectKey: request.objectKey ?? "" });
+    const credentials = await this.#chain?.get();
+    const { signer } = credentials ? { signer: this.#sign(credentials) } : this.#signer!;
+    const { url, headers } = signer.sign({ ...request, objectKey: request.objectKey ?? "" });
     // Otherwise fetch asks for gzip, and offsets are wrong.
     headers["accept-encoding"] = "identity";
     const end = new RequestEnd(signal);
@@ -130,14 +165,23 @@ export class S3Client {
       throw error;
     }
     const error = errorOfAnswer(answer, await answer.errorText(), rightsFor(request));
+    if (
+      credentials && isCredentialRefusal(error, method) && await this.#chain?.renew(credentials)
+    ) {
+      return await this.send(request);
+    }
     throw error.status === 404 ? await this.#explain404(request, error) : error;
   }
 
   /** Returns a URL that permits its holder to send one request with exactly these headers. */
   async presign(request: Omit<UrlSignable, "date">): Promise<Presigned> {
     const date = new Date(), { headers = {}, expiresSeconds } = request;
-    const url = await this.#signer.presign({ ...request, date });
-    return { url, headers, expiresAt: new Date(date.getTime() + expiresSeconds * 1000) };
+    const credentials = await this.#chain?.get();
+    const { signer } = credentials ? { signer: this.#sign(credentials) } : this.#signer!;
+    const url = await signer.presign({ ...request, date });
+    const endsAt = credentials?.expiration?.getTime() ?? Infinity;
+    const expiresAt = new Date(Math.min(date.getTime() + expiresSeconds * 1000, endsAt));
+    return { url, headers, expiresAt };
   }
 
   /** An answer to HEAD has no body that tells a missing bucket from a missing object. */

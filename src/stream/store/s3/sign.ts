@@ -16,8 +16,20 @@ import { S3Client as S3LiteClient } from "@bradenmacdonald/s3-lite-client";
 import { createHash, createHmac } from "node:crypto";
 import { ConfigError } from "../../../errors.ts";
 
-/** A bucket, and the credentials for it. */
-export interface S3Identity {
+/** What a request is signed with. */
+export interface S3Credentials {
+  /** The access key's id. */
+  readonly accessKeyId: string;
+  /** The secret key. It is never sent and never printed. */
+  readonly secretAccessKey: string;
+  /** The session token of temporary credentials. */
+  readonly sessionToken?: string;
+  /** When temporary credentials end, and with them the URLs that were signed with them. */
+  readonly expiration?: Date;
+}
+
+/** Where a bucket is. */
+export interface S3Place {
   /** The bucket's name. */
   readonly bucket: string;
   /** The server, such as `https://s3.eu-west-1.amazonaws.com`; path-style, it may have a path. */
@@ -26,13 +38,10 @@ export interface S3Identity {
   readonly region: string;
   /** Whether the bucket stands in the URL's path (`true`) or before its host. Default true. */
   readonly pathStyle?: boolean;
-  /** The access key's id. */
-  readonly accessKeyId: string;
-  /** The secret key. It is never sent and never printed. */
-  readonly secretAccessKey: string;
-  /** The session token of temporary credentials. */
-  readonly sessionToken?: string;
 }
+
+/** A bucket, and the credentials for it. */
+export interface S3Identity extends S3Place, S3Credentials {}
 
 /** A request to sign. */
 export interface Signable {
