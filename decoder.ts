@@ -24,6 +24,15 @@
  */
 
 export { InvalidMpackError, type MpackErrorCode } from "./src/errors.ts";
+export type { RecordHasher, ResumableHash } from "./src/lib/record_hasher.ts";
+export type {
+  BranchHead,
+  CommitRecord,
+  PackRecords,
+  RecordLocation,
+  SnapshotRecord,
+  TagRecord,
+} from "./src/lib/records.ts";
 export { type Encoding, type ObjectColumns, objectIdsOf } from "./src/lib/object_columns.ts";
 export { DEFAULT_LIMITS, type MpackLimits } from "./src/stream/mpack/limits.ts";
 export {

@@ -20,9 +20,16 @@ folder = sys.argv[1]
 key = lambda data: "sha256:" + hashlib.sha256(data).hexdigest()
 contents = [b"hello, pack\n", b""]
 ids = [key(content) for content in contents]
+bare = lambda name: name.removeprefix("sha256:")
+def snapshot(manifest):  # its id: paths and bare ids, sorted, joined by NUL
+    entries = sorted(f"{path}\0{bare(name)}" for path, name in manifest.items())
+    return {"snapshot_id": key("\0".join(entries).encode()), "manifest": manifest}
+first, message, time = snapshot({"a.txt": ids[0], "empty": ids[1]}), "one", "2026-11-27T10:15:37+00:00"
+commit_id = key("\0".join(["", bare(first["snapshot_id"]), message, time]).encode())
 pack = msgpack.packb({
-    "commits": [{"commit_id": "c1"}],
-    "snapshots": [{"snapshot_id": "s1", "manifest": {"a.txt": ids[0], "empty": ids[1]}}],
+    "commits": [{"commit_id": commit_id, "snapshot_id": first["snapshot_id"], "message": message,
+                 "committed_at": time, "parent_commit_id": None}],
+    "snapshots": [first],
     "objects": [{"object_id": i, "content": c} for i, c in zip(ids, contents)],
 }, use_bin_type=True)
 open(f"{folder}/pack", "wb").write(pack)
@@ -33,7 +40,7 @@ open(f"{folder}/ids", "w").write("\n".join(ids) + "\n")
 # Slim: names objects that the repo has and brings none. Ghostly: also names an unknown id.
 for kind, named in {"slim": ids, "ghostly": [*ids, "sha256:" + "9" * 64]}.items():
     manifest = {f"path/{i}": name for i, name in enumerate(named)}
-    data = msgpack.packb({"snapshots": [{"snapshot_id": "s2", "manifest": manifest}], "objects": []})
+    data = msgpack.packb({"snapshots": [snapshot(manifest)], "objects": []})
     open(f"{folder}/{kind}", "wb").write(data)
     open(f"{folder}/{kind}.key", "w").write(key(data))
 PY

@@ -20,6 +20,10 @@ export type MpackErrorCode =
   | "unsupported-encoding"
   | "declared-count-mismatch"
   | "limit-exceeded"
+  | "bad-record-id"
+  | "bad-text"
+  | "bad-path"
+  | "false-id"
   | "ghost-objects";
 
 /** Every code an mpackd error can carry. */

@@ -23,11 +23,12 @@ export async function* makeMpack(options: Partial<MpackShape> = {}): AsyncGenera
   const shape = shapeOf(options);
   const contents = new Contents(shape);
   const count = shape.objects + shape.known;
+  const ids = new ObjectIds(contents, { count, bare: shape.bare });
   const parts: Parts = {
     shape,
     contents,
-    ids: new ObjectIds(contents, { count, bare: shape.bare }),
-    history: new History(shape),
+    ids,
+    history: new History(shape, ids),
     writer: new ChunkWriter(),
   };
   parts.writer.map(shape.sections.length);
@@ -61,9 +62,8 @@ const WRITE_SECTION: Record<Section, (parts: Parts) => Generator<Uint8Array>> = 
       writer.str("snapshot_id");
       writer.str(history.snapshotId(index));
       writer.str("manifest");
-      const { first, count } = history.manifestWindow(index);
-      writer.map(count);
-      for (let object = first; object < first + count; object++) {
+      writer.map(history.manifestWindow(index).count);
+      for (const object of history.manifest(index)) {
         writer.str(history.path(object));
         writer.str(ids.text(object));
       }

@@ -1,14 +1,15 @@
 /**
- * Commits, snapshots and tags with the keys, nesting and formats of real packs.
- *
- * Their ids are SHA-256 of a label, not of the record: nothing that reads a pack's objects
- * recomputes them.
+ * Commits, snapshots and tags with the keys, nesting, formats and ids of real packs.
  *
  * @module
  */
 
 import { createHash } from "node:crypto";
+import type { ObjectIds } from "./ids.ts";
 import type { MpackShape } from "./shape.ts";
+
+const UTF8 = new TextEncoder();
+const NUL = new Uint8Array(1);
 
 const EPOCH_MS = Date.UTC(2026, 0, 1);
 const AUTHORS = ["ada", "grace", "edsger"];
@@ -16,24 +17,28 @@ const AUTHORS = ["ada", "grace", "edsger"];
 /** One line of history over a pack's objects; records are made when asked for. */
 export class History {
   readonly #shape: MpackShape;
+  readonly #objectIds: ObjectIds;
   readonly #repoId: string;
+  /** Digests, computed when first asked for. */
+  readonly #snapshots: string[] = [];
+  readonly #commits: string[] = [];
 
   /** Prepares the records for a shape. */
-  constructor(shape: MpackShape) {
+  constructor(shape: MpackShape, objectIds: ObjectIds) {
     this.#shape = shape;
+    this.#objectIds = objectIds;
     this.#repoId = this.#uuid("repo");
   }
 
   /** Commit `index`, 0 being the oldest, with all 22 keys. */
   commit(index: number): Record<string, unknown> {
-    const { snapshots } = this.#shape;
     const isRoot = index === 0;
     return {
       commit_id: this.commitId(index),
       repo_id: this.#repoId,
       branch: "main",
-      snapshot_id: this.snapshotId(Math.min(index, Math.max(0, snapshots - 1))),
-      message: `step ${index}`,
+      snapshot_id: this.#named(this.#snapshotOf(index)),
+      message: message(index),
       committed_at: time(index),
       parent_commit_id: isRoot ? null : this.commitId(index - 1),
       parent2_commit_id: null,
@@ -80,7 +85,7 @@ export class History {
 
   /** The id of snapshot `index`. */
   snapshotId(index: number): string {
-    return this.#id(`snapshot ${index}`);
+    return this.#named(this.#snapshotDigest(index));
   }
 
   /** When snapshot `index` was taken. */
@@ -97,14 +102,49 @@ export class History {
     return { first: Math.floor(step * index), count };
   }
 
-  /** The path at which object `index` lies in every manifest. */
+  /** The objects of snapshot `index` in the order of its manifest. */
+  *manifest(index: number): Generator<number> {
+    const { first, count } = this.manifestWindow(index);
+    // Coprime to the count, because 31 is a prime, so each is reached once.
+    const step = this.#shape.shuffled && count % 31 !== 0 ? 31 : 1;
+    for (let i = 0; i < count; i++) yield first + (i * step) % count;
+  }
+
+  /** The path at which object `index` lies in every manifest; a greater index, a greater path. */
   path(index: number): string {
-    return `src/m${String((index * 31) % 89).padStart(2, "0")}/file_${index}.txt`;
+    const number = String(index).padStart(8, "0");
+    return `src/m${number.slice(0, 6)}/file_${number}.txt`;
   }
 
   /** The id of commit `index`. */
   commitId(index: number): string {
-    return this.#id(`commit ${index}`);
+    for (let next = this.#commits.length; next <= index; next++) {
+      const parent = next === 0 ? "" : this.#commits[next - 1];
+      const fields = [parent, this.#snapshotOf(next), message(next), time(next)];
+      this.#commits.push(createHash("sha256").update(fields.join("\0")).digest("hex"));
+    }
+    return this.#named(this.#commits[index]);
+  }
+
+  /** The digest of the snapshot of commit `index`: without any snapshot, of one elsewhere. */
+  #snapshotOf(index: number): string {
+    const { snapshots } = this.#shape;
+    if (snapshots === 0) return this.#hex("snapshot elsewhere");
+    return this.#snapshotDigest(Math.min(index, snapshots - 1));
+  }
+
+  #snapshotDigest(index: number): string {
+    return this.#snapshots[index] ??= this.#hashManifest(index);
+  }
+
+  #hashManifest(index: number): string {
+    const { first, count } = this.manifestWindow(index), hash = createHash("sha256");
+    for (let object = first; object < first + count; object++) {
+      if (object > first) hash.update(NUL);
+      hash.update(UTF8.encode(`${this.path(object)}\0`));
+      hash.update(this.#objectIds.text(object).subarray(-64));
+    }
+    return hash.digest("hex");
   }
 
   /** Reaches eight containers deep, the deepest that real packs were seen to go. */
@@ -114,7 +154,7 @@ export class History {
       op: "insert",
       address: `${address}::f${index}`,
       position: null,
-      content_id: this.#id(`symbol ${index}`),
+      content_id: this.#named(this.#hex(`symbol ${index}`)),
       content_summary: `added function f${index}`,
     }];
     return {
@@ -126,8 +166,8 @@ export class History {
     };
   }
 
-  #id(label: string): string {
-    return (this.#shape.bare ? "" : "sha256:") + this.#hex(label);
+  #named(digest: string): string {
+    return (this.#shape.bare ? "" : "sha256:") + digest;
   }
 
   #uuid(label: string): string {
@@ -137,6 +177,10 @@ export class History {
   #hex(label: string): string {
     return createHash("sha256").update(`${this.#shape.seed} ${label}`).digest("hex");
   }
+}
+
+function message(index: number): string {
+  return `step ${index}`;
 }
 
 function time(second: number): string {

@@ -30,6 +30,8 @@ export interface MpackShape {
   readonly snapshots: number;
   /** Paths per manifest at most. Default 500. */
   readonly paths: number;
+  /** Whether the paths of manifests come in no order, in place of sorted. Default false. */
+  readonly shuffled: boolean;
   /** Tags. Default 0. */
   readonly tags: number;
   /** Chooses the contents, 0 to 2^32-1. Default 1. */
@@ -65,6 +67,7 @@ export function shapeOf(options: Partial<MpackShape> = {}): MpackShape {
     commits: 10,
     snapshots: 10,
     paths: 500,
+    shuffled: false,
     tags,
     seed: 1,
     bare: false,

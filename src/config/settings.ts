@@ -170,6 +170,31 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
     .doc("The most values outside objects"),
   maxOpenKeys: integer("MPACK_MAX_OPEN_KEYS", LIMITS.maxOpenKeys, "keys", [1_000, 1e8])
     .doc("The most keys of all maps that are open at once. Each takes up to 32 bytes of memory"),
+  maxCommits: integer("MPACK_MAX_COMMITS", LIMITS.maxCommits, "commits", [0, 1e9])
+    .doc("The most commits in an mpack"),
+  maxSnapshots: integer("MPACK_MAX_SNAPSHOTS", LIMITS.maxSnapshots, "snapshots", [0, 1e9])
+    .doc("The most snapshots in an mpack"),
+  maxMessageBytes: integer("MPACK_MAX_MESSAGE_BYTES", LIMITS.maxMessageBytes, "bytes", [0, GIB])
+    .doc("The longest message of a commit"),
+  maxAnnotationBytes: integer("MPACK_MAX_ANNOTATION_BYTES", LIMITS.maxAnnotationBytes, "bytes", [
+    0,
+    GIB,
+  ])
+    .doc("The most metadata and reviewers of a commit"),
+  maxPathBytes: integer("MPACK_MAX_PATH_BYTES", LIMITS.maxPathBytes, "bytes", [1, 65_536])
+    .doc("The longest path in a snapshot"),
+  maxUnsortedManifestBytes: integer(
+    "MPACK_MAX_UNSORTED_MANIFEST_BYTES",
+    LIMITS.maxUnsortedManifestBytes,
+    "bytes",
+    [1_024, GIB],
+  )
+    .doc("The largest manifest that may come unsorted: 66 bytes and a path for each file"),
+  maxManifestBytes: integer("MPACK_MAX_MANIFEST_BYTES", LIMITS.maxManifestBytes, "bytes", [
+    1_024,
+    GIB,
+  ])
+    .doc("The largest manifest of a snapshot that is sent as a delta, counted likewise"),
 
   // The HTTP API.
   httpUrl: text("MPACK_HTTP_URL", undefined, "URL", {

@@ -42,6 +42,6 @@ export async function openCore(engine: HashEngine, state?: Uint8Array): Promise<
 
 /** Imports the engine here, because most commands need none. */
 async function openResumable(engine: "wasm" | "simd"): Promise<ResumableCore> {
-  if (engine === "simd") return await (await import("./simd.ts")).openSimd();
+  if (engine === "simd") return (await import("./simd.ts")).openSimd();
   return await (await import("./hash_wasm.ts")).openHashWasm();
 }

@@ -21,12 +21,12 @@ interface Exports {
   readonly blocks: (at: number, end: number) => void;
 }
 
-let compiled: Promise<WebAssembly.Module> | undefined;
+let compiled: WebAssembly.Module | undefined;
 
 /** Opens the engine at the first byte. */
-export async function openSimd(): Promise<ResumableCore> {
-  compiled ??= WebAssembly.compile(simdModule(PAGES));
-  const { exports } = await WebAssembly.instantiate(await compiled);
+export function openSimd(): ResumableCore {
+  compiled ??= new WebAssembly.Module(simdModule(PAGES));
+  const { exports } = new WebAssembly.Instance(compiled);
   const { memory, blocks } = exports as unknown as Exports;
   const words = new DataView(memory.buffer), data = new Uint8Array(memory.buffer, DATA_AT);
   /** The tail is at the beginning of `data`. */

@@ -8,6 +8,7 @@ import type { Database } from "../db/client/database.ts";
 import { type Annotations, type CommitRow, findCommits } from "../db/history/commits.ts";
 import { HistoryError } from "../errors.ts";
 import { isObjectId } from "../lib/ids.ts";
+import { sha256Hex } from "../lib/digest.ts";
 import { isCommitId } from "../lib/record_ids.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { asMismatch, mismatch, type NamedPlace, openRecords } from "./open_records.ts";
@@ -94,7 +95,9 @@ export async function commitOf(
   const signerPublicKey = others.signer_public_key ?? "";
   const fields = { parentIds, snapshotId, message, committedAt, author, signerPublicKey };
   if (commit_id !== row.commitId) throw mismatch(row, "they are not this commit's record");
-  if (!isCommitId(row.commitId, fields)) throw mismatch(row, "no rule gives them this id");
+  if (!isCommitId(row.commitId, fields, sha256Hex)) {
+    throw mismatch(row, "no rule gives them this id");
+  }
   return {
     commitId: row.commitId,
     parentIds,

@@ -4,7 +4,6 @@
  * @module
  */
 
-import { sha256Hex } from "./digest.ts";
 import { digestOf } from "./ids.ts";
 
 /** The fields that a commit's id is made of. */
@@ -21,11 +20,11 @@ export interface CommitIdFields {
 }
 
 /**
- * The digests that a commit may be named by. Clients know three rules: with the time; with the
- * author instead, as the plumbing command makes them; with both and the signer's key, since May
- * 2026.
+ * The texts that a commit may be named by the digest of. Clients know three rules: with the time;
+ * with the author instead, as the plumbing command makes them; with both and the signer's key, since
+ * May 2026.
  */
-function commitDigests(fields: CommitIdFields): [string, string, string] {
+function commitTexts(fields: CommitIdFields): string[] {
   const { message, committedAt, author, signerPublicKey } = fields;
   const parents = fields.parentIds.map(digestOf).sort().join("\0");
   const start = [parents, digestOf(fields.snapshotId), message];
@@ -33,12 +32,21 @@ function commitDigests(fields: CommitIdFields): [string, string, string] {
     [...start, committedAt],
     [...start, author],
     [...start, committedAt, author, signerPublicKey],
-  ].map((parts) => sha256Hex(parts.join("\0"))) as [string, string, string];
+  ].map((parts) => parts.join("\0"));
 }
 
-/** Whether one of the rules gives a commit this id. */
-export function isCommitId(commitId: string, fields: CommitIdFields): boolean {
-  return commitDigests(fields).includes(digestOf(commitId));
+/**
+ * Whether one of the rules gives a commit this id.
+ *
+ * @param hash SHA-256 of the text as UTF-8, as 64 lower-case hex digits.
+ */
+export function isCommitId(
+  commitId: string,
+  fields: CommitIdFields,
+  hash: (text: string) => string,
+): boolean {
+  const digest = digestOf(commitId);
+  return commitTexts(fields).some((text) => hash(text) === digest);
 }
 
 /**

@@ -6,6 +6,7 @@
 
 import type { Database } from "../db/client/database.ts";
 import { GhostGuard } from "../db/publish/ghost_guard.ts";
+import { recordHasher } from "../hash/record_hash.ts";
 import { trimHeap } from "../lib/heap.ts";
 import { objectIdsOf } from "../lib/object_columns.ts";
 import { untilAborted } from "../lib/abort.ts";
@@ -53,6 +54,7 @@ export async function guardMpack(options: GuardMpackOptions): Promise<GuardResul
   let entries = 0;
   const decoder = new MpackDecoder({
     limits,
+    history: recordHasher,
     hooks: {
       manifestId(objectId) {
         entries++;
@@ -63,6 +65,7 @@ export async function guardMpack(options: GuardMpackOptions): Promise<GuardResul
   for await (const chunk of untilAborted(mpack, signal)) {
     decoder.write(chunk);
     guard.hold(objectIdsOf(decoder.take()));
+    decoder.takeRecords();
     if (!guard.isDue) continue;
     await guard.flush();
     trimHeap();

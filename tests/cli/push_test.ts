@@ -4,6 +4,7 @@ import { startApi, type TestApi } from "../support/http/api.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
 import { runMain } from "../support/process/main.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
+import { snapshotRecord } from "../support/history/records.ts";
 
 /** Longer than socket buffers: the refusal must arrive while the pack is being sent. */
 const CONTENT = sampleBytes(20_000_000, 1);
@@ -11,7 +12,7 @@ const ID = mpackKey(CONTENT);
 const PACK = buildMpack({ objects: [object({ content: CONTENT })] });
 const GHOST = `sha256:${"9".repeat(64)}`;
 const GHOSTLY = buildMpack({
-  snapshots: [{ snapshot_id: "s", manifest: { a: ID, b: GHOST } }],
+  snapshots: [snapshotRecord({ a: ID, b: GHOST })],
   objects: [],
 });
 

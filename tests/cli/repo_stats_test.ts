@@ -6,6 +6,7 @@ import { sampleBytes } from "../support/store/blobs.ts";
 import { runMain } from "../support/process/main.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { createFixture } from "../support/process/fixture.ts";
+import { commitRecord, snapshotRecord } from "../support/history/records.ts";
 
 Deno.test("repo lists, creates and deletes repos", async () => {
   await using fixture = await createFixture();
@@ -52,8 +53,8 @@ Deno.test("readStats() counts a repo or all of them, and what is there twice", a
   let packBytes = 0;
   const push = async (repoId: string, ...contents: Uint8Array[]) => {
     const bytes = buildMpack({
-      commits: [{}],
-      snapshots: [{}, {}],
+      commits: [commitRecord()],
+      snapshots: [snapshotRecord({}), snapshotRecord({ a: mpackKey(contents[0]) })],
       objects: contents.map((content) => object({ content })),
       tags: [],
     });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type Client, startApi, type TestApi } from "../support/http/api.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
+import { snapshotRecord } from "../support/history/records.ts";
 
 const CONTENT = new TextEncoder().encode("only ada has this, so far");
 const PACK = new Uint8Array(buildMpack({ objects: [object({ content: CONTENT })] }));
@@ -81,7 +82,7 @@ Deno.test("an object of another repo is still a ghost here", async () => {
     });
   assert.equal((await push(ada, PACK)).status, 200);
   const slim = new Uint8Array(
-    buildMpack({ snapshots: [{ snapshot_id: "s", manifest: { a: ID } }], objects: [] }),
+    buildMpack({ snapshots: [snapshotRecord({ a: ID })], objects: [] }),
   );
   const refused = await push(bob, slim);
   assert.deepEqual([refused.status, refused.value.missing], [409, [ID]]);

@@ -10,6 +10,7 @@ import { resultForTenant } from "../../src/jobs/index/result.ts";
 import { assertSameBytes, sampleBytes } from "../support/store/blobs.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
+import { snapshotRecord } from "../support/history/records.ts";
 
 /** A repo, and what its owner can do with it: push packs, read ids, ask what is missing. */
 class Tenant {
@@ -51,7 +52,7 @@ class Tenant {
   /** What the ghost guard says to a slim push that names these. */
   async slim(objectIds: readonly string[]) {
     const manifest = Object.fromEntries(objectIds.map((id, i) => [`path/${i}`, id]));
-    const bytes = buildMpack({ snapshots: [{ snapshot_id: "s", manifest }], objects: [] });
+    const bytes = buildMpack({ snapshots: [snapshotRecord(manifest)], objects: [] });
     const missing: string[] = [], pack = ReadableStream.from([bytes]);
     const onMissing = (ids: readonly string[]) => void missing.push(...ids);
     return { ...await guardMpack({ ...this.#parts(), mpack: pack, onMissing }), missing };

@@ -5,6 +5,7 @@ import { type Client, startApi } from "../support/http/api.ts";
 import { assertSameBytes } from "../support/store/blobs.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { makeBucket, s3Engine } from "../support/store/swift.ts";
+import { commitRecord, snapshotIdOf, snapshotRecord } from "../support/history/records.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const CONTENTS = [bytes("first"), bytes(""), bytes("third, longer".repeat(100_000))];
@@ -15,8 +16,8 @@ const ABSENT = `sha256:${"9".repeat(64)}`;
 function packOf(contents: readonly Uint8Array[], named: readonly string[]) {
   const manifest = Object.fromEntries(named.map((id, i) => [`path/${i}`, id]));
   return new Uint8Array(buildMpack({
-    commits: [{ commit_id: "c1" }],
-    snapshots: [{ snapshot_id: "s1", manifest }],
+    commits: [commitRecord({ snapshot_id: snapshotIdOf(manifest) })],
+    snapshots: [snapshotRecord(manifest)],
     objects: contents.map((content) => object({ content })),
   }));
 }

@@ -13,6 +13,7 @@ import { columns, REPO_ID, startJob } from "../support/process/leases.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { makeBucket, s3Engine } from "../support/store/swift.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
+import { commitRecord } from "../support/history/records.ts";
 
 const CONTENTS = Array.from({ length: 20 }, (_, i) => sampleBytes(20 + i, i + 1));
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -156,7 +157,7 @@ Deno.test("collectGarbage() collects a pack that no ref points into, unless it h
   await indexMpack(fixture.options(await fixture.put(packOf(0, 1, 2))));
   const useless = await fixture.put(packOf(1, 2));
   await indexMpack(fixture.options(useless));
-  const slim = buildMpack({ commits: [{ id: 1 }], objects: [] });
+  const slim = buildMpack({ commits: [commitRecord()], objects: [] });
   await indexMpack(fixture.options(await fixture.put(slim)));
   await age(fixture);
   const { found, collected } = await gc(fixture);

@@ -11,6 +11,7 @@ import { corpusPacks } from "../support/mpack/corpus.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { readNamed } from "../support/named.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
+import { snapshotRecord } from "../support/history/records.ts";
 
 const UTF8 = new TextEncoder();
 const idOf = (name: string) => mpackKey(UTF8.encode(name));
@@ -18,7 +19,7 @@ const idOf = (name: string) => mpackKey(UTF8.encode(name));
 /** A pack that holds and names these. */
 function packOf(held: readonly string[], named: readonly string[], objectsFirst = false) {
   const manifest = Object.fromEntries(named.map((name, i) => [`path/${i}`, idOf(name)]));
-  const snapshots = [["snapshots", [{ snapshot_id: "s", manifest }]]] as const;
+  const snapshots = [["snapshots", [snapshotRecord(manifest)]]] as const;
   const objects = [[
     "objects",
     held.map((name) => object({ content: UTF8.encode(name) })),

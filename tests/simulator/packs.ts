@@ -8,6 +8,7 @@ import { array, buildMpack, concat, map, mpackKey, object } from "../support/mpa
 import { raw, type Value } from "../support/mpack/mpacks.ts";
 import { readWhole, type WholeRow } from "../support/mpack/whole_document.ts";
 import type { Random } from "../fuzz/random.ts";
+import { commitRecord } from "../support/history/records.ts";
 
 /** A pack of one repo. */
 export interface SimPack {
@@ -90,7 +91,10 @@ export class PackMaker {
       const objectId = ids.get(contents[0]);
       objects.push(object({ content: new Uint8Array(contents[0].length + 1), objectId }));
     }
-    const commits = Array.from({ length: random.below(4) }, (_, i) => map([["message", `m${i}`]]));
+    const commits = Array.from(
+      { length: random.below(4) },
+      (_, i) => commitRecord({ message: `m${i}` }),
+    );
     const rest = { commits, snapshots: [], objects: array(objects) };
     return buildMpack(
       flaw === "malformed" ? { ...rest, tags: [map([["name", raw([0xc1])]])] } : rest,

@@ -7,6 +7,7 @@
 import { type Config, limitsOf } from "../../config/config.ts";
 import { stagedRows } from "../../db/publish/stage.ts";
 import { InvalidMpackError, isBlobMissing, MpackdError, StoreError } from "../../errors.ts";
+import { recordHasher } from "../../hash/record_hash.ts";
 import { BUFFER_BYTES, openSha256, type Sha256 } from "../../hash/sha256.ts";
 import { type DecoderHooks, MpackDecoder } from "../../stream/mpack/mpack_decoder.ts";
 import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
@@ -132,6 +133,7 @@ async function openAt(
     const decoder = new MpackDecoder({
       limits: limitsOf(config),
       hooks,
+      history: recordHasher,
       state: checkpoint?.decoder,
     });
     const hasher = await openHasher(config, sizeBytes - decoder.offsetBytes, checkpoint);

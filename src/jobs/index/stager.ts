@@ -70,6 +70,7 @@ export class Stager {
     await this.#sending;
     const { decoder, hasher, reader: { stat } } = pack, { offsetBytes } = decoder;
     const rows = this.lastBatch = decoder.take();
+    decoder.takeRecords();
     const batch = this.batches++;
     this.rowsStaged += rows.length;
     this.#checkpointOffset = offsetBytes;

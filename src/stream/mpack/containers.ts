@@ -9,17 +9,16 @@ import type { Contents } from "./contents.ts";
 import { In } from "./grammar.ts";
 import type { KeyHash } from "./key_hash.ts";
 import { KeySet } from "./key_set.ts";
-import type { ObjectReader } from "./object_reader.ts";
 import { duplicateKey, exceeded } from "./refusals.ts";
 import { Type } from "./token.ts";
 import type { DecoderState } from "./types.ts";
 import type { Value } from "./value.ts";
 
-/** What the stack needs: `contents` hears of sections that end, `objects` of objects. */
+/** What the stack needs: `contents` hears of sections that end, `onClose` of records and objects. */
 interface ContainersOptions {
   readonly limits: MpackLimits;
   readonly contents: Contents;
-  readonly objects: ObjectReader;
+  readonly onClose: (kind: In, endBytes: number) => void;
   readonly state?: Pick<DecoderState, "isWhole" | "containers">;
 }
 
@@ -35,19 +34,21 @@ export class Containers {
   deepest = 0;
   /** Keys of all open maps. */
   openKeys = 0;
+  /** Keys of the innermost map that are known to differ, and so are not in its set. */
+  distinctKeys = 0;
   readonly #kinds: In[] = [];
   readonly #left: number[] = [];
   readonly #keys: KeySet[] = [];
   readonly #limits: MpackLimits;
   readonly #contents: Contents;
-  readonly #objects: ObjectReader;
+  readonly #onClose: (kind: In, endBytes: number) => void;
 
-  constructor({ limits, contents, objects, state }: ContainersOptions) {
+  constructor({ limits, contents, onClose, state }: ContainersOptions) {
     this.#limits = limits;
     this.#contents = contents;
-    this.#objects = objects;
+    this.#onClose = onClose;
     if (!state) return;
-    const { kinds, left, keys, deepest } = state.containers;
+    const { kinds, left, keys, deepest, distinctKeys } = state.containers;
     this.#kinds.push(...kinds);
     this.#left.push(...left);
     for (const hashes of keys) {
@@ -56,6 +57,8 @@ export class Containers {
       this.#keys.push(set);
       this.openKeys += set.size;
     }
+    this.distinctKeys = distinctKeys;
+    this.openKeys += distinctKeys;
     this.isWhole = state.isWhole;
     this.depth = kinds.length;
     this.kind = kinds.at(-1) ?? In.Nothing;
@@ -132,18 +135,33 @@ export class Containers {
     }
   }
 
+  /** Counts `count` keys of the innermost map that are known to differ from all its other keys. */
+  addDistinctKeys(count: number, offsetBytes: number): void {
+    this.distinctKeys += count;
+    if ((this.openKeys += count) > this.#limits.maxOpenKeys) {
+      throw exceeded(this.#limits, "maxOpenKeys", this.openKeys, offsetBytes);
+    }
+  }
+
+  /** Moves one of these keys into the set. */
+  moveDistinctKey(hash: KeyHash): void {
+    this.#keys[this.depth - 1].add(hash.high, hash.low);
+    this.distinctKeys--;
+  }
+
   save(): Pick<DecoderState, "isWhole" | "containers"> {
-    const { isWhole, depth, deepest } = this;
+    const { isWhole, depth, deepest, distinctKeys } = this;
     const kinds = this.#kinds.slice(0, depth), left = this.#left.slice(0, depth);
     const keys = this.#keys.slice(0, depth).map((set) => set.save());
-    return { isWhole, containers: { kinds, left, keys, deepest } };
+    return { isWhole, containers: { kinds, left, keys, deepest, distinctKeys } };
   }
 
   /** Closes the innermost container, and those that this completes. */
   #close(endBytes: number): void {
-    if (this.kind === In.Object) this.#objects.end();
+    if (this.kind < In.Array) this.#onClose(this.kind, endBytes);
     const depth = --this.depth;
-    this.openKeys -= this.#keys[depth].size;
+    this.openKeys -= this.#keys[depth].size + this.distinctKeys;
+    this.distinctKeys = 0;
     this.#keys[depth].clear();
     this.kind = depth === 0 ? In.Nothing : this.#kinds[depth - 1];
     this.valuesEnd(1, endBytes);

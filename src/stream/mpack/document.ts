@@ -9,9 +9,10 @@ import { Containers } from "./containers.ts";
 import type { Contents } from "./contents.ts";
 import { Body, Field, In } from "./grammar.ts";
 import { Keys } from "./keys.ts";
-import { idText } from "./object_id.ts";
+import { HistoryReader } from "./history/history_reader.ts";
+import type { RecordHasher } from "../../lib/record_hasher.ts";
 import type { ObjectReader } from "./object_reader.ts";
-import { encoded, unexpected } from "./refusals.ts";
+import { encoded, exceeded, unexpected } from "./refusals.ts";
 import { SkippedValues } from "./skipped_values.ts";
 import { Type } from "./token.ts";
 import type { DecoderHooks, DecoderState } from "./types.ts";
@@ -22,13 +23,13 @@ const UTF8 = new TextEncoder();
 const OBJECT_ID = UTF8.encode("object_id");
 const CONTENT = UTF8.encode("content");
 const ENCODING = UTF8.encode("encoding");
-const MANIFEST = UTF8.encode("manifest");
-/** A snapshot may be a delta: the entries that it adds to the manifest of its parent. */
-const DELTA_ADD = UTF8.encode("delta_add");
 /** A longer name of an encoding is not worth showing. */
 const MAX_ENCODING_BYTES = 32;
 /** The usual section names as bytes: a TextDecoder takes as long as ten short values. */
-const SECTIONS = ["objects", ...RECORDS].map((name) => ({ name, bytes: UTF8.encode(name) }));
+const SECTIONS = ["objects", ...RECORDS, "branch_heads"].map((name) => ({
+  name,
+  bytes: UTF8.encode(name),
+}));
 
 /** What a document needs. */
 interface DocumentOptions {
@@ -36,30 +37,48 @@ interface DocumentOptions {
   readonly hooks: DecoderHooks;
   readonly contents: Contents;
   readonly objects: ObjectReader;
+  /** If given, records are read; else they are skipped. */
+  readonly hasher?: RecordHasher;
   readonly state?: DecoderState;
 }
+
+/** What the elements of a section are, if history is read. */
+const ELEMENTS = { commits: In.Commit, snapshots: In.Snapshot, tags: In.Tag } as const;
 
 /** Follows a document value by value: first its header, then the body that `header()` started. */
 export class Document {
   readonly containers: Containers;
+  /** Undefined if records are skipped. */
+  readonly history: HistoryReader | undefined;
   readonly #limits: MpackLimits;
-  readonly #hooks: DecoderHooks;
   readonly #contents: Contents;
   readonly #objects: ObjectReader;
   readonly #keys: Keys;
   readonly #skipped: SkippedValues;
-  /** The field that the last key of an object or snapshot named. */
+  /** The field that the last key of an object named. */
   #field: Field;
 
-  constructor({ limits, hooks, contents, objects, state }: DocumentOptions) {
+  constructor({ limits, hooks, contents, objects, hasher, state }: DocumentOptions) {
     this.#limits = limits;
-    this.#hooks = hooks;
     this.#contents = contents;
     this.#objects = objects;
-    this.containers = new Containers({ limits, contents, objects, state });
+    const onClose = (kind: In, endBytes: number) =>
+      kind === In.Object ? objects.end() : this.history?.close(kind, endBytes);
+    const containers = this.containers = new Containers({ limits, contents, onClose, state });
     this.#keys = new Keys(limits, this.containers, state?.hash);
     this.#skipped = new SkippedValues(limits, this.containers, this.#keys, state?.nodes ?? 0);
     this.#field = state?.object.field ?? Field.Other;
+    const keys = this.#keys, skipped = this.#skipped;
+    this.history = hasher &&
+      new HistoryReader({
+        limits,
+        hooks,
+        hasher,
+        containers,
+        keys,
+        skipped,
+        state: state?.history,
+      });
   }
 
   /** A header is complete: checks that it may stand here, and starts the body that follows. */
@@ -73,23 +92,19 @@ export class Document {
         if (!containers.expectsKey) return this.#sectionValue(value);
         return this.#keys.startKept(value, Body.TopKey, "the top map");
       case In.Records:
-        return this.#record(value, In.Map);
-      case In.Snapshots:
-        return this.#record(value, In.Snapshot);
+        return this.#record(value);
       case In.Objects:
         this.#objects.begin(value);
         return containers.open(value, In.Object);
       case In.Object:
         if (!containers.expectsKey) return this.#objectValue(value);
         return this.#keys.startKept(value, Body.ObjectKey, "an object");
-      case In.Snapshot:
-        return containers.expectsKey ? this.#snapshotKey(value) : this.#snapshotValue(value);
-      case In.Manifest:
-        return containers.expectsKey ? this.#skipped.key(value) : this.#manifestValue(value);
       case In.Map:
         return containers.expectsKey ? this.#skipped.key(value) : this.#skipped.value(value);
-      default:
+      case In.Array:
         return this.#skipped.value(value);
+      default:
+        return this.history!.header(value, containers.kind);
     }
   }
 
@@ -127,19 +142,18 @@ export class Document {
         this.#keys.addKept(value);
         this.#field = objectField(value);
         break;
-      case Body.SnapshotKey:
-        this.#keys.addKept(value);
-        if (isManifestKey(value)) this.#field = Field.Manifest;
-        break;
       case Body.Encoding:
         this.#objects.takeEncoding(value);
         break;
       case Body.ObjectId:
         this.#objects.takeId(value);
         break;
+      case Body.RecordKey:
+      case Body.RecordId:
+      case Body.RecordText:
+      case Body.Path:
       case Body.ManifestId:
-        value.checkKeptId();
-        this.#hooks.manifestId?.(idText(value.kept.view()));
+        this.history!.bodyEnds(value, body);
         break;
     }
     value.kept.clear();
@@ -169,9 +183,17 @@ export class Document {
     return this.#skipped.readWhole(chunk, at, base);
   }
 
-  save(): Pick<DecoderState, "isWhole" | "nodes" | "containers" | "hash"> & { field: Field } {
+  /** Inside a manifest: reads whole entries from `at`. Returns where it stopped. */
+  wholeEntries(chunk: Uint8Array, at: number, base: number): number {
+    return this.history!.manifest.readWhole(chunk, at, base);
+  }
+
+  save(): Pick<DecoderState, "isWhole" | "nodes" | "containers" | "hash" | "history"> & {
+    field: Field;
+  } {
     return {
       ...this.containers.save(),
+      history: this.history?.save(),
       nodes: this.#skipped.nodes,
       hash: this.#keys.save(),
       field: this.#field,
@@ -190,20 +212,33 @@ export class Document {
     const { type } = value.header, name = this.#contents.section;
     this.#contents.beginSection(value.offsetBytes);
     const isObjects = name === "objects";
+    if (name === "branch_heads" && this.history) return this.#branchHeads(value);
     if (!isObjects && !RECORDS.includes(name as "tags")) return this.#skipped.value(value);
     if (type === Type.Nil) return this.containers.valuesEnd(1, value.endBytes);
     if (type !== Type.Array) throw unexpected(`"${name}"`, "an array or nil", value.offsetBytes);
-    if (isObjects) return this.containers.open(value, In.Objects);
-    const withManifests = name === "snapshots" && this.#hooks.manifestId !== undefined;
-    this.containers.open(value, withManifests ? In.Snapshots : In.Records);
+    this.containers.open(value, isObjects ? In.Objects : In.Records);
   }
 
-  #record(value: Value, kind: In.Map | In.Snapshot): void {
+  #branchHeads(value: Value): void {
+    const { header: { type }, offsetBytes } = value;
+    if (type === Type.Nil) return this.#skipped.value(value);
+    if (type !== Type.Map) throw unexpected('"branch_heads"', "a map or nil", offsetBytes);
+    this.#skipped.count(value);
+    this.containers.open(value, In.BranchHeads);
+  }
+
+  #record(value: Value): void {
     const section = this.#contents.section as typeof RECORDS[number];
     this.#requireMap(value, `an element of "${section}"`);
     this.#skipped.count(value);
-    this.#contents.counts[section]++;
-    this.containers.open(value, kind);
+    const number = ++this.#contents.counts[section];
+    if (!this.history) return this.containers.open(value, In.Map);
+    const limit = section === "commits" ? "maxCommits" : "maxSnapshots";
+    if (section !== "tags" && number > this.#limits[limit]) {
+      throw exceeded(this.#limits, limit, number, value.offsetBytes);
+    }
+    this.history.begin(value.offsetBytes);
+    this.containers.open(value, ELEMENTS[section]);
   }
 
   #objectValue(value: Value): void {
@@ -223,27 +258,6 @@ export class Document {
     value.startBody(Body.Encoding, length);
   }
 
-  #snapshotKey(value: Value): void {
-    const { type, length } = value.header;
-    this.#field = Field.Other;
-    const isLength = length === MANIFEST.length || length === DELTA_ADD.length;
-    if (type !== Type.Str || !isLength) return this.#skipped.key(value);
-    this.#skipped.count(value);
-    value.startBody(Body.SnapshotKey, length);
-  }
-
-  #snapshotValue(value: Value): void {
-    if (this.#field !== Field.Manifest) return this.#skipped.value(value);
-    this.#requireMap(value, "a snapshot's manifest");
-    this.#skipped.count(value);
-    this.containers.open(value, In.Manifest);
-  }
-
-  #manifestValue(value: Value): void {
-    value.startId(Body.ManifestId);
-    this.#skipped.count(value);
-  }
-
   #requireMap({ header, offsetBytes }: Value, what: string): void {
     if (header.type !== Type.Map) throw unexpected(what, "a map", offsetBytes);
   }
@@ -252,10 +266,6 @@ export class Document {
 function sectionName(key: Value): string {
   for (const { name, bytes } of SECTIONS) if (key.kept.equals(bytes)) return name;
   return key.keptText();
-}
-
-function isManifestKey({ kept }: Value): boolean {
-  return kept.equals(MANIFEST) || kept.equals(DELTA_ADD);
 }
 
 function objectField(key: Value): Field {

@@ -10,18 +10,28 @@ export const enum In {
   Nothing,
   /** The top map. */
   TopMap,
-  /** The array of commits or tags, or of snapshots without a `manifestId` hook. */
+  /** The array of commits, snapshots or tags. */
   Records,
-  /** The array of snapshots, with that hook. */
-  Snapshots,
   /** The array of objects. */
   Objects,
   /** One object. */
   Object,
-  /** One snapshot, with that hook. */
+  /** One commit whose fields are read. */
+  Commit,
+  /** One such snapshot. */
   Snapshot,
-  /** Its manifest, or the part that a delta adds. */
+  /** One such tag. */
+  Tag,
+  /** A snapshot's manifest, or the part that a delta adds. */
   Manifest,
+  /** The paths that a delta removes. */
+  Removed,
+  /** A commit's metadata. */
+  Metadata,
+  /** A commit's reviewers. */
+  Texts,
+  /** The heads of branches. */
+  BranchHeads,
   /** A skipped array. */
   Array,
   /** A skipped map. */
@@ -44,15 +54,21 @@ export const enum Body {
   ObjectKey,
   /** Kept as an object's id. */
   ObjectId,
-  /** Kept as the key of a snapshot. */
-  SnapshotKey,
+  /** Kept as the key of a record. */
+  RecordKey,
+  /** Kept as the id of a record. */
+  RecordId,
+  /** Kept as a text of a record. */
+  RecordText,
+  /** Kept as a path. */
+  Path,
   /** Kept as an id in a manifest. */
   ManifestId,
   /** Kept as the name of an encoding. */
   Encoding,
 }
 
-/** Fields that a key of an object or snapshot can name. */
+/** Fields that a key of an object can name. */
 export const enum Field {
   /** A field that is skipped. */
   Other,
@@ -60,8 +76,6 @@ export const enum Field {
   ObjectId,
   /** An object's content. */
   Content,
-  /** A snapshot's manifest, or the part that a delta adds to one. */
-  Manifest,
   /** An object's encoding. */
   Encoding,
 }

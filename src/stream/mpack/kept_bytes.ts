@@ -6,14 +6,19 @@
 
 const NONE = new Uint8Array(0);
 
-/** Collects a few bytes from any number of chunks. Memory for them is allocated once, when needed. */
+const NO_ROOM = new Uint8Array(0);
+const FIRST_BYTES = 256;
+/** A larger room, for a long message, is not kept. */
+const KEPT_BYTES = 64 * 1024;
+
+/** Collects a few bytes from any number of chunks. Memory for them grows as they come. */
 export class KeptBytes {
   /** The kept bytes are the `sizeBytes` bytes from `at` in here. */
   bytes: Uint8Array = NONE;
   at = 0;
   sizeBytes = 0;
   readonly #maxBytes: number;
-  #room: Uint8Array | undefined;
+  #room: Uint8Array<ArrayBuffer> = NO_ROOM;
 
   /** Never keeps more than `maxBytes`. */
   constructor(maxBytes: number) {
@@ -22,8 +27,9 @@ export class KeptBytes {
 
   /** Adds the bytes of `source` from `at` to `end`. */
   push(source: Uint8Array, at: number, end: number): void {
-    const bytes = this.bytes = this.#room ??= new Uint8Array(this.#maxBytes);
     let size = this.sizeBytes;
+    if (size + end - at > this.#room.length) this.#grow(size + end - at);
+    const bytes = this.bytes = this.#room;
     // For tens of bytes a loop is faster than set() with a subarray().
     for (; at < end; at++) bytes[size++] = source[at];
     this.sizeBytes = size;
@@ -41,6 +47,7 @@ export class KeptBytes {
     this.bytes = NONE;
     this.at = 0;
     this.sizeBytes = 0;
+    if (this.#room.length > KEPT_BYTES) this.#room = NO_ROOM;
   }
 
   /** A view of the bytes, valid until they change. */
@@ -66,5 +73,13 @@ export class KeptBytes {
     const saved = Uint8Array.fromHex(hex);
     if (saved.length > this.#maxBytes) throw new RangeError("Cannot keep bytes: they are too many");
     this.push(saved, 0, saved.length);
+  }
+
+  #grow(neededBytes: number): void {
+    const old = this.#room;
+    let sizeBytes = Math.max(FIRST_BYTES, 2 * old.length);
+    while (sizeBytes < neededBytes) sizeBytes *= 2;
+    this.#room = new Uint8Array(Math.min(sizeBytes, this.#maxBytes));
+    this.#room.set(old.subarray(0, this.sizeBytes));
   }
 }

@@ -64,6 +64,13 @@ export class Keys {
     this.#containers.addKey(this.#hash, offsetBytes);
   }
 
+  /** Adds a string key to the set that was counted as known to differ. */
+  moveDistinct(source: Uint8Array, at: number, end: number): void {
+    this.#hash.start(Type.Str);
+    this.#hash.update(source, at, end);
+    this.#containers.moveDistinctKey(this.#hash);
+  }
+
   /** Hashes the next bytes of the key. */
   update(source: Uint8Array, at: number, end: number): void {
     this.#hash.update(source, at, end);

@@ -15,7 +15,10 @@ export interface MpackLimits {
   readonly maxContentBytes: number;
   /** Containers inside one another, the top map being 1; 3 to 1,000. */
   readonly maxDepth: number;
-  /** Length in bytes of one key of the top map or of an object, 9 to 65,536. */
+  /**
+   * Length in bytes of one key of the top map or of an object, and of a record's texts that have no
+   * limit of their own: author, time, tag, branch; 9 to 65,536.
+   */
   readonly maxKeyBytes: number;
   /** Keys in the top map, and in one object; 4 to 10,000. */
   readonly maxKeys: number;
@@ -25,14 +28,31 @@ export interface MpackLimits {
   readonly maxNodes: number;
   /** Keys of all maps that are open at once (8 to 32 bytes of memory each). */
   readonly maxOpenKeys: number;
+  /** Commits in one pack, if history is read. */
+  readonly maxCommits: number;
+  /** Snapshots in one pack, if history is read. */
+  readonly maxSnapshots: number;
+  /** Length in bytes of one commit's message. */
+  readonly maxMessageBytes: number;
+  /** Length in bytes of one commit's metadata and reviewers together. */
+  readonly maxAnnotationBytes: number;
+  /** Length in bytes of one path. */
+  readonly maxPathBytes: number;
+  /**
+   * Length in bytes of a manifest whose paths are not sorted: it is kept, 66 bytes and its path for
+   * each entry, until it can be sorted. A sorted one may have any length.
+   */
+  readonly maxUnsortedManifestBytes: number;
+  /** Length in bytes of a delta, and of the manifest that it makes, counted likewise. */
+  readonly maxManifestBytes: number;
 }
 
 const MIB = 1024 * 1024;
 const GIB = 1024 * MIB;
 
 /**
- * The defaults: some way above the largest real packs seen (8 levels, a commit of 1.9 MB, an
- * object of 110 MB, manifests of thousands of paths).
+ * The defaults: some way above the largest real packs seen (8 levels, a commit of 1.9 MB, a
+ * message of 296 KB, an object of 110 MB, manifests of thousands of paths).
  */
 export const DEFAULT_LIMITS: MpackLimits = Object.freeze({
   maxPackBytes: 64 * GIB,
@@ -44,4 +64,11 @@ export const DEFAULT_LIMITS: MpackLimits = Object.freeze({
   maxValueBytes: 64 * MIB,
   maxNodes: 50_000_000,
   maxOpenKeys: 2_000_000,
+  maxCommits: 1_000_000,
+  maxSnapshots: 1_000_000,
+  maxMessageBytes: MIB,
+  maxAnnotationBytes: 256 * 1024,
+  maxPathBytes: 4096,
+  maxUnsortedManifestBytes: 32 * MIB,
+  maxManifestBytes: 32 * MIB,
 });

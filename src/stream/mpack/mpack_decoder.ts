@@ -14,10 +14,12 @@
  */
 
 import type { ObjectColumns } from "../../lib/object_columns.ts";
+import type { PackRecords } from "../../lib/records.ts";
 import { DEFAULT_LIMITS, type MpackLimits } from "./limits.ts";
 import { Contents } from "./contents.ts";
 import { Document } from "./document.ts";
 import { ObjectReader } from "./object_reader.ts";
+import type { RecordHasher } from "../../lib/record_hasher.ts";
 import { exceeded, truncated } from "./refusals.ts";
 import { ColumnBuilder } from "./column_builder.ts";
 import type { DecoderHooks, DecoderState, MpackCounts, SectionSpan } from "./types.ts";
@@ -25,9 +27,11 @@ import { ValueReader } from "./value_reader.ts";
 
 export type { DecoderHooks, DecoderState, MpackCounts, SectionSpan } from "./types.ts";
 
-const STATE_VERSION = 3;
+const STATE_VERSION = 4;
 /** Keeps checkpoints small: 8,192 open keys are about 160 KB of JSON. */
 const MAX_SAVED_KEYS = 8192;
+/** Of a record being read: twice as much in hex. */
+const MAX_SAVED_BYTES = 64 * 1024;
 
 /** Decodes one mpack. */
 export class MpackDecoder {
@@ -42,6 +46,8 @@ export class MpackDecoder {
    * Starts at the first byte, or where `save()` was called.
    *
    * @param options.rows Whether objects are kept for `take()`. Default true.
+   * @param options.history Reads and checks commits, snapshots, tags and branch heads, and hashes them
+   *   with this. Default: they are skipped.
    * @throws {RangeError} If `state` was saved by another version.
    */
   constructor(
@@ -49,14 +55,18 @@ export class MpackDecoder {
       limits?: Partial<MpackLimits>;
       hooks?: DecoderHooks;
       rows?: boolean;
+      history?: RecordHasher;
       state?: DecoderState;
     } = {},
   ) {
-    const { hooks = {}, rows = true, state } = options;
+    const { hooks = {}, rows = true, history: hasher, state } = options;
     if (state && state.version !== STATE_VERSION) {
       throw new RangeError(
         `Cannot load a decoder state of version ${state.version}: this is version ${STATE_VERSION}`,
       );
+    }
+    if (state && (state.history === undefined) !== (hasher === undefined)) {
+      throw new RangeError("Cannot load a decoder state: only one of the two reads history");
     }
     const limits = this.#limits = options.limits
       ? { ...DEFAULT_LIMITS, ...options.limits }
@@ -70,8 +80,8 @@ export class MpackDecoder {
       rows: this.#rows,
       state,
     });
-    this.#document = new Document({ limits, hooks, contents, objects, state });
-    this.#values = new ValueReader(this.#document, { maxKeyBytes: limits.maxKeyBytes, state });
+    this.#document = new Document({ limits, hooks, contents, objects, hasher, state });
+    this.#values = new ValueReader(this.#document, { limits, state });
   }
 
   /** Bytes decoded so far: the offset in the pack of the next chunk's first byte. */
@@ -109,6 +119,22 @@ export class MpackDecoder {
     return this.#rows.take();
   }
 
+  /** How many records `takeRecords()` would return. */
+  get recordsReady(): number {
+    return this.#document.history?.ready ?? 0;
+  }
+
+  /** About how many bytes of memory they take. */
+  get recordBytesReady(): number {
+    return this.#document.history?.readyBytes ?? 0;
+  }
+
+  /** The records completed since the last call; none unless history is read. */
+  takeRecords(): PackRecords {
+    const none = { commits: [], snapshots: [], tags: [], branchHeads: [] };
+    return this.#document.history?.take() ?? none;
+  }
+
   /**
    * Decodes the next bytes of the pack. `chunk` is not kept.
    *
@@ -132,11 +158,15 @@ export class MpackDecoder {
   }
 
   /**
-   * The decoder's state between two chunks, without the rows not yet taken. Undefined inside a map
-   * with so many keys that the record would be large: ask again after a later chunk.
+   * The decoder's state between two chunks, without the rows and records not yet taken. Undefined
+   * inside a map with so many keys, or a record of such a length, that the state would be large: ask
+   * again after a later chunk.
    */
   save(): DecoderState | undefined {
-    if (this.#document.containers.openKeys > MAX_SAVED_KEYS) return undefined;
+    const { containers: { openKeys, distinctKeys }, history } = this.#document;
+    if (openKeys - distinctKeys > MAX_SAVED_KEYS) return undefined;
+    if (history && history.keptBytes > MAX_SAVED_BYTES) return undefined;
+    if (this.#values.keptBytes > MAX_SAVED_BYTES) return undefined;
     const { header, captured, ...values } = this.#values.save();
     const { field, ...document } = this.#document.save();
     const { id, ...object } = this.#objects.save();

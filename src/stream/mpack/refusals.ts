@@ -70,6 +70,38 @@ export function encoded(name: string, offsetBytes: number): InvalidMpackError {
   return new InvalidMpackError("unsupported-encoding", message, { offsetBytes });
 }
 
+/** A text of a record. */
+export function badText(why: string, offsetBytes: number, cause?: unknown): InvalidMpackError {
+  const message = `Cannot accept a text of a record: ${why}`;
+  return new InvalidMpackError("bad-text", message, { offsetBytes, cause });
+}
+
+export function badPath(offsetBytes: number): InvalidMpackError {
+  return new InvalidMpackError(
+    "bad-path",
+    'Cannot accept a path: it is absolute, or a part of it is empty, "." or ".."',
+    { offsetBytes },
+  );
+}
+
+export function badRecordId(offsetBytes: number): InvalidMpackError {
+  return new InvalidMpackError(
+    "bad-record-id",
+    'Cannot accept the id of a record: it is not a string of 64 lower-case hex digits, with or without "sha256:"',
+    { offsetBytes },
+  );
+}
+
+export function noRecordId(name: string, offsetBytes: number): InvalidMpackError {
+  const message = `Cannot accept a record: it has no ${name}`;
+  return new InvalidMpackError("bad-record-id", message, { offsetBytes });
+}
+
+export function falseId(what: string, id: string, offsetBytes: number): InvalidMpackError {
+  const message = `Cannot accept a ${what}: its content does not hash to its id ${id}`;
+  return new InvalidMpackError("false-id", message, { offsetBytes });
+}
+
 export function trailing(offsetBytes: number): InvalidMpackError {
   const message = "Cannot accept the pack: bytes follow its end";
   return new InvalidMpackError("trailing-bytes", message, { offsetBytes });

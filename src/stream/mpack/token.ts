@@ -158,6 +158,14 @@ export class TokenReader {
     }
   }
 
+  /** The number, if it is an integer from 0 to 2^53 - 1. */
+  unsigned(): number | undefined {
+    if (this.type !== Type.Int) return undefined;
+    const view = new DataView(this.#source.buffer, this.#source.byteOffset + this.#at);
+    const value = Number(integer(view, view.getUint8(0)));
+    return value >= 0 && Number.isSafeInteger(value) ? value : undefined;
+  }
+
   /**
    * The scalar in nine bytes that do not depend on its width, so that `1` as fixint and as uint 64
    * are the same map key. A float and an integer are different keys even if they are equal.

@@ -5,7 +5,9 @@
  */
 
 import type { Encoding } from "../../lib/object_columns.ts";
+import type { SnapshotRecord } from "../../lib/records.ts";
 import type { Body, Field, In } from "./grammar.ts";
+import type { HistoryState } from "./history/state.ts";
 
 /** How many records a pack has. */
 export interface MpackCounts {
@@ -42,11 +44,20 @@ export interface DecoderHooks {
     sizeBytes: number,
     encoding: Encoding | null,
   ): void;
-  /**
-   * A snapshot's manifest, or a delta's `delta_add`, names an object. Manifests are checked only if
-   * this hook is there.
-   */
+  /** A snapshot's manifest, or a delta's `delta_add`, names an object. Only if history is read. */
   manifestId?(objectId: string): void;
+  /**
+   * A snapshot is complete. Only if history is read.
+   *
+   * @param entries Its manifest, or what a delta adds, sorted by path: for each one the path, NUL, 64
+   *   hex digits, NUL. Valid during the call. Undefined if it was too large to keep.
+   * @param removed The paths that a delta removes.
+   */
+  snapshot?(
+    record: SnapshotRecord,
+    entries: Uint8Array | undefined,
+    removed: readonly string[],
+  ): void;
 }
 
 /** The value being read. */
@@ -63,7 +74,7 @@ export interface ValueState {
   capturedBytes: number;
 }
 
-/** The object, or snapshot, being read. */
+/** The object being read. */
 export interface ObjectState {
   /** What its next value is. */
   field: Field;
@@ -89,6 +100,8 @@ export interface ContainersState {
   readonly keys: number[][];
   /** The most that were open at once. */
   readonly deepest: number;
+  /** Keys of the innermost one that are known to differ, and so are not hashed. */
+  readonly distinctKeys: number;
 }
 
 /** The order of the ids so far. */
@@ -133,6 +146,12 @@ export interface DecoderState {
    * @ignore
    */
   readonly object: ObjectState;
+  /**
+   * The record being read, if history is read.
+   *
+   * @ignore
+   */
+  readonly history?: HistoryState;
   /**
    * The order of the ids.
    *

@@ -26,8 +26,9 @@ export class Value {
   /** The bytes so far of a body that is kept. */
   readonly kept: KeptBytes;
 
-  constructor(maxKeyBytes: number) {
-    this.kept = new KeptBytes(Math.max(maxKeyBytes, PREFIXED_ID_BYTES));
+  /** Never keeps more than `maxKeptBytes` of a body. */
+  constructor(maxKeptBytes: number) {
+    this.kept = new KeptBytes(maxKeptBytes);
   }
 
   load({ value, kept }: DecoderState): void {

@@ -7,10 +7,24 @@
 import type { Document } from "./document.ts";
 import { Body, In } from "./grammar.ts";
 import { KeptBytes } from "./kept_bytes.ts";
+import type { MpackLimits } from "./limits.ts";
+import { PREFIXED_ID_BYTES } from "./object_id.ts";
 import { trailing } from "./refusals.ts";
 import { headerBytes, MAX_HEADER_BYTES } from "./token.ts";
 import type { DecoderState } from "./types.ts";
 import { Value } from "./value.ts";
+
+/** The longest body that is kept. */
+function maxKeptBytes(limits: MpackLimits): number {
+  const { maxKeyBytes, maxPathBytes, maxMessageBytes, maxAnnotationBytes } = limits;
+  return Math.max(
+    maxKeyBytes,
+    maxPathBytes,
+    maxMessageBytes,
+    maxAnnotationBytes,
+    PREFIXED_ID_BYTES,
+  );
+}
 
 /** Reads a document's values from chunks of any length. */
 export class ValueReader {
@@ -21,10 +35,10 @@ export class ValueReader {
   /** The first bytes of a header that the last chunk cut. */
   readonly #header = new KeptBytes(MAX_HEADER_BYTES);
 
-  constructor(document: Document, options: { maxKeyBytes: number; state?: DecoderState }) {
-    const { maxKeyBytes, state } = options;
+  constructor(document: Document, options: { limits: MpackLimits; state?: DecoderState }) {
+    const { limits, state } = options;
     this.#document = document;
-    this.#value = new Value(maxKeyBytes);
+    this.#value = new Value(maxKeptBytes(limits));
     if (!state) return;
     this.offsetBytes = state.offsetBytes;
     this.#header.load(state.kept.header);
@@ -53,6 +67,10 @@ export class ValueReader {
         const begin = at;
         at = document.wholeObjects(value, chunk, at, base);
         if (at > begin) continue;
+      } else if (containers.kind === In.Manifest) {
+        const begin = at;
+        if (containers.expectsKey) at = document.wholeEntries(chunk, at, base);
+        if (at > begin) continue;
       } else if (containers.kind >= In.Array) {
         const begin = at;
         at = document.wholeValues(chunk, at, base);
@@ -61,6 +79,11 @@ export class ValueReader {
       at = this.#readHeader(chunk, at);
     }
     this.offsetBytes = base + end;
+  }
+
+  /** Bytes kept of the value being read. */
+  get keptBytes(): number {
+    return this.#value.kept.sizeBytes;
   }
 
   /** The value being read, and the bytes kept of it. */

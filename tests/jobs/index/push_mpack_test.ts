@@ -5,6 +5,7 @@ import { guardMpack } from "../../../src/objects/guard_mpack.ts";
 import { buildMpack, cut, mpackKey, object, type Value } from "../../support/mpack/mpacks.ts";
 import { createFixture, type TestFixture } from "../../support/process/fixture.ts";
 import { bodyOf } from "../../support/store/blobs.ts";
+import { snapshotIdOf, snapshotRecord } from "../../support/history/records.ts";
 
 const HELLO = new TextEncoder().encode("hello");
 const ID = mpackKey(HELLO);
@@ -28,9 +29,11 @@ const packOf = (snapshot: Record<string, Value>) =>
 Deno.test("pushMpack() refuses a snapshot that names objects which neither pack nor repo has", async (t) => {
   await using fixture = await createFixture();
   const cases: Record<string, Record<string, Value>> = {
-    "in its manifest": { manifest: { a: ID, b: STRANGE } },
-    "in a delta": { parent_snapshot_id: ID, delta_add: { a: ID, b: STRANGE }, delta_remove: ["c"] },
-    "in a delta, which its manifest hides": { manifest: { a: ID }, delta_add: { b: STRANGE } },
+    "in its manifest": snapshotRecord({ a: ID, b: STRANGE }),
+    "in a delta": {
+      snapshot_id: snapshotIdOf({ a: ID, b: STRANGE }),
+      delta_add: { a: ID, b: STRANGE },
+    },
   };
   for (const [name, snapshot] of Object.entries(cases)) {
     await t.step(name, async () => {
@@ -46,7 +49,10 @@ Deno.test("pushMpack() refuses a snapshot that names objects which neither pack 
     });
   }
   await t.step("but takes a delta that names what is there", async () => {
-    const result = await push(fixture, packOf({ delta_add: { a: ID }, delta_remove: [] }));
+    const result = await push(
+      fixture,
+      packOf({ snapshot_id: snapshotIdOf({ a: ID }), delta_add: { a: ID }, delta_remove: [] }),
+    );
     assert.equal(result.object_refs_written, 1);
   });
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { InvalidMpackError } from "../../../src/errors.ts";
+import { recordHasher } from "../../../src/hash/record_hash.ts";
 import { objectIdsOf } from "../../../src/lib/object_columns.ts";
 import { MpackDecoder } from "../../../src/stream/mpack/mpack_decoder.ts";
 import { decodeChunks, decodeMpack, takeRows, throughJson } from "../../support/mpack/decode.ts";
@@ -13,6 +14,7 @@ import {
   object,
   raw,
 } from "../../support/mpack/mpacks.ts";
+import { snapshotRecord } from "../../support/history/records.ts";
 import { acceptedPacks, HELLO, refusedPacks } from "../../support/mpack/rules.ts";
 import { readWhole, type WholeRow } from "../../support/mpack/whole_document.ts";
 
@@ -29,7 +31,7 @@ const RICH = buildMpack([
     object({ content: new Uint8Array(0) }),
     map([["path", ["x"]], ["content", new Uint8Array(300)], ["object_id", BARE]]),
   ]],
-  ["snapshots", [{ snapshot_id: "s", manifest: { "a/b": ID, c: BARE } }]],
+  ["snapshots", [snapshotRecord({ "a/b": ID, c: BARE })]],
   ["tags", null],
 ]);
 
@@ -140,16 +142,6 @@ Deno.test("save() lets another decoder continue after any byte", async (t) => {
       const verdict = decodeMpack(pack, { chunkBytes: 1, limits, resume: () => true });
       assert.deepEqual(verdict, { accepted: false, code, offsetBytes }, name);
     }
-  });
-  await t.step("manifests are still checked", () => {
-    const at = RICH.length - 90;
-    const ids: string[] = [];
-    const hooks = { manifestId: (id: string) => void ids.push(id) };
-    const first = new MpackDecoder({ hooks });
-    first.write(RICH.subarray(0, at));
-    const second = new MpackDecoder({ hooks, state: throughJson(first.save()!) });
-    second.write(RICH.subarray(at));
-    assert.deepEqual(ids, [ID, BARE]);
   });
 });
 
@@ -288,14 +280,17 @@ Deno.test("MpackDecoder calls its hooks in the order of the pack", () => {
       object({ content: HELLO }),
       map([["content", new Uint8Array(0)], ["x", 1], ["object_id", BARE]]),
     ]],
-    ["snapshots", [{ manifest: { a: ID, b: BARE }, x: {} }, { manifest: {} }, {
-      delta_add: { c: BARE },
-    }, {}]],
+    ["snapshots", [
+      snapshotRecord({ a: ID, b: BARE }, { x: {} }),
+      snapshotRecord({}),
+      { snapshot_id: ID, parent_snapshot_id: ID, delta_add: { c: BARE } },
+    ]],
   ]);
   for (const chunkBytes of [1, 3, pack.length]) {
     const heard: unknown[] = [];
     const decoder = new MpackDecoder({
       rows: false,
+      history: recordHasher,
       hooks: {
         contentStart: (sizeBytes, offset) => heard.push(["start", sizeBytes, offset]),
         contentBytes: (bytes) => heard.push(new TextDecoder().decode(bytes)),
@@ -325,32 +320,6 @@ Deno.test("MpackDecoder calls its hooks in the order of the pack", () => {
       BARE,
     ]);
     assert.equal(decoder.rowsReady, 0);
-  }
-});
-
-Deno.test("MpackDecoder checks manifests only with a manifestId hook", async (t) => {
-  const cases: [name: string, snapshot: unknown, code?: string][] = [
-    ["an id in bin", { manifest: { a: HELLO } }, "bad-object-id"],
-    ["no id", { manifest: { a: "x" } }, "bad-object-id"],
-    ["an array", { manifest: [] }, "unexpected-shape"],
-    ["a manifest further inside", { other: { manifest: { a: 1 } } }],
-    ["no id in a delta", { delta_add: { a: "x" } }, "bad-object-id"],
-    ["a delta that is an array", { delta_add: [ID] }, "unexpected-shape"],
-    [
-      "no id in a delta beside a manifest",
-      { manifest: { a: ID }, delta_add: { a: 1 } },
-      "bad-object-id",
-    ],
-    ["paths that a delta removes", { delta_remove: ["a"], delta_add: {} }],
-  ];
-  for (const [name, snapshot, code] of cases) {
-    await t.step(name, () => {
-      const pack = buildMpack({ snapshots: [snapshot as Record<string, never>] });
-      new MpackDecoder().write(pack);
-      const asking = new MpackDecoder({ hooks: { manifestId() {} } });
-      if (code) assert.equal(refusal(() => asking.write(pack)).code, code);
-      else asking.write(pack);
-    });
   }
 });
 
