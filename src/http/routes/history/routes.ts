@@ -5,7 +5,9 @@
  */
 
 import type { Route } from "../../route.ts";
+import { fetchRoutes } from "./fetch.ts";
 import { presignObjectRoutes } from "./presign.ts";
+import { pushObjectsRoutes } from "./push_objects.ts";
 import { refsRoutes } from "./refs.ts";
 import { commitsRoutes } from "./commits.ts";
 import { tagsRoutes } from "./tags.ts";
@@ -15,6 +17,8 @@ import { treeRoutes } from "./tree.ts";
 export const historyRoutes: readonly Route[] = [
   ...refsRoutes,
   ...presignObjectRoutes,
+  ...pushObjectsRoutes,
+  ...fetchRoutes,
   ...tagsRoutes,
   ...commitsRoutes,
   ...treeRoutes,

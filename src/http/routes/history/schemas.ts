@@ -30,6 +30,11 @@ export const ObjectPresignAnswer = z.object({
   inline: z.array(z.string()).meta({ description: "Ids to send with push/objects" }),
 });
 
+export const PushObjectsAnswer = z.object({
+  stored: Count.meta({ description: "Objects that are new to the repo" }),
+  skipped: Count,
+});
+
 export const TagsBody = z.object({
   tags: z.custom<readonly unknown[]>(Array.isArray, "not an array").meta({
     type: "array",
@@ -42,6 +47,14 @@ export const TagsBody = z.object({
 });
 
 export const TagsAnswer = z.object({ stored: Count });
+
+export const FetchBody = z.object({
+  want: IdList.default([]),
+  have: IdList.default([]),
+  max_bytes: z.int().min(1).optional().meta({
+    description: "The longest answer that the client takes. Default 64 MiB",
+  }),
+});
 
 const Page = { limit: z.coerce.number().int().min(1).max(1_000).default(100) };
 
