@@ -41,10 +41,15 @@ export async function setTags(
     with given as materialized (
       select * from jsonb_to_recordset(${JSON.stringify(rows)}::text::jsonb)
         as t (tag text, commit_id text, created_at timestamptz)
+    ), held as materialized (
+      -- gc must not delete them meanwhile.
+      select r.commit_id from musehub_commit_refs r
+      where r.repo_id = ${repoId} and r.commit_id in (select g.commit_id from given g)
+      order by r.commit_id
+      for key share
     ), missing as materialized (
       select g.commit_id from given g
-      where not exists (select from musehub_commit_refs r
-        where r.repo_id = ${repoId} and r.commit_id = g.commit_id)
+      where not exists (select from held h where h.commit_id = g.commit_id)
       limit 1
     ), stored as (
       insert into musehub_tags as old (repo_id, tag, commit_id, created_at)
