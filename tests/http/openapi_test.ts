@@ -41,6 +41,7 @@ const ROUTES = [
   "get /metrics",
   "get /openapi.json",
   "get /readyz",
+  "get /{owner}/{slug}/blob/{commit}/{path}",
   "get /{owner}/{slug}/commits/{commit}",
   "get /{owner}/{slug}/objects/{objectId}",
   "get /{owner}/{slug}/refs",

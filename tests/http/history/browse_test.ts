@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { startApi, type TestApi } from "../../support/http/api.ts";
+import { mpackKey } from "../../support/mpack/mpacks.ts";
 import { MadeHistory } from "../../support/history/make_history.ts";
 import { indexHistory } from "../../support/history/record_history.ts";
 
@@ -115,6 +116,32 @@ Deno.test("GET tree lists folders of a commit, page by page", async (t) => {
   });
 });
 
+Deno.test("GET blob sends a file of a commit, whole or in part", async () => {
+  await using api = await startApi({ worker: false });
+  const { first, head } = await browsed(api);
+  const get = (path: string, headers = {}) =>
+    api.anonymous.send(`/me/repo/blob/${path}`, { headers });
+  const text = ({ bytes }: { bytes: Uint8Array }) => new TextDecoder().decode(bytes);
+  const whole = await get(`${head}/README.md`);
+  assert.deepEqual([whole.status, text(whole)], [200, "read me"]);
+  const etag = whole.headers.get("etag")!;
+  assert.equal(etag, `"${mpackKey(new TextEncoder().encode("read me"))}"`);
+  assert.match(whole.headers.get("cache-control")!, /immutable/);
+  assert.equal(text(await get(`${first}/README.md`)), "first");
+  assert.equal(text(await get(`${head}/docs/${encodeURIComponent("un été.md")}`)), "b");
+  assert.equal(text(await get(`${head}/docs/deep/er/c.md`)), "c");
+  const part = await get(`${head}/README.md`, { range: "bytes=0-3" });
+  assert.deepEqual([part.status, text(part)], [206, "read"]);
+  assert.equal((await get(`${head}/README.md`, { "if-none-match": etag })).status, 304);
+  const ofBranch = await get("main/README.md");
+  assert.deepEqual([text(ofBranch), ofBranch.headers.get("etag")], ["read me", etag]);
+  assert.match(ofBranch.headers.get("cache-control")!, /no-cache/);
+  for (const path of ["docs", "docs/", "none", "README.md/x", "%00"]) {
+    const { status, value } = await get(`${head}/${path}`);
+    assert.deepEqual([status, value.code], [404, "history-not-found"], path);
+  }
+});
+
 Deno.test("a private repo's history is masked from strangers", async () => {
   await using api = await startApi({ worker: false });
   const { head } = await browsed(api), { db, repo: { repoId } } = api.fixture;
@@ -123,7 +150,15 @@ Deno.test("a private repo's history is masked from strangers", async () => {
     const { status, value } = await api.anonymous.send(path);
     return [status, value.code, value.detail];
   };
-  for (const route of [`commits/${head}`, `tree/${head}`, `tree/${head}/docs`, "tree/main"]) {
+  for (
+    const route of [
+      `commits/${head}`,
+      `tree/${head}`,
+      `tree/${head}/docs`,
+      "tree/main",
+      "blob/main/README.md",
+    ]
+  ) {
     assert.deepEqual(await shown(`/me/repo/${route}`), await shown(`/me/none/${route}`));
     assert.equal((await shown(`/me/repo/${route}`))[0], 404);
   }

@@ -9,6 +9,7 @@ import { fetchRoutes } from "./fetch.ts";
 import { presignObjectRoutes } from "./presign.ts";
 import { pushObjectsRoutes } from "./push_objects.ts";
 import { refsRoutes } from "./refs.ts";
+import { blobRoutes } from "./blob.ts";
 import { commitsRoutes } from "./commits.ts";
 import { tagsRoutes } from "./tags.ts";
 import { treeRoutes } from "./tree.ts";
@@ -22,4 +23,5 @@ export const historyRoutes: readonly Route[] = [
   ...tagsRoutes,
   ...commitsRoutes,
   ...treeRoutes,
+  ...blobRoutes,
 ];
