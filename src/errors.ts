@@ -24,7 +24,15 @@ export type MpackErrorCode =
   | "bad-text"
   | "bad-path"
   | "false-id"
-  | "ghost-objects";
+  | "ghost-objects"
+  | "unverifiable-snapshot"
+  | "history-cycle"
+  | "parent-missing"
+  | "snapshot-missing"
+  | "tagged-commit-missing"
+  | "tips"
+  | "bad-branch-name"
+  | "diverged";
 
 /** Every code an mpackd error can carry. */
 export type ErrorCode =

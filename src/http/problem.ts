@@ -113,6 +113,7 @@ function statusOf(error: MpackdError): number {
       return 413;
     case "cancelled":
     case "ghost-objects":
+    case "diverged":
       return 409;
     case "object-mismatch":
     case "record-mismatch":

@@ -1,5 +1,5 @@
 /**
- * A repo's branches.
+ * A repo's branches. They move in the statement that publishes a pack: see history_2.sql.
  *
  * @module
  */
@@ -36,6 +36,7 @@ export async function defaultBranch(db: Database, repoId: string): Promise<strin
     select default_branch as name from musehub_repos where repo_id = ${repoId}`;
   return row?.name ?? "main";
 }
+
 /** The head of one branch; undefined if there is no such branch. */
 export async function findHead(
   db: Database,
@@ -46,4 +47,15 @@ export async function findHead(
     select name, head_commit_id as "headCommitId" from musehub_branches
     where repo_id = ${repoId} and name = ${branch} and head_commit_id is not null limit 1`;
   return row?.headCommitId;
+}
+
+/** Where a branch shall go, in the statement that publishes a pack. */
+export interface BranchMove {
+  readonly name: string;
+  /** The commit it shall point to. */
+  readonly head: string;
+  /** Where it must be at that time; null: it must not be there. */
+  readonly expected: string | null;
+  /** Moves it from wherever it is. */
+  readonly force: boolean;
 }

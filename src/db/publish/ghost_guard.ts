@@ -13,6 +13,7 @@ import type { Database } from "../client/database.ts";
 import {
   deleteGuard,
   ghostPage,
+  rewindGuard,
   type SettledGuard,
   settleGuard,
   spillHeld,
@@ -33,6 +34,15 @@ export interface GuardOptions {
   readonly repoId: string;
   /** How many ids of each kind stay in memory. Default 20,000. */
   readonly maxIds?: number;
+  /** Goes on with the ids that an earlier guard has written, if `canResume()` says that they are there. */
+  readonly from?: GuardState;
+}
+
+/** What a guard has written, for a later one to go on with. */
+export interface GuardState {
+  readonly guard_id: string;
+  readonly batches: number;
+  readonly named: number;
 }
 
 /** Rows of the pack that are staged, so that the guard need not keep their ids. */
@@ -71,17 +81,29 @@ export class GhostGuard implements AsyncDisposable {
   readonly #db: Database;
   readonly #repoId: string;
   readonly #maxIds: number;
-  readonly #guardId = crypto.randomUUID();
+  readonly #guardId: string;
   readonly #named = new Set<string>();
   #held: string[] = [];
   /** What was written to the table. */
   readonly #spilled = { batches: 0, named: 0, held: 0 };
+  #flushing: Promise<unknown> = Promise.resolve();
 
   /** Writes nothing to the database until memory is full. */
-  constructor({ db, repoId, maxIds = MAX_IDS }: GuardOptions) {
+  constructor({ db, repoId, maxIds = MAX_IDS, from }: GuardOptions) {
     this.#db = db;
     this.#repoId = repoId;
     this.#maxIds = maxIds;
+    this.#guardId = from?.guard_id ?? crypto.randomUUID();
+    if (from) Object.assign(this.#spilled, { batches: from.batches, named: from.named });
+  }
+
+  /**
+   * Whether the ids of a state are still there; deletes those that were written after it.
+   *
+   * They are lost after a crash of the database, or a day.
+   */
+  static async canResume(db: Database, { guard_id, batches, named }: GuardState): Promise<boolean> {
+    return batches === 0 || await rewindGuard(db, { guardId: guard_id, batches }) === named;
   }
 
   /** Notes that a snapshot names this id, which must be well-formed. */
@@ -103,12 +125,20 @@ export class GhostGuard implements AsyncDisposable {
   /**
    * Moves the ids from memory to the table. Named ids that the repo has are dropped.
    *
+   * @returns What is written by then: all ids of before the call, and none of after it.
    * @throws {DatabaseError} If the database is unavailable.
    */
-  async flush(): Promise<void> {
+  flush(): Promise<GuardState> {
     const named = [...this.#named], held = this.#held;
     this.#named.clear();
     this.#held = [];
+    const flushed = this.#flushing.then(() => this.#spill(named, held));
+    // One that failed is reported to its caller.
+    this.#flushing = flushed.catch(() => {});
+    return flushed;
+  }
+
+  async #spill(named: readonly string[], held: readonly string[]): Promise<GuardState> {
     const to = { guardId: this.#guardId, repoId: this.#repoId };
     for (let at = 0; at < named.length; at += PAGE_IDS) {
       const ids = named.slice(at, at + PAGE_IDS);
@@ -119,6 +149,8 @@ export class GhostGuard implements AsyncDisposable {
       await spillHeld(this.#db, { ...to, batch: this.#nextBatch(), ids });
       this.#spilled.held += ids.length;
     }
+    const { batches, named: total } = this.#spilled;
+    return { guard_id: this.#guardId, batches, named: total };
   }
 
   /**

@@ -62,6 +62,23 @@ function sweep(sql: Database["sql"], batch: number) {
     where ${batch === 0}::boolean and created_at < now() - interval '1 day')`;
 }
 
+/**
+ * Deletes what a guard wrote from this batch on.
+ *
+ * @returns How many named ids are in the batches before it.
+ */
+export async function rewindGuard(
+  db: Database,
+  { guardId, batches }: { readonly guardId: string; readonly batches: number },
+): Promise<number> {
+  const [row] = await db.query<{ named: number }>("go on with the ids of a pack")`
+    with gone as (
+      delete from mpack_guard_ids where guard_id = ${guardId} and batch >= ${batches}::integer)
+    select coalesce(sum(cardinality(ids)), 0)::bigint as named from mpack_guard_ids
+    where guard_id = ${guardId} and kind = 'named' and batch < ${batches}::integer`;
+  return row.named;
+}
+
 /** What was found when a guard was settled. The first three must equal what was written. */
 export interface SettledGuard {
   /** Named ids, repeated ones included. */

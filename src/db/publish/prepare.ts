@@ -20,7 +20,7 @@ export interface SortedRows {
 
 /** What a pack's rows look like when its publish begins. */
 type Prepared =
-  | Exclude<PublishOutcome, { readonly outcome: "published" }>
+  | Exclude<PublishOutcome, { readonly outcome: "published" | "branch-moved" }>
   | {
     /** Nothing forbids the publish. */
     readonly outcome: "ready";
@@ -59,12 +59,13 @@ export async function prepare(
   const idsText = `{${inline?.idsText ?? ""}}`;
   const [row] = await db.query<Row>("prepare a publish", { deadlineMs })`
     select *, array_to_string(new_batches, ',') as batches, array_to_string(new_rows, ',') as rows
-    from mpackd_prepare_1(
+    from mpackd_prepare_2(
       ${lease.jobId}, ${lease.fence}::bigint, ${pack.repoId}, ${pack.blobKey},
       ${pack.batches}::integer,
       ${idsText}::text[],
       ${arrayLiteral(inline?.contentOffsets ?? [])}::bigint[],
       ${arrayLiteral(inline?.sizesBytes ?? [])}::bigint[],
+      ${inline?.encodings ? arrayLiteral(inline.encodings) : null}::text[],
       ${pack.objects}::bigint, ${pack.sortedUnique}, ${pack.isStageFresh === true})`
     .catch((error) => {
       throw hasSqlState(error, LEASE_LOST) ? leaseLost("prepare a publish", lease) : error;

@@ -4,6 +4,7 @@ import { prepare } from "./prepare.ts";
 import type { PublishOutcome } from "./publish_outcome.ts";
 import type { PublishPack } from "./publish_pack.ts";
 import { type LeasedPack, publishPacks } from "./publish_packs.ts";
+import { recordBatches, writeRecords } from "./stage_records.ts";
 import { writeObjects } from "./write_objects.ts";
 
 /** Millions of rows take minutes, more so into large tables on slow disks. */
@@ -60,6 +61,12 @@ export async function publish(
       signal?.throwIfAborted();
       const lastRow = firstRow + BATCH_ROWS - 1;
       await writeObjects(db, lease, { batch, firstRow, lastRow, storageUri, isFresh });
+    }
+  }
+  if (pack.history !== undefined && pack.history.recordBatches > 0) {
+    for (const batch of await recordBatches(db, lease.jobId, pack.batches)) {
+      signal?.throwIfAborted();
+      await writeRecords(db, lease, { batch, storageUri });
     }
   }
   signal?.throwIfAborted();

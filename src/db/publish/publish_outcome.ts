@@ -17,6 +17,12 @@ export type PublishOutcome =
     readonly result: Record<string, unknown>;
   }
   | {
+    /** The branch is no longer where it was expected: decide again. */
+    readonly outcome: "branch-moved";
+    /** Where it is; null if it is gone. */
+    readonly head: string | null;
+  }
+  | {
     /** One id comes with two sizes, so at least one of its contents is not the object. */
     readonly outcome: "conflict";
     /** The id. */

@@ -1,4 +1,20 @@
 import type { ObjectColumns } from "../../lib/object_columns.ts";
+import type { BranchMove } from "../history/branches.ts";
+import type { GraphRow, RecordRows } from "./record_rows.ts";
+
+/** The records of a pack, and where they are. */
+export interface PackHistory {
+  /** Those that were not staged. */
+  readonly rows: RecordRows;
+  /** Rows of the graph that were not staged. */
+  readonly graph: readonly GraphRow[];
+  /** How many of the staged batches have records. */
+  readonly recordBatches: number;
+  /** How many batches of rows of the graph were staged. */
+  readonly graphBatches: number;
+  /** The branch that moves. */
+  readonly branch?: BranchMove;
+}
 
 /** A proved pack, and where its rows are. */
 export interface PublishPack {
@@ -31,11 +47,13 @@ export interface PublishPack {
    * were new are inserted without a conflict check; where one has appeared since, all are checked.
    */
   readonly isStageFresh?: boolean;
+  /** Its history, and the branch that it moves. Default: none. */
+  readonly history?: PackHistory;
   /** Rows that were not staged: a whole small pack, or the last batch of a large one. */
   readonly inline?: ObjectColumns;
   /**
    * The job's result as far as it is known. The publish adds `job_id`, `repo_id`, the counts of
-   * written and repeated objects and `phases_ms.publish`, and raises `elapsed_ms` by that.
+   * written rows and repeated objects and `phases_ms.publish`, and raises `elapsed_ms` by that.
    */
   readonly result: Record<string, unknown>;
 }

@@ -1,4 +1,5 @@
 import { arrayLiteral } from "../client/array_literal.ts";
+import type { ObjectColumns } from "../../lib/object_columns.ts";
 import type { Database } from "../client/database.ts";
 import type { Lease } from "../lease.ts";
 import type { OptimisticInsert } from "./optimistic_insert.ts";
@@ -40,6 +41,7 @@ interface Row {
   readonly healed_refs: number;
   readonly result: Record<string, unknown>;
   readonly known_key: string | null;
+  readonly head: string | null;
 }
 
 /**
@@ -66,17 +68,45 @@ export async function publishPacks(
   const action = packs.length === 1 ? "publish a pack" : "publish packs";
   // gc finds running publishes by the comment in this statement (see tombstones.ts).
   const rows = await db.query<Row>(action, { deadlineMs })`
-    /* mpackd publish */ select * from mpackd_publish_1(
+    /* mpackd publish */ select * from mpackd_publish_2(
       ${JSON.stringify(packs.map(describe))}::text::jsonb,
       ${arrayLiteral(places)}::integer[],
       ${`{${idsText}}`}::text[],
       ${arrayLiteral(filled.flatMap((rows) => rows!.contentOffsets))}::bigint[],
       ${arrayLiteral(filled.flatMap((rows) => rows!.sizesBytes))}::bigint[],
+      ${encodingsOf(filled)}::text[],
       ${maybeKnown}::boolean[],
-      ${lockTimeoutMs ?? null}::integer)`;
+      ${lockTimeoutMs ?? null}::integer,
+      ${describeHistory(packs)}::text::jsonb)`;
   if (isOptimistic) optimistic.learn(rows.find((row) => row.known_key !== null)?.known_key);
   const expected = new Map(packs.map(({ lease, pack }) => [lease.jobId, pack.objects]));
   return new Map(rows.map((row) => [row.job_id, outcomeOf(row, expected.get(row.job_id)!)]));
+}
+
+/** Null if all are plain. */
+function encodingsOf(filled: readonly (ObjectColumns | undefined)[]): string | null {
+  if (filled.every((rows) => rows!.encodings === undefined)) return null;
+  return arrayLiteral(
+    filled.flatMap((rows) => rows!.encodings ?? new Array<null>(rows!.length).fill(null)),
+  );
+}
+
+/** What history_2.sql takes; null if no pack has any. */
+function describeHistory(packs: readonly LeasedPack[]): string | null {
+  const described = packs.flatMap(({ pack: { history, batches } }, i) => {
+    if (history === undefined) return [];
+    const { rows, graph, recordBatches, graphBatches, branch } = history;
+    return [{
+      place: i + 1,
+      end_batch: batches,
+      record_batches: recordBatches,
+      graph_batches: graphBatches,
+      ...rows,
+      graph,
+      ...(branch && { branch }),
+    }];
+  });
+  return described.length === 0 ? null : JSON.stringify(described);
 }
 
 /** One `mpackd_pack_1`. */
@@ -118,6 +148,8 @@ function outcomeOf(row: Row, expected: number): PublishOutcome {
       };
     case "tombstoned":
       return { outcome: "tombstoned" };
+    case "branch-moved":
+      return { outcome: "branch-moved", head: row.head };
     case "published":
       return {
         outcome: "published",

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { DatabaseError } from "../../errors.ts";
 import type { Database } from "../client/database.ts";
 import type { Lease } from "../lease.ts";
 import { leaseLost } from "../lease.ts";
@@ -66,7 +67,7 @@ export class Publisher {
     pack: PublishPack,
     options: PublishOptions = {},
   ): Promise<PublishOutcome> {
-    if (!isInMemory(pack) || pack.objects > MAX_PACK_ROWS) {
+    if (!isInMemory(pack) || pack.objects + recordsOf(pack) > MAX_PACK_ROWS) {
       return publish(this.#db, lease, pack, options);
     }
     const answer = Promise.withResolvers<PublishOutcome>();
@@ -99,10 +100,10 @@ export class Publisher {
     const group = new Map<string, Waiting>(), rest: Waiting[] = [];
     let rows = 0;
     for (const waiting of this.#waiting) {
-      const { mpackKey, objects } = waiting.pack;
-      if (group.size < MAX_PACKS && rows + objects <= BATCH_ROWS && !group.has(mpackKey)) {
+      const { mpackKey, objects } = waiting.pack, packRows = objects + recordsOf(waiting.pack);
+      if (group.size < MAX_PACKS && rows + packRows <= BATCH_ROWS && !group.has(mpackKey)) {
         group.set(mpackKey, waiting);
-        rows += objects;
+        rows += packRows;
       } else rest.push(waiting);
     }
     this.#waiting = rest;
@@ -116,7 +117,7 @@ export class Publisher {
     try {
       await this.#settle(group, repos.size > 1 ? { lockTimeoutMs: LOCK_TIMEOUT_MS } : {});
     } catch (error) {
-      if (repos.size > 1 && hasSqlState(error, LOCK_NOT_AVAILABLE)) {
+      if (repos.size > 1 && (hasSqlState(error, LOCK_NOT_AVAILABLE) || isAboutData(error))) {
         await Promise.all(
           [...repos.values()].map((packs) =>
             this.#settle(packs, {}).catch((error) => reject(packs, error))
@@ -143,6 +144,19 @@ export class Publisher {
       else answer.resolve(outcome);
     }
   }
+}
+
+/** Records in a pack; infinite if it has tags, whose count is that of the whole statement. */
+function recordsOf({ history }: PublishPack): number {
+  if (history === undefined) return 0;
+  const { rows: { commits, snapshots, tags }, graph } = history;
+  return tags.length > 0 ? Infinity : commits.length + snapshots.length + graph.length;
+}
+
+/** Whether the values of one pack may be the reason, so that the others must not fail with it. */
+function isAboutData(error: unknown): boolean {
+  const { code } = ((error as DatabaseError).cause ?? {}) as { readonly code?: unknown };
+  return error instanceof DatabaseError && typeof code === "string" && /^2[123]/.test(code);
 }
 
 function reject(group: readonly Waiting[], error: unknown): void {

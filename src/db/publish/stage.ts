@@ -2,6 +2,7 @@ import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
 import type { ObjectColumns } from "../../lib/object_columns.ts";
 import { type Heartbeat, type Lease, leaseLost } from "../lease.ts";
+import type { RecordRows } from "./record_rows.ts";
 
 /** One batch of decoded rows. */
 export interface StageBatch {
@@ -19,6 +20,8 @@ export interface StageBatch {
   readonly progress: object;
   /** Where the next attempt may continue. Null deletes it, undefined leaves the one before. */
   readonly checkpoint?: object | null;
+  /** Records of history that belong to the batch. Default: none. */
+  readonly records?: RecordRows;
 }
 
 /**
@@ -35,17 +38,25 @@ export async function stageBatch(
   options: StageBatch,
 ): Promise<Heartbeat> {
   const { leaseMs, batch, isFirst = false, progress, checkpoint, repoId } = options;
-  const { idsText, contentOffsets, sizesBytes } = options.rows;
+  const { idsText, contentOffsets, sizesBytes, encodings } = options.rows;
+  const { commits = [], snapshots = [], tags = [] } = options.records ?? {};
   const [row] = await db.query<Heartbeat>("stage a batch")`
-    select * from mpackd_stage_1(
+    select * from mpackd_stage_2(
       ${lease.jobId}, ${lease.fence}::bigint, ${repoId}, ${leaseMs}::float8,
       ${JSON.stringify(progress)}::text::json,
       ${checkpoint !== undefined}::boolean,
       ${checkpoint ? JSON.stringify(checkpoint) : null}::text::json,
       ${batch}::integer, ${isFirst}::boolean, ${`{${idsText}}`}::text[],
-      ${arrayLiteral(contentOffsets)}::bigint[], ${arrayLiteral(sizesBytes)}::bigint[])`;
+      ${arrayLiteral(contentOffsets)}::bigint[], ${arrayLiteral(sizesBytes)}::bigint[],
+      ${encodings ? arrayLiteral(encodings) : null}::text[],
+      ${jsonOf(commits)}::text::jsonb, ${jsonOf(snapshots)}::text::jsonb,
+      ${jsonOf(tags)}::text::jsonb)`;
   if (row === undefined) throw leaseLost("stage a batch", lease);
   return row;
+}
+
+function jsonOf(rows: readonly unknown[]): string | null {
+  return rows.length === 0 ? null : JSON.stringify(rows);
 }
 
 /** What is staged for a job. */
@@ -54,6 +65,8 @@ export interface StagedRows {
   readonly batches: number;
   /** How many rows in them. */
   readonly rows: number;
+  /** How many of the batches have records of history. */
+  readonly recordBatches: number;
 }
 
 /**
@@ -67,7 +80,9 @@ export async function stagedRows(
   batches: number,
 ): Promise<StagedRows> {
   const [row] = await db.query<StagedRows>("count staged rows")`
-    select count(*)::int as batches, coalesce(sum(rows), 0)::bigint as rows
+    select count(*)::int as batches, coalesce(sum(rows), 0)::bigint as rows,
+      (select count(*) from mpack_staged_records
+        where job_id = ${jobId} and batch < ${batches}::integer)::int as "recordBatches"
     from mpack_staged_objects where job_id = ${jobId} and batch < ${batches}::integer`;
   return row;
 }

@@ -49,6 +49,9 @@ Deno.test("publish() makes a small pack visible and its job done, in one stateme
     objects_written: 3,
     object_refs_written: 3,
     duplicate_objects: 0,
+    commits_written: 0,
+    snapshots_written: 0,
+    tags_written: 0,
   });
 });
 

@@ -48,6 +48,16 @@ export async function dumpTables(db: Database): Promise<Record<string, unknown[]
       ...await sql`select *, xmin::text from musehub_object_refs order by repo_id, object_id`,
     ],
     staged: [...await sql`select job_id, batch, rows from mpack_staged_objects order by 1, 2`],
+    history: [
+      ...await sql`select *, xmin::text from musehub_commits order by commit_id`,
+      ...await sql`select *, xmin::text from musehub_snapshots order by snapshot_id`,
+      ...await sql`select *, xmin::text from musehub_commit_refs order by repo_id, commit_id`,
+      ...await sql`select *, xmin::text from musehub_snapshot_refs order by repo_id, snapshot_id`,
+      ...await sql`select *, xmin::text from musehub_commit_graph order by repo_id, commit_id`,
+      ...await sql`select *, xmin::text from musehub_branches order by repo_id, name`,
+      ...await sql`select *, xmin::text from musehub_tags order by repo_id, tag`,
+      ...await sql`select job_id, batch from mpack_staged_records order by 1, 2`,
+    ],
     sequence: [
       ...await sql`select last_value, is_called from musehub_mpacks_mpack_id_seq`,
     ],

@@ -43,6 +43,22 @@ export async function dumpContent({ sql }: Database): Promise<string> {
       order by r.repo_id collate "C", object_id collate "C"`,
     await sql`select repo_id, mpack_key, blob_key, etag, size_bytes, objects, commits, snapshots,
       tags from musehub_mpacks order by repo_id collate "C", mpack_key collate "C"`,
+    await sql`select commit_id from musehub_commits order by commit_id collate "C"`,
+    await sql`select snapshot_id from musehub_snapshots order by snapshot_id collate "C"`,
+    await sql`select r.repo_id, commit_id, mpack_key, record_offset, record_bytes, snapshot_id, author,
+        committed_at, committed_time, message, annotations, annotations_merged
+      from musehub_commit_refs r join musehub_mpacks using (mpack_id)
+      order by r.repo_id collate "C", commit_id collate "C"`,
+    await sql`select r.repo_id, snapshot_id, mpack_key, record_offset, record_bytes, entries,
+        parent_snapshot_id, delta_depth
+      from musehub_snapshot_refs r join musehub_mpacks using (mpack_id)
+      order by r.repo_id collate "C", snapshot_id collate "C"`,
+    await sql`select * from musehub_commit_graph
+      order by repo_id collate "C", commit_id collate "C"`,
+    await sql`select repo_id, name, head_commit_id from musehub_branches
+      order by repo_id collate "C", name collate "C"`,
+    await sql`select repo_id, tag, commit_id from musehub_tags
+      order by repo_id collate "C", tag collate "C"`,
   ];
   return tables.map((rows) => rows.map((row) => JSON.stringify(row)).join("\n")).join("\n\n");
 }

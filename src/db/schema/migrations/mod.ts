@@ -14,6 +14,7 @@ import { sql as storeOwner } from "./0015_store_owner.ts";
 import { historyTables, sql as history } from "./0017_history.ts";
 import { sql as uploads } from "./0018_uploads.ts";
 import { sql as console } from "./0019_console.ts";
+import { sql as historyFunctions } from "./0022_history_functions.ts";
 
 /** One migration. After its release its statements never change; another migration follows. */
 export interface Migration {
@@ -42,4 +43,5 @@ export const migrations: readonly Migration[] = [
   { name: "0017_history", sql: history, tables: historyTables },
   { name: "0018_uploads", sql: uploads },
   { name: "0019_console", sql: console },
+  { name: "0022_history_functions", sql: historyFunctions },
 ];

@@ -1,0 +1,257 @@
+/**
+ * Checks that the history in a pack is connected: each parent and each snapshot is in the pack or the
+ * repo's already. (That each object is, the ghost guard checks.)
+ *
+ * @module
+ */
+
+import type { Database } from "../../db/client/database.ts";
+import {
+  deltaDepths,
+  findConnected,
+  findCut,
+  missingCommits,
+  missingSnapshots,
+} from "../../db/history/graph.ts";
+import {
+  commitRow,
+  type GraphRow,
+  isWithoutRecords,
+  type RecordRows,
+  snapshotRow,
+  type TagRow,
+  tagRow,
+} from "../../db/publish/record_rows.ts";
+import { readStagedRecords } from "../../db/publish/stage_records.ts";
+import { InvalidMpackError, type MpackErrorCode } from "../../errors.ts";
+import { IdTable } from "../../lib/id_table.ts";
+import type { PackRecords } from "../../lib/records.ts";
+import { CommitGraph } from "./commit_graph.ts";
+
+/** Ids in one statement; findConnected() returns some dozens of rows for each. */
+const PARENTS = 500, IDS = 5_000;
+/** Commits of a repo that wait for an ancestor and are looked at again. */
+const MAX_CUT = 20_000;
+
+/** A rule that the pack breaks. */
+export interface Problem {
+  readonly code: MpackErrorCode;
+  readonly message: string;
+  readonly offsetBytes?: number;
+}
+
+/** Holds the ids of a pack's records, some 130 bytes for a commit and its snapshot, and checks them. */
+export class HistoryCheck {
+  /** Snapshots that no known rule names: they are not recorded. */
+  unverified = 0;
+  /** The commits. */
+  readonly graph = new CommitGraph();
+  readonly #db: Database;
+  readonly #repoId: string;
+  /** Snapshots in the pack, and those that its commits name. */
+  readonly #snapshots = new IdTable();
+  /** How many deltas lead to each snapshot, plus one; 0 if it is not in the pack. */
+  #depths = new Int32Array(64);
+  readonly #tagged = new IdTable();
+  #isEmpty = true;
+  #problems: Problem[] = [];
+
+  constructor(db: Database, repoId: string) {
+    this.#db = db;
+    this.#repoId = repoId;
+  }
+
+  /** Whether the pack has no record so far that can be stored. */
+  get isEmpty(): boolean {
+    return this.#isEmpty;
+  }
+
+  /** The first rule that is broken, after `settle()`. */
+  get problem(): Problem | undefined {
+    return this.#problems[0];
+  }
+
+  /**
+   * Notes records, in the order of the pack.
+   *
+   * @returns The rows to be stored.
+   */
+  async add({ commits, snapshots, tags }: PackRecords): Promise<RecordRows> {
+    const verified = snapshots.filter(({ isVerifiable }) => isVerifiable);
+    this.unverified += snapshots.length - verified.length;
+    if (verified.length < snapshots.length && this.#problems.length === 0) {
+      const { snapshotId, offsetBytes } = snapshots.find(({ isVerifiable }) => !isVerifiable)!;
+      this.#problems.push({
+        code: "unverifiable-snapshot",
+        message: `Cannot accept the mpack: no known rule makes the id of snapshot ${snapshotId}, ` +
+          "which has directories,",
+        offsetBytes,
+      });
+    }
+    for (const commit of commits) {
+      this.graph.addCommit(commit);
+      this.#snapshots.add(commit.snapshotId);
+    }
+    const depths = await this.#depthsOf(verified);
+    const snapshotRows = verified.map((record, i) => {
+      this.#note(record.snapshotId, depths[i]);
+      return snapshotRow(record, depths[i]);
+    });
+    const rows = {
+      commits: commits.map(commitRow),
+      snapshots: snapshotRows,
+      tags: tags.map(tagRow).filter((row): row is TagRow => row !== undefined),
+    };
+    for (const { commit_id } of rows.tags) this.#tagged.add(commit_id);
+    if (!isWithoutRecords(rows)) this.#isEmpty = false;
+    return rows;
+  }
+
+  /** Notes the records that earlier attempts have staged. */
+  async restore(jobId: string, batches: number): Promise<void> {
+    for (let batch = 0; batch < batches; batch++) {
+      const { commits, snapshots, tags } = await readStagedRecords(this.#db, jobId, batch);
+      for (const { id, parents, snapshot, offset } of commits) {
+        this.graph.addCommit({ commitId: id, parentIds: parents, offsetBytes: offset });
+        this.#snapshots.add(snapshot);
+      }
+      for (const { id, depth } of snapshots) this.#note(id, depth);
+      for (const id of tags) this.#tagged.add(id);
+      if (commits.length + snapshots.length + tags.length > 0) this.#isEmpty = false;
+    }
+  }
+
+  /**
+   * Compares the whole pack with the repo; `problem` and `graph` are complete afterwards.
+   *
+   * @throws {InvalidMpackError} `history-cycle`.
+   */
+  async settle(): Promise<void> {
+    if (this.#isEmpty) return;
+    await Promise.all([this.#settleCommits(), this.#settleSnapshots(), this.#settleTags()]);
+  }
+
+  /** The rows of the graph in batches. */
+  rows(limit: number): Generator<GraphRow[], void, undefined> {
+    return this.graph.rows(limit);
+  }
+
+  async #settleCommits(): Promise<void> {
+    if (this.graph.commits === 0) return;
+    for (const { commitId, parentIds } of await findCut(this.#db, this.#repoId, MAX_CUT)) {
+      this.graph.addCut(commitId, parentIds);
+    }
+    let missing: string | undefined;
+    for (const ids of pages(this.graph.outside(), PARENTS)) {
+      const asked = new Set(ids);
+      for (const known of await findConnected(this.#db, this.#repoId, ids)) {
+        this.graph.addKnown(known);
+        asked.delete(known.commitId);
+      }
+      // What only cut-off commits miss is no fault of this pack.
+      missing ??= [...asked].find((id) => this.graph.isParent(id));
+    }
+    const cycleAt = await this.graph.number();
+    if (cycleAt !== undefined) {
+      throw new InvalidMpackError(
+        "history-cycle",
+        "Cannot accept the mpack: a commit is its own ancestor",
+        cycleAt < 0 ? {} : { offsetBytes: cycleAt },
+      );
+    }
+    if (missing === undefined) return;
+    this.#problems.push({
+      code: "parent-missing",
+      message: `Cannot accept the mpack: the parent ${missing} of a commit is neither in it nor, ` +
+        "with all its ancestors, in the repo",
+    });
+  }
+
+  async #settleSnapshots(): Promise<void> {
+    for (const ids of pages(this.#outsideSnapshots(), IDS)) {
+      const [missing] = await missingSnapshots(this.#db, this.#repoId, ids);
+      if (missing === undefined) continue;
+      this.#problems.push({
+        code: "snapshot-missing",
+        message: `Cannot accept the mpack: the snapshot ${missing} of a commit is neither in it ` +
+          "nor in the repo",
+      });
+      return;
+    }
+  }
+
+  async #settleTags(): Promise<void> {
+    for (const ids of pages(this.#outsideTagged(), IDS)) {
+      const [missing] = await missingCommits(this.#db, this.#repoId, ids);
+      if (missing === undefined) continue;
+      this.#problems.push({
+        code: "tagged-commit-missing",
+        message: `Cannot accept the mpack: the commit ${missing} that a tag names is neither in ` +
+          "it nor in the repo",
+      });
+      return;
+    }
+  }
+
+  *#outsideSnapshots(): Generator<string, void, undefined> {
+    for (let i = 0; i < this.#snapshots.size; i++) {
+      if ((this.#depths[i] ?? 0) === 0) yield this.#snapshots.id(i);
+    }
+  }
+
+  *#outsideTagged(): Generator<string, void, undefined> {
+    for (let i = 0; i < this.#tagged.size; i++) {
+      const id = this.#tagged.id(i);
+      if (!this.graph.has(id)) yield id;
+    }
+  }
+
+  #note(snapshotId: string, depth: number): void {
+    const i = this.#snapshots.add(snapshotId);
+    if (i >= this.#depths.length) {
+      const grown = new Int32Array(Math.ceil(i * 1.5) + 64);
+      grown.set(this.#depths);
+      this.#depths = grown;
+    }
+    if (this.#depths[i] === 0) this.#depths[i] = depth + 1;
+  }
+
+  /** How many deltas lead to each of these snapshots. A base comes before its deltas. */
+  async #depthsOf(snapshots: PackRecords["snapshots"]): Promise<number[]> {
+    const inBatch = new Map<string, number>();
+    const bases = new Set<string>();
+    for (const { snapshotId, parentSnapshotId: base } of snapshots) {
+      if (base !== null && this.#depthInPack(base) === undefined && !inBatch.has(base)) {
+        bases.add(base);
+      }
+      inBatch.set(snapshotId, 0);
+    }
+    const known = bases.size === 0
+      ? new Map<string, number>()
+      : await deltaDepths(this.#db, this.#repoId, [...bases]);
+    inBatch.clear();
+    return snapshots.map(({ snapshotId, parentSnapshotId: base }) => {
+      const depth = base === null
+        ? 0
+        : (this.#depthInPack(base) ?? inBatch.get(base) ?? known.get(base) ?? 0) + 1;
+      inBatch.set(snapshotId, depth);
+      return depth;
+    });
+  }
+
+  #depthInPack(snapshotId: string): number | undefined {
+    const i = this.#snapshots.find(snapshotId), depth = i < 0 ? 0 : this.#depths[i] ?? 0;
+    return depth === 0 ? undefined : depth - 1;
+  }
+}
+
+function* pages(ids: Iterable<string>, size: number): Generator<string[], void, undefined> {
+  let page: string[] = [];
+  for (const id of ids) {
+    page.push(id);
+    if (page.length < size) continue;
+    yield page;
+    page = [];
+  }
+  if (page.length > 0) yield page;
+}
