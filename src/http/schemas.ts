@@ -111,6 +111,16 @@ export const UnpackBody = z.object({
   declared_objects_count: Count.nullish(),
 });
 
+const BranchAnswer = z.object({
+  name: z.string(),
+  head: z.string().nullable().meta({
+    description: "The commit it points to now; null: it is not there",
+  }),
+  moved: z.boolean(),
+  reason: z.string().optional().meta({ description: "The code of the rule that kept it in place" }),
+  message: z.string().optional(),
+});
+
 export const IndexAnswer = z.object({
   job_id: z.string(),
   repo_id: z.string(),
@@ -120,6 +130,11 @@ export const IndexAnswer = z.object({
   objects_written: Count,
   object_refs_written: Count,
   duplicate_objects: Count,
+  commits_written: Count.default(0),
+  snapshots_written: Count.default(0),
+  tags_written: Count.default(0),
+  records_unverified: Count.optional(),
+  branch: BranchAnswer.optional(),
   commits: Count,
   snapshots: Count,
   tags: Count,

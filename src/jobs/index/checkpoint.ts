@@ -1,8 +1,9 @@
+import type { GuardState } from "../../db/publish/ghost_guard.ts";
 import { decodeMidstate } from "../../hash/midstate.ts";
 import type { DecoderState } from "../../stream/mpack/mpack_decoder.ts";
 
 /** Checkpoints of another version are not used. */
-export const CHECKPOINT_VERSION = 2;
+export const CHECKPOINT_VERSION = 3;
 
 /**
  * Where an attempt was when it last staged rows; another machine can continue from there.
@@ -26,6 +27,15 @@ export interface Checkpoint {
   /** The SHA-256 midstate in hex; it does not depend on the engine. */
   readonly midstate: string;
   readonly decoder: DecoderState;
+  readonly history: HistoryCheckpoint;
+}
+
+/** What was staged of the pack's history. */
+export interface HistoryCheckpoint {
+  /** How many of the batches have records. */
+  readonly record_batches: number;
+  /** The ids that its snapshots name, if the job checks them. */
+  readonly guard?: GuardState;
 }
 
 /** The checkpoint in a job's row; undefined if this version cannot read it. */
@@ -33,10 +43,12 @@ export function readCheckpoint(stored: unknown): Checkpoint | undefined {
   if (typeof stored !== "object" || stored === null) return undefined;
   const checkpoint = stored as Checkpoint;
   const { offset_bytes, rows_staged, batches, size_bytes, etag, midstate, decoder } = checkpoint;
+  const { history } = checkpoint;
   const isComplete = checkpoint.version === CHECKPOINT_VERSION &&
     [offset_bytes, rows_staged, batches, size_bytes].every(isCount) &&
     offset_bytes <= size_bytes && decoder?.offsetBytes === offset_bytes &&
-    typeof etag === "string" && hashedBytes(midstate) === offset_bytes;
+    typeof etag === "string" && isCount(history?.record_batches) &&
+    hashedBytes(midstate) === offset_bytes;
   return isComplete ? checkpoint : undefined;
 }
 

@@ -41,6 +41,8 @@ export interface IndexContext {
  */
 export interface MpackHooks {
   readonly decoder: DecoderHooks;
+  /** Whether `beforePublish` refuses a pack whose snapshots name objects that are missing. */
+  readonly guards: boolean;
   /** Awaited between chunks. */
   drain(): Promise<void>;
   /**

@@ -5,6 +5,7 @@
  */
 
 import { type Config, limitsOf } from "../../config/config.ts";
+import { GhostGuard } from "../../db/publish/ghost_guard.ts";
 import { stagedRows } from "../../db/publish/stage.ts";
 import { InvalidMpackError, isBlobMissing, MpackdError, StoreError } from "../../errors.ts";
 import { recordHasher } from "../../hash/record_hash.ts";
@@ -12,7 +13,7 @@ import { BUFFER_BYTES, openSha256, type Sha256 } from "../../hash/sha256.ts";
 import { type DecoderHooks, MpackDecoder } from "../../stream/mpack/mpack_decoder.ts";
 import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
 import { withStoreTimeouts } from "../../stream/store/timeouts.ts";
-import { type Checkpoint, readCheckpoint } from "./checkpoint.ts";
+import { type Checkpoint, type HistoryCheckpoint, readCheckpoint } from "./checkpoint.ts";
 import type { IndexContext, IndexJob } from "./context.ts";
 
 /** Packs up to this size are hashed on the main thread: a Worker takes about 40 ms to start. */
@@ -31,6 +32,8 @@ export interface OpenPack extends AsyncDisposable {
   readonly rowsStaged: number;
   /** The batches they are in. */
   readonly batches: number;
+  /** What earlier attempts have staged of its history. */
+  readonly history?: HistoryCheckpoint;
 }
 
 /** How to open a pack. */
@@ -78,9 +81,17 @@ async function resume(
   if (!checkpoint) return "this version cannot read the checkpoint";
   if (config.hash === "native") return "the native hash engine cannot go on from a saved state";
   const staged = await stagedRows(db, job.jobId, checkpoint.batches);
+  const { record_batches, guard } = checkpoint.history;
   if (staged.rows !== checkpoint.rows_staged || staged.batches !== checkpoint.batches) {
     return `${staged.rows} rows in ${staged.batches} batches are staged, ` +
       `the checkpoint counts ${checkpoint.rows_staged} in ${checkpoint.batches}`;
+  }
+  if (staged.recordBatches !== record_batches) {
+    return `${staged.recordBatches} batches of records are staged, the checkpoint counts ` +
+      `${record_batches}`;
+  }
+  if (guard !== undefined && !await GhostGuard.canResume(db, guard)) {
+    return "the ids that its snapshots name are no longer there";
   }
   let reader: BlobReader;
   try {
@@ -144,6 +155,7 @@ async function openAt(
       openedAtByte: decoder.offsetBytes,
       rowsStaged: checkpoint?.rows_staged ?? 0,
       batches: checkpoint?.batches ?? 0,
+      ...(checkpoint && { history: checkpoint.history }),
       async [Symbol.asyncDispose]() {
         hasher[Symbol.dispose]();
         await reader.close();

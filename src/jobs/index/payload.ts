@@ -19,12 +19,14 @@ export interface IndexPayload {
   readonly mpack_key: string;
   /** Who pushed. */
   readonly pusher_id?: string;
-  /** The branch pushed to. */
+  /** The branch pushed to: it moves if the pack's history allows it, and the result says whether. */
   readonly branch?: string;
-  /** The commit that the branch shall point to. */
+  /** The commit that the branch shall point to. Default: the one tip of the pack's history. */
   readonly head?: string;
   /** Whether that may drop commits from the branch. */
   readonly force?: boolean;
+  /** Whether a pack that breaks a rule of history is refused whole. Default: its objects are kept. */
+  readonly strict?: boolean;
   /** How many objects the producer says the pack has; checked when given. */
   readonly declared_objects_count?: number | null;
   /** Whether to also write every object as its own blob. Default: `MPACK_MATERIALIZE`. */
@@ -48,7 +50,22 @@ export function checkPayload(payload: unknown): IndexPayload {
   if (typeof (materialize ?? false) !== "boolean") {
     throw unexpected("materialize", materialize, ", not a boolean");
   }
-  return given as IndexPayload;
+  return withoutOthers(given);
+}
+
+/**
+ * Leaves out what other producers write into the fields of the branch if they have none. A branch's
+ * name and head are checked with the history.
+ */
+function withoutOthers(given: Partial<IndexPayload>): IndexPayload {
+  const { branch, head, force, strict, ...rest } = given;
+  return {
+    ...rest,
+    ...(typeof branch === "string" && branch !== "" && { branch }),
+    ...(typeof head === "string" && head !== "" && { head }),
+    ...(typeof force === "boolean" && { force }),
+    ...(typeof strict === "boolean" && { strict }),
+  } as IndexPayload;
 }
 
 function unexpected(field: string, value: unknown, wanted: string): InvalidMpackError {

@@ -5,6 +5,7 @@ import { DatabaseError, InvalidMpackError, StoreError } from "../../errors.ts";
 import type { ObjectColumns } from "../../lib/object_columns.ts";
 import type { IndexContext, IndexJob } from "./context.ts";
 import type { OpenPack } from "./open_pack.ts";
+import type { PackHistory } from "./pack_history.ts";
 import { type IndexResult, type MaterializeCounts, resultOf } from "./result.ts";
 import type { Stager } from "./stager.ts";
 
@@ -14,6 +15,7 @@ interface ProvedPack {
   readonly blobKey: string;
   /** The rows that are not staged. */
   readonly inline: ObjectColumns;
+  readonly history: Pick<PackHistory, "published" | "result" | "decide">;
   readonly stager: Pick<Stager, "batches" | "isFresh">;
   /** Bytes known to have been read for the job, by all attempts. */
   readonly readBytes: number;
@@ -31,7 +33,8 @@ interface ProvedPack {
 /**
  * Publishes a proved pack: its rows become visible and the job is done, or an error is thrown.
  *
- * @throws {InvalidMpackError} `duplicate-key` if an id comes twice with two sizes.
+ * @throws {InvalidMpackError} `duplicate-key` if an id comes twice with two sizes; `diverged` if the
+ * branch of a strict job has moved elsewhere.
  * @throws {StoreError} `blob-missing` if gc is deleting the blob.
  * @throws {DatabaseError} If the database is unavailable, or has lost staged rows.
  * @throws {LeaseLostError} If another worker holds the job.
@@ -41,24 +44,29 @@ export async function publishPack(
   { db, config, publisher = new Publisher(db) }: IndexContext,
   proved: ProvedPack,
 ): Promise<IndexResult> {
-  const { pack: { reader, decoder }, blobKey, inline, stager, onSend, signal } = proved;
+  const { pack: { reader, decoder }, blobKey, inline, history, stager, onSend, signal } = proved;
   const { mpack_key: mpackKey } = job.payload;
   let published: PublishOutcome;
   try {
-    published = await publisher.publish(job, {
-      repoId: job.repoId,
-      mpackKey,
-      storageUri: `mpack://${mpackKey}`,
-      blobKey,
-      etag: reader.stat.etag,
-      sizeBytes: reader.stat.sizeBytes,
-      ...decoder.counts,
-      sortedUnique: decoder.sortedUnique,
-      isStageFresh: stager.isFresh,
-      batches: stager.batches,
-      inline,
-      result: knownResult(mpackKey, proved),
-    }, { deadlineMs: config.publishTimeoutMs, onSend, signal });
+    for (;;) {
+      published = await publisher.publish(job, {
+        repoId: job.repoId,
+        mpackKey,
+        storageUri: `mpack://${mpackKey}`,
+        blobKey,
+        etag: reader.stat.etag,
+        sizeBytes: reader.stat.sizeBytes,
+        ...decoder.counts,
+        sortedUnique: decoder.sortedUnique,
+        isStageFresh: stager.isFresh,
+        batches: stager.batches,
+        ...(history.published && { history: history.published }),
+        inline,
+        result: knownResult(mpackKey, proved),
+      }, { deadlineMs: config.publishTimeoutMs, onSend, signal });
+      if (published.outcome !== "branch-moved") break;
+      await history.decide();
+    }
   } catch (error) {
     // The statement may have succeeded and its answer been lost. Then the job's row says so.
     if (!(error instanceof DatabaseError)) throw error;
@@ -87,6 +95,7 @@ function knownResult(mpackKey: string, proved: ProvedPack): Record<string, unkno
     hashed_bytes: bytesHashed,
     reread_bytes: Math.max(0, readBytes - sizeBytes),
     ...(materialized && { materialized }),
+    ...proved.history.result,
     elapsed_ms: Math.round(provedAt - startedAt),
     phases_ms: {
       open: Math.round(openedAt - startedAt),
@@ -96,7 +105,7 @@ function knownResult(mpackKey: string, proved: ProvedPack): Record<string, unkno
 }
 
 function refusal(
-  published: Exclude<PublishOutcome, { readonly outcome: "published" }>,
+  published: Exclude<PublishOutcome, { readonly outcome: "published" | "branch-moved" }>,
   blobKey: string,
 ): Error {
   switch (published.outcome) {

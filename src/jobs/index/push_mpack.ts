@@ -81,7 +81,7 @@ export async function pushMpack(options: PushOptions): Promise<IndexResult> {
   const isNamed = mpackKey !== undefined && typeof options.payload !== "function";
   const payload = isNamed
     ? payloadOf(mpackKey, options.payload as PushPayload)
-    : { mpack_key: mpackKey ?? UNKNOWN_KEY, materialize: false };
+    : { ...knownPart(options.payload), mpack_key: mpackKey ?? UNKNOWN_KEY, materialize: false };
   const claimedAt = performance.now();
   const { claimed } = await enqueue(db, {
     repoId,
@@ -106,6 +106,11 @@ export async function pushMpack(options: PushOptions): Promise<IndexResult> {
   return result;
 }
 
+/** What is known of a payload before the pack is read. */
+function knownPart(payload: PushOptions["payload"]): PushPayload {
+  return typeof payload === "object" ? payload : {};
+}
+
 /** Objects are copied out of the stored pack, which does not exist yet: see materializeLater(). */
 function payloadOf(mpackKey: string, payload: PushPayload | undefined): IndexPayload {
   return { ...checkPayload({ ...payload, mpack_key: mpackKey }), materialize: false };
@@ -128,6 +133,7 @@ async function indexBody(
   await using guard = new GhostGuard({ db, repoId });
   await using upload = new UploadReader(store, { key, body, sizeBytes });
   const hooks: MpackHooks = {
+    guards: !allowsGhosts,
     decoder: allowsGhosts ? {} : { manifestId: (objectId: string) => guard.name(objectId) },
     async named(found) {
       mpackKey = found;
@@ -138,7 +144,9 @@ async function indexBody(
       await setPayload(db, job, { payload: named, leaseMs: config.leaseMs });
       return named;
     },
-    drain: async () => guard.isDue ? await guard.flush() : undefined,
+    async drain() {
+      if (guard.isDue) await guard.flush();
+    },
     async beforePublish(lastIds: readonly string[], staged: StagedIds) {
       if (!allowsGhosts) {
         guard.hold(lastIds);

@@ -4,6 +4,8 @@
  * @module
  */
 
+import type { BranchReport } from "../history/move_branch.ts";
+
 /** How many objects of a pack were written as their own blobs. */
 export interface MaterializeCounts {
   /** Blobs written by this attempt. */
@@ -32,6 +34,16 @@ export interface IndexResult {
   readonly object_refs_written: number;
   /** Objects that repeat an id of the same pack. */
   readonly duplicate_objects: number;
+  /** Commits new to the repo. */
+  readonly commits_written: number;
+  /** Snapshots new to the repo. */
+  readonly snapshots_written: number;
+  /** Tags new to the repo, or moved. */
+  readonly tags_written: number;
+  /** Snapshots that were left out because no known rule makes their id. */
+  readonly records_unverified?: number;
+  /** What became of the branch that the job names. */
+  readonly branch?: BranchReport;
   /** Commits in the pack. */
   readonly commits: number;
   /** Snapshots in the pack. */
@@ -68,6 +80,11 @@ const ORDER: readonly string[] = [
   "objects_written",
   "object_refs_written",
   "duplicate_objects",
+  "commits_written",
+  "snapshots_written",
+  "tags_written",
+  "records_unverified",
+  "branch",
   "commits",
   "snapshots",
   "tags",

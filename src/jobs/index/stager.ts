@@ -5,12 +5,16 @@ import type { ObjectColumns } from "../../lib/object_columns.ts";
 import { CHECKPOINT_VERSION } from "./checkpoint.ts";
 import type { IndexContext, IndexJob } from "./context.ts";
 import type { OpenPack } from "./open_pack.ts";
+import type { PackHistory } from "./pack_history.ts";
 
 /**
  * Rows after which trimming the heap is worth its 25 ms. Packs of large objects leave little
  * garbage, and trimming by time made their hashing thread wait a tenth of the time.
  */
 const TRIM_ROWS = 80_000;
+
+/** Bytes of records, as the decoder keeps them, after which a batch is full. */
+const RECORD_BYTES = 4 * 1024 * 1024;
 
 /** Callbacks of a stager. */
 interface StagerOptions {
@@ -20,6 +24,8 @@ interface StagerOptions {
   readonly onError: (error: unknown) => void;
   /** Awaited before each statement. */
   readonly beforeSend: () => Promise<void>;
+  /** Takes the records that are staged with the objects. */
+  readonly history: PackHistory;
 }
 
 /** Stages a pack's rows in batches, each with a checkpoint. At most one batch is under way. */
@@ -58,7 +64,8 @@ export class Stager {
   /** Whether a batch is full, or a checkpoint due. */
   isDue({ decoder, reader }: OpenPack): boolean {
     const { batchRows, checkpointBytes, checkpointMs } = this.#context.config;
-    if (decoder.rowsReady >= batchRows) return true;
+    if (decoder.rowsReady + decoder.recordsReady >= batchRows) return true;
+    if (decoder.recordBytesReady >= RECORD_BYTES) return true;
     // At the end no checkpoint is needed: the remaining rows go into the publish.
     if (decoder.offsetBytes === reader.stat.sizeBytes) return false;
     return decoder.offsetBytes - this.#checkpointOffset >= checkpointBytes ||
@@ -70,7 +77,7 @@ export class Stager {
     await this.#sending;
     const { decoder, hasher, reader: { stat } } = pack, { offsetBytes } = decoder;
     const rows = this.lastBatch = decoder.take();
-    decoder.takeRecords();
+    const taken = this.#options.history.take(decoder.takeRecords());
     const batch = this.batches++;
     this.rowsStaged += rows.length;
     this.#checkpointOffset = offsetBytes;
@@ -93,7 +100,7 @@ export class Stager {
       objects: decoder.counts.objects,
       read_bytes: readBytes,
     };
-    this.#sending = this.#send({ rows, batch, progress }, checkpoint, midstate);
+    this.#sending = this.#send({ rows, batch, progress }, { checkpoint, midstate, taken });
     this.#sending.catch(this.#options.onError);
   }
 
@@ -104,10 +111,13 @@ export class Stager {
 
   async #send(
     batch: { rows: ObjectColumns; batch: number; progress: object },
-    checkpoint: object | undefined,
-    saving: Promise<Uint8Array | undefined> | undefined,
+    { checkpoint, midstate: saving, taken }: {
+      readonly checkpoint: object | undefined;
+      readonly midstate: Promise<Uint8Array | undefined> | undefined;
+      readonly taken: ReturnType<PackHistory["take"]>;
+    },
   ): Promise<void> {
-    const midstate = await saving;
+    const [midstate, { rows: records, checkpoint: history }] = await Promise.all([saving, taken]);
     await this.#options.beforeSend();
     const sentAt = performance.now(), isFirst = !this.#hasSent;
     this.#hasSent = true;
@@ -117,7 +127,9 @@ export class Stager {
       repoId: this.#job.repoId,
       leaseMs: this.#context.config.leaseMs,
       // Without a state the older checkpoint stays valid: it counts only the batches before it.
-      checkpoint: checkpoint && midstate && { ...checkpoint, midstate: midstate.toHex() },
+      checkpoint: checkpoint && midstate &&
+        { ...checkpoint, history, midstate: midstate.toHex() },
+      records,
     });
     this.#options.onRenewed(sentAt);
     this.#untrimmedRows += batch.rows.length;

@@ -16,6 +16,7 @@ import type { IndexContext, IndexJob, IndexProgress, MpackHooks } from "./contex
 import { Materializer } from "./materialize.ts";
 import { type OpenPack, openPack } from "./open_pack.ts";
 import { proveCount, provePack } from "./prove.ts";
+import { PackHistory } from "./pack_history.ts";
 import { publishPack } from "./publish.ts";
 import { removeUnwanted } from "./remove_unwanted.ts";
 import type { IndexResult } from "./result.ts";
@@ -71,6 +72,11 @@ function secondVerdict(before: InvalidMpackError, error: Error): Error {
   );
 }
 
+/** Whether no later attempt goes on. */
+function isFinal(error: unknown): boolean {
+  return error instanceof InvalidMpackError || error instanceof CancelledError;
+}
+
 interface ReadingOptions {
   readonly context: IndexContext;
   readonly scope: AttemptScope;
@@ -92,6 +98,7 @@ class Reading {
   readonly #signal: AbortSignal;
   readonly #materializer: Materializer | undefined;
   readonly #stager: Stager;
+  readonly #history: PackHistory;
   /** The rows that go into the publish without being staged. */
   #lastRows: ObjectColumns | undefined;
   #isReading = false;
@@ -109,7 +116,9 @@ class Reading {
       const { repoId } = job, blobKey = this.#blobKey;
       this.#materializer = new Materializer(context, { repoId, blobKey, signal });
     }
+    this.#history = new PackHistory(job, context, { isGuardedElsewhere: hooks?.guards === true });
     this.#stager = new Stager(job, context, {
+      history: this.#history,
       onRenewed: (sentAt) => scope.renewed(sentAt),
       onError: (error) => this.#stop.abort(error),
       // A successor that continues from the checkpoint does not see these objects again.
@@ -126,7 +135,7 @@ class Reading {
     const startedAt = performance.now();
     const pack = await openPack(this.#job, this.#context, {
       blobKey: this.#blobKey,
-      hooks: { ...this.#materializer?.hooks, ...this.#hooks?.decoder },
+      hooks: { ...this.#history.hooks, ...this.#materializer?.hooks, ...this.#hooks?.decoder },
       signal: this.#signal,
     });
     try {
@@ -135,8 +144,11 @@ class Reading {
       await this.#stream(pack);
       await this.#prove(pack);
       const provedAt = performance.now();
-      return await this.#publish(pack, { startedAt, openedAt, provedAt });
+      const result = await this.#publish(pack, { startedAt, openedAt, provedAt });
+      this.#history.ended();
+      return result;
     } catch (error) {
+      if (isFinal(error)) this.#history.ended();
       await this.#removeBlobs(pack, error);
       throw error;
     }
@@ -154,6 +166,7 @@ class Reading {
   async settle(): Promise<void> {
     await this.#materializer?.close();
     await this.#stager.settled().catch(() => {});
+    await this.#history[Symbol.asyncDispose]();
     this.#stop[Symbol.dispose]();
   }
 
@@ -162,6 +175,7 @@ class Reading {
     const { reader, decoder, hasher } = pack;
     if (this.#materializer) this.#materializer.etag = reader.stat.etag;
     this.#stager.continueFrom(pack);
+    await this.#history.continueFrom(pack.batches, pack.history);
     this.#isReading = true;
     for (;;) {
       this.#signal.throwIfAborted();
@@ -173,6 +187,7 @@ class Reading {
       hasher.update(buffer, sizeBytes);
       this.#report("stream", pack);
       await this.#materializer?.drain();
+      await this.#history.drain();
       await this.#hooks?.drain();
       if (this.#stager.isDue(pack)) await this.#stager.stage(pack, this.readBytes);
     }
@@ -189,11 +204,16 @@ class Reading {
     await this.#materializer?.settled();
     this.#signal.throwIfAborted();
     // The last batch, which is all of a small pack, goes into the publish.
-    const rows = this.#lastRows = pack.decoder.take();
-    await this.#hooks?.beforePublish(objectIdsOf(rows), {
-      jobId: this.#job.jobId,
-      rows: this.#stager.rowsStaged,
+    const rows = this.#lastRows = pack.decoder.take(), lastIds = objectIdsOf(rows);
+    const { batches, rowsStaged } = this.#stager;
+    const staged = { jobId: this.#job.jobId, rows: rowsStaged };
+    await this.#history.settle(this.#job.payload, {
+      records: pack.decoder.takeRecords(),
+      lastIds,
+      staged,
+      batches,
     });
+    await this.#hooks?.beforePublish(lastIds, staged);
   }
 
   async #publish(
@@ -206,6 +226,7 @@ class Reading {
       pack,
       blobKey: this.#blobKey,
       inline: this.#lastRows!,
+      history: this.#history,
       stager: this.#stager,
       readBytes: this.readBytes,
       materialized: this.#materializer?.counts,
@@ -216,8 +237,7 @@ class Reading {
 
   /** Deletes the blobs of a pack that was refused or cancelled. A retry would need them. */
   async #removeBlobs({ decoder }: OpenPack, error: unknown): Promise<void> {
-    const isFinal = error instanceof InvalidMpackError || error instanceof CancelledError;
-    if (this.#materializer === undefined || !isFinal) return;
+    if (this.#materializer === undefined || !isFinal(error)) return;
     await this.settle();
     const { batches, lastBatch } = this.#stager;
     const unstaged = [lastBatch, this.#lastRows ?? decoder.take()];

@@ -1,0 +1,224 @@
+/**
+ * The history in a pack that is being indexed: its records are staged with the objects, checked after
+ * the proof, and published with them. A branch moves in the same statement, or stays for a reason that
+ * the result names.
+ *
+ * @module
+ */
+
+import { GhostGuard, type Ghosts, type StagedIds } from "../../db/publish/ghost_guard.ts";
+import type { PackHistory as PublishedHistory } from "../../db/publish/publish_pack.ts";
+import {
+  type GraphRow,
+  isWithoutRecords,
+  NO_RECORDS,
+  type RecordRows,
+} from "../../db/publish/record_rows.ts";
+import { stageGraph } from "../../db/publish/stage_records.ts";
+import { GhostError } from "../../errors.ts";
+import type { PackRecords } from "../../lib/records.ts";
+import type { DecoderHooks } from "../../stream/mpack/mpack_decoder.ts";
+import { HistoryCheck, type Problem } from "../history/history_check.ts";
+import {
+  type BranchDecision,
+  type BranchReport,
+  type BranchRequest,
+  decideBranch,
+  refuse,
+} from "../history/move_branch.ts";
+import type { HistoryCheckpoint } from "./checkpoint.ts";
+import type { IndexContext, IndexJob } from "./context.ts";
+import type { IndexPayload } from "./payload.ts";
+
+/** Rows of the graph in one staged batch. */
+const GRAPH_ROWS = 5_000;
+/** Most missing ids in a refusal. */
+const MAX_MISSING = 1_000;
+/** Looks at a branch that other pushes move meanwhile; then this push has lost. */
+const MAX_DECISIONS = 5;
+
+/** What a job's result says of history. */
+export interface HistoryResult {
+  readonly branch?: BranchReport;
+  readonly records_unverified?: number;
+}
+
+/** Follows one reading of a pack. */
+export class PackHistory implements AsyncDisposable {
+  /** For the decoder. */
+  readonly hooks: DecoderHooks;
+  readonly #job: IndexJob;
+  readonly #context: IndexContext;
+  readonly #check: HistoryCheck;
+  /** Only if this job has to know whether all objects are there. */
+  #guard: GhostGuard | undefined;
+  readonly #isGuarded: boolean;
+  #request: BranchRequest | undefined;
+  #recordBatches = 0;
+  #graphBatches = 0;
+  #lastRows: RecordRows = NO_RECORDS;
+  #lastGraph: readonly GraphRow[] = [];
+  #ghosts: Problem | undefined;
+  #decision: BranchDecision | undefined;
+  #decisions = 0;
+  #keepsGuard = true;
+
+  /** With `isGuardedElsewhere`, a hook refuses the pack if an object is missing. */
+  constructor(
+    job: IndexJob,
+    context: IndexContext,
+    { isGuardedElsewhere }: { readonly isGuardedElsewhere: boolean },
+  ) {
+    this.#job = job;
+    this.#context = context;
+    this.#check = new HistoryCheck(context.db, job.repoId);
+    const { branch, strict } = job.payload;
+    this.#isGuarded = !isGuardedElsewhere && (branch !== undefined || strict === true);
+    this.hooks = this.#isGuarded ? { manifestId: (id) => this.#guard!.name(id) } : {};
+  }
+
+  /** Goes on where the pack was opened; `batches` are staged. */
+  async continueFrom(batches: number, from: HistoryCheckpoint | undefined): Promise<void> {
+    const { db } = this.#context, { repoId, jobId } = this.#job;
+    if (this.#isGuarded) {
+      this.#guard = new GhostGuard({ db, repoId, ...(from?.guard && { from: from.guard }) });
+    }
+    this.#recordBatches = from?.record_batches ?? 0;
+    if (this.#recordBatches > 0) await this.#check.restore(jobId, batches);
+  }
+
+  /** Awaited between chunks. */
+  async drain(): Promise<void> {
+    if (this.#guard?.isDue) await this.#guard.flush();
+  }
+
+  /**
+   * Takes the records of a batch that is to be staged.
+   *
+   * @returns The rows, and what the checkpoint of this moment has to hold.
+   */
+  async take(
+    records: PackRecords,
+  ): Promise<{ readonly rows: RecordRows; readonly checkpoint: HistoryCheckpoint }> {
+    // Called before anything is awaited: what the decoder names from here on comes after the checkpoint.
+    const flushed = this.#guard?.flush();
+    const [rows, guard] = await Promise.all([this.#check.add(records), flushed]);
+    if (!isWithoutRecords(rows)) this.#recordBatches++;
+    return {
+      rows,
+      checkpoint: { record_batches: this.#recordBatches, ...(guard && { guard }) },
+    };
+  }
+
+  /**
+   * Takes the last records and compares the whole pack with the repo.
+   *
+   * @param payload The job's, which may be known only now.
+   * @throws {InvalidMpackError} In a strict job for any broken rule; `history-cycle` in all jobs.
+   */
+  async settle(
+    payload: IndexPayload,
+    { records, lastIds, staged, batches }: {
+      readonly records: PackRecords;
+      readonly lastIds: readonly string[];
+      readonly staged: StagedIds;
+      readonly batches: number;
+    },
+  ): Promise<void> {
+    const { branch, head, force, strict: isStrict = false } = payload;
+    this.#request = branch === undefined
+      ? undefined
+      : { name: branch, force: force === true, isStrict, ...(head !== undefined && { head }) };
+    this.#lastRows = await this.#check.add(records);
+    await this.#check.settle();
+    const { problem } = this.#check;
+    if (isStrict && problem !== undefined) refuse(problem);
+    if (this.#guard !== undefined && (isStrict || problem === undefined)) {
+      this.#guard.hold(lastIds);
+      const error = await ghostError(await this.#guard.ghosts({ staged }));
+      if (isStrict && error !== undefined) throw error;
+      this.#ghosts = error && { code: "ghost-objects", message: error.message };
+    }
+    await this.decide();
+    await this.#layOutGraph(batches);
+  }
+
+  /**
+   * Looks at the branch as it is now.
+   *
+   * @throws {InvalidMpackError} In a strict job if the branch cannot move.
+   */
+  async decide(): Promise<void> {
+    const request = this.#request;
+    if (request === undefined) return;
+    const { db } = this.#context, { repoId } = this.#job;
+    const problem = this.#decisions++ < MAX_DECISIONS ? this.#ghosts : lostRace(request.name);
+    const decision = await decideBranch({
+      db,
+      repoId,
+      request,
+      check: this.#check,
+      ...(problem && { problem }),
+    });
+    if (request.isStrict && decision.problem !== undefined) refuse(decision.problem);
+    this.#decision = decision;
+  }
+
+  /** What the publish needs; undefined if there is nothing to do. */
+  get published(): PublishedHistory | undefined {
+    const move = this.#decision?.move;
+    if (this.#check.isEmpty && move === undefined) return undefined;
+    return {
+      rows: this.#lastRows,
+      graph: this.#lastGraph,
+      recordBatches: this.#recordBatches,
+      graphBatches: this.#graphBatches,
+      ...(move && { branch: move }),
+    };
+  }
+
+  /** What the result says. */
+  get result(): HistoryResult {
+    const { unverified } = this.#check, branch = this.#decision?.report;
+    return { ...(branch && { branch }), ...(unverified > 0 && { records_unverified: unverified }) };
+  }
+
+  /** The job has ended: nobody goes on with what the guard has written. */
+  ended(): void {
+    this.#keepsGuard = false;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    // What is left is swept after a day.
+    if (!this.#keepsGuard) await this.#guard?.[Symbol.asyncDispose]().catch(() => {});
+  }
+
+  /** Stages the graph of a pack whose rows are staged; keeps that of a small one. */
+  async #layOutGraph(batches: number): Promise<void> {
+    if (batches === 0) {
+      this.#lastGraph = [...this.#check.rows(GRAPH_ROWS)].flat();
+      return;
+    }
+    for (const rows of this.#check.rows(GRAPH_ROWS)) {
+      await stageGraph(this.#context.db, this.#job, { part: this.#graphBatches++, rows });
+    }
+  }
+}
+
+function lostRace(name: string): Problem {
+  return {
+    code: "diverged",
+    message: `Cannot move branch ${JSON.stringify(name)}: other pushes moved it ` +
+      `${MAX_DECISIONS} times meanwhile; pull first`,
+  };
+}
+
+async function ghostError(ghosts: Ghosts): Promise<GhostError | undefined> {
+  if (ghosts.count === 0) return undefined;
+  const missing: string[] = [];
+  for await (const page of ghosts.pages()) {
+    missing.push(...page.slice(0, MAX_MISSING - missing.length));
+    if (missing.length >= MAX_MISSING) break;
+  }
+  return new GhostError(missing, ghosts.count);
+}
