@@ -56,6 +56,7 @@ export type { IndexProgress } from "./src/jobs/index/context.ts";
 export type { IndexPayload } from "./src/jobs/index/payload.ts";
 export { indexMpack, type IndexMpackOptions } from "./src/jobs/index/index_mpack.ts";
 export { pushMpack, type PushOptions } from "./src/jobs/index/push_mpack.ts";
+export type { BranchReport } from "./src/jobs/history/move_branch.ts";
 export type { IndexResult, MaterializeCounts } from "./src/jobs/index/result.ts";
 export type { MpackLimits } from "./src/stream/mpack/limits.ts";
 export type * from "./src/stream/store/blob_store.ts";
