@@ -25,13 +25,13 @@ export interface StagedRecords {
   readonly tags: readonly string[];
 }
 
-/** Reads one staged batch. */
+/** Reads the staged records of some batches, `endBatch` not among them, in the order of the pack. */
 export async function readStagedRecords(
   db: Database,
   jobId: string,
-  batch: number,
-): Promise<StagedRecords> {
-  const [row] = await db.query<Partial<StagedRecords>>("read staged records")`
+  { firstBatch, endBatch }: { readonly firstBatch: number; readonly endBatch: number },
+): Promise<StagedRecords[]> {
+  const rows = await db.query<Partial<StagedRecords>>("read staged records")`
     select
       (select json_agg(json_build_object('id', c->'commit_id', 'parents', c->'parent_ids',
           'snapshot', c->'snapshot_id', 'offset', c->'record_offset'))
@@ -39,9 +39,15 @@ export async function readStagedRecords(
       (select json_agg(json_build_object('id', s->'snapshot_id', 'depth', s->'delta_depth'))
         from jsonb_array_elements(r.snapshots) as s) as snapshots,
       (select json_agg(t->'commit_id') from jsonb_array_elements(r.tags) as t) as tags
-    from mpack_staged_records r where r.job_id = ${jobId} and r.batch = ${batch}::integer`;
-  const { commits, snapshots, tags } = row ?? {};
-  return { commits: commits ?? [], snapshots: snapshots ?? [], tags: tags ?? [] };
+    from mpack_staged_records r
+    where r.job_id = ${jobId} and r.batch >= ${firstBatch}::integer
+      and r.batch < ${endBatch}::integer
+    order by r.batch`;
+  return rows.map(({ commits, snapshots, tags }) => ({
+    commits: commits ?? [],
+    snapshots: snapshots ?? [],
+    tags: tags ?? [],
+  }));
 }
 
 /** Which of the first `batches` batches of a job have records. */

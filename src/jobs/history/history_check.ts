@@ -22,7 +22,7 @@ import {
   type TagRow,
   tagRow,
 } from "../../db/publish/record_rows.ts";
-import { readStagedRecords } from "../../db/publish/stage_records.ts";
+import { readStagedRecords, type StagedRecords } from "../../db/publish/stage_records.ts";
 import { InvalidMpackError, type MpackErrorCode } from "../../errors.ts";
 import { IdTable } from "../../lib/id_table.ts";
 import type { PackRecords } from "../../lib/records.ts";
@@ -30,6 +30,8 @@ import { CommitGraph } from "./commit_graph.ts";
 
 /** Ids in one statement; findConnected() returns some dozens of rows for each. */
 const PARENTS = 500, IDS = 5_000;
+/** Staged batches read in one statement; each has some thousand records, of which the ids are read. */
+const BATCHES = 8;
 /** Commits of a repo that wait for an ancestor and are looked at again. */
 const MAX_CUT = 20_000;
 
@@ -109,16 +111,21 @@ export class HistoryCheck {
 
   /** Notes the records that earlier attempts have staged. */
   async restore(jobId: string, batches: number): Promise<void> {
-    for (let batch = 0; batch < batches; batch++) {
-      const { commits, snapshots, tags } = await readStagedRecords(this.#db, jobId, batch);
-      for (const { id, parents, snapshot, offset } of commits) {
-        this.graph.addCommit({ commitId: id, parentIds: parents, offsetBytes: offset });
-        this.#snapshots.add(snapshot);
-      }
-      for (const { id, depth } of snapshots) this.#note(id, depth);
-      for (const id of tags) this.#tagged.add(id);
-      if (commits.length + snapshots.length + tags.length > 0) this.#isEmpty = false;
+    for (let firstBatch = 0; firstBatch < batches; firstBatch += BATCHES) {
+      const endBatch = Math.min(firstBatch + BATCHES, batches);
+      const staged = await readStagedRecords(this.#db, jobId, { firstBatch, endBatch });
+      for (const batch of staged) this.#restoreBatch(batch);
     }
+  }
+
+  #restoreBatch({ commits, snapshots, tags }: StagedRecords): void {
+    for (const { id, parents, snapshot, offset } of commits) {
+      this.graph.addCommit({ commitId: id, parentIds: parents, offsetBytes: offset });
+      this.#snapshots.add(snapshot);
+    }
+    for (const { id, depth } of snapshots) this.#note(id, depth);
+    for (const id of tags) this.#tagged.add(id);
+    this.#isEmpty = false;
   }
 
   /**
