@@ -10,7 +10,7 @@ import { type Lease, leaseLost } from "../lease.ts";
 import type { GraphRow } from "./record_rows.ts";
 
 /** Rows of the graph are staged from this batch on, where no checkpoint counts. */
-export const GRAPH_FROM = 2 ** 30;
+const GRAPH_FROM = 2 ** 30;
 
 /** What a check has to know of staged records. */
 export interface StagedRecords {

@@ -45,7 +45,9 @@ async function runClean(fixture: TestFixture, key: string) {
   const { batches } = await indexMpack(fixture.options(key, ENV));
   const clean = await fixture.dump();
   await fixture.db.sql`truncate musehub_objects, musehub_object_refs, musehub_mpacks,
-    musehub_background_jobs, mpack_staged_objects restart identity`;
+    musehub_background_jobs, mpack_staged_objects, musehub_commits, musehub_snapshots,
+    musehub_commit_refs, musehub_snapshot_refs, musehub_commit_graph, musehub_branches
+    restart identity`;
   return { clean, batches };
 }
 
