@@ -52,6 +52,12 @@ export {
   readManifest,
   type ReadManifestOptions,
 } from "./src/history/read_manifest.ts";
+export {
+  type CommitPage,
+  type ListedCommit,
+  walkCommits,
+  type WalkCommitsOptions,
+} from "./src/history/walk_commits.ts";
 export type { IndexProgress } from "./src/jobs/index/context.ts";
 export type { IndexPayload } from "./src/jobs/index/payload.ts";
 export { indexMpack, type IndexMpackOptions } from "./src/jobs/index/index_mpack.ts";

@@ -83,6 +83,17 @@ async function openStdout(): Promise<Pick<Deno.FsFile, "write">> {
   return Deno.stdout;
 }
 
+/** Runs work that prints. It ends without an error if the reader closes stdout, as `head` does. */
+export async function untilClosed(work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    const isClosed = error instanceof CancelledError &&
+      error.cause instanceof Deno.errors.BrokenPipe;
+    if (!isClosed) throw error;
+  }
+}
+
 function outputError(cause: unknown): Error {
   if (cause instanceof Deno.errors.BrokenPipe) {
     return new CancelledError("Cannot write to stdout: its reader has closed it", { cause });

@@ -10,10 +10,14 @@ import { ObjectError } from "../errors.ts";
 import { arrayHeader, binHeader, mapHeader, str } from "../lib/msgpack_headers.ts";
 import { refuseDamaged } from "../objects/check_object.ts";
 import { readObjects } from "../objects/read_objects.ts";
-import { ByteBudget } from "./byte_budget.ts";
+import { ByteBudget } from "./select/byte_budget.ts";
 import { inChunks } from "./chunks.ts";
-import { copyCommits, copySnapshots } from "./copy_records.ts";
-import { type HistorySelection, selectHistory, type SelectOptions } from "./select_history.ts";
+import { copyCommits, copySnapshots } from "./records/copy_records.ts";
+import {
+  type HistorySelection,
+  selectHistory,
+  type SelectOptions,
+} from "./select/select_history.ts";
 
 const PAGE_IDS = 5_000;
 /** Of an object besides its content: keys, id and headers. */

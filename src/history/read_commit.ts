@@ -11,8 +11,8 @@ import { isObjectId } from "../lib/ids.ts";
 import { sha256Hex } from "../lib/digest.ts";
 import { isCommitId } from "../lib/record_ids.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
-import { asMismatch, mismatch, type NamedPlace, openRecords } from "./open_records.ts";
-import type { ValueCursor } from "./value_cursor.ts";
+import { asMismatch, mismatch, type NamedPlace, openRecords } from "./records/open_records.ts";
+import type { ValueCursor } from "./records/value_cursor.ts";
 
 /** One commit. */
 export interface Commit {

@@ -10,9 +10,9 @@ import { HistoryError } from "../errors.ts";
 import { digestOf, isObjectId } from "../lib/ids.ts";
 import { comparePaths } from "../lib/record_ids.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
-import { ManifestHash } from "./manifest_hash.ts";
-import { asMismatch, mismatch, type NamedPlace, openRecords } from "./open_records.ts";
-import type { TextPair, ValueCursor } from "./value_cursor.ts";
+import { ManifestHash } from "./records/manifest_hash.ts";
+import { asMismatch, mismatch, type NamedPlace, openRecords } from "./records/open_records.ts";
+import type { TextPair, ValueCursor } from "./records/value_cursor.ts";
 
 /** Which manifest to read. */
 export interface ReadManifestOptions {
@@ -24,7 +24,7 @@ export interface ReadManifestOptions {
   readonly repoId: string;
   /** The id as it was pushed. */
   readonly snapshotId: string;
-  /** A longer record must have its paths sorted. Default 32 MiB, as the index demands. */
+  /** A longer record must have its paths sorted. Default 64 MiB. */
   readonly maxUnsortedBytes?: number;
   /** Ends the reading with the signal's reason. */
   readonly signal?: AbortSignal;
@@ -80,7 +80,8 @@ export function named(row: SnapshotRow): SnapshotPlace {
   return { ...row, name: `snapshot ${row.snapshotId}` };
 }
 
-const MAX_UNSORTED_BYTES = 32 * 1024 * 1024;
+/** The index keeps 32 MiB to sort a manifest, counting neither prefixes nor headers. */
+const MAX_UNSORTED_BYTES = 64 * 1024 * 1024;
 
 /** The pages of a record with a whole manifest, which may be a delta over nothing. */
 async function* fullManifest(

@@ -71,6 +71,8 @@ Deno.test("each command runs under the role that docs/operations.md gives it", a
       const command of [
         `cat ${object_id} --repo ada/notes --json`,
         "export --repo ada/notes --to objects.tar",
+        "refs --repo ada/notes",
+        "log --repo ada/notes",
         "stats",
         "jobs list",
         "repo list",

@@ -4,6 +4,8 @@ import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
 import { grantAccess } from "../../src/db/collaborators.ts";
 import { findHandle } from "../../src/db/identities.ts";
+import { MadeHistory } from "../support/history/make_history.ts";
+import { indexHistory } from "../support/history/record_history.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 import { concat } from "../support/store/blobs.ts";
 import { mpackKey } from "../support/mpack/mpacks.ts";
@@ -58,6 +60,8 @@ async function prepare(): Promise<Situation> {
   const setUp = await run(["-A"], ["index", file, "--repo", "me/repo", "--json"], env);
   assert.equal(setUp.code, 0, setUp.text);
   const [{ object_id: objectId }] = await db.sql`select object_id from musehub_object_refs limit 1`;
+  const history = new MadeHistory(), commit = history.commit({ files: { a: "a" } });
+  await indexHistory(fixture, history.pack());
   // Answers as a server that has indexed the pack.
   const { repoId } = repo;
   const answer = { repo_id: repoId, mpack_key: key, objects_total: 40, object_refs_written: 0 };
@@ -98,6 +102,10 @@ async function prepare(): Promise<Situation> {
       "audit --enqueue": ["audit", "--enqueue", ...of],
       "identity create NAME --key NEWKEY": ["identity", "create", "new", "--key", newKey],
       "guard FILE": ["guard", file, ...of],
+      "refs": ["refs", ...of],
+      "log": ["log", ...of],
+      "show": ["show", commit, ...of],
+      "ls-tree": ["ls-tree", commit, ...of],
       "cat": ["cat", objectId, ...of],
       "audit": ["audit"],
       "gc --dry-run": ["gc", "--dry-run"],

@@ -6,12 +6,12 @@
 
 import type { Command } from "commander";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
-import { CancelledError, ConfigError } from "../../errors.ts";
+import { ConfigError } from "../../errors.ts";
 import { locateObject } from "../../objects/locate_object.ts";
 import { readLocated } from "../../objects/read_object.ts";
 import type { CommandContext } from "../command.ts";
 import { parseCount } from "../flags.ts";
-import { printJson, writeStdout } from "../output.ts";
+import { printJson, untilClosed, writeStdout } from "../output.ts";
 import { openResources } from "../resources.ts";
 
 interface CatFlags {
@@ -63,7 +63,10 @@ async function runCat(
       throw error instanceof RangeError ? new ConfigError(error.message, { cause: error }) : error;
     });
   const { stream, sizeBytes, offsetBytes, lengthBytes } = content;
-  if (!flags.json) return await writeUntilClosed(stream, signal);
+  if (!flags.json) {
+    const stdout = new WritableStream({ write: writeStdout });
+    return await untilClosed(() => stream.pipeTo(stdout, { signal }));
+  }
   await stream.pipeTo(new WritableStream(), { signal });
   const { mpackKey, contentOffset, encoding } = location;
   await printJson({
@@ -76,18 +79,4 @@ async function runCat(
     offset_bytes: offsetBytes,
     length_bytes: lengthBytes,
   });
-}
-
-/** Writes the stream to stdout. A reader that closes early, as `head` does, is no error. */
-async function writeUntilClosed(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-  signal: AbortSignal,
-): Promise<void> {
-  try {
-    await stream.pipeTo(new WritableStream({ write: writeStdout }), { signal });
-  } catch (error) {
-    const isClosed = error instanceof CancelledError &&
-      error.cause instanceof Deno.errors.BrokenPipe;
-    if (!isClosed) throw error;
-  }
 }

@@ -1,4 +1,4 @@
-import type { BlobReader } from "../stream/store/blob_store.ts";
+import type { BlobReader } from "../../stream/store/blob_store.ts";
 
 const BUFFER_BYTES = 256 * 1024;
 

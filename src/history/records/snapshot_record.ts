@@ -1,6 +1,6 @@
-import { mapHeader, str } from "../lib/msgpack_headers.ts";
-import { comparePaths } from "../lib/record_ids.ts";
-import type { Manifest } from "./manifest_cache.ts";
+import { mapHeader, str } from "../../lib/msgpack_headers.ts";
+import { comparePaths } from "../../lib/record_ids.ts";
+import type { Manifest } from "../select/manifest_cache.ts";
 
 /** Entries written together: about 60 KB. */
 const ENTRIES_AT_ONCE = 500;

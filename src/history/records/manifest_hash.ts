@@ -1,5 +1,5 @@
-import { openNativeCore } from "../hash/engine.ts";
-import { digestOf } from "../lib/ids.ts";
+import { openNativeCore } from "../../hash/engine.ts";
+import { digestOf } from "../../lib/ids.ts";
 
 const UTF8 = new TextEncoder();
 /** Entries encoded together: about 60 KB. */

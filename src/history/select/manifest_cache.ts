@@ -1,4 +1,4 @@
-import { type ReadManifestOptions, readManifestPages } from "./read_manifest.ts";
+import { type ReadManifestOptions, readManifestPages } from "../read_manifest.ts";
 
 /** A manifest in memory: object ids by path, in no order. */
 export type Manifest = ReadonlyMap<string, string>;

@@ -4,20 +4,20 @@
  * @module
  */
 
-import type { SnapshotRow } from "../db/history/snapshots.ts";
-import { digestOf } from "../lib/ids.ts";
-import { comparePaths } from "../lib/record_ids.ts";
+import type { SnapshotRow } from "../../db/history/snapshots.ts";
+import { digestOf } from "../../lib/ids.ts";
+import { comparePaths } from "../../lib/record_ids.ts";
 import { type Manifest, ManifestCache } from "./manifest_cache.ts";
-import { ManifestHash } from "./manifest_hash.ts";
-import { asMismatch, mismatch, openRecords } from "./open_records.ts";
-import { RawManifestHash } from "./raw_manifest_hash.ts";
+import { ManifestHash } from "../records/manifest_hash.ts";
+import { asMismatch, mismatch, openRecords } from "../records/open_records.ts";
+import { RawManifestHash } from "../records/raw_manifest_hash.ts";
 import {
   named,
   type ReadManifestOptions,
   readManifestPages,
   type SnapshotPlace,
-} from "./read_manifest.ts";
-import type { TextPair, ValueCursor, VisitPair } from "./value_cursor.ts";
+} from "../read_manifest.ts";
+import type { TextPair, ValueCursor, VisitPair } from "../records/value_cursor.ts";
 
 /** Called with each object id that a snapshot names. */
 export type VisitId = (bytes: Uint8Array, from: number, to: number) => void;

@@ -1,4 +1,4 @@
-import { openNativeCore } from "../hash/engine.ts";
+import { openNativeCore } from "../../hash/engine.ts";
 
 const DIGEST_CHARACTERS = 64;
 const SCRATCH_BYTES = 64 * 1024;

@@ -4,15 +4,15 @@
  * @module
  */
 
-import type { CommitRow } from "../db/history/commits.ts";
-import type { SnapshotRow } from "../db/history/snapshots.ts";
-import type { BlobStore } from "../stream/store/blob_store.ts";
+import type { CommitRow } from "../../db/history/commits.ts";
+import type { SnapshotRow } from "../../db/history/snapshots.ts";
+import type { BlobStore } from "../../stream/store/blob_store.ts";
 import { annotatedRecord, type RecordPart } from "./commit_record.ts";
 import { asMismatch, mismatch, type NamedPlace, openRecords } from "./open_records.ts";
-import { commitOf } from "./read_commit.ts";
-import { named } from "./read_manifest.ts";
-import { scanSnapshots } from "./scan_snapshots.ts";
-import type { SelectOptions } from "./select_history.ts";
+import { commitOf } from "../read_commit.ts";
+import { named } from "../read_manifest.ts";
+import { scanSnapshots } from "../select/scan_snapshots.ts";
+import type { SelectOptions } from "../select/select_history.ts";
 import { snapshotRecord } from "./snapshot_record.ts";
 import { type ReadNext, ValueCursor } from "./value_cursor.ts";
 

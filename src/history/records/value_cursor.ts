@@ -4,7 +4,7 @@
  * @module
  */
 
-import { headerBytes, TokenReader, Type } from "../stream/mpack/token.ts";
+import { headerBytes, TokenReader, Type } from "../../stream/mpack/token.ts";
 
 /** Reads the next bytes of the range into `into`; fewer than asked only at its end. */
 export type ReadNext = (into: Uint8Array) => Promise<number>;

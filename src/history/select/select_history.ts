@@ -4,16 +4,16 @@
  * @module
  */
 
-import type { Database } from "../db/client/database.ts";
-import { type CommitRow, findCommits } from "../db/history/commits.ts";
-import { findSnapshots, type SnapshotRow } from "../db/history/snapshots.ts";
-import { HistoryError } from "../errors.ts";
-import { DigestSet } from "../lib/digest_set.ts";
-import type { BlobStore } from "../stream/store/blob_store.ts";
+import type { Database } from "../../db/client/database.ts";
+import { type CommitRow, findCommits } from "../../db/history/commits.ts";
+import { findSnapshots, type SnapshotRow } from "../../db/history/snapshots.ts";
+import { HistoryError } from "../../errors.ts";
+import { DigestSet } from "../../lib/digest_set.ts";
+import type { BlobStore } from "../../stream/store/blob_store.ts";
 import type { ByteBudget } from "./byte_budget.ts";
 import { scanSnapshots, type VisitId } from "./scan_snapshots.ts";
-import { snapshotRecordBytes } from "./snapshot_record.ts";
-import { walkDifference } from "./walk_difference.ts";
+import { snapshotRecordBytes } from "../records/snapshot_record.ts";
+import { walkDifference } from "../walk_difference.ts";
 
 /** Ids per statement. */
 const PAGE_IDS = 5_000;

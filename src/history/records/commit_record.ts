@@ -5,8 +5,8 @@
  */
 
 import { encode } from "@msgpack/msgpack";
-import type { Annotations } from "../db/history/commits.ts";
-import { mapHeader, str } from "../lib/msgpack_headers.ts";
+import type { Annotations } from "../../db/history/commits.ts";
+import { mapHeader, str } from "../../lib/msgpack_headers.ts";
 import type { ValueCursor } from "./value_cursor.ts";
 
 const ANNOTATIONS = ["metadata", "reviewed_by", "test_runs"] as const;

@@ -1,4 +1,4 @@
-import { HistoryError } from "../errors.ts";
+import { HistoryError } from "../../errors.ts";
 
 /** Counts bytes against a limit. */
 export class ByteBudget {

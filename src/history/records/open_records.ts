@@ -4,10 +4,10 @@
  * @module
  */
 
-import type { RecordPlace } from "../db/history/places.ts";
-import { HistoryError } from "../errors.ts";
-import { isOtherVersion, openAnyVersion } from "../objects/open_version.ts";
-import type { BlobReader, BlobStore } from "../stream/store/blob_store.ts";
+import type { RecordPlace } from "../../db/history/places.ts";
+import { HistoryError } from "../../errors.ts";
+import { isOtherVersion, openAnyVersion } from "../../objects/open_version.ts";
+import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
 import { BufferedReader } from "./buffered_reader.ts";
 import { type ReadNext, ValueCursor } from "./value_cursor.ts";
 

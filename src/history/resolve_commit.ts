@@ -1,0 +1,39 @@
+/**
+ * Finds the commit that a user names.
+ *
+ * @module
+ */
+
+import type { Database } from "../db/client/database.ts";
+import { findHead } from "../db/history/branches.ts";
+import { findByPrefix, findTagged } from "../db/history/commit_names.ts";
+import { HistoryError } from "../errors.ts";
+
+/** `sha256:` or nothing, and at least four hex digits. */
+const PREFIX = /^(?:sha256:)?[0-9a-f]{4,64}$/;
+
+/**
+ * Finds a commit by its id, a branch, a tag, or a prefix of its id that no other commit of the repo
+ * has: four hex digits or more. The first of these that fits counts.
+ *
+ * @returns The commit's id.
+ * @throws {HistoryError} `history-not-found` if nothing fits, or a prefix fits several commits.
+ */
+export async function resolveCommit(db: Database, repoId: string, name: string): Promise<string> {
+  const isText = name.isWellFormed() && !name.includes("\0");
+  const isPrefix = PREFIX.test(name);
+  const matches = isPrefix ? await findByPrefix(db, repoId, name, 2) : [];
+  if (matches.length === 1 && matches[0] === name) return name;
+  const named = isText
+    ? await findHead(db, repoId, name) ?? await findTagged(db, repoId, name)
+    : undefined;
+  if (named !== undefined) return named;
+  if (matches.length === 1) return matches[0];
+  const shown = JSON.stringify(name.slice(0, 300));
+  throw new HistoryError(
+    "history-not-found",
+    matches.length === 0
+      ? `Cannot find a commit, branch or tag ${shown} in this repo`
+      : `Cannot tell which commit ${shown} is: several begin so, such as ${matches.join(" and ")}`,
+  );
+}
