@@ -69,7 +69,7 @@ interface DatabaseOptions {
  */
 export async function openResources(
   config: Config,
-  options: DatabaseOptions & { readonly isWriting: boolean },
+  options: DatabaseOptions & { readonly isWriting: boolean; readonly keepOpenMs?: number },
 ): Promise<Resources> {
   const store = await openBlobStore(config, options);
   const opened = await openDatabase(config, options);
@@ -138,11 +138,12 @@ async function checkMigrated(db: Database): Promise<void> {
 /** Opens the store of `MPACK_STORE`, or a folder under `MPACK_HOME`. */
 export async function openBlobStore(
   config: Config,
-  options: { readonly isWriting?: boolean } = {},
+  options: { readonly isWriting?: boolean; readonly keepOpenMs?: number } = {},
 ): Promise<BlobStore> {
-  const { isWriting = false } = options;
+  const { isWriting = false, keepOpenMs } = options;
   const url = config.storeUrl ?? `${config.home}/blobs`;
-  const store = openFolder(url, storeOptions(config)) ?? await openUrl(url, config);
+  const store = openFolder(url, { ...storeOptions(config), keepOpenMs }) ??
+    await openUrl(url, config);
   requirePermissions(await storePermissions(store, { isWriting }));
   return store;
 }

@@ -28,6 +28,8 @@ import { openResources } from "../resources.ts";
 import { workerName } from "../worker_name.ts";
 
 /** The fewest connections for reads, logins and small writes. */
+/** A pack that another process replaced is read in its old version for so long; objects are hashed. */
+const KEEP_OPEN_MS = 1_000;
 const READ_CONNECTIONS = 8;
 /** Connections of the worker besides one per job: for claims and heartbeats. */
 const SPARE_CONNECTIONS = 2;
@@ -72,7 +74,11 @@ async function serve(
   openLog({ level: config.logLevel });
   const log = getLogger(["mpackd", "http"]);
   const maxConnections = Math.max(config.databaseConnections, READ_CONNECTIONS);
-  await using resources = await openResources(config, { isWriting: true, maxConnections });
+  await using resources = await openResources(config, {
+    isWriting: true,
+    maxConnections,
+    keepOpenMs: KEEP_OPEN_MS,
+  });
   const { db, store, connect } = resources;
   // Pools apart: neither a push nor a job makes a read wait for a connection.
   await using pools = new AsyncDisposableStack();

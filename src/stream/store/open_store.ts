@@ -19,6 +19,8 @@ export interface OpenStoreOptions extends RetryOptions {
   readonly sessionToken?: string;
   /** The longest silence of the store, in milliseconds. Default 30,000. */
   readonly idleTimeoutMs?: number;
+  /** How long a folder's files stay open between small reads, in milliseconds. Default 0. */
+  readonly keepOpenMs?: number;
 }
 
 const S3_PARAMETERS = new Set(["endpoint", "region", "style"]);

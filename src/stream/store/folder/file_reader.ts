@@ -7,6 +7,7 @@ import { StoreError } from "../../../errors.ts";
 import type { BlobReader, BlobStat, OpenOptions } from "../blob_store.ts";
 import { checkRange } from "../byte_range.ts";
 import { fileStoreError } from "./file_error.ts";
+import type { OpenFiles, SharedFile } from "./open_files.ts";
 
 /**
  * The ETag is the time of the last write, in milliseconds, and the length.
@@ -14,7 +15,7 @@ import { fileStoreError } from "./file_error.ts";
  * It leaves out the inode: a folder that was copied with its times (`cp -a`, `rsync -a`, a restored
  * backup) keeps its ETags. The store's own `put` gives two versions of a blob two times.
  */
-export function statOf(info: Deno.FileInfo): BlobStat {
+export function statOf(info: Pick<Deno.FileInfo, "mtime" | "size">): BlobStat {
   const writtenAtMs = info.mtime?.getTime() ?? 0;
   return { sizeBytes: info.size, etag: `"${writtenAtMs.toString(16)}-${info.size.toString(16)}"` };
 }
@@ -39,7 +40,7 @@ export async function openFileReader(
   }
   try {
     const info = await file.stat();
-    const what = `Cannot read ${JSON.stringify(about.key)} in ${about.folder}`;
+    const what = whatOf(about);
     if (!info.isFile) throw new StoreError("blob-missing", `${what}: there is no such blob`);
     const stat = statOf(info);
     if (etag !== undefined && etag !== stat.etag) {
@@ -58,8 +59,55 @@ export async function openFileReader(
   }
 }
 
+/**
+ * Opens a range of one version as {@link openFileReader} does, in a file that several readers share.
+ */
+export async function openSharedReader(
+  files: OpenFiles,
+  path: string,
+  about: { key: string; folder: string },
+  options: OpenOptions,
+): Promise<BlobReader> {
+  const { etag, signal } = options;
+  signal?.throwIfAborted();
+  const asError = (error: unknown) => fileStoreError(error, { action: "read", ...about });
+  let file: SharedFile | undefined;
+  try {
+    const opened = await files.open(path);
+    if (!opened.info.isFile || etag !== statOf(opened.info).etag) {
+      // It may have been replaced since its version was looked at.
+      files.drop(path);
+      await opened[Symbol.asyncDispose]();
+      return await openFileReader(path, about, options);
+    }
+    const what = whatOf(about), stat = statOf(opened.info);
+    file = opened;
+    const { startBytes, endBytes } = checkRange(about.key, stat.sizeBytes, options);
+    let positionBytes = startBytes;
+    return new FileReader({
+      ...{ stat, startBytes, endBytes, what, asError, signal },
+      file: {
+        async read(into) {
+          const bytes = await opened.read(into, positionBytes);
+          positionBytes += bytes;
+          return bytes === 0 ? null : bytes;
+        },
+        close: () => void Promise.resolve(opened[Symbol.asyncDispose]()).catch(() => {}),
+      },
+    });
+  } catch (error) {
+    await file?.[Symbol.asyncDispose]();
+    throw asError(error);
+  }
+}
+
+/** Begins the messages of errors. */
+function whatOf({ key, folder }: { key: string; folder: string }): string {
+  return `Cannot read ${JSON.stringify(key)} in ${folder}`;
+}
+
 interface FileReaderContext {
-  file: Deno.FsFile;
+  file: { read(into: Uint8Array): Promise<number | null>; close(): void };
   stat: BlobStat;
   startBytes: number;
   endBytes: number;

@@ -11,14 +11,23 @@ import type { BlobEntry, BlobReader, BlobStat, BlobStore } from "../blob_store.t
 import type { OpenOptions, PutOptions } from "../blob_store.ts";
 import { DEFAULT_TIMEOUTS, withStoreTimeouts } from "../timeouts.ts";
 import { fileStoreError } from "./file_error.ts";
-import { openFileReader, statOf } from "./file_reader.ts";
+import { openFileReader, openSharedReader, statOf } from "./file_reader.ts";
+import { OpenFiles } from "./open_files.ts";
 import { listFiles } from "./list_files.ts";
 import { removeTempFiles, sweepTempFiles, writeFile } from "./write_file.ts";
 
-/** How long to wait for a disk. */
+/** Longer reads gain nothing from a file that is open already. */
+const SHARED_BYTES = 1024 * 1024;
+
+/** How long to wait for a disk, and how long to keep its files open. */
 export interface FileStoreOptions {
   /** The longest silence of the disk, in milliseconds. Default 30,000. */
   readonly idleTimeoutMs?: number;
+  /**
+   * How long a file that objects are read from may stay open, and its version be taken for the
+   * current one, in milliseconds. Default 0: each read opens it.
+   */
+  readonly keepOpenMs?: number;
 }
 
 /**
@@ -28,9 +37,9 @@ export interface FileStoreOptions {
  */
 export function openFileStore(
   folder: string,
-  { idleTimeoutMs = DEFAULT_TIMEOUTS.idleTimeoutMs }: FileStoreOptions = {},
+  { idleTimeoutMs = DEFAULT_TIMEOUTS.idleTimeoutMs, keepOpenMs = 0 }: FileStoreOptions = {},
 ): BlobStore {
-  const store = new FileStore(isAbsolute(folder) ? folder : resolve(folder));
+  const store = new FileStore(isAbsolute(folder) ? folder : resolve(folder), keepOpenMs);
   return withStoreTimeouts(store, idleTimeoutMs);
 }
 
@@ -39,8 +48,10 @@ class FileStore implements BlobStore {
   readonly provesDigests = true;
   readonly #folder: string;
   #swept?: Promise<void>;
+  readonly #files: OpenFiles | undefined;
 
-  constructor(folder: string) {
+  constructor(folder: string, keepOpenMs: number) {
+    if (keepOpenMs > 0) this.#files = new OpenFiles(keepOpenMs);
     this.#folder = folder;
     this.url = pathToFileURL(folder).href;
   }
@@ -61,7 +72,13 @@ class FileStore implements BlobStore {
   }
 
   async open(key: string, options: OpenOptions = {}): Promise<BlobReader> {
-    return await openFileReader(this.#pathOf(key), { key, folder: this.#folder }, options);
+    const path = this.#pathOf(key), about = { key, folder: this.#folder };
+    // The digest of an object decides whether it is right. A whole pack has to be the newest one.
+    const isShared = options.etag !== undefined &&
+      (options.lengthBytes ?? Infinity) <= SHARED_BYTES;
+    return this.#files && isShared
+      ? await openSharedReader(this.#files, path, about, options)
+      : await openFileReader(path, about, options);
   }
 
   async put(
@@ -88,6 +105,7 @@ class FileStore implements BlobStore {
       // `remove` would delete an empty folder, too.
       if ((await Deno.lstat(path)).isDirectory) return;
       await Deno.remove(path);
+      this.#files?.drop(path);
     } catch (error) {
       const reason = fileStoreError(error, { action: "delete", key, folder: this.#folder });
       if (!isBlobMissing(reason)) throw reason;
@@ -116,7 +134,11 @@ class FileStore implements BlobStore {
     options: PutOptions,
   ): Promise<BlobStat> {
     await (this.#swept ??= sweepTempFiles(this.#folder));
-    return await writeFile(this.#folder, name, body, options);
+    let key = typeof name === "string" ? name : undefined;
+    const named = typeof name === "string" ? name : () => key = name();
+    const stat = await writeFile(this.#folder, named, body, options);
+    this.#files?.drop(this.#pathOf(key!));
+    return stat;
   }
 
   #pathOf(key: string): string {
