@@ -54,13 +54,19 @@ export interface LiveToken {
 
 /** Finds a token; undefined if it is unknown, expired or revoked, or its identity is revoked. */
 export async function findToken(db: Database, tokenId: string): Promise<LiveToken | undefined> {
-  type Found = Row<"mpackd_identities"> & { secret_hash: string; scope_list: string };
-  const [row] = await db.query<Found>("find a token")`
+  const [row] = await db.query<TokenColumns>("find a token")`
     select i.*, t.secret_hash, array_to_string(t.scopes, ',') as scope_list
     from mpackd_tokens t join mpackd_identities i using (identity_id)
     where t.token_id = ${tokenId} and t.revoked_at is null and t.expires_at > now()
       and i.revoked_at is null`;
-  return row && {
+  return row && toLiveToken(row);
+}
+
+type TokenColumns = Row<"mpackd_identities"> & { secret_hash: string; scope_list: string };
+
+/** A live token of its row. */
+export function toLiveToken(row: TokenColumns): LiveToken {
+  return {
     secretHash: row.secret_hash,
     scopes: row.scope_list.split(","),
     identity: toIdentity(row),

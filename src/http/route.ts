@@ -9,8 +9,17 @@
 
 import type { Context } from "hono";
 import type { z } from "zod";
-import type { RepoForIdentity } from "../db/collaborators.ts";
-import { type Access, openRepo, requireIdentity, requireValid } from "./auth/access.ts";
+import type { RepoForIdentity, RepoPlace } from "../db/collaborators.ts";
+import type { AskedPlace, FoundPlace } from "../db/token_at_place.ts";
+import { isObjectId } from "../lib/ids.ts";
+import {
+  type Access,
+  checkAccess,
+  isPlace,
+  openRepo,
+  requireIdentity,
+  requireValid,
+} from "./auth/access.ts";
 import { anonymous, type Caller, type RequestLimit } from "./auth/authenticate.ts";
 import type { Scope } from "./auth/token.ts";
 import { bodyLimits, checkShape, codecOf, parseBody } from "./body/body.ts";
@@ -91,6 +100,8 @@ export interface Call<P = unknown, Q = unknown, B = unknown> {
   readonly body: B;
   /** The repo in the path; set only for `read` and `push` access. */
   readonly repo: RepoForIdentity;
+  /** What the first statement found of the object in the path; undefined if it did not look. */
+  readonly found: FoundPlace | undefined;
   readonly context: ApiContext;
 }
 
@@ -131,17 +142,20 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   // Behind a proxy, or over HTTP/2, the cap on connections does not bound the requests at once.
   const address = networkOf(peer.address);
   using _place = spec.limitedAs ? undefined : context.rateLimit.beginRequest(address);
+  const isOfRepo = access === "read" || access === "push", place = placeOf(params);
   const caller = access === "anyone"
     ? { ...anonymous(peer.address), ...clientOf(spec, params, request, context) }
-    : await identify({ request, peer, limit, body }, context);
+    : await identify({
+      ...{ request, peer, limit, body },
+      ...(isOfRepo && isPlace(place) ? { place: withObject(place, params) } : {}),
+    }, context);
   c.set("caller", caller);
   if (!limit.isCounted) limit.count(caller.client);
   if (access === "identity") requireIdentity(caller);
   const openPlace = async () =>
-    access === "read" || access === "push"
-      ? await openRepo(context.db, placeOf(params), caller, access)
-      : undefined;
-  const repo = await openPlace();
+    isOfRepo ? await openRepo(context.db, place, caller, access) : undefined;
+  const { found } = caller;
+  const repo = isOfRepo && found ? checkAccess(found.repo, caller, access) : await openPlace();
   const recheck = recheckEvery(async () => {
     await requireValid(caller);
     await openPlace();
@@ -167,6 +181,7 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
     query: checkShape(spec.query, query, "query"),
     body: await bodyOf(spec, { request, caller, body }, context),
     repo: repo as RepoForIdentity,
+    found,
     context,
   });
 }
@@ -208,10 +223,11 @@ interface Unidentified {
   readonly peer: Peer;
   readonly limit: RouteLimit;
   readonly body: RequestBody;
+  readonly place?: AskedPlace;
 }
 
 async function identify(
-  { request, peer, limit, body }: Unidentified,
+  { request, peer, limit, body, place }: Unidentified,
   { auth }: ApiContext,
 ): Promise<Caller> {
   const { client } = anonymous(peer.address);
@@ -222,7 +238,7 @@ async function identify(
     limit.uncount(client);
     return digest;
   };
-  return await auth.identify({ request, peer, limit, bodyDigest });
+  return await auth.identify({ request, peer, limit, bodyDigest, ...(place && { place }) });
 }
 
 /** Who an upload URL was given to: it counts there, not to an address that others share. */
@@ -236,9 +252,14 @@ function clientOf(
   return client === undefined ? undefined : { client };
 }
 
-function placeOf(params: Readonly<Record<string, string>>) {
+function placeOf(params: Readonly<Record<string, string>>): RepoPlace {
   const { owner, slug, repoId } = params;
   return repoId === undefined ? { owner, slug } : { repoId };
+}
+
+/** The place with the object that the path names, if it is an id. */
+function withObject(place: RepoPlace, { objectId }: Readonly<Record<string, string>>): AskedPlace {
+  return objectId !== undefined && isObjectId(objectId) ? { ...place, objectId } : place;
 }
 
 /** Ids as MessagePack are decoded in slices, so their number is the limit. */

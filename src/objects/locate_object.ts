@@ -32,7 +32,18 @@ export async function locateObject(
   },
 ): Promise<ObjectLocation> {
   if (!isObjectId(objectId)) throw notFound(objectId);
-  const location = await findLocation(db, repoId, objectId);
+  return checkLocation(objectId, await findLocation(db, repoId, objectId));
+}
+
+/**
+ * Checks what was found of an object.
+ *
+ * @throws {ObjectError} as {@link locateObject}.
+ */
+export function checkLocation(
+  objectId: string,
+  location: ObjectLocation | undefined,
+): ObjectLocation {
   if (location === undefined) throw notFound(objectId);
   refuseDamaged(location);
   return location;

@@ -71,6 +71,8 @@ export interface ObjectContent {
    * bytes therefore received the right ones.
    */
   readonly stream: ReadableStream<Uint8Array<ArrayBuffer>>;
+  /** The same bytes, if they are in memory. Then the stream need not be read. */
+  readonly content?: Uint8Array<ArrayBuffer>;
 }
 
 /**
@@ -102,8 +104,15 @@ export async function readLocated(
   const { startBytes, endBytes, extent } = extentOf(location, location.sizeBytes, options);
   const { signal } = options;
   if (location.sizeBytes <= CHECKED_FIRST_BYTES) {
-    const content = await readChecked(store, location, { signal });
-    return { ...extent, stream: streamOf(content.subarray(startBytes, endBytes)) };
+    const whole = await readChecked(store, location, { signal });
+    const content = whole.subarray(startBytes, endBytes);
+    return {
+      ...extent,
+      content,
+      get stream() {
+        return streamOf(content);
+      },
+    };
   }
   const reader = await openLocated(store, location, { signal });
   const chunks = slice(checkedChunks(storedChunks(reader, location), location), {

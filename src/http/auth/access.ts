@@ -29,10 +29,34 @@ export async function openRepo(
   caller: Caller,
   access: Access,
 ): Promise<RepoForIdentity> {
-  const isName = "repoId" in place
+  return checkAccess(await findRepo(db, place, caller), caller, access);
+}
+
+/** Whether a place is named by what could be names: other texts find nothing, or cannot be sent. */
+export function isPlace(place: RepoPlace): boolean {
+  return "repoId" in place
     ? REPO_ID.test(place.repoId)
     : NAME.test(place.owner) && NAME.test(place.slug);
-  const repo = isName ? await findRepoFor(db, place, caller.identity?.identityId) : undefined;
+}
+
+async function findRepo(
+  db: Database,
+  place: RepoPlace,
+  { identity }: Caller,
+): Promise<RepoForIdentity | undefined> {
+  return isPlace(place) ? await findRepoFor(db, place, identity?.identityId) : undefined;
+}
+
+/**
+ * Checks the caller's access to a repo that was looked up for its identity a moment ago.
+ *
+ * @throws {HttpProblem} as {@link openRepo}.
+ */
+export function checkAccess(
+  repo: RepoForIdentity | undefined,
+  caller: Caller,
+  access: Access,
+): RepoForIdentity {
   if (repo === undefined) throw noSuchRepo();
   const { identity, isAdmin, scopes } = caller;
   const isInsider = isAdmin || repo.isCollaborator ||

@@ -12,7 +12,8 @@ import {
   hasIdentities,
   type Identity,
 } from "../../db/identities.ts";
-import { findToken } from "../../db/tokens.ts";
+import { findToken, type LiveToken } from "../../db/tokens.ts";
+import { type AskedPlace, findTokenAt, type FoundPlace } from "../../db/token_at_place.ts";
 import { networkOf } from "../../lib/addresses.ts";
 import { sha256Hex } from "../../lib/digest.ts";
 import type { Peer } from "../server/connection.ts";
@@ -41,6 +42,8 @@ export interface Caller {
   readonly client: string;
   /** The request is signed, so its body must have a signed digest. */
   readonly needsDigest: boolean;
+  /** What the statement that found the caller found of the request's place; undefined for most. */
+  readonly found?: FoundPlace;
   /** Tells whether the credentials still count: long requests ask again. */
   isValid(): Promise<boolean>;
 }
@@ -92,6 +95,8 @@ export interface AskedRequest {
   readonly request: Request;
   readonly peer: Peer;
   readonly limit: RequestLimit;
+  /** The repo and object that it names; one statement finds them with the token. */
+  readonly place?: AskedPlace;
   /** The SHA-256 of its body in hex: of the bytes themselves, or as declared and checked later. */
   readonly bodyDigest: () => Promise<string>;
 }
@@ -136,7 +141,7 @@ export class Authenticator {
 
   async #byKnownToken(
     authorization: string,
-    { request, peer, limit }: AskedRequest,
+    { request, peer, limit, place: asked }: AskedRequest,
   ): Promise<Caller> {
     const { guesses } = this.#options, credential = sha256Hex(authorization);
     // Only who has the token can make it count, so this cannot use up the limit of another.
@@ -144,7 +149,10 @@ export class Authenticator {
     if (client !== undefined) limit.count(client);
     try {
       const place = { address: networkOf(peer.address), credential };
-      return await guesses.check(place, () => this.#byToken(authorization, request, peer));
+      return await guesses.check(
+        place,
+        () => this.#byToken(authorization, { request, peer, asked }),
+      );
     } catch (error) {
       if (client !== undefined && error instanceof HttpProblem && error.status === 401) {
         guesses.forget(credential);
@@ -154,7 +162,14 @@ export class Authenticator {
     }
   }
 
-  async #byToken(authorization: string, request: Request, peer: Peer): Promise<Caller> {
+  async #byToken(
+    authorization: string,
+    { request, peer, asked }: {
+      readonly request: Request;
+      readonly peer: Peer;
+      readonly asked: AskedPlace | undefined;
+    },
+  ): Promise<Caller> {
     const [, text = ""] = /^Bearer +(\S+)$/i.exec(authorization) ?? [];
     const { openToken } = this.#options;
     if (openToken !== undefined && isSecret(text, sha256Hex(openToken)) && await this.#isOpen()) {
@@ -163,7 +178,7 @@ export class Authenticator {
       return { ...OPEN_ADMIN, isValid: () => this.#isOpen() };
     }
     const parsed = parseToken(text);
-    const found = parsed && await findToken(this.#options.db, parsed.tokenId);
+    const found = parsed && await this.#findToken(parsed, asked);
     if (!parsed || !found || !isSecret(parsed.secret, found.secretHash)) {
       throw unauthenticated("the bearer token is unknown, expired or revoked");
     }
@@ -174,8 +189,18 @@ export class Authenticator {
       scopes,
       client: identity.identityId,
       needsDigest: false,
+      ...(found.place === undefined ? {} : { found: found.place }),
       isValid: async () => await findToken(this.#options.db, parsed.tokenId) !== undefined,
     };
+  }
+
+  async #findToken(
+    { tokenId, secret }: { readonly tokenId: string; readonly secret: string },
+    place: AskedPlace | undefined,
+  ): Promise<LiveToken & { readonly place?: FoundPlace } | undefined> {
+    const { db } = this.#options;
+    if (place === undefined) return await findToken(db, tokenId);
+    return await findTokenAt(db, { tokenId, secretHash: sha256Hex(secret) }, place);
   }
 
   async #bySignature({ request, peer, limit }: AskedRequest): Promise<Caller | undefined> {

@@ -1,0 +1,85 @@
+/**
+ * The one statement before an answer: a token, the repo that its request names, and one object there.
+ *
+ * Nothing of it is kept: each request asks again, so a token that was revoked, or a collaborator who
+ * was removed, is refused by the next one.
+ *
+ * @module
+ */
+
+import type { Database } from "./client/database.ts";
+import type { RepoForIdentity, RepoPlace } from "./collaborators.ts";
+import type { ObjectLocation } from "./refs.ts";
+import { toRepo } from "./repos.ts";
+import type { Row } from "./schema/tables.ts";
+import { type LiveToken, toLiveToken } from "./tokens.ts";
+
+/** What a request names. */
+export type AskedPlace = RepoPlace & {
+  /** A well-formed object id. */
+  readonly objectId?: string;
+};
+
+/** What is there. Whether the token may see it is not decided here. */
+export interface FoundPlace {
+  readonly repo: RepoForIdentity | undefined;
+  /** The object that was asked for. */
+  readonly objectId: string | undefined;
+  /** Undefined if no object was asked for, or the repo has no ref for it. */
+  readonly location: ObjectLocation | undefined;
+}
+
+type Found =
+  & Row<"mpackd_identities">
+  & { secret_hash: string; scope_list: string; is_collaborator: boolean }
+  & { repo_id: string | null; owner: string; slug: string; name: string; visibility: string }
+  & { repo_created_at: Date }
+  & { [Name in keyof ObjectLocation]: ObjectLocation[Name] | null };
+
+/**
+ * Finds a token as `findToken()` does, and the place with it.
+ *
+ * A wrong secret finds no row, so its answer takes the same time whether the repo exists. Nor is an
+ * object looked for in a repo that the token's identity has no part in.
+ */
+export async function findTokenAt(
+  db: Database,
+  { tokenId, secretHash }: { readonly tokenId: string; readonly secretHash: string },
+  place: AskedPlace,
+): Promise<(LiveToken & { readonly place: FoundPlace }) | undefined> {
+  const isPlace = "repoId" in place
+    ? db.sql`r.repo_id = ${place.repoId}`
+    : db.sql`r.owner = ${place.owner} and r.slug = ${place.slug}`;
+  const { objectId } = place;
+  const objectColumns = objectId === undefined ? db.sql`` : db.sql`,
+      o.object_id as "objectId", m.mpack_key as "mpackKey", m.blob_key as "blobKey", m.etag,
+      o.content_offset as "contentOffset", o.size_bytes as "sizeBytes",
+      o.damaged_at as "damagedAt", o.encoding`;
+  const objects = objectId === undefined ? db.sql`` : db.sql`
+    left join musehub_object_refs o on o.object_id = ${objectId} and o.repo_id =
+      case when r.visibility = 'public' or c.identity_id is not null or i.is_admin
+        or i.handle = r.owner then r.repo_id end
+      and o.content_offset is not null and o.size_bytes is not null
+    left join musehub_mpacks m on m.mpack_id = o.mpack_id and m.repo_id = o.repo_id`;
+  const [row] = await db.query<Found>("find a token")`
+    select i.*, t.secret_hash, array_to_string(t.scopes, ',') as scope_list,
+      r.repo_id, r.owner, r.slug, r.name, r.visibility, r.created_at as repo_created_at,
+      c.identity_id is not null as is_collaborator ${objectColumns}
+    from mpackd_tokens t
+    join mpackd_identities i using (identity_id)
+    left join musehub_repos r on ${isPlace} and r.deleted_at is null
+    left join mpackd_collaborators c
+      on c.repo_id = r.repo_id and c.identity_id = i.identity_id ${objects}
+    where t.token_id = ${tokenId} and t.secret_hash = ${secretHash} and t.revoked_at is null
+      and t.expires_at > now() and i.revoked_at is null`;
+  return row && { ...toLiveToken(row), place: toPlace(row, objectId) };
+}
+
+function toPlace(row: Found, objectId: string | undefined): FoundPlace {
+  const { repo_id, is_collaborator: isCollaborator } = row;
+  if (repo_id === null) return { repo: undefined, objectId, location: undefined };
+  const repo = { ...toRepo({ ...row, repo_id, created_at: row.repo_created_at }), isCollaborator };
+  // Another program may have written a ref or an mpack without a location.
+  const isLocated = row.objectId != null && row.blobKey !== null && row.etag !== null;
+  return { repo, objectId, location: isLocated ? row as unknown as ObjectLocation : undefined };
+}
