@@ -19,6 +19,8 @@ export interface FuzzCase {
   readonly resumeEvery: number;
   /** Limits other than the defaults. */
   readonly limits: Partial<WholeLimits>;
+  /** Whether records are read. */
+  readonly history: boolean;
 }
 
 /** How a pack is decoded; another one than ours only to try the fuzzer itself. */
@@ -32,13 +34,13 @@ export interface Outcome {
   readonly features: readonly string[];
 }
 
-/** A state without keys is bounded: the limits' longest key and 64 sections of long names. */
-const MOST_STATE_CHARACTERS = 200_000;
+/** A state without keys is bounded: what is kept of a record, and 64 sections of long names. */
+const MOST_STATE_CHARACTERS = 500_000;
 const CHARACTERS_PER_KEY = 26;
 
 /** Decodes once in each way, and compares. */
 export function check(input: FuzzCase, decode: Decode = decodeMpack): Outcome {
-  const { bytes, chunkBytes, resumeEvery, limits } = input;
+  const { bytes, chunkBytes, resumeEvery, limits, history } = input;
   const features = new Set<string>();
   let problem: string | undefined;
   let chunks = 0, last: MpackDecoder | undefined;
@@ -51,11 +53,11 @@ export function check(input: FuzzCase, decode: Decode = decodeMpack): Outcome {
     problem ??= excessOf(state);
   };
   try {
-    const expected = readWhole(bytes, limits);
+    const expected = readWhole(bytes, limits, { history });
     const resume = () => resumeEvery > 0 && chunks % resumeEvery === 0;
     // Rows are taken after each chunk, or all at the end.
     const leave = () => resumeEvery === 0;
-    const found = decode(bytes, { chunkBytes, limits, resume, leave, onChunk: look });
+    const found = decode(bytes, { chunkBytes, limits, history, resume, leave, onChunk: look });
     if (!isDeepStrictEqual(found, expected)) {
       problem ??= `decoded ${JSON.stringify(found)}, expected ${JSON.stringify(expected)}`;
     }
@@ -71,10 +73,19 @@ export function check(input: FuzzCase, decode: Decode = decodeMpack): Outcome {
 }
 
 /** Where in the grammar the decoder is: open containers (repeats drawn together), body, field. */
-function shapeOf({ containers, value, object, isWhole }: DecoderState): string {
+function shapeOf({ containers, value, object, history, isWhole }: DecoderState): string {
   const kinds = containers.kinds.filter((kind, i) => kind !== containers.kinds[i - 1]);
   const isKey = (containers.left.at(-1) ?? 1) % 2 === 0;
-  return [kinds.join("/"), isKey, value.body, value.headerBytes > 0, object.field, isWhole].join();
+  return [
+    kinds.join("/"),
+    isKey,
+    value.body,
+    value.headerBytes > 0,
+    object.field,
+    history?.field,
+    isWhole,
+  ]
+    .join();
 }
 
 function excessOf(state: DecoderState): string | undefined {

@@ -47,7 +47,9 @@ export function writeCase(folder: string, input: FuzzCase, problem: string): str
 
 /** Reads what `writeCase()` wrote. */
 export function readCase(path: string): FuzzCase {
-  const { chunkBytes, resumeEvery, limits } = JSON.parse(Deno.readTextFileSync(path));
+  const { chunkBytes, resumeEvery, limits, history = false } = JSON.parse(
+    Deno.readTextFileSync(path),
+  );
   const bytes = Deno.readFileSync(path.replace(/\.json$/, ".mpack"));
-  return { bytes, chunkBytes, resumeEvery, limits };
+  return { bytes, chunkBytes, resumeEvery, limits, history };
 }

@@ -55,7 +55,7 @@ Deno.test("writeCase() and readCase() keep a failure as it was", () => {
   const folder = Deno.makeTempDirSync();
   try {
     const bytes = Uint8Array.of(1, 2, 3);
-    const input = { bytes, chunkBytes: 2, resumeEvery: 1, limits: { maxDepth: 4 } };
+    const input = { bytes, chunkBytes: 2, resumeEvery: 1, limits: { maxDepth: 4 }, history: true };
     assert.deepEqual(readCase(writeCase(folder, input, "odd")), input);
   } finally {
     Deno.removeSync(folder, { recursive: true });

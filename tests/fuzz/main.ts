@@ -6,6 +6,7 @@
 
 import { fileURLToPath } from "node:url";
 import { Command, InvalidArgumentError } from "commander";
+import { acceptedHistories, refusedHistories } from "../support/mpack/history_rules.ts";
 import { check } from "./check.ts";
 import { readCase, readCorpus, writeCase } from "./files.ts";
 import { fuzz, type FuzzReport } from "./run.ts";
@@ -16,7 +17,12 @@ export const FINDS = `${CORPUS}fuzz`;
 
 /** The packs every run begins with: the small ones first, for what fails there is soon minimised. */
 export function ownCorpus(): Uint8Array[] {
-  const packs = [...readCorpus(`${CORPUS}samples`), ...readCorpus(`${CORPUS}malicious`)];
+  const records = [...acceptedHistories(), ...refusedHistories()].map(({ pack }) => pack);
+  const packs = [
+    ...readCorpus(`${CORPUS}samples`),
+    ...readCorpus(`${CORPUS}malicious`),
+    ...records.filter(({ length }) => length < 1000),
+  ];
   return packs.sort((a, b) => a.length - b.length);
 }
 

@@ -19,6 +19,19 @@ const WORDS = [
   "manifest",
   "delta_add",
   "encoding",
+  "delta_remove",
+  "parent_snapshot_id",
+  "directories",
+  "commit_id",
+  "snapshot_id",
+  "parent_commit_id",
+  "message",
+  "metadata",
+  "reviewed_by",
+  "test_runs",
+  "branch_heads",
+  "..",
+  "a/b",
 ]
   .concat("__proto__", "", "x", "0".repeat(64), "sha256:" + "a".repeat(64), "A".repeat(64))
   .map((word) => UTF8.encode(word));

@@ -76,7 +76,8 @@ function choose(pool: readonly Uint8Array[], random: Random): Uint8Array {
 function settings(bytes: Uint8Array, random: Random): Omit<FuzzCase, "bytes"> {
   const chunkBytes = random.once(3) ? bytes.length + 1 : 1 + random.below(96);
   const resumeEvery = random.once(3) ? 1 + random.below(20) : 0;
-  return { chunkBytes, resumeEvery, limits: random.once(4) ? tight(random) : {} };
+  const limits = random.once(4) ? tight(random) : {};
+  return { chunkBytes, resumeEvery, limits, history: random.once(2) };
 }
 
 function tight(random: Random): Partial<WholeLimits> {
@@ -90,5 +91,12 @@ function tight(random: Random): Partial<WholeLimits> {
     maxKeyBytes: random.below(16),
     maxContentBytes: random.below(500),
     maxOpenKeys: random.below(30),
+    maxCommits: random.below(4),
+    maxSnapshots: random.below(4),
+    maxMessageBytes: random.below(40),
+    maxAnnotationBytes: random.below(20),
+    maxPathBytes: random.below(20),
+    maxUnsortedManifestBytes: random.below(400),
+    maxManifestBytes: random.below(200),
   };
 }

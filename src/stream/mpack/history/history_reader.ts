@@ -188,7 +188,8 @@ export class HistoryReader {
   #startName(value: Value): void {
     const { type, length } = value.header;
     this.#field = Field.Other;
-    if (type !== Type.Str || length > MAX_NAME_BYTES) return this.#skipped.key(value);
+    const isName = type === Type.Str && length <= MAX_NAME_BYTES;
+    if (!isName || length > this.#limits.maxValueBytes) return this.#skipped.key(value);
     this.#skipped.count(value);
     value.startBody(Body.RecordKey, length);
   }

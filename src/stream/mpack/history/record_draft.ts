@@ -7,11 +7,14 @@
 import { digestOf } from "../../../lib/ids.ts";
 import type { CommitRecord, SnapshotRecord, TagRecord } from "../../../lib/records.ts";
 import { isCommitId } from "../../../lib/record_ids.ts";
-import { falseId, noRecordId, unexpected } from "../refusals.ts";
+import { badText, falseId, noRecordId, unexpected } from "../refusals.ts";
 import { Field } from "./fields.ts";
 import type { RecordDraft } from "./state.ts";
 import type { ManifestReader } from "./manifest_reader.ts";
 import type { RecordHasher } from "../../../lib/record_hasher.ts";
+
+/** What the index of tags can hold. */
+const MAX_TAG_CHARACTERS = 500;
 
 /** An empty draft of a record that begins at `offsetBytes`. */
 export function beginDraft(offsetBytes: number): RecordDraft {
@@ -84,7 +87,11 @@ export function snapshotOf(
 export function tagOf(draft: RecordDraft): TagRecord {
   const { texts, offsetBytes } = draft, tag = texts[Field.Tag] ?? "";
   const commitId = requireId(draft, Field.CommitId, "commit_id");
-  if (tag === "") throw unexpected("a tag", "a map with a name", offsetBytes);
+  if (tag === "" || tag.length > MAX_TAG_CHARACTERS) {
+    const why =
+      `a tag has a name of ${tag.length} characters, 1 to ${MAX_TAG_CHARACTERS} are allowed`;
+    throw badText(why, offsetBytes);
+  }
   return {
     tagId: texts[Field.TagId] ?? "",
     tag,
