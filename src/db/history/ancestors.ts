@@ -70,3 +70,44 @@ export async function readAncestors(
 function idsOf(array: string | null): string[] {
   return array === null || array === "{}" ? [] : array.slice(1, -1).split(",");
 }
+
+/**
+ * Finds the ids that the repo has a commit under, with all its ancestors.
+ *
+ * @param commitIds Well-formed ids, some thousands at most.
+ * @returns Them with their generations, the highest first.
+ */
+export function findGenerations(
+  db: Database,
+  repoId: string,
+  commitIds: readonly string[],
+): Promise<{ readonly commitId: string; readonly generation: number }[]> {
+  return db.query<{ commitId: string; generation: number }>("find commits")`
+    select commit_id as "commitId", generation from musehub_commit_graph
+    where repo_id = ${repoId} and commit_id = any(${arrayLiteral(commitIds)}::text[])
+      and generation is not null
+    order by generation desc, commit_id`;
+}
+
+/** The first of the commits that is one of the others, or an ancestor of one of them. */
+export async function firstAncestor(
+  db: Database,
+  repoId: string,
+  { ofIds, commitIds }: {
+    /** Well-formed ids. */
+    readonly ofIds: readonly string[];
+    /** Well-formed ids, in the order of preference. */
+    readonly commitIds: readonly string[];
+  },
+): Promise<string | undefined> {
+  const [row] = await db.query<{ commitId: string }>("look for an ancestor")`
+    select c.commit_id as "commitId"
+    from (
+      select commit_id from unnest(${arrayLiteral(commitIds)}::text[])
+        with ordinality as asked(commit_id, at)
+      order by at offset 0
+    ) as c
+    where mpackd_is_ancestor_1(${repoId}, c.commit_id, ${arrayLiteral(ofIds)}::text[])
+    limit 1`;
+  return row?.commitId;
+}
