@@ -104,12 +104,47 @@ export async function collectRefs(
   return rows.length;
 }
 
-/** Deletes the rows of a deleted repo's packs if no refs are left; returns how many. */
+/**
+ * Deletes up to `limit` rows of each kind of the history of a repo that is deleted; returns how many.
+ */
+export async function collectHistoryOf(
+  db: Database,
+  repoId: string,
+  { limit }: { readonly limit: number },
+): Promise<number> {
+  const { sql } = db;
+  const some = (table: string, key: string) => {
+    const name = sql(table), id = sql(key);
+    return sql`delete from ${name} as r using (
+        select ${id} as id from ${name} where repo_id = ${repoId} and ${isDeleted(db, repoId)}
+        order by 1 limit ${limit}::bigint for update
+      ) as picked
+      where r.repo_id = ${repoId} and r.${id} = picked.id returning 1`;
+  };
+  const query = db.query<{ deleted: number }>("collect the history of a deleted repo");
+  const [{ deleted }] = await query`
+    with branches as (${some("musehub_branches", "branch_id")}),
+      tags as (${some("musehub_tags", "tag_id")}),
+      commits as (${some("musehub_commit_refs", "commit_id")}),
+      snapshots as (${some("musehub_snapshot_refs", "snapshot_id")}),
+      graph as (${some("musehub_commit_graph", "commit_id")}),
+      held as (
+        delete from mpackd_collections where repo_id = ${repoId} and ${isDeleted(db, repoId)}
+      )
+    select (select count(*) from branches) + (select count(*) from tags)
+      + (select count(*) from commits) + (select count(*) from snapshots)
+      + (select count(*) from graph) as deleted`;
+  return deleted;
+}
+
+/** Deletes the rows of a deleted repo's packs if no rows point into them; returns how many. */
 export async function collectPacksOf(db: Database, repoId: string): Promise<number> {
   const rows = await db.query("collect the packs of a deleted repo")`
     delete from musehub_mpacks
     where repo_id = ${repoId} and ${isDeleted(db, repoId)}
       and not exists (select from musehub_object_refs where repo_id = ${repoId})
+      and not exists (select from musehub_commit_refs where repo_id = ${repoId})
+      and not exists (select from musehub_snapshot_refs where repo_id = ${repoId})
     returning 1`;
   return rows.length;
 }
@@ -149,8 +184,9 @@ export interface UnusedPack {
 }
 
 /**
- * Lists packs that were published at least `graceMs` ago and that no ref points into. A pack with
- * commits, snapshots or tags is never among them: its blob is the only copy of those.
+ * Lists packs that were published at least `graceMs` ago and that no row points into. A pack with
+ * commits, snapshots or tags that did not come by a push is never among them: its blob may be the
+ * only copy of those. All records of a push have rows.
  */
 export function unusedPacks(
   db: Database,
@@ -178,13 +214,21 @@ export async function collectPacks(
     deadlineMs: SCAN_DEADLINE_MS,
   });
   const rows = await query`
-    delete from musehub_mpacks p
-    where p.mpack_id = any(${arrayLiteral(mpackIds)}::bigint[]) and ${isUnused(db)}
-      and not exists (select from musehub_background_jobs j
-        where j.repo_id = p.repo_id and j.job_type = 'mpack.index'
-          and j.status in ('pending', 'running')
-          and mpackd_mpack_key(j.payload::text) = p.mpack_key)
-    returning mpack_id as "mpackId"`;
+    with gone as (
+      delete from musehub_mpacks p
+      where p.mpack_id = any(${arrayLiteral(mpackIds)}::bigint[]) and ${isUnused(db)}
+        and not exists (select from musehub_background_jobs j
+          where j.repo_id = p.repo_id and j.job_type = 'mpack.index'
+            and j.status in ('pending', 'running')
+            and mpackd_mpack_key(j.payload::text) = p.mpack_key)
+      returning p.mpack_id, p.repo_id, p.is_push
+    ), noted as (
+      insert into mpackd_collections as c (repo_id, run_id, expires_at, ended_at, is_mixed)
+      select distinct repo_id, '', '-infinity'::timestamptz, '-infinity'::timestamptz, true
+      from gone where is_push is not true order by repo_id
+      on conflict (repo_id) do update set is_mixed = true
+    )
+    select mpack_id as "mpackId" from gone`;
   return rows.map(({ mpackId }) => mpackId);
 }
 
@@ -280,7 +324,12 @@ function isDeleted({ sql }: Database, repoId: string) {
 }
 
 function isUnused({ sql }: Database) {
-  return sql`coalesce(p.commits, 0) + coalesce(p.snapshots, 0) + coalesce(p.tags, 0) = 0
+  return sql`(p.is_push
+      or coalesce(p.commits, 0) + coalesce(p.snapshots, 0) + coalesce(p.tags, 0) = 0)
     and not exists (select from musehub_object_refs r
+      where r.repo_id = p.repo_id and r.mpack_id = p.mpack_id)
+    and not exists (select from musehub_commit_refs r
+      where r.repo_id = p.repo_id and r.mpack_id = p.mpack_id)
+    and not exists (select from musehub_snapshot_refs r
       where r.repo_id = p.repo_id and r.mpack_id = p.mpack_id)`;
 }

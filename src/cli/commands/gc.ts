@@ -26,9 +26,9 @@ export function addGcCommand(program: Command, context: CommandContext): void {
   program.command("gc")
     .summary("collect garbage")
     .description(
-      "Remove blobs that no row needs, mpacks without history that no ref points into, the rows " +
-        "of deleted repos, half-written blobs, and staged rows of jobs that have ended. All but the " +
-        "last only after a grace time. Safe beside uploads and jobs, and safe to kill at any time. " +
+      "Remove commits, snapshots and objects that no branch or tag reaches, mpacks that no row " +
+        "points into, blobs that no row needs, the rows of deleted repos, half-written blobs, and " +
+        "staged rows of jobs that have ended. All but the last only after a grace time. Safe beside uploads and jobs, and safe to kill at any time. " +
         "Blobs whose keys do not fit the templates of the settings are never touched.",
     )
     .option("--dry-run", "only print what would be collected")
@@ -71,6 +71,9 @@ function textOf(summary: GcSummary, { gcMaxPercent }: Config): string {
     [summary.audits, "interrupted audits"],
     [summary.repos, "deleted repos"],
     [summary.refs, "refs of deleted repos"],
+    [summary.commits, "commits that no branch reaches"],
+    [summary.snapshots, "snapshots that no branch reaches"],
+    [summary.history_refs, "objects that no branch reaches"],
     [summary.mpacks, "mpacks"],
     [summary.blobs, `blobs of ${formatBytes(summary.blob_bytes)}`],
     [summary.half_written, "half-written blobs"],

@@ -52,6 +52,8 @@ export const TABLES = {
     snapshots: "bigint?",
     tags: "bigint?",
     indexed_at: "timestamptz?=",
+    /** Whether only branches and tags keep what it holds. */
+    is_push: "boolean?",
   },
   /** One row per object that at least one repo has. It does not say who may read it. */
   musehub_objects: {
@@ -289,6 +291,25 @@ export const TABLES = {
     removed_at: "timestamptz=",
   },
   /** Uploads in parts that are going on. */
+  /** Repos whose unreached history gc deletes, or has deleted. */
+  mpackd_collections: {
+    repo_id: "text",
+    run_id: "text",
+    began_at: "timestamptz=",
+    expires_at: "timestamptz",
+    ended_at: "timestamptz?",
+    /** The history in which nothing is left to delete. */
+    state: "text?",
+    /** Whether there was a pack that did not come by a push. */
+    is_mixed: "boolean=",
+  },
+  /** What a walk of gc has reached. */
+  mpackd_marks: {
+    walk_id: "text",
+    kind: "text",
+    id: "text",
+    created_at: "timestamptz=",
+  },
   mpackd_uploads: {
     repo_id: "text",
     mpack_key: "text",

@@ -6,6 +6,7 @@
 
 import {
   cancelJobsOf,
+  collectHistoryOf,
   collectPacksOf,
   collectRefs,
   collectRepo,
@@ -45,6 +46,10 @@ async function removeRepo(run: GcRun, repoId: string): Promise<boolean> {
     const refs = await collectRefs(db, repoId, { limit: REFS_PER_STATEMENT });
     run.add({ refs });
     if (refs < REFS_PER_STATEMENT) break;
+  }
+  for (;;) {
+    signal.throwIfAborted();
+    if (await collectHistoryOf(db, repoId, { limit: REFS_PER_STATEMENT }) === 0) break;
   }
   run.add({ mpacks: await collectPacksOf(db, repoId) });
   try {

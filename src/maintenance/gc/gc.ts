@@ -3,7 +3,8 @@
  *
  * - staged rows of jobs that are neither pending nor running, and old interrupted audits
  * - the rows of deleted repos: refs, mpacks, repo
- * - the rows of mpacks without history that no ref points into
+ * - commits, snapshots and refs that no branch or tag of a repo reaches
+ * - the rows of mpacks that no row points into, and that hold no other copy of a history
  * - blobs that no row needs, half-written blobs, and uploads in parts that were given up
  *
  * A row that is missing proves that a blob is garbage only if the store belongs to this database,
@@ -23,6 +24,7 @@ import { ConfigError } from "../../errors.ts";
 import { sweepPartBlobs } from "../../stream/store/part_blobs.ts";
 import { checkOwner, claimStore, olderText } from "../store_owner.ts";
 import { collectBlobs } from "./collect_blobs.ts";
+import { collectHistory } from "./collect_history.ts";
 import { collectMpacks } from "./collect_mpacks.ts";
 import { collectRepos } from "./collect_repos.ts";
 import { type GcOptions, GcRun, type GcSummary } from "./gc_run.ts";
@@ -46,6 +48,7 @@ export async function collectGarbage(options: GcOptions): Promise<GcSummary> {
   await collectStagedRows(run);
   run.add({ audits: await collectAudits(options.db, run.isDryRun) });
   await collectRepos(run);
+  await collectHistory(run);
   await collectMpacks(run);
   await collectBlobs(run);
   await sweepHalfWritten(run);

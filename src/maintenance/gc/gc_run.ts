@@ -45,6 +45,12 @@ export interface GcSummary {
   readonly repos: number;
   /** Refs of deleted repos. */
   readonly refs: number;
+  /** Commits that no branch or tag reaches. */
+  readonly commits: number;
+  /** Snapshots of such commits alone. */
+  readonly snapshots: number;
+  /** Refs to objects that only such snapshots name, or none. */
+  readonly history_refs: number;
   /** Rows of mpacks of deleted repos, and of mpacks that no ref points into. */
   readonly mpacks: number;
   /** Blobs that no row needs. */
@@ -74,6 +80,9 @@ export class GcRun {
     audits: 0,
     repos: 0,
     refs: 0,
+    commits: 0,
+    snapshots: 0,
+    history_refs: 0,
     mpacks: 0,
     blobs: 0,
     blob_bytes: 0,

@@ -42,7 +42,8 @@ export async function withTombstones(
   }
 }
 
-async function waitForPublishes({ options: { db, signal } }: GcRun): Promise<boolean> {
+/** Waits until all publishes that began before now have ended; returns false if they take too long. */
+export async function waitForPublishes({ options: { db, signal } }: GcRun): Promise<boolean> {
   const time = await serverTime(db), deadline = performance.now() + WAIT_MS;
   while (await isPublishRunning(db, time)) {
     if (performance.now() > deadline) return false;

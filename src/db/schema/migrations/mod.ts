@@ -15,6 +15,7 @@ import { historyTables, sql as history } from "./0017_history.ts";
 import { sql as uploads } from "./0018_uploads.ts";
 import { sql as console } from "./0019_console.ts";
 import { sql as historyFunctions } from "./0022_history_functions.ts";
+import { sql as collections } from "./0023_collections.ts";
 
 /** One migration. After its release its statements never change; another migration follows. */
 export interface Migration {
@@ -44,4 +45,5 @@ export const migrations: readonly Migration[] = [
   { name: "0018_uploads", sql: uploads },
   { name: "0019_console", sql: console },
   { name: "0022_history_functions", sql: historyFunctions },
+  { name: "0023_collections", sql: collections },
 ];
