@@ -8,9 +8,9 @@ import { blobKeyOf } from "../config/config.ts";
 import { findMpack } from "../db/packs.ts";
 import { InvalidMpackError, isBlobMissing } from "../errors.ts";
 import { withPrefix } from "../lib/ids.ts";
-import { openSha256 } from "../hash/sha256.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { bodyChunks, bodyLimits } from "./body/body.ts";
+import { hashed } from "./body/hash_body.ts";
 import type { ApiContext } from "./context.ts";
 import { type Recheck, whileAllowed } from "./recheck.ts";
 import type { UploadTerms } from "./upload_url.ts";
@@ -32,36 +32,21 @@ export async function storeUpload(
   if (known !== undefined && await isStored(store, key, sizeBytes)) {
     return await request.body?.cancel();
   }
-  using hasher = await openSha256({ engine: "native", worker: false });
-  const body = async function* () {
-    let bytes = 0;
-    const chunks = bodyChunks(request, bodyLimits(config, sizeBytes));
-    for await (const chunk of whileAllowed(chunks, recheck)) {
-      bytes += chunk.length;
-      for (let at = 0; at < chunk.length;) {
-        const buffer = await hasher.borrow();
-        const part = chunk.subarray(at, at + buffer.length);
-        buffer.set(part);
-        hasher.update(buffer, part.length);
-        at += part.length;
-      }
-      yield chunk;
-    }
-    if (bytes !== sizeBytes) {
+  const chunks = whileAllowed(bodyChunks(request, bodyLimits(config, sizeBytes)), recheck);
+  const body = hashed(chunks, ({ sha256, sizeBytes: found }) => {
+    if (found !== sizeBytes) {
       throw new InvalidMpackError(
         "size-mismatch",
-        `Cannot accept the pack: ${sizeBytes} bytes were declared, ${bytes} arrived`,
+        `Cannot accept the pack: ${sizeBytes} bytes were declared, ${found} arrived`,
       );
     }
-    // Thrown before the body ends, so that the store discards what it has.
-    const found = withPrefix(await hasher.digest());
-    if (found === mpackKey) return;
+    if (withPrefix(sha256) === mpackKey) return;
     throw new InvalidMpackError(
       "digest-mismatch",
-      `Cannot accept the pack: its bytes have the key ${found}, not ${mpackKey}`,
+      `Cannot accept the pack: its bytes have the key ${withPrefix(sha256)}, not ${mpackKey}`,
     );
-  };
-  await store.put(key, body(), { sizeBytes, signal: force });
+  });
+  await store.put(key, body, { sizeBytes, signal: force });
 }
 
 /** Tells whether the store has a blob under this key, of this length if one is given. */

@@ -54,6 +54,7 @@ const ROUTES = [
   "post /{owner}/{slug}/filter-objects",
   "post /{owner}/{slug}/objects",
   "post /{owner}/{slug}/presign",
+  "post /{owner}/{slug}/push",
   "post /{owner}/{slug}/push/mpack-complete",
   "post /{owner}/{slug}/push/mpack-presign",
   "post /{owner}/{slug}/push/objects",

@@ -35,7 +35,7 @@ const pushObjects = route({
       mpackKey: digest === undefined ? undefined : withPrefix(digest),
       body: pushedBytes(call, maxPackBytes),
       sizeBytes: requireLength(request, maxPackBytes),
-      payload: { pusher_id: caller.identity?.identityId },
+      payload: { pusher_id: caller.identity?.identityId, strict: true, partial: true },
     });
     const stored = result.object_refs_written;
     return replyMsgpack({ stored, skipped: result.objects_total - stored });

@@ -36,7 +36,7 @@ const refs = route({
 export const refsRoutes: readonly Route[] = [refs];
 
 /** The heads of all branches, by name. A name may be `__proto__`. */
-async function branchHeads(
+export async function branchHeads(
   { repo, context }: { repo: Pick<Call["repo"], "repoId">; context: Call["context"] },
 ): Promise<Record<string, string>> {
   const heads: Record<string, string> = Object.create(null);

@@ -7,6 +7,7 @@
 import type { Route } from "../../route.ts";
 import { fetchRoutes } from "./fetch.ts";
 import { presignObjectRoutes } from "./presign.ts";
+import { pushRoutes } from "./push.ts";
 import { pushObjectsRoutes } from "./push_objects.ts";
 import { refsRoutes } from "./refs.ts";
 import { blobRoutes } from "./blob.ts";
@@ -19,6 +20,7 @@ export const historyRoutes: readonly Route[] = [
   ...refsRoutes,
   ...presignObjectRoutes,
   ...pushObjectsRoutes,
+  ...pushRoutes,
   ...fetchRoutes,
   ...tagsRoutes,
   ...commitsRoutes,

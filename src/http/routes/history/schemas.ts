@@ -35,6 +35,13 @@ export const PushObjectsAnswer = z.object({
   skipped: Count,
 });
 
+export const PushAnswer = z.object({
+  ok: z.literal(true),
+  message: z.string(),
+  branch_heads: Heads,
+  remote_head: z.string().meta({ description: "The head of the branch that was pushed" }),
+});
+
 export const TagsBody = z.object({
   tags: z.custom<readonly unknown[]>(Array.isArray, "not an array").meta({
     type: "array",
