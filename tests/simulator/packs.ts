@@ -55,7 +55,7 @@ export class PackMaker {
     const whole = this.#build(flaw);
     const bytes = damaged(whole, flaw);
     const key = mpackKey(flaw === "cut" || flaw === "flipped" ? whole : bytes);
-    const read = readWhole(bytes);
+    const read = readWhole(bytes, {}, { history: true });
     const counts = read.accepted ? read : { commits: 0, snapshots: 0, objects: 0, tags: 0 };
     const isMiscounted = flaw === "miscounted";
     const declared = isMiscounted ? counts.objects + 1 : counts.objects;

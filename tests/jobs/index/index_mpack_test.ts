@@ -110,7 +110,7 @@ Deno.test("indexMpack() accepts a mutated pack under its own key if and only if 
   for (let i = 0; i < 200; i++) {
     const bytes = mutate(valid, random);
     const key = await fixture.put(bytes);
-    const whole = readWhole(bytes);
+    const whole = readWhole(bytes, {}, { history: true });
     const before = await fixture.dump();
     try {
       const result = await indexMpack(fixture.options(key, { MPACK_BATCH_ROWS: "2" }));

@@ -79,7 +79,7 @@ async function* chunked(bytes: Uint8Array) {
 Deno.test("pushMpack() without a key finds it at the end of the body", async (t) => {
   await using fixture = await createFixture();
   const { db, store, config, repo: { repoId } } = fixture;
-  const bytes = packOf({ manifest: { a: ID } });
+  const bytes = packOf(snapshotRecord({ a: ID }));
   const unnamed = { db, store, config: config(), repoId, worker: "test" };
   const jobs = () =>
     db.sql`select status, payload from musehub_background_jobs order by created_at`;

@@ -167,7 +167,7 @@ Deno.test("MpackDecoder names the first byte of what is wrong with a record", as
 
 /** A pack with every construct in some thousand bytes. */
 function richPack(): Uint8Array {
-  const accepted = acceptedHistories().filter(({ pack }) => pack.length < 330);
+  const accepted = acceptedHistories().filter(({ pack }) => pack.length < 460);
   const sections: Record<string, Value[]> = { commits: [], snapshots: [], tags: [] };
   for (const { pack } of accepted) {
     const decoder = new MpackDecoder();
@@ -213,12 +213,10 @@ Deno.test("end() rejects every prefix of a history as truncated", () => {
 Deno.test("MpackDecoder agrees with the oracle on every history damaged in one byte", () => {
   const pack = richPack();
   for (let at = 0; at < pack.length; at++) {
-    for (const byte of [pack[at] ^ 1, 0x2f, 0xc0]) {
-      const damaged = pack.slice();
-      damaged[at] = byte;
-      const verdict = readWhole(damaged, {}, { history: true });
-      assert.deepEqual(decodeMpack(damaged, { history: true }), verdict, `byte ${at} is ${byte}`);
-    }
+    const damaged = pack.slice();
+    damaged[at] = [pack[at] ^ 1, pack[at] ^ 0x80, 0x2f, 0xc0][at % 4];
+    const verdict = readWhole(damaged, {}, { history: true });
+    assert.deepEqual(decodeMpack(damaged, { history: true }), verdict, `byte ${at}`);
   }
 });
 
