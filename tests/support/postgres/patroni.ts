@@ -1,0 +1,199 @@
+/**
+ * Two PostgreSQL 15 servers under Patroni, and the etcd that elects the primary.
+ *
+ * @module
+ */
+
+import { join } from "node:path";
+import { openHome } from "../../../src/db/embedded/home.ts";
+import { sleep } from "../../../src/lib/sleep.ts";
+import { openRunDir, POSTGRES_15_BIN } from "./test_server.ts";
+
+const PROGRAMS = ["/usr/bin/patroni", "/usr/bin/etcd", `${POSTGRES_15_BIN}/pg_rewind`];
+
+/** Whether all programs are installed. */
+export const hasPatroni: boolean = (await Promise.all(
+  PROGRAMS.map((path) => Deno.stat(path).then(() => true, () => false)),
+)).every(Boolean);
+
+const PASSWORD = "patroni-password";
+const START_TIMEOUT_MS = 120_000;
+
+/** One server and the agent that starts, promotes and stops it. */
+export interface PatroniNode {
+  readonly name: string;
+  /** `127.0.0.1:port` of PostgreSQL. */
+  readonly host: string;
+  /** `primary`, `replica`, or undefined while nothing answers. */
+  role(): Promise<string | undefined>;
+  /** Starts the agent, and it the server. */
+  start(): void;
+  /** Kills agent and server with SIGKILL, as a machine without power ends. */
+  kill(): Promise<void>;
+}
+
+/** A running cluster. */
+export interface PatroniCluster extends AsyncDisposable {
+  readonly nodes: readonly [PatroniNode, PatroniNode];
+  /** Names both hosts, the standby first. */
+  readonly url: string;
+  /** Waits until one node is the primary and another one follows it. */
+  settled(): Promise<{ primary: PatroniNode; standby: PatroniNode }>;
+}
+
+/** Starts the cluster; the standby has what was acknowledged (`synchronous_mode`). */
+export async function startPatroni(): Promise<PatroniCluster> {
+  const runDir = await openRunDir();
+  const home = await openHome(join(runDir, `patroni-${crypto.randomUUID().slice(0, 8)}`));
+  const { path, user } = home;
+  const log = join(path, "log");
+  const spawn = (program: string, args: string[]) => {
+    const command = new Deno.Command("sh", {
+      args: ["-c", 'exec "$@" >>"$0" 2>&1', log, program, ...args],
+      cwd: path,
+      stdin: "null",
+      stdout: "null",
+      stderr: "null",
+      ...user,
+    });
+    return command.spawn();
+  };
+  await Deno.writeTextFile(log, "");
+  for (const own of user ? [path, log] : []) await Deno.chown(own, user!.uid, user!.gid);
+  const [clientPort, peerPort] = [freePort(), freePort()];
+  const client = `http://127.0.0.1:${clientPort}`, peer = `http://127.0.0.1:${peerPort}`;
+  const etcd = spawn("/usr/bin/etcd", [
+    `--data-dir=${join(path, "etcd")}`,
+    `--listen-client-urls=${client}`,
+    `--advertise-client-urls=${client}`,
+    `--listen-peer-urls=${peer}`,
+    `--initial-advertise-peer-urls=${peer}`,
+    `--initial-cluster=default=${peer}`,
+  ]);
+  const node = async (name: string): Promise<PatroniNode & { stop(): Promise<void> }> => {
+    const restPort = freePort(), port = freePort(), dataDir = join(path, name);
+    const file = join(path, `${name}.yml`);
+    await Deno.writeTextFile(file, settings({ name, restPort, port, dataDir, path, clientPort }));
+    if (user) await Deno.chown(file, user.uid, user.gid);
+    let agent: Deno.ChildProcess | undefined;
+    return {
+      name,
+      host: `127.0.0.1:${port}`,
+      async role() {
+        try {
+          const answer = await fetch(`http://127.0.0.1:${restPort}/patroni`);
+          const { role, state } = await answer.json();
+          return state === "running" ? (role === "master" ? "primary" : role) : undefined;
+        } catch {
+          return undefined;
+        }
+      },
+      start: () => void (agent = spawn("/usr/bin/patroni", [file])),
+      async kill() {
+        // Agents that are stopped by SIGTERM stop their server; this one has no time to.
+        const pidFile = await Deno.readTextFile(join(dataDir, "postmaster.pid"));
+        if (agent) await endProcess(agent, "SIGKILL");
+        Deno.kill(Number(pidFile.split("\n")[0]), "SIGKILL");
+        agent = undefined;
+      },
+      stop: async () => agent && await endProcess(agent, "SIGTERM"),
+    };
+  };
+  const first = await node("one"), second = await node("two");
+  const nodes = [first, second] as const;
+  const settled = async () => {
+    const deadline = Date.now() + START_TIMEOUT_MS;
+    while (Date.now() < deadline) {
+      const roles = await Promise.all(nodes.map((each) => each.role()));
+      const primary = nodes[roles.indexOf("primary")], standby = nodes[roles.indexOf("replica")];
+      if (primary && standby) return { primary, standby };
+      await sleep(200);
+    }
+    const text = await Deno.readTextFile(log);
+    throw new Error(`Patroni has no primary and standby:\n${text.slice(-4000)}`);
+  };
+  const close = async () => {
+    // The standby first, or it would be promoted.
+    for (const each of [second, first]) await each.stop();
+    await endProcess(etcd, "SIGTERM");
+    await Deno.remove(path, { recursive: true });
+  };
+  try {
+    first.start();
+    while (await first.role() !== "primary") {
+      const hasEnded = etcd.status.then(() => true);
+      if (await Promise.race([hasEnded, sleep(300).then(() => false)])) {
+        throw new Error(await Deno.readTextFile(log));
+      }
+    }
+    second.start();
+    const { primary, standby } = await settled();
+    const url = `postgres://postgres:${PASSWORD}@${standby.host},${primary.host}/postgres`;
+    return { nodes, url, settled, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+interface NodeSettings {
+  readonly name: string;
+  readonly restPort: number;
+  readonly port: number;
+  readonly dataDir: string;
+  readonly path: string;
+  readonly clientPort: number;
+}
+
+/** Patroni's shortest times: a dead primary is replaced within 20 s and a loop. */
+function settings({ name, restPort, port, dataDir, path, clientPort }: NodeSettings): string {
+  const login = (username: string) => ({ username, password: PASSWORD });
+  // YAML takes JSON.
+  return JSON.stringify({
+    scope: "mpackd",
+    name,
+    restapi: { listen: `127.0.0.1:${restPort}`, connect_address: `127.0.0.1:${restPort}` },
+    etcd3: { hosts: [`127.0.0.1:${clientPort}`] },
+    bootstrap: {
+      dcs: {
+        ttl: 20,
+        loop_wait: 2,
+        retry_timeout: 3,
+        synchronous_mode: true,
+        postgresql: { use_pg_rewind: true, parameters: { fsync: "off", max_connections: 200 } },
+      },
+      initdb: [{ encoding: "UTF8" }, { locale: "C" }, "data-checksums"],
+      pg_hba: [
+        "host all all 127.0.0.1/32 scram-sha-256",
+        "host replication all 127.0.0.1/32 scram-sha-256",
+      ],
+    },
+    postgresql: {
+      listen: `127.0.0.1:${port}`,
+      connect_address: `127.0.0.1:${port}`,
+      data_dir: dataDir,
+      bin_dir: POSTGRES_15_BIN,
+      pgpass: join(path, `${name}.pgpass`),
+      authentication: {
+        superuser: login("postgres"),
+        replication: login("replicator"),
+        rewind: login("rewinder"),
+      },
+      parameters: { unix_socket_directories: path },
+    },
+  });
+}
+
+function freePort(): number {
+  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+  return (listener.addr as Deno.NetAddr).port;
+}
+
+async function endProcess(process: Deno.ChildProcess, signal: Deno.Signal): Promise<void> {
+  try {
+    process.kill(signal);
+  } catch {
+    // It has ended.
+  }
+  await process.status;
+}
