@@ -18,10 +18,10 @@ export type TakenPush = Pick<PushOptions, "mpackKey" | "body" | "sizeBytes" | "p
 
 /** Indexes the pack; its sender may run so many uploads at once. */
 export async function takePush(call: Call, push: TakenPush): Promise<IndexResult> {
-  const { caller, repo, context } = call;
+  const { caller, repo, context, recheck } = call;
   const { pushDb: db, pushLimit, store, config, worker } = context;
   using _counted = context.rateLimit.beginUpload(caller.client);
-  return await pushMpack({
+  const result = await pushMpack({
     ...push,
     db,
     store,
@@ -30,6 +30,9 @@ export async function takePush(call: Call, push: TakenPush): Promise<IndexResult
     repoId: repo.repoId,
     publisher: new LimitedPublisher(db, pushLimit, caller.client),
   });
+  // The publish of a large pack takes long.
+  await recheck();
+  return result;
 }
 
 /** Yields a request's body while its sender may push; of at most `maxBytes`. */

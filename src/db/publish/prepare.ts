@@ -81,6 +81,8 @@ export async function prepare(
         firstOffset: row.first_offset,
         secondOffset: row.second_offset,
       };
+    case "repo-deleted":
+      return { outcome: "repo-deleted" };
     case "tombstoned":
       return { outcome: "tombstoned" };
     case "ready": {

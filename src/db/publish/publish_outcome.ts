@@ -33,6 +33,10 @@ export type PublishOutcome =
     readonly secondOffset: number;
   }
   | {
+    /** The repo was deleted since the job began. */
+    readonly outcome: "repo-deleted";
+  }
+  | {
     /** `gc` is deleting the blob, or the repo. */
     readonly outcome: "tombstoned";
   }

@@ -146,6 +146,8 @@ function outcomeOf(row: Row, expected: number): PublishOutcome {
         firstOffset: row.conflict!.first_offset,
         secondOffset: row.conflict!.second_offset,
       };
+    case "repo-deleted":
+      return { outcome: "repo-deleted" };
     case "tombstoned":
       return { outcome: "tombstoned" };
     case "branch-moved":

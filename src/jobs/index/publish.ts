@@ -1,7 +1,7 @@
 import { findPublished } from "../../db/publish/publish.ts";
 import type { PublishOutcome } from "../../db/publish/publish_outcome.ts";
 import { Publisher } from "../../db/publish/publisher.ts";
-import { DatabaseError, InvalidMpackError, StoreError } from "../../errors.ts";
+import { ConfigError, DatabaseError, InvalidMpackError, StoreError } from "../../errors.ts";
 import type { ObjectColumns } from "../../lib/object_columns.ts";
 import type { IndexContext, IndexJob } from "./context.ts";
 import type { OpenPack } from "./open_pack.ts";
@@ -114,6 +114,10 @@ function refusal(
         `Cannot publish the pack: ${published.found} of ${published.expected} rows are staged; ` +
           "the next attempt starts over",
       );
+    case "repo-deleted":
+      return new ConfigError("Cannot publish the pack: its repo was deleted", {
+        code: "repo-not-found",
+      });
     case "tombstoned":
       return new StoreError(
         "blob-missing",

@@ -14,7 +14,7 @@ create or replace function mpackd_prepare_2(
   is_sorted boolean,        -- true if the ids rise strictly from the first row to the last
   is_fresh boolean          -- true if what the batches note of known ids may be trusted
 ) returns table (
-  outcome text,             -- ready, rows-missing, conflict or tombstoned
+  outcome text,             -- ready, rows-missing, conflict, repo-deleted or tombstoned
   rows_found bigint, conflict_id text, first_offset bigint, second_offset bigint, duplicates bigint,
   first_batch integer, end_batch integer,    -- where the sorted rows are
   new_batches integer[], new_rows integer[]  -- those of them that may have new objects, and their rows
@@ -143,6 +143,10 @@ begin
       select u.object_id, u.at from unnest(last_ids, last_offsets) as u(object_id, at)
     ) as rows
     where object_id = conflict_id and at < second_offset;
+  elsif exists (
+    select from musehub_repos r where r.repo_id = of_repo and r.deleted_at is not null)
+  then
+    outcome := 'repo-deleted';
   -- A tombstone that is an hour old is of a gc that was killed.
   elsif exists (
     select from mpackd_tombstones t

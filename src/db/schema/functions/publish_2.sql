@@ -131,6 +131,10 @@ begin
         where t.name in (p.blob_key, p.repo_id) and t.created_at > now() - interval '1 hour'
       ) > 0 as is_tombstoned,
       (
+        select count(*) from musehub_repos r
+        where r.repo_id = p.repo_id and r.deleted_at is not null
+      ) > 0 as is_repo_deleted,
+      (
         select m.mpack_id from musehub_mpacks m
         where m.repo_id = p.repo_id and m.mpack_key = p.mpack_key
           and m.blob_key = p.blob_key and m.etag = p.etag
@@ -150,6 +154,8 @@ begin
       outcomes[one.place] := 'rows-missing';
     elsif conflicts[one.place] is not null then
       outcomes[one.place] := 'conflict';
+    elsif one.is_repo_deleted then
+      outcomes[one.place] := 'repo-deleted';
     elsif one.is_tombstoned then
       outcomes[one.place] := 'tombstoned';
     else
