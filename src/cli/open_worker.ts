@@ -12,6 +12,7 @@ import { mpackdHandlers } from "../jobs/handlers.ts";
 import { WorkerMetrics } from "../jobs/worker/worker_metrics.ts";
 import { Listener } from "../jobs/worker/listener.ts";
 import { countJobs } from "../jobs/queue/count_jobs.ts";
+import { fireSchedules } from "../jobs/schedules/fire.ts";
 import { countWithoutLease } from "../jobs/queue/count_without_lease.ts";
 import { traced } from "../jobs/worker/tracing.ts";
 import { Worker } from "../jobs/worker/worker.ts";
@@ -26,6 +27,8 @@ import { workerName } from "./worker_name.ts";
 
 const PING_DEADLINE_MS = 2_000;
 const COUNT_EVERY_MS = 60_000;
+/** How late a schedule may fire. */
+const FIRE_EVERY_MS = 10_000;
 /** A sixth of the time after which a silent worker counts as gone. */
 const SEEN_EVERY_MS = 10_000;
 
@@ -105,6 +108,11 @@ export function openWorker(
       running: worker.running,
       isDraining: signal.aborted,
     }).catch(() => {});
+  const fire = () =>
+    fireSchedules(db).catch((error) => observe({ type: "queue-error", error })).then(() => {});
+  let fired = untilEmpty || signal.aborted ? Promise.resolve() : fire();
+  const firing = untilEmpty ? undefined : setInterval(() => fired = fire(), FIRE_EVERY_MS);
+  if (firing !== undefined) Deno.unrefTimer(firing);
   let seen = see();
   const seeing = setInterval(() => seen = see(), SEEN_EVERY_MS);
   Deno.unrefTimer(seeing);
@@ -119,7 +127,8 @@ export function openWorker(
     async [Symbol.asyncDispose]() {
       clearInterval(counting);
       clearInterval(seeing);
-      await seen;
+      clearInterval(firing);
+      await Promise.all([seen, fired]);
       await forgetWorker(db, name).catch(() => {});
       await listener[Symbol.asyncDispose]();
     },

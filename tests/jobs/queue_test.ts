@@ -15,13 +15,13 @@ import {
   getJob,
   type Job,
   type JobRow,
-  listAttempts,
   listJobs,
   purgeJobs,
   releaseJob,
   renewLease,
   retryJobs,
 } from "../../src/jobs/queue/mod.ts";
+import { listAttempts } from "../../src/jobs/attempt/list_attempts.ts";
 import { addRepos, openTestDatabase } from "../support/postgres/database.ts";
 import { expireLease, REPO_ID, startJob, takeOver } from "../support/process/leases.ts";
 

@@ -10,6 +10,7 @@ import assert from "node:assert/strict";
 import axe from "axe-core";
 import puppeteer, { type Browser, type Page } from "puppeteer-core";
 import { createRepo } from "../../src/db/repos.ts";
+import { putSchedule } from "../../src/jobs/schedules/schedules.ts";
 import { seeWorker } from "../../src/db/workers.ts";
 import { enqueue } from "../../src/jobs/queue/enqueue.ts";
 import { claimJobs } from "../../src/jobs/queue/claim_jobs.ts";
@@ -47,6 +48,7 @@ async function furnish(
     running: 0,
     isDraining: false,
   });
+  await putSchedule(db, { name: "nightly", cron: "0 3 * * *", task: "gc", options: {} });
   const { row } = await enqueue(db, {
     repoId: repo.repoId,
     jobType: "mpack.index",
@@ -104,6 +106,7 @@ Deno.test({
       "/ui/repos",
       "/ui/repos/me/repo",
       `/ui/repos/me/repo/packs/${mpackKey}`,
+      "/ui/schedules",
       "/ui/settings",
     ];
     for (const scheme of ["light", "dark"]) {
@@ -196,6 +199,11 @@ Deno.test({
     await page.waitForFunction(() => document.querySelector(".figure")?.textContent === "Waiting2");
     assert.deepEqual(complaints, []);
 
+    await page.goto(`${api.url}/ui/schedules`);
+    await reach("Run now");
+    await reach("Pause all jobs");
+    assert.match(await page.$eval("main", (main) => main.textContent ?? ""), /All jobs are paused/);
+
     // Many at once, with a script for the box that chooses all.
     await page.goto(`${api.url}/ui/jobs?status=pending`);
     await page.click("input[data-all]");
@@ -203,7 +211,7 @@ Deno.test({
     await Promise.all([page.waitForNavigation(), page.click("button[value=cancel]")]);
     assert.match(
       await page.$eval(".note", (note) => note.textContent ?? ""),
-      /2 of 2 jobs cancelled/,
+      /3 of 3 jobs cancelled/,
     );
   },
 });

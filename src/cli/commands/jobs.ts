@@ -6,12 +6,14 @@
 
 import type { Command } from "commander";
 import type { Database } from "../../db/client/database.ts";
+import { repoNames } from "../../db/console_repos.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import { cancelJob } from "../../jobs/queue/cancel_job.ts";
 import type { JobRow, JobStatus } from "../../jobs/queue/job.ts";
 import { getJob } from "../../jobs/queue/get_job.ts";
 import { listJobs } from "../../jobs/queue/list_jobs.ts";
+import { type Pause, pause, type Pauses, readPauses, resume } from "../../jobs/schedules/pauses.ts";
 import { purgeJobs } from "../../jobs/queue/purge_jobs.ts";
 import { retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { parseCount, parseDuration } from "../flags.ts";
@@ -80,6 +82,18 @@ export function addJobsCommand(program: Command, context: CommandContext): void 
     .argument("<job_id>")
     .option(...json)
     .action((jobId: string, flags: JobsFlags) => run(flags, (db) => cancel(db, jobId)));
+  for (const verb of ["pause", "resume"] as const) {
+    jobs.command(verb)
+      .description(
+        verb === "pause"
+          ? "Claim no more jobs: none at all, of a type, or of a repo. Running ones go on."
+          : "Claim them again.",
+      )
+      .option("--type <job_type>", "only jobs of this type")
+      .option("--repo <owner/slug>", "only jobs of this repo")
+      .option(...json)
+      .action((flags: JobsFlags) => run(flags, (db) => setPause(db, verb, flags)));
+  }
   jobs.command("purge").description("Delete the rows of jobs that have ended.")
     .requiredOption("--older-than <duration>", "only jobs that ended longer ago: 30d, 12h, 5m, …")
     .option(...json)
@@ -94,9 +108,47 @@ async function list(db: Database, flags: JobsFlags): Promise<Answer> {
   const limit = parseCount("--limit", flags.limit, { min: 1, max: 100_000 });
   const repoId = await repoIdOf(db, flags.repo);
   const rows = await listJobs(db, { status: status as JobStatus, repoId, jobType, limit });
+  const pauses = await readPauses(db);
+  const shown = rows.length === 0 ? "No jobs" : jobTable(rows);
   return {
     json: { jobs: rows.map(jobJson) },
-    text: rows.length === 0 ? "No jobs" : jobTable(rows),
+    text: [shown, ...await pausedText(db, pauses)].join("\n"),
+  };
+}
+
+/** A line for what is paused: otherwise nobody knows why jobs wait. */
+async function pausedText(db: Database, { isAll, types, repoIds }: Pauses): Promise<string[]> {
+  const names = await repoNames(db, repoIds);
+  const paused = [
+    ...(isAll ? ["all jobs"] : []),
+    ...types.map((type) => `jobs of type ${type}`),
+    ...repoIds.map((repoId) => `jobs of ${names.get(repoId) ?? repoId}`),
+  ];
+  return paused.length === 0 ? [] : [`Paused: ${paused.join(", ")}`];
+}
+
+async function setPause(
+  db: Database,
+  verb: "pause" | "resume",
+  { type, repo }: JobsFlags,
+): Promise<Answer> {
+  if (type !== undefined && repo !== undefined) {
+    throw new ConfigError(`Cannot ${verb}: give --type or --repo, or neither`);
+  }
+  const what: Pause = type !== undefined
+    ? { kind: "type", value: type }
+    : repo !== undefined
+    ? { kind: "repo", value: (await repoIdOf(db, repo))! }
+    : { kind: "all" };
+  const name = type ?? repo ?? "all jobs";
+  if (verb === "pause") {
+    await pause(db, what);
+    return { json: { paused: what }, text: `Paused: ${name}. Running jobs go on` };
+  }
+  const wasPaused = await resume(db, what);
+  return {
+    json: { resumed: what, was_paused: wasPaused },
+    text: wasPaused ? `Resumed: ${name}` : `Nothing to resume: ${name} was not paused`,
   };
 }
 

@@ -346,6 +346,27 @@ export const TABLES = {
     running: "integer",
     is_draining: "boolean=",
   },
+  /** When maintenance runs by itself. */
+  mpackd_schedules: {
+    name: "text",
+    /** A cron expression, in UTC. */
+    cron: "text",
+    task: "text",
+    options: "json=",
+    is_paused: "boolean=",
+    next_at: "timestamptz",
+    last_at: "timestamptz?",
+    last_job_id: "text?",
+    created_at: "timestamptz=",
+  },
+  /** What of the queue is not claimed. */
+  mpackd_pauses: {
+    /** `all`, `type` or `repo`. */
+    kind: "text",
+    /** The type or the repo's id; empty for all. */
+    value: "text",
+    paused_at: "timestamptz=",
+  },
   /** Secrets that all servers of one database share, base64. */
   mpackd_secrets: {
     name: "text",

@@ -5,8 +5,11 @@
  */
 
 import { cancelJob } from "../../jobs/queue/cancel_job.ts";
+import { pause, resume } from "../../jobs/schedules/pauses.ts";
 import { purgeJobs } from "../../jobs/queue/purge_jobs.ts";
 import { retryJobs } from "../../jobs/queue/retry_jobs.ts";
+import { runNow } from "../../jobs/schedules/fire.ts";
+import { pauseSchedule } from "../../jobs/schedules/schedules.ts";
 import type { Caller } from "../auth/authenticate.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
@@ -55,3 +58,25 @@ const ACTIONS: Record<JobAction, (context: ApiContext, jobId: string) => Promise
   purge: async ({ pushDb }, jobId) =>
     await purgeJobs(pushDb, { olderThanMs: 0, jobIds: [jobId], limit: 1 }) > 0,
 };
+
+/**
+ * Runs or pauses a schedule, or pauses the queue.
+ *
+ * @throws {HttpProblem} 404 for who is no admin, or if there is no such schedule.
+ */
+export async function changeSchedule(
+  form: URLSearchParams,
+  { caller, context: { db } }: { readonly caller: Caller; readonly context: ApiContext },
+): Promise<void> {
+  const name = form.get("name") ?? "", action = form.get("action") ?? "";
+  const changes: Record<string, () => Promise<unknown>> = {
+    "run": () => runNow(db, name),
+    "pause": () => pauseSchedule(db, name, true),
+    "resume": () => pauseSchedule(db, name, false),
+    "pause-queue": async () => (await pause(db, { kind: "all" }), true),
+    "resume-queue": async () => (await resume(db, { kind: "all" }), true),
+  };
+  const change = Object.hasOwn(changes, action) ? changes[action] : undefined;
+  const isDone = caller.isAdmin && change !== undefined && await change();
+  if (!isDone) throw new HttpProblem(404, "not-found", "Cannot find such a schedule");
+}

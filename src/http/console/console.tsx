@@ -18,7 +18,7 @@ import { bodyLimits, readBody } from "../body/body.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem, problemResponse } from "../problem.ts";
 import type { HonoEnv } from "../route.ts";
-import { act } from "./actions.ts";
+import { act, changeSchedule } from "./actions.ts";
 import { Layout } from "./layout.tsx";
 import { LIVE_SCRIPT } from "./live_script.ts";
 import type { Page, PageMaker } from "./page.ts";
@@ -30,6 +30,7 @@ import { overview } from "./pages/overview.tsx";
 import { pack } from "./pages/pack.tsx";
 import { repo } from "./pages/repo.tsx";
 import { repos } from "./pages/repos.tsx";
+import { schedules } from "./pages/schedules.tsx";
 import { settings } from "./pages/settings.tsx";
 import { SESSION_COOKIE, SESSION_SECONDS, Sessions } from "./session.ts";
 import { STYLE } from "./style.ts";
@@ -57,6 +58,7 @@ const PAGES: Readonly<Record<string, PageMaker>> = {
   "/repos": repos,
   "/repos/:owner/:slug": repo,
   "/repos/:owner/:slug/packs/:mpackKey": pack,
+  "/schedules": schedules,
   "/settings": settings,
 };
 
@@ -101,6 +103,15 @@ export function createConsole(context: ApiContext): Hono<HonoEnv> {
     const { action, jobIds } = form;
     const query = new URLSearchParams({ action, done: `${done}`, asked: `${jobIds.length}` });
     return c.redirect(`${CONSOLE_PATH}/jobs?${query}`, 303);
+  });
+  app.post("/schedules", async (c) => {
+    refuseForeign(c, context);
+    const caller = await callerOf(c);
+    if (caller === undefined) return toLogin(c);
+    const form = await readForm(c, context);
+    await changeSchedule(form, { caller, context });
+    const query = new URLSearchParams({ done: form.get("action") ?? "" });
+    return c.redirect(`${CONSOLE_PATH}/schedules?${query}`, 303);
   });
   app.get("/live", async (c) => await live(c));
   for (const [path, make] of Object.entries(PAGES)) {

@@ -15,7 +15,7 @@ const PAGES = [
   ["/ui/repos", "Repos"],
 ] as const;
 
-const ADMIN_PAGES = [["/ui/settings", "Settings"]] as const;
+const ADMIN_PAGES = [["/ui/schedules", "Schedules"], ["/ui/settings", "Settings"]] as const;
 
 /** A whole document. Without a caller it has no navigation. */
 export function Layout(

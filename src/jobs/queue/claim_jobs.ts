@@ -22,6 +22,8 @@ export interface ClaimOptions {
   readonly isFair?: boolean;
   /** Claim only this job, even before its `run_at` and with no attempts left: a user asked for it. */
   readonly jobId?: string;
+  /** Repos whose jobs are not claimed. */
+  readonly pausedRepos?: readonly string[];
   /** Workers known to have ended: their jobs are claimed before the lease expires. */
   readonly takeOver?: readonly string[];
 }
@@ -52,6 +54,7 @@ const MOST_FENCE = Number.MAX_SAFE_INTEGER;
 export async function claimJobs(db: Database, options: ClaimOptions): Promise<Job[]> {
   const { worker, jobTypes, leaseMs, limit, perRepo, isFair = false, jobId, takeOver = [] } =
     options;
+  const { pausedRepos = [] } = options;
   const { sql } = db;
   // Limits are text, rounded up so that few statements exist. For a LIMIT that is a parameter
   // PostgreSQL plans each claim anew, which takes longer than the claim.
@@ -68,6 +71,9 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
   // "is not false" hides the condition from the planner. In a young table it would choose the index
   // of open jobs, and read every pending job.
   const isOurs = sql`(job_type = any(${arrayLiteral(jobTypes)}::text[])) is not false`;
+  const isUnpaused = pausedRepos.length === 0
+    ? sql`true`
+    : sql`repo_id <> all(${arrayLiteral(pausedRepos)}::text[])`;
   const isNamed = jobId === undefined ? sql`true` : sql`job_id = ${jobId}`;
   const isDue = jobId === undefined ? sql`(run_at is null or run_at <= now())` : isNamed;
   const isSpent = jobId === undefined
@@ -104,11 +110,11 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
       select repo_id from busy_repos where running >= ${perRepo}::integer
     ), expired as materialized (
       select ${columns} from musehub_background_jobs
-      where status = 'running' and ${isOurs} and ${isExpired} and ${isNamed}
+      where status = 'running' and ${isOurs} and ${isExpired} and ${isNamed} and ${isUnpaused}
       limit ${candidates}
     ), head as materialized (
       select ${columns} from musehub_background_jobs
-      where status = 'pending' and ${isOurs} and ${isDue}
+      where status = 'pending' and ${isOurs} and ${isDue} and ${isUnpaused}
       order by ${order}
       limit ${candidates}
     ), shortage as materialized (
@@ -130,6 +136,7 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
       select own.* from repos cross join lateral (
         select ${columns} from musehub_background_jobs j
         where status = 'pending' and j.repo_id = repos.repo_id and ${isOurs} and ${isDue}
+          and ${isUnpaused}
         order by repo_id, ${order}
         limit ${headOfRepo}
       ) own

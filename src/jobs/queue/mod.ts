@@ -15,7 +15,6 @@ export * from "./finish_cancelled.ts";
 export * from "./get_job.ts";
 export * from "./has_due_jobs.ts";
 export * from "./job.ts";
-export * from "./list_attempts.ts";
 export * from "./list_jobs.ts";
 export * from "./purge_jobs.ts";
 export * from "./release_job.ts";

@@ -12,6 +12,7 @@ import type { JobHandlers } from "../handlers.ts";
 import { type PrefetchedJob, PrefetchedJobs } from "./prefetched_jobs.ts";
 import { claimJobs } from "../queue/claim_jobs.ts";
 import { hasDueJobs } from "../queue/has_due_jobs.ts";
+import { type Pauses, readPauses } from "../schedules/pauses.ts";
 import type { Job } from "../queue/job.ts";
 import { releaseJob } from "../queue/release_job.ts";
 import type { Backoff } from "../attempt/retry_policy.ts";
@@ -22,6 +23,8 @@ const RELEASE_MS = 10_000;
 /** How often an `untilEmpty` worker without jobs looks whether a job has become due. */
 const EMPTY_POLL_MS = 250;
 const MAX_RETRY_MS = 5_000;
+/** How long what is paused may be out of date. */
+const PAUSES_MS = 1_000;
 /** Fair claims read more than others, so they get a twentieth of the time. */
 const FAIR_PAUSE = 20;
 
@@ -68,6 +71,8 @@ export class Worker {
   #polledAt = performance.now();
   /** When the next fair claim is due. */
   #fairAt = 0;
+  #pauses: Pauses = { isAll: false, types: [], repoIds: [] };
+  #pausesReadAt = -Infinity;
 
   constructor(options: WorkerOptions) {
     this.#options = options;
@@ -129,18 +134,36 @@ export class Worker {
 
   async #claim(limit: number): Promise<number> {
     const { db, handlers, worker, leaseMs, perRepo } = this.#options;
+    const { isAll, types, repoIds: pausedRepos } = await this.#readPauses();
+    const jobTypes = isAll ? [] : Object.keys(handlers).filter((type) => !types.includes(type));
     const claimedAt = performance.now();
-    const jobTypes = Object.keys(handlers);
+    if (jobTypes.length === 0) {
+      this.#polledAt = claimedAt;
+      return 0;
+    }
     const isFair = claimedAt >= this.#fairAt;
     // Also if it fails: then the plain claims go on meanwhile.
     if (isFair) this.#fairAt = claimedAt + MAX_RETRY_MS;
-    const jobs = await claimJobs(db, { worker, jobTypes, leaseMs, limit, perRepo, isFair });
+    const which = { worker, jobTypes, leaseMs, limit, perRepo, isFair, pausedRepos };
+    const jobs = await claimJobs(db, which);
     const polledAt = this.#polledAt = performance.now();
     if (isFair) this.#fairAt = polledAt + FAIR_PAUSE * (polledAt - claimedAt);
     if (jobs.length > 0) this.#observe({ type: "claimed", jobs });
     this.#prefetched.push(jobs, claimedAt);
     this.#fillSlots();
     return jobs.length;
+  }
+
+  /** Reads what is paused: at most once a second while nothing is. */
+  async #readPauses(): Promise<Pauses> {
+    const now = performance.now();
+    const { isAll, types, repoIds } = this.#pauses;
+    const isSomethingPaused = isAll || types.length > 0 || repoIds.length > 0;
+    if (isSomethingPaused || now - this.#pausesReadAt >= PAUSES_MS) {
+      this.#pauses = await readPauses(this.#options.db);
+      this.#pausesReadAt = now;
+    }
+    return this.#pauses;
   }
 
   /** Runs prefetched jobs in the free slots. */
@@ -161,9 +184,11 @@ export class Worker {
     }
   }
 
-  #isDue(): Promise<boolean> {
+  async #isDue(): Promise<boolean> {
     const { db, handlers } = this.#options;
-    return hasDueJobs(db, { jobTypes: Object.keys(handlers) });
+    const { isAll, types, repoIds: pausedRepos } = await this.#readPauses();
+    const jobTypes = Object.keys(handlers).filter((type) => !isAll && !types.includes(type));
+    return jobTypes.length > 0 && await hasDueJobs(db, { jobTypes, pausedRepos });
   }
 
   async #run({ job, claimedAt }: PrefetchedJob): Promise<void> {

@@ -123,6 +123,7 @@ Deno.test("what a tenant sees and does is what its token may", async () => {
       "/ui/repos/bob/secret-repo",
       "/ui/repos/bob/nothing",
       "/ui/settings",
+      "/ui/schedules",
       `/ui/repos/ada/engine/packs/sha256:${"b".repeat(64)}`,
       "/ui/none",
     ]
@@ -143,6 +144,7 @@ Deno.test("what a tenant sees and does is what its token may", async () => {
   assert.equal((await getJob(db, theirs))!.status, "pending");
   assert.equal((await visitor.post("/ui/jobs/act", { action: "retry", job })).status, 303);
   assert.equal((await getJob(db, job))!.status, "pending");
+  assert.equal((await visitor.post("/ui/schedules", { action: "pause-queue" })).status, 404);
   const foreign = { origin: "https://evil.example" };
   assert.equal(
     (await visitor.post("/ui/jobs/act", { action: "cancel", job }, foreign)).status,

@@ -16,6 +16,7 @@ import { sql as uploads } from "./0018_uploads.ts";
 import { sql as console } from "./0019_console.ts";
 import { sql as historyFunctions } from "./0022_history_functions.ts";
 import { sql as collections } from "./0023_collections.ts";
+import { sql as schedules } from "./0024_schedules.ts";
 
 /** One migration. After its release its statements never change; another migration follows. */
 export interface Migration {
@@ -46,4 +47,5 @@ export const migrations: readonly Migration[] = [
   { name: "0019_console", sql: console },
   { name: "0022_history_functions", sql: historyFunctions },
   { name: "0023_collections", sql: collections },
+  { name: "0024_schedules", sql: schedules },
 ];

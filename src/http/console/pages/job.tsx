@@ -2,7 +2,7 @@
 import { resultForTenant, resultOf } from "../../../jobs/index/result.ts";
 import { getJob } from "../../../jobs/queue/get_job.ts";
 import type { JobRow } from "../../../jobs/queue/job.ts";
-import { listAttempts } from "../../../jobs/queue/list_attempts.ts";
+import { listAttempts } from "../../../jobs/attempt/list_attempts.ts";
 import { openRepo } from "../../auth/access.ts";
 import { HttpProblem, publicError } from "../../problem.ts";
 import { adviceFor } from "../advice.ts";

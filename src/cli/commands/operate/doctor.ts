@@ -5,13 +5,13 @@
  */
 
 import type { Command } from "commander";
-import type { Config } from "../../config/config.ts";
-import type { Check, CheckStatus } from "../../maintenance/doctor/check.ts";
-import { examine } from "../../maintenance/doctor/doctor.ts";
-import type { CommandContext } from "../command.ts";
-import { EXIT } from "../exit.ts";
-import { print, printJson } from "../output.ts";
-import { openBlobStore, openDatabase, type OpenedDatabase } from "../resources.ts";
+import type { Config } from "../../../config/config.ts";
+import type { Check, CheckStatus } from "../../../maintenance/doctor/check.ts";
+import { examine } from "../../../maintenance/doctor/doctor.ts";
+import type { CommandContext } from "../../command.ts";
+import { EXIT } from "../../exit.ts";
+import { print, printJson } from "../../output.ts";
+import { openBlobStore, openDatabase, type OpenedDatabase } from "../../resources.ts";
 
 interface DoctorFlags {
   readonly writes: boolean;
