@@ -6,6 +6,7 @@
  * @module
  */
 
+import { limitsOf } from "../../config/config.ts";
 import { GhostGuard, type Ghosts, type StagedIds } from "../../db/publish/ghost_guard.ts";
 import type { PackHistory as PublishedHistory } from "../../db/publish/publish_pack.ts";
 import {
@@ -17,7 +18,9 @@ import {
 import { stageGraph } from "../../db/publish/stage_records.ts";
 import { GhostError } from "../../errors.ts";
 import type { PackRecords } from "../../lib/records.ts";
+import { readManifestPages } from "../../history/read_manifest.ts";
 import type { DecoderHooks } from "../../stream/mpack/mpack_decoder.ts";
+import { DeltaVerifier } from "../history/delta_verifier.ts";
 import { HistoryCheck, type Problem } from "../history/history_check.ts";
 import {
   type BranchDecision,
@@ -50,6 +53,7 @@ export class PackHistory implements AsyncDisposable {
   readonly #job: IndexJob;
   readonly #context: IndexContext;
   readonly #check: HistoryCheck;
+  readonly #deltas: DeltaVerifier;
   /** Only if this job has to know whether all objects are there. */
   #guard: GhostGuard | undefined;
   readonly #isGuarded: boolean;
@@ -72,9 +76,17 @@ export class PackHistory implements AsyncDisposable {
     this.#job = job;
     this.#context = context;
     this.#check = new HistoryCheck(context.db, job.repoId);
+    const { db, store, config } = context, { repoId } = job;
+    const deltas = this.#deltas = new DeltaVerifier({
+      limits: limitsOf(config),
+      load: (snapshotId) => readManifestPages({ db, store, repoId, snapshotId }),
+    });
     const { branch, strict } = job.payload;
     this.#isGuarded = !isGuardedElsewhere && (branch !== undefined || strict === true);
-    this.hooks = this.#isGuarded ? { manifestId: (id) => this.#guard!.name(id) } : {};
+    this.hooks = {
+      snapshot: (record, entries, removed) => deltas.snapshot(record, entries, removed),
+      ...(this.#isGuarded && { manifestId: (id: string) => this.#guard!.name(id) }),
+    };
   }
 
   /** Goes on where the pack was opened; `batches` are staged. */
@@ -87,8 +99,13 @@ export class PackHistory implements AsyncDisposable {
     if (this.#recordBatches > 0) await this.#check.restore(jobId, batches);
   }
 
-  /** Awaited between chunks. */
+  /**
+   * Awaited between chunks.
+   *
+   * @throws {InvalidMpackError} If a delta does not make the manifest that its id names.
+   */
   async drain(): Promise<void> {
+    await this.#deltas.drain();
     if (this.#guard?.isDue) await this.#guard.flush();
   }
 

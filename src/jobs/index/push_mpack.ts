@@ -158,7 +158,16 @@ async function indexBody(
       else await upload.discard(there);
     },
   };
-  const uploading = { ...delegate(store), open: () => Promise.resolve(upload) };
+  let isOpen = false;
+  const uploading: BlobStore = {
+    ...delegate(store),
+    open(other, options) {
+      // The pack is opened first, and once; after it, packs that its deltas build upon.
+      if (isOpen) return store.open(other, options);
+      isOpen = true;
+      return Promise.resolve(upload);
+    },
+  };
   const { onProgress } = options;
   const context = { db, config, store: uploading, publisher, onProgress };
   return await streamMpack(job, context, scope, hooks);
