@@ -32,7 +32,6 @@ export interface Negotiation {
  * @throws {HistoryError} `history-not-found` if the repo does not have a wanted commit with all its
  * ancestors.
  * @throws {DatabaseError} If the database is unavailable.
- * @internal
  */
 export async function negotiate(
   { db, repoId, want, have }: {

@@ -62,9 +62,68 @@ Deno.test("GET commits/ID shows a commit, by its id or a branch's name", async (
     assert.equal((await get(head, { "if-none-match": headers.get("etag")! })).status, 304);
   });
   await t.step("404 for what is not there", async () => {
-    for (const name of ["9".repeat(64), "none", "%00", first.slice(0, 20)]) {
+    assert.equal((await get(first.slice(0, 20))).value.commit_id, first);
+    for (const name of ["9".repeat(64), "none", "%00", first.slice(0, 3)]) {
       const { status, value } = await get(name);
       assert.deepEqual([status, value.code], [404, "history-not-found"], name);
+    }
+  });
+});
+
+Deno.test("GET commits lists a branch's commits, page by page", async (t) => {
+  await using api = await startApi({ worker: false });
+  const empty = await api.admin.send("/me/repo/commits");
+  assert.deepEqual([empty.status, empty.value], [200, { commits: [], next: null }]);
+  const made = new MadeHistory();
+  const root = made.commit({ message: "root" });
+  const sides = [1, 2].map((i) => made.commit({ parents: [root], message: `side ${i}` }));
+  const head = made.commit({ parents: sides, message: "merge" });
+  await indexHistory(api.fixture, made.pack());
+  const { db, repo: { repoId } } = api.fixture;
+  await db.sql`insert into musehub_branches (repo_id, name, head_commit_id)
+    values (${repoId}, 'main', ${head}), (${repoId}, 'side/1', ${sides[0]})`;
+  const get = (query: string, headers = {}) =>
+    api.admin.send(`/me/repo/commits?${query}`, { headers });
+  await t.step("all of them, children before parents", async () => {
+    const { value, headers } = await get("");
+    const { commits, next } = value;
+    assert.deepEqual(commits.map((commit: { commit_id: string }) => commit.commit_id), [
+      head,
+      sides[1],
+      sides[0],
+      root,
+    ]);
+    assert.deepEqual(commits[0].parent_ids, sides);
+    assert.deepEqual([commits[3].message, commits[3].author, next], ["root", "ada", null]);
+    assert.equal(headers.get("etag"), `"${head}"`);
+    assert.equal((await get("", { "if-none-match": `"${head}"` })).status, 304);
+  });
+  await t.step("pages of any length", async () => {
+    for (const limit of [1, 2, 3, 4]) {
+      const found: string[] = [];
+      for (let before = "";;) {
+        const { value } = await get(`branch=main&limit=${limit}${before}`);
+        found.push(...value.commits.map((commit: { message: string }) => commit.message));
+        if (value.next === null) break;
+        before = `&before=${value.next}`;
+      }
+      assert.deepEqual(found, ["merge", "side 2", "side 1", "root"], String(limit));
+    }
+  });
+  await t.step("of another branch, or a commit", async () => {
+    for (const branch of ["side%2F1", sides[0]]) {
+      const { value } = await get(`branch=${branch}`);
+      assert.deepEqual(value.commits.map((commit: { message: string }) => commit.message), [
+        "side 1",
+        "root",
+      ]);
+    }
+  });
+  await t.step("what is not there, or no query", async () => {
+    assert.equal((await get("branch=none")).status, 404);
+    assert.equal((await get(`before=${"9".repeat(64)}`)).status, 404);
+    for (const query of ["before=x", "limit=0", "limit=2000", `before=${root},`]) {
+      assert.equal((await get(query)).status, 400, query);
     }
   });
 });

@@ -294,6 +294,8 @@ Deno.test("a private repo: no clone without a token; with one, fetch and pull", 
     for (const one of [stranger, other]) {
       await assertRefused(one.refs(), 404, /Cannot find such a repo/);
       await assertRefused(one.fetchBundle([head], []), 404, /Cannot find such a repo/);
+      const body = { want: [head], have: [] };
+      await assertRefused(one.send("POST", "negotiate", body), 404, /Cannot find such a repo/);
     }
     const copy = client(url);
     assert.equal(await copy.pull("main"), head);
@@ -305,6 +307,8 @@ Deno.test("a repo reads only its own history, whatever others have pushed", () =
     const one = client(await remote("one")), two = client(await remote("two"));
     const head = one.repo.commit("main", FILES);
     await one.push("main");
+    const body = { want: [head], have: [head] };
+    await assertRefused(two.send("POST", "negotiate", body), 404, /with all its ancestors/);
     await assertRefused(two.fetchBundle([head], []), 404, /does not have it/);
     const tags = [{ tag: "v1", commit_id: head, tag_id: crypto.randomUUID() }];
     await assertRefused(two.send("POST", "tags", { tags }), 422, /no commit/);

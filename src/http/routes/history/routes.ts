@@ -6,6 +6,7 @@
 
 import type { Route } from "../../route.ts";
 import { fetchRoutes } from "./fetch.ts";
+import { negotiateRoutes } from "./negotiate.ts";
 import { presignObjectRoutes } from "./presign.ts";
 import { pushRoutes } from "./push.ts";
 import { pushObjectsRoutes } from "./push_objects.ts";
@@ -21,6 +22,7 @@ export const historyRoutes: readonly Route[] = [
   ...presignObjectRoutes,
   ...pushObjectsRoutes,
   ...pushRoutes,
+  ...negotiateRoutes,
   ...fetchRoutes,
   ...tagsRoutes,
   ...commitsRoutes,

@@ -42,6 +42,14 @@ export const PushAnswer = z.object({
   remote_head: z.string().meta({ description: "The head of the branch that was pushed" }),
 });
 
+export const NegotiateBody = z.object({ want: IdList.default([]), have: IdList.default([]) });
+
+export const NegotiateAnswer = z.object({
+  ack: z.array(z.string()).meta({ description: "Those of `have` that the repo has" }),
+  common_base: z.string().nullable(),
+  ready: z.boolean().meta({ description: "Whether `ack` is enough for a fetch" }),
+});
+
 export const TagsBody = z.object({
   tags: z.custom<readonly unknown[]>(Array.isArray, "not an array").meta({
     type: "array",
@@ -81,6 +89,26 @@ export const TreeAnswer = z.object({
     name: z.string(),
     type: z.enum(["folder", "file"]),
     object_id: z.string().optional(),
+  })),
+  next: z.string().nullable(),
+});
+
+export const CommitsQuery = z.object({
+  branch: z.string().max(1_024).optional().meta({
+    description: "A branch, a tag or a commit. Default: the default branch",
+  }),
+  before: z.string().max(40_000).optional().meta({ description: "`next` of the previous page" }),
+  ...Page,
+});
+
+export const CommitsAnswer = z.object({
+  commits: z.array(z.object({
+    commit_id: z.string(),
+    parent_ids: z.array(z.string()),
+    snapshot_id: z.string(),
+    author: z.string(),
+    committed_at: z.string(),
+    message: z.string().meta({ description: "Its first 65,536 characters" }),
   })),
   next: z.string().nullable(),
 });
