@@ -5,6 +5,7 @@
  */
 
 import type { JobRow } from "../jobs/queue/job.ts";
+import { formatMs } from "./terminal.ts";
 
 /** A job for `--json`: snake_case, times in ISO 8601. */
 export function jobJson(job: JobRow): Record<string, unknown> {
@@ -31,21 +32,38 @@ export function jobJson(job: JobRow): Record<string, unknown> {
   };
 }
 
-/** A table with one line per job. */
-export function jobTable(jobs: readonly JobRow[]): string {
+/** How many digits of an id are shown. `jobs show` finds a job by them. */
+const ID_DIGITS = 12;
+
+/** A table with one line per job, whose repos are named if they are known. */
+export function jobTable(jobs: readonly JobRow[], names: ReadonlyMap<string, string>): string {
   const lines = jobs.map((job) => [
-    job.jobId,
+    short(job.jobId),
     job.status,
+    names.get(job.repoId) ?? short(job.repoId),
+    short(typeof job.payload?.mpack_key === "string" ? job.payload.mpack_key : ""),
     job.jobType,
     `${job.attempt}/${job.maxAttempts}`,
-    job.createdAt.toISOString(),
-    job.lastError?.code ?? "",
+    `${formatMs(Math.max(0, Date.now() - job.createdAt.getTime()))} ago`,
+    tookText(job),
+    job.status === "done" ? "" : job.lastError?.code ?? "",
   ]);
-  const rows = [["job", "status", "type", "attempt", "created", "last error"], ...lines];
-  const widths = rows[0].map((_, column) => Math.max(...rows.map((row) => row[column].length)));
+  const heads = ["job", "status", "repo", "pack", "type", "attempt", "created", "took", "code"];
+  const rows = [heads, ...lines];
+  const widths = heads.map((_, column) => Math.max(...rows.map((row) => row[column].length)));
   return rows.map((row) =>
     row.map((cell, column) => cell.padEnd(widths[column])).join("  ").trimEnd()
   ).join("\n");
+}
+
+function short(id: string): string {
+  const bare = id.replace(/^sha256:/, "");
+  return bare.length > ID_DIGITS ? bare.slice(0, ID_DIGITS) : bare;
+}
+
+function tookText({ status, startedAt, finishedAt }: JobRow): string {
+  if (startedAt === null || status === "pending") return "";
+  return formatMs(Math.max(0, (finishedAt?.getTime() ?? Date.now()) - startedAt.getTime()));
 }
 
 /** All fields of one job, a line each. Fields without a value are left out. */

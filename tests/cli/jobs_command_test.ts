@@ -33,14 +33,33 @@ Deno.test("mpackd enqueue leaves a pack, jobs looks at it and puts it right", as
   await t.step("list and show", async () => {
     const { json } = await run("jobs", "list", "--status", "pending", "--repo", "me/repo");
     assert.deepEqual(json.jobs.map((job: { job_id: string }) => job.job_id), [jobId]);
-    const shown = await run("jobs", "show", jobId);
-    assert.deepEqual(shown.json.payload, { mpack_key: key });
+    assert.equal(json.total, 1);
+    for (const id of [jobId, jobId.slice(0, 20), jobId.slice("sha256:".length, 20)]) {
+      const shown = await run("jobs", "show", id);
+      assert.deepEqual(shown.json.payload, { mpack_key: key }, id);
+    }
+    const env = { DATABASE_URL: fixture.databaseUrl };
+    const { stdout } = await runMain(["jobs", "list"], env);
+    assert.match(stdout, /^job +status +repo +pack/);
+    assert.match(
+      stdout,
+      new RegExp(`^${jobId.slice(7, 19)}  pending  me/repo  0{12}  mpack.index`, "m"),
+    );
   });
   await t.step("cancel, retry, cancel, purge", async () => {
     assert.equal((await run("jobs", "cancel", jobId)).json.status, "cancelled");
     assert.deepEqual((await run("jobs", "retry", jobId)).json, { retried: [jobId] });
     await run("jobs", "cancel", jobId);
     assert.deepEqual((await run("jobs", "retry", "--failed")).json, { retried: [] });
+    await fixture.db.sql`update musehub_background_jobs
+      set status = 'failed', finished_at = now() - interval '2 hours', last_error = '{"code":"x"}'`;
+    const retry = async (...flags: string[]) =>
+      (await run("jobs", "retry", "--failed", ...flags)).json;
+    assert.deepEqual(await retry("--dry-run", "--code", "x"), { would_retry: 1 });
+    assert.deepEqual(await retry("--dry-run", "--code", "y"), { would_retry: 0 });
+    assert.deepEqual(await retry("--since", "1h"), { retried: [] });
+    assert.deepEqual(await retry("--since", "1d", "--code", "x"), { retried: [jobId] });
+    await run("jobs", "cancel", jobId);
     assert.deepEqual((await run("jobs", "purge", "--older-than", "1d")).json, { purged: 0 });
     assert.deepEqual((await run("jobs", "purge", "--older-than", "0s")).json, { purged: 1 });
   });

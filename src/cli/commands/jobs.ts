@@ -11,16 +11,17 @@ import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import { cancelJob } from "../../jobs/queue/cancel_job.ts";
 import type { JobRow, JobStatus } from "../../jobs/queue/job.ts";
-import { getJob } from "../../jobs/queue/get_job.ts";
-import { listJobs } from "../../jobs/queue/list_jobs.ts";
+import { findJob } from "../../jobs/queue/get_job.ts";
+import { countListed, listJobs } from "../../jobs/queue/list_jobs.ts";
 import { type Pause, pause, type Pauses, readPauses, resume } from "../../jobs/schedules/pauses.ts";
 import { purgeJobs } from "../../jobs/queue/purge_jobs.ts";
-import { retryJobs } from "../../jobs/queue/retry_jobs.ts";
+import { countRetried, retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { parseCount, parseDuration } from "../flags.ts";
 import { jobDetails, jobJson, jobTable } from "../job_text.ts";
 import type { CommandContext } from "../command.ts";
 import { print, printJson } from "../output.ts";
 import { openDatabase } from "../resources.ts";
+import { formatCount } from "../terminal.ts";
 
 const STATUSES: readonly JobStatus[] = ["pending", "running", "done", "failed", "cancelled"];
 /** Rows per statement: few, so that no lock is held for long. */
@@ -31,7 +32,10 @@ interface JobsFlags {
   readonly repo?: string;
   readonly type?: string;
   readonly limit: string;
+  readonly code?: string;
   readonly failed?: boolean;
+  readonly since?: string;
+  readonly dryRun?: boolean;
   readonly olderThan: string;
   readonly json?: boolean;
 }
@@ -60,6 +64,7 @@ export function addJobsCommand(program: Command, context: CommandContext): void 
     .option("--status <status>", STATUSES.join(", "))
     .option("--repo <owner/slug>", "only jobs of this repo")
     .option("--type <job_type>", "only jobs of this type")
+    .option("--code <code>", "only jobs whose last attempt ended with this code")
     .option("--limit <n>", "the most jobs to list", "100")
     .option(...json)
     .action((flags: JobsFlags) => run(flags, (db) => list(db, flags)));
@@ -73,6 +78,9 @@ export function addJobsCommand(program: Command, context: CommandContext): void 
     .argument("[job_id]", "a failed or cancelled job")
     .option("--failed", "every failed job")
     .option("--repo <owner/slug>", "with --failed: only jobs of this repo")
+    .option("--code <code>", "with --failed: only jobs that failed with this code")
+    .option("--since <duration>", "with --failed: only jobs that failed in the last 2h, 3d, …")
+    .option("--dry-run", "with --failed: only count them")
     .option(...json)
     .action((jobId: string | undefined, flags: JobsFlags) =>
       run(flags, (db) => retry(db, jobId, flags))
@@ -107,12 +115,16 @@ async function list(db: Database, flags: JobsFlags): Promise<Answer> {
   }
   const limit = parseCount("--limit", flags.limit, { min: 1, max: 100_000 });
   const repoId = await repoIdOf(db, flags.repo);
-  const rows = await listJobs(db, { status: status as JobStatus, repoId, jobType, limit });
+  const which = { status: status as JobStatus, repoId, jobType, code: flags.code };
+  const rows = await listJobs(db, { ...which, limit });
+  const total = rows.length < limit ? rows.length : await countListed(db, which);
   const pauses = await readPauses(db);
-  const shown = rows.length === 0 ? "No jobs" : jobTable(rows);
+  const names = await repoNames(db, rows.map((row) => row.repoId));
+  const shown = rows.length === 0 ? "No jobs" : jobTable(rows, names);
+  const more = total > rows.length ? [`${formatCount(rows.length)} of ${formatCount(total)}`] : [];
   return {
-    json: { jobs: rows.map(jobJson) },
-    text: [shown, ...await pausedText(db, pauses)].join("\n"),
+    json: { jobs: rows.map(jobJson), total },
+    text: [shown, ...more, ...await pausedText(db, pauses)].join("\n"),
   };
 }
 
@@ -153,7 +165,7 @@ async function setPause(
 }
 
 async function show(db: Database, jobId: string): Promise<Answer> {
-  const row = await getJob(db, jobId);
+  const row = await findJob(db, jobId);
   if (row === undefined) throw noSuchJob("show", jobId);
   return { json: jobJson(row), text: jobDetails(row) };
 }
@@ -166,27 +178,38 @@ async function retry(
   if ((jobId === undefined) !== (flags.failed ?? false)) {
     throw new ConfigError("Cannot retry: give one job or --failed");
   }
+  if (jobId !== undefined) {
+    const row = await findJob(db, jobId);
+    if (row === undefined) throw noSuchJob("retry", jobId);
+    const retried = await retryJobs(db, { jobId: row.jobId });
+    if (retried.length === 0) {
+      throw new ConfigError(`Cannot retry job ${row.jobId}: it is ${row.status}`);
+    }
+    return { json: { retried }, text: `Queued again: ${retried.length}` };
+  }
+  const which = {
+    failed: true,
+    repoId: await repoIdOf(db, flags.repo),
+    code: flags.code,
+    sinceMs: flags.since === undefined ? undefined : parseDuration("--since", flags.since),
+  } as const;
+  if (flags.dryRun) {
+    const jobs = await countRetried(db, which);
+    return { json: { would_retry: jobs }, text: `Would be queued again: ${formatCount(jobs)}` };
+  }
   const jobIds: string[] = [];
-  if (jobId === undefined) {
-    const repoId = await repoIdOf(db, flags.repo);
-    for (;;) {
-      const batch = await retryJobs(db, { failed: true, repoId, limit: ROWS_PER_STATEMENT });
-      jobIds.push(...batch);
-      if (batch.length < ROWS_PER_STATEMENT) break;
-    }
-  } else {
-    jobIds.push(...await retryJobs(db, { jobId }));
-    if (jobIds.length === 0) {
-      const row = await getJob(db, jobId);
-      if (row === undefined) throw noSuchJob("retry", jobId);
-      throw new ConfigError(`Cannot retry job ${jobId}: it is ${row.status}`);
-    }
+  for (;;) {
+    const batch = await retryJobs(db, { ...which, limit: ROWS_PER_STATEMENT });
+    jobIds.push(...batch);
+    if (batch.length < ROWS_PER_STATEMENT) break;
   }
   return { json: { retried: jobIds }, text: `Queued again: ${jobIds.length}` };
 }
 
-async function cancel(db: Database, jobId: string): Promise<Answer> {
-  const status = await cancelJob(db, jobId);
+async function cancel(db: Database, given: string): Promise<Answer> {
+  const found = await findJob(db, given);
+  if (found === undefined) throw noSuchJob("cancel", given);
+  const { jobId } = found, status = await cancelJob(db, jobId);
   if (status === undefined) throw noSuchJob("cancel", jobId);
   const text = status === "running"
     ? "it is running, and stops at its next batch"

@@ -1,3 +1,4 @@
+import type { Sql } from "kysely";
 import type { Database } from "../../db/client/database.ts";
 import { FIRST_TIME, LAST_TIME } from "../../db/client/parse_time.ts";
 import type { JobRow, JobStatus } from "./job.ts";
@@ -22,46 +23,53 @@ export interface ListOptions {
 
 /** Lists jobs, newest first. */
 export async function listJobs(db: Database, options: ListOptions = {}): Promise<JobRow[]> {
-  const { status, repoId, jobType, code, search, visibleTo, limit = 100, after } = options;
+  const { limit = 100, after } = options;
   const rows = await db.build("list jobs", (kysely, sql) => {
     // `after` is made of a Date, so the order must not depend on what a Date cannot hold.
     const createdAt = sql<Date>`least(greatest(date_trunc('milliseconds', j.created_at),
       ${FIRST_TIME}::timestamptz), ${LAST_TIME}::timestamptz)`;
-    let jobs = kysely.selectFrom("musehub_background_jobs as j").selectAll("j");
-    if (status !== undefined) jobs = jobs.where("j.status", "=", status);
-    if (repoId !== undefined) jobs = jobs.where("j.repo_id", "=", repoId);
-    if (jobType !== undefined) jobs = jobs.where("j.job_type", "=", jobType);
-    if (code !== undefined) jobs = jobs.where(sql<boolean>`j.last_error->>'code' = ${code}`);
-    if (search !== undefined) {
-      jobs = jobs.where(
-        sql<boolean>`(starts_with(j.job_id, ${search})
-          or starts_with(mpackd_mpack_key(j.payload::text), ${search}))`,
-      );
-    }
+    let jobs = kysely.selectFrom("musehub_background_jobs as j").selectAll("j")
+      .where(isListed(sql, options));
     if (after !== undefined) {
       jobs = jobs.where(
         sql<boolean>`(${createdAt}, j.job_id)
           < (${after.createdAt.toISOString()}::timestamptz, ${after.jobId})`,
       );
     }
-    if (visibleTo !== undefined) {
-      jobs = jobs.where("j.repo_id", "in", (eb) =>
-        eb.selectFrom("musehub_repos as r")
-          .select("r.repo_id")
-          .where("r.deleted_at", "is", null)
-          .where((eb) =>
-            eb.or([
-              eb("r.owner", "=", visibleTo.handle),
-              eb.exists(
-                eb.selectFrom("mpackd_collaborators as c")
-                  .select("c.repo_id")
-                  .whereRef("c.repo_id", "=", "r.repo_id")
-                  .where("c.identity_id", "=", visibleTo.identityId),
-              ),
-            ])
-          ));
-    }
     return jobs.orderBy(createdAt, "desc").orderBy("j.job_id", "desc").limit(limit);
   });
   return rows.map(toJobRow);
+}
+
+/** Counts the jobs that `listJobs()` would list without a limit. */
+export async function countListed(db: Database, options: ListOptions): Promise<number> {
+  const [{ jobs }] = await db.build(
+    "count jobs",
+    (kysely, sql) =>
+      kysely.selectFrom("musehub_background_jobs as j")
+        .select(sql<number>`count(*)`.as("jobs"))
+        .where(isListed(sql, options)),
+  );
+  return jobs;
+}
+
+function isListed(sql: Sql, options: ListOptions) {
+  const { status, repoId, jobType, code, search, visibleTo } = options;
+  const conditions = [sql`true`];
+  if (status !== undefined) conditions.push(sql`j.status = ${status}`);
+  if (repoId !== undefined) conditions.push(sql`j.repo_id = ${repoId}`);
+  if (jobType !== undefined) conditions.push(sql`j.job_type = ${jobType}`);
+  if (code !== undefined) conditions.push(sql`j.last_error->>'code' = ${code}`);
+  if (search !== undefined) {
+    conditions.push(sql`(starts_with(j.job_id, ${search})
+      or starts_with(mpackd_mpack_key(j.payload::text), ${search}))`);
+  }
+  if (visibleTo !== undefined) {
+    conditions.push(sql`j.repo_id in (
+      select r.repo_id from musehub_repos r
+      where r.deleted_at is null and (r.owner = ${visibleTo.handle} or exists (
+        select from mpackd_collaborators c
+        where c.repo_id = r.repo_id and c.identity_id = ${visibleTo.identityId})))`);
+  }
+  return sql<boolean>`${sql.join(conditions, sql` and `)}`;
 }

@@ -11,6 +11,10 @@ export type RetryFilter =
     readonly failed: true;
     /** Only those of this repo. */
     readonly repoId?: string;
+    /** Only those that failed with this code. */
+    readonly code?: string;
+    /** Only those that failed within so many milliseconds. */
+    readonly sinceMs?: number;
     /** Most jobs to put back in one statement. Default 1,000. */
     readonly limit?: number;
   };
@@ -22,15 +26,11 @@ export type RetryFilter =
  * @returns The ids of the jobs put back.
  */
 export async function retryJobs(db: Database, filter: RetryFilter): Promise<string[]> {
-  const { jobId, repoId, limit } = "jobId" in filter
-    ? { jobId: filter.jobId, repoId: null, limit: 1 }
-    : { jobId: null, repoId: filter.repoId ?? null, limit: filter.limit ?? 1_000 };
+  const limit = "jobId" in filter ? 1 : filter.limit ?? 1_000;
   const rows = await db.query<{ jobId: string }>("retry jobs")`
     with chosen as materialized (
       select job_id from musehub_background_jobs
-      where (${jobId}::text is null and status = 'failed'
-          or job_id = ${jobId}::text and status in ('failed', 'cancelled'))
-        and (${repoId}::text is null or repo_id = ${repoId}::text)
+      where ${isChosen(db, filter)}
       order by created_at, job_id
       limit ${limit}::integer
       for update skip locked
@@ -45,4 +45,22 @@ export async function retryJobs(db: Database, filter: RetryFilter): Promise<stri
       case when row_number() over () = 1 then pg_notify('mpackd_jobs', '') end as woken
     from put_back`;
   return rows.map((row) => row.jobId);
+}
+
+/** Counts the jobs that `retryJobs()` would put back, without a limit. */
+export async function countRetried(db: Database, filter: RetryFilter): Promise<number> {
+  const [{ jobs }] = await db.query<{ jobs: number }>("count jobs to retry")`
+    select count(*) as jobs from musehub_background_jobs where ${isChosen(db, filter)}`;
+  return jobs;
+}
+
+function isChosen({ sql }: Database, filter: RetryFilter) {
+  if ("jobId" in filter) {
+    return sql`job_id = ${filter.jobId} and status in ('failed', 'cancelled')`;
+  }
+  const { repoId = null, code = null, sinceMs = null } = filter;
+  return sql`status = 'failed' and (${repoId}::text is null or repo_id = ${repoId}::text)
+    and (${code}::text is null or last_error->>'code' = ${code}::text)
+    and (${sinceMs}::float8 is null
+      or finished_at > now() - ${sinceMs}::float8 * interval '1 ms')`;
 }
