@@ -60,8 +60,9 @@ export {
 } from "./src/history/walk_commits.ts";
 export type { IndexProgress } from "./src/jobs/index/context.ts";
 export type { IndexPayload } from "./src/jobs/index/payload.ts";
-export { indexMpack, type IndexMpackOptions } from "./src/jobs/index/index_mpack.ts";
-export { pushMpack, type PushOptions } from "./src/jobs/index/push_mpack.ts";
+export type { IndexMpackOptions } from "./src/jobs/index/index_mpack.ts";
+export { indexMpack, pushMpack } from "./src/jobs/index/library.ts";
+export type { PushOptions } from "./src/jobs/index/push_mpack.ts";
 export type { BranchReport } from "./src/jobs/history/move_branch.ts";
 export type { IndexResult, MaterializeCounts } from "./src/jobs/index/result.ts";
 export type { MpackLimits } from "./src/stream/mpack/limits.ts";

@@ -8,7 +8,9 @@ import { S3Client } from "@bradenmacdonald/s3-lite-client";
 import { openStore } from "../../mod.ts";
 import { startRgw } from "../../scripts/rgw.ts";
 import { type S3Engine, startSwift } from "../../scripts/swift.ts";
-import { indexMpack, loadConfig } from "../../mod.ts";
+import { loadConfig } from "../../mod.ts";
+// Not the one of mod.ts: one database has several stores here.
+import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
 import { MB } from "../index/measure.ts";
 import type { Part, Row } from "../index/row.ts";

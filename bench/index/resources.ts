@@ -11,13 +11,14 @@ import {
   createRepo,
   type Database,
   findRepo,
-  indexMpack,
   type IndexResult,
   loadConfig,
   migrate,
   openEmbedded,
   openStore,
 } from "../../mod.ts";
+// Not the one of mod.ts: one database has several stores here.
+import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { makeMpack, type MpackShape } from "../../scripts/make_mpack.ts";
 import { timed } from "./measure.ts";
 

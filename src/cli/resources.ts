@@ -12,7 +12,7 @@ import { ConfigError } from "../errors.ts";
 import { addSecrets } from "../lib/redact.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { readIdentity } from "../db/store_owner.ts";
-import { ownedStore } from "../maintenance/owned_store.ts";
+import { ownedStore, readableStore } from "../maintenance/owned_store.ts";
 import { claimStore, olderText } from "../maintenance/store_owner.ts";
 import { openFolder } from "../stream/store/open_folder.ts";
 import { tell } from "./output.ts";
@@ -75,7 +75,7 @@ export async function openResources(
   const opened = await openDatabase(config, options);
   const { db, isEmbedded, connect, [Symbol.asyncDispose]: close } = opened;
   const resources = { db, isEmbedded, connect, store, [Symbol.asyncDispose]: close };
-  if (!options.isWriting) return resources;
+  if (!options.isWriting) return { ...resources, store: readableStore(store, db) };
   try {
     const ownership = await claimStore({ db, store, config });
     if (ownership === "older-database") tell(`Warning: ${olderText(resources)}`);

@@ -1,6 +1,9 @@
 import assert from "node:assert/strict";
 import { readIdentity } from "../../src/db/store_owner.ts";
-import { WrongStoreError } from "../../src/errors.ts";
+import { indexMpack, pushMpack } from "../../mod.ts";
+import { ConfigError, WrongStoreError } from "../../src/errors.ts";
+import { openFileStore } from "../../src/stream/store/folder/folder_store.ts";
+import { readMarker } from "../../src/stream/store/store_marker.ts";
 import { enqueue } from "../../src/jobs/queue/enqueue.ts";
 import { getJob } from "../../src/jobs/queue/get_job.ts";
 import { ownedStore } from "../../src/maintenance/owned_store.ts";
@@ -64,6 +67,99 @@ Deno.test("a worker whose store is unmounted keeps the attempts of its jobs", as
     child.kill("SIGTERM");
     await Promise.all([child.stdout.cancel(), reading, child.status]);
   }
+});
+
+/** Puts an empty folder in place of a store, as a lost mount leaves it, while `work` runs. */
+async function unmounted(folder: string, work: () => Promise<void>): Promise<void> {
+  await Deno.rename(folder, `${folder}.away`);
+  await Deno.mkdir(folder);
+  try {
+    await work();
+    assert.deepEqual([...Deno.readDirSync(folder)], [], "nothing is written beside the store");
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+    await Deno.rename(`${folder}.away`, folder);
+  }
+}
+
+Deno.test("cat and export say that the store is gone, not that a blob is missing", async (t) => {
+  await using fixture = await createFixture();
+  const { folder, db, repo: { repoId } } = fixture, content = sampleBytes(5_000);
+  const env = { DATABASE_URL: fixture.databaseUrl, MPACK_STORE: `file://${folder}` };
+  const pack = await Deno.makeTempFile({ prefix: "mpackd-test-" });
+  await Deno.writeFile(pack, PACK);
+  const indexed = await runMain(["index", pack, "--repo", "me/repo"], env);
+  assert.equal(indexed.code, 0, indexed.stderr);
+  const id = mpackKey(content), archive = `${pack}.tar`;
+  const cat = ["cat", id, "--repo", "me/repo", "--json"];
+  const all = ["export", "--repo", "me/repo", "--to", archive, "--json"];
+  for (const command of [cat, all]) {
+    await t.step(`${command[0]}: 4`, () =>
+      unmounted(folder, async () => {
+        const { code, stdout } = await runMain(command, env);
+        assert.equal(code, 4, stdout);
+        const { error } = JSON.parse(stdout);
+        assert.equal(error.code, "store-unavailable");
+        assert.match(error.message, /has lost its marker. Is it mounted\?/);
+      }));
+  }
+  await t.step("mounted, a blob that is missing is called missing: 4", async () => {
+    await Deno.remove(fixture.blobPath(mpackKey(PACK)));
+    const { code, stdout } = await runMain(cat, env);
+    assert.deepEqual([code, JSON.parse(stdout).error.code], [4, "blob-missing"]);
+  });
+  assert.equal((await db.sql`select from musehub_mpacks where repo_id = ${repoId}`).length, 1);
+  await Deno.remove(pack);
+  await Deno.remove(archive).catch(() => {});
+});
+
+Deno.test("the library compares the store's marker, as the commands do", async (t) => {
+  await using fixture = await createFixture();
+  const { db, store, folder, repo: { repoId } } = fixture, config = fixture.config();
+  const push = (which = store) =>
+    pushMpack({
+      ...{ db, store: which, config, repoId, worker: "test", mpackKey: mpackKey(PACK) },
+      body: ReadableStream.from([PACK.slice()]),
+    });
+  await t.step("the first use marks the store", async () => {
+    await push();
+    assert.equal((await readMarker(store))?.databaseId, (await readIdentity(db)).databaseId);
+  });
+  await t.step("another store without a marker is refused, and stays empty", async () => {
+    const other = await Deno.makeTempDir({ prefix: "mpackd-test-" });
+    await assert.rejects(push(openFileStore(other)), ConfigError);
+    const mpack = { db, store: openFileStore(other), config, repoId, mpackKey: mpackKey(PACK) };
+    await assert.rejects(indexMpack(mpack), ConfigError);
+    assert.deepEqual([...Deno.readDirSync(other)], []);
+    await Deno.remove(other);
+  });
+  await t.step("another database is refused", async () => {
+    await using stranger = await createFixture();
+    const mpack = { db: stranger.db, store, config, mpackKey: mpackKey(PACK) };
+    await assert.rejects(indexMpack({ ...mpack, repoId: stranger.repo.repoId }), (error) => {
+      assert.ok(error instanceof ConfigError);
+      assert.match(error.message, /the store belongs to the database/);
+      return true;
+    });
+  });
+  await t.step(
+    "a lost mount is noticed after the claim: no job waits for bytes that are gone",
+    () =>
+      unmounted(folder, async () => {
+        await new Promise((resolve) => setTimeout(resolve, 1_100));
+        await assert.rejects(push(), WrongStoreError);
+        const open = await db.sql`
+        select from musehub_background_jobs where status in ('pending', 'running')`;
+        assert.equal(open.length, 0);
+        const mpack = { db, store, config, repoId, mpackKey: mpackKey(PACK) };
+        await assert.rejects(indexMpack(mpack), WrongStoreError);
+      }),
+  );
+  await t.step("mounted again, the pack can be pushed and indexed", async () => {
+    await db.sql`update musehub_background_jobs set run_at = null`;
+    assert.equal((await push()).object_refs_written, 0);
+    await indexMpack({ db, store, config, repoId, mpackKey: mpackKey(PACK) });
+  });
 });
 
 async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {

@@ -42,6 +42,8 @@ interface AttemptOptions {
   readonly leaseMs: number;
   /** Fires when the worker stops; the job is then released. */
   readonly signal: AbortSignal;
+  /** Whether there can be no other attempt, because what it works on comes once. Default false. */
+  readonly isOnly?: boolean;
   /** `performance.now()` before the claim was sent: the lease began then or later. Default: now. */
   readonly claimedAt?: number;
   /** Delays by error. Default: {@link backoffOf}. */
@@ -75,7 +77,7 @@ async function settle(
   job: Job,
   error: Error,
   keeper: LeaseKeeper,
-  { signal, backoff = backoffOf }: AttemptOptions,
+  { signal, isOnly = false, backoff = backoffOf }: AttemptOptions,
 ): Promise<Exclude<Outcome<never>, { status: "done" }>> {
   if (error instanceof LeaseLostError) return { status: "lost", error };
   if (keeper.isCancelled || (error instanceof CancelledError && !signal.aborted)) {
@@ -86,7 +88,7 @@ async function settle(
     const status = await releaseJob(db, job);
     return status === "cancelled" ? cancelled(error) : { status: "released", error };
   }
-  if (error instanceof WrongStoreError) {
+  if (error instanceof WrongStoreError && !isOnly) {
     const status = await releaseJob(db, job, { delayMs: NO_STORE_DELAY_MS });
     return status === "cancelled" ? cancelled(error) : { status: "postponed", error };
   }

@@ -97,7 +97,7 @@ export async function pushMpack(options: PushOptions): Promise<IndexResult> {
     db,
     claimed!,
     (job, scope) => indexBody({ ...job, payload: { ...payload } }, { ...options, body }, scope),
-    { leaseMs, claimedAt, signal: new AbortController().signal },
+    { leaseMs, claimedAt, isOnly: true, signal: new AbortController().signal },
   );
   // The outcome says only that the job was cancelled.
   if (bodyError !== undefined) throw bodyError.thrown;

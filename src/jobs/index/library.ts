@@ -1,0 +1,77 @@
+/**
+ * `indexMpack()` and `pushMpack()` for other programs, which may name a wrong store as easily as a
+ * user does: the store's marker is compared first, as every command does.
+ *
+ * @module
+ */
+
+import { loadConfig } from "../../config/config.ts";
+import type { Database } from "../../db/client/database.ts";
+import { readIdentity } from "../../db/store_owner.ts";
+import { ownedStore } from "../../maintenance/owned_store.ts";
+import { claimStore, type StoreAndDatabase } from "../../maintenance/store_owner.ts";
+import type { BlobStore } from "../../stream/store/blob_store.ts";
+import { indexMpack as index, type IndexMpackOptions } from "./index_mpack.ts";
+import { pushMpack as push, type PushOptions } from "./push_mpack.ts";
+import type { IndexResult } from "./result.ts";
+
+/** The claim is counted, so that a database that is restored from a backup is noticed. */
+const CLAIM_EVERY_MS = 60_000;
+
+/** A store that belongs to a database. */
+interface Claim {
+  readonly store: BlobStore;
+  readonly claimedAt: number;
+}
+
+const claims = new WeakMap<Database, WeakMap<BlobStore, Claim>>();
+
+/**
+ * Indexes one mpack: enqueues a job and runs it to its end. If the same pack of the same repo is
+ * being indexed elsewhere, waits for that job instead.
+ *
+ * Afterwards every object of the pack can be read through the repo's refs. Calling it again
+ * changes nothing and says so (`objects_written` 0).
+ *
+ * @returns The result, as it is in the job's row.
+ * @throws {InvalidMpackError} If the pack is refused; retrying cannot help.
+ * @throws {StoreError | DatabaseError} If a service is unavailable, or the blob is missing. The job
+ * is pending again; any worker or a later call continues it.
+ * @throws {CancelledError} If `signal` fired. The job is pending again, and the attempt not counted.
+ * @throws {ConfigError} `repo-not-found`, or the store belongs to another database, or has lost its
+ * marker (`mpackd store adopt` changes the owner).
+ */
+export async function indexMpack(options: IndexMpackOptions): Promise<IndexResult> {
+  const { config = loadConfig({}), signal } = options;
+  return await index({ ...options, store: await claim({ ...options, config, signal }) });
+}
+
+/**
+ * Takes in a pack in one pass. Afterwards it is in the store and indexed, or an error is thrown and
+ * nothing is left but a job that says why.
+ *
+ * Without `mpackKey` the bytes are written without a name, and the job's row has no key, until the
+ * last byte is hashed. No worker can retry the job, because its bytes came once.
+ *
+ * @throws {GhostError} If the snapshots name objects that neither the pack nor the repo has.
+ * @throws {InvalidMpackError} If the pack is refused for another reason.
+ * @throws {StoreError | DatabaseError} If a service is unavailable; push again.
+ * @throws {ConfigError} If the store belongs to another database, or has lost its marker.
+ * @throws Errors of `body`.
+ */
+export async function pushMpack(options: PushOptions): Promise<IndexResult> {
+  return await push({ ...options, store: await claim(options) });
+}
+
+/** Makes sure that the store is the database's; returns it so that a lost mount is noticed later. */
+async function claim(parts: StoreAndDatabase): Promise<BlobStore> {
+  const { db, store } = parts, known = claims.get(db)?.get(store);
+  if (known !== undefined && performance.now() - known.claimedAt < CLAIM_EVERY_MS) {
+    return known.store;
+  }
+  await claimStore(parts);
+  const owned = known?.store ?? ownedStore(store, (await readIdentity(db)).databaseId);
+  const ofDatabase = claims.get(db) ?? new WeakMap<BlobStore, Claim>();
+  claims.set(db, ofDatabase.set(store, { store: owned, claimedAt: performance.now() }));
+  return owned;
+}
