@@ -59,7 +59,7 @@ export function openWorker(
   requirePermissions(jobPermissions());
   const name = workerName(config.home);
   const log = logEvents(name);
-  if (config.hash === "native") logNativeHash(name);
+  if (config.hash === "native" && config.libcrypto === undefined) logNativeHash(name);
   const metrics = new WorkerMetrics({
     countJobs: () => countJobs(db),
     countWithoutLease: () => countWithoutLease(db),

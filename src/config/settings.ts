@@ -33,7 +33,8 @@ export type Config = MpackLimits & {
   readonly blobKey: string;
   readonly storeIdleMs: number;
   readonly storeRetries: number;
-  readonly hash: "wasm" | "simd" | "native";
+  readonly hash: "auto" | "simd" | "wasm" | "native";
+  readonly libcrypto: string | undefined;
   readonly batchRows: number;
   readonly checkpointBytes: number;
   readonly checkpointMs: number;
@@ -105,8 +106,10 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
     .doc("The store counts as unavailable after this many failed retries with no byte received"),
 
   // Indexing.
-  hash: choice("MPACK_HASH", "wasm", ["wasm", "simd", "native"])
-    .doc("SHA-256 engine: wasm and simd (faster) resume after an interruption, native starts over"),
+  hash: choice("MPACK_HASH", "simd", ["simd", "wasm", "native", "auto"])
+    .doc("SHA-256 engine: simd and wasm (slower) resume after an interruption, native starts over"),
+  libcrypto: text("MPACK_LIBCRYPTO", undefined, "path")
+    .doc("File of OpenSSL's libcrypto: native resumes with it, but needs --allow-ffi"),
   batchRows: integer("MPACK_BATCH_ROWS", 5_000, "rows", [1, 100_000])
     .doc("Objects staged by one statement. The last chunk read may add some more"),
   checkpointBytes: integer("MPACK_CHECKPOINT_BYTES", 64 * MIB, "bytes", [MIB, GIB])

@@ -20,6 +20,13 @@ export function openNativeCore(): Core {
   };
 }
 
+export interface CoreOptions {
+  /** A midstate to go on from. */
+  readonly state?: Uint8Array;
+  /** Path of libcrypto, to make the native engine resumable. */
+  readonly libcrypto?: string;
+}
+
 const checked = new Set<HashEngine>();
 
 /**
@@ -28,12 +35,15 @@ const checked = new Set<HashEngine>();
  *
  * @throws {RangeError} If `state` is not a midstate, or the engine cannot load one.
  */
-export async function openCore(engine: HashEngine, state?: Uint8Array): Promise<Core> {
-  if (engine === "native") {
+export async function openCore(
+  engine: HashEngine,
+  { state, libcrypto }: CoreOptions = {},
+): Promise<Core> {
+  if (engine === "native" && libcrypto === undefined) {
     if (state === undefined) return openNativeCore();
     throw new RangeError("Cannot resume a hash: the native engine loads no state");
   }
-  const core = await openResumable(engine);
+  const core = await openResumable(engine, libcrypto);
   if (!checked.has(engine)) checkKnownAnswers(core);
   checked.add(engine);
   if (state) core.load(state);
@@ -41,7 +51,19 @@ export async function openCore(engine: HashEngine, state?: Uint8Array): Promise<
 }
 
 /** Imports the engine here, because most commands need none. */
-async function openResumable(engine: "wasm" | "simd"): Promise<ResumableCore> {
-  if (engine === "simd") return (await import("./simd.ts")).openSimd();
+async function openResumable(
+  engine: HashEngine,
+  libcrypto: string | undefined,
+): Promise<ResumableCore> {
+  if (engine === "native") return (await import("./libcrypto.ts")).openLibcrypto(libcrypto!);
+  if (engine === "simd") {
+    const { openSimd } = await import("./simd.ts");
+    try {
+      return openSimd();
+    } catch (error) {
+      // Processors from before 2008 have no SIMD that WebAssembly could use.
+      if (!(error instanceof WebAssembly.CompileError)) throw error;
+    }
+  }
   return await (await import("./hash_wasm.ts")).openHashWasm();
 }

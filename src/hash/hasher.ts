@@ -31,6 +31,8 @@ export interface HasherSettings {
   readonly buffers: number;
   /** A saved state to go on from. */
   readonly state?: Uint8Array;
+  /** Path of libcrypto, to make the native engine resumable. */
+  readonly libcrypto?: string;
   /** How long to wait for an answer of the thread, in milliseconds. */
   readonly deadlineMs: number;
 }

@@ -8,8 +8,8 @@ import { openCore } from "./engine.ts";
 import type { HasherSettings, Sha256 } from "./hasher.ts";
 
 /** Opens a hasher that hashes inside `update()`. */
-export async function openInline({ engine, bufferBytes, state }: HasherSettings): Promise<Sha256> {
-  const core = await openCore(engine, state);
+export async function openInline({ engine, bufferBytes, ...how }: HasherSettings): Promise<Sha256> {
+  const core = await openCore(engine, how);
   const buffer = new Uint8Array(bufferBytes);
   let bytesHashed = 0;
   return {

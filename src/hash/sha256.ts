@@ -16,7 +16,10 @@ export type { HashEngine, Sha256 };
 
 /** How to open a hasher. */
 export interface Sha256Options {
-  /** Default `wasm`: its state can be saved. So can that of `simd`, which is faster; not `native`'s. */
+  /**
+   * Default `simd`: its state can be saved. So can that of `wasm`, which is slower, and of `native` with
+   * `libcrypto`.
+   */
   readonly engine?: HashEngine;
   /** Length of each buffer in bytes. Default 1,048,576. */
   readonly bufferBytes?: number;
@@ -26,6 +29,8 @@ export interface Sha256Options {
   readonly worker?: boolean;
   /** What `save()` returned earlier, to go on from there. */
   readonly state?: Uint8Array;
+  /** Path of libcrypto, to make the native engine resumable; needs `--allow-ffi`. */
+  readonly libcrypto?: string;
   /** How long to wait for an answer of the Worker, in milliseconds. Default 120,000. */
   readonly deadlineMs?: number;
 }
@@ -46,8 +51,8 @@ const DEADLINE_MS = 120_000;
  * @throws {RangeError} If the engine cannot load `state`.
  */
 export function openSha256(options: Sha256Options = {}): Promise<Sha256> {
-  const { engine = "wasm", worker = true, state } = options;
+  const { engine = "simd", worker = true, state, libcrypto } = options;
   const { bufferBytes = BUFFER_BYTES, buffers = BUFFERS, deadlineMs = DEADLINE_MS } = options;
-  const settings = { engine, bufferBytes, buffers, state, deadlineMs };
+  const settings = { engine, bufferBytes, buffers, state, libcrypto, deadlineMs };
   return worker ? openWorker(settings) : openInline(settings);
 }

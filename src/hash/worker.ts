@@ -24,7 +24,7 @@ scope.onmessage = ({ data }) => {
 
 async function handle(request: Request): Promise<void> {
   if (request.kind === "open") {
-    core = openCore(request.engine, request.state);
+    core = openCore(request.engine, request.how);
     await core;
     return scope.postMessage({ kind: "opened" });
   }

@@ -5,13 +5,14 @@
  */
 
 import { withDeadline } from "../lib/deadline.ts";
+import type { CoreOptions } from "./engine.ts";
 import type { HashEngine, HasherSettings, Sha256 } from "./hasher.ts";
 
 type Buffer = Uint8Array<ArrayBuffer>;
 
 /** Messages to the thread. */
 export type Request =
-  | { kind: "open"; engine: HashEngine; state?: Uint8Array }
+  | { kind: "open"; engine: HashEngine; how: CoreOptions }
   | { kind: "update"; buffer: Buffer; sizeBytes: number }
   | { kind: "save" }
   | { kind: "digest" };
@@ -57,7 +58,8 @@ class WorkerSha256 implements Sha256 {
   #borrower: PromiseWithResolvers<Buffer> | undefined;
   #failure: Error | undefined;
 
-  constructor({ engine, bufferBytes, buffers, state, deadlineMs }: HasherSettings, worker: Worker) {
+  constructor(settings: HasherSettings, worker: Worker) {
+    const { engine, bufferBytes, buffers, state, libcrypto, deadlineMs } = settings;
     this.#worker = worker;
     this.#deadlineMs = deadlineMs;
     this.#free = Array.from({ length: buffers }, () => new Uint8Array(bufferBytes));
@@ -70,7 +72,7 @@ class WorkerSha256 implements Sha256 {
       event.preventDefault();
       this.#fail(new Error(`Cannot hash: the hashing thread died: ${event.message}`));
     };
-    this.#send({ kind: "open", engine, state });
+    this.#send({ kind: "open", engine, how: { state, libcrypto } });
   }
 
   borrow(): Promise<Buffer> {

@@ -141,6 +141,9 @@ export const IndexAnswer = z.object({
   batches: Count,
   resumed_from_byte: Count,
   hashed_bytes: Count,
+  hash_engine: z.string().optional().meta({
+    description: "The SHA-256 engine; results of older versions lack it",
+  }),
   reread_bytes: Count.meta({ description: "Bytes read more than once, by all attempts" }),
   materialized: z.object({ written: Count, existing: Count, mismatched: Count }).optional().meta({
     description: "Objects as their own blobs, if the server does that: written now, existing " +

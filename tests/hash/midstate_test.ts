@@ -7,12 +7,16 @@ import { checkKnownAnswers } from "../../src/hash/known_answers.ts";
 import { decodeMidstate, encodeMidstate, START } from "../../src/hash/midstate.ts";
 import { openSimd } from "../../src/hash/simd.ts";
 import { openCore } from "../../src/hash/engine.ts";
+import { openLibcrypto } from "../../src/hash/libcrypto.ts";
+import { LIBCRYPTO } from "../support/hash/libcrypto.ts";
 import { referenceSha256, wordsAfter } from "../support/hash/reference_sha256.ts";
 
 const BYTES = Uint8Array.from({ length: 1_000 }, (_, i) => (i * 7919) >>> 3);
 
 const DIGEST = createHash("sha256").update(BYTES).digest("hex");
-const ENGINES = ["wasm", "simd"] as const;
+/** `native` can save and load with libcrypto only. */
+const ENGINES = ["wasm", "simd", ...LIBCRYPTO === undefined ? [] : ["native"] as const] as const;
+const how = { libcrypto: LIBCRYPTO };
 
 /** The state that FIPS 180-4 has after these bytes. */
 function referenceMidstate(bytes: Uint8Array): Uint8Array {
@@ -33,10 +37,10 @@ Deno.test("openCore() saves and loads the state of FIPS 180-4 after any number o
     await t.step(engine, async () => {
       for (let length = 0; length <= 200; length++) {
         const bytes = BYTES.subarray(0, length), midstate = referenceMidstate(bytes);
-        const saving = await openCore(engine);
+        const saving = await openCore(engine, how);
         saving.update(bytes);
         assert.deepEqual(saving.save(), midstate, `${length} bytes`);
-        const loading = await openCore(engine, midstate);
+        const loading = await openCore(engine, { ...how, state: midstate });
         loading.update(BYTES.subarray(length));
         assert.equal(loading.digest(), DIGEST);
       }
@@ -45,7 +49,8 @@ Deno.test("openCore() saves and loads the state of FIPS 180-4 after any number o
 });
 
 Deno.test("every engine continues from every other's state, saved at random places", async () => {
-  const cores = { wasm: await openHashWasm(), simd: await openSimd() };
+  const cores: Record<string, ResumableCore> = { wasm: await openHashWasm(), simd: openSimd() };
+  if (LIBCRYPTO !== undefined) cores.native = openLibcrypto(LIBCRYPTO);
   const parts = fc.array(fc.tuple(fc.nat(BYTES.length), fc.constantFrom(...ENGINES)), {
     maxLength: 6,
   });
@@ -70,7 +75,7 @@ Deno.test("every engine continues from every other's state, saved at random plac
 Deno.test("every engine hashes a million times the letter a as NIST's example says", async () => {
   const letters = new TextEncoder().encode("a".repeat(1_000_000));
   for (const engine of ENGINES) {
-    const core = await openCore(engine);
+    const core = await openCore(engine, how);
     core.update(letters);
     assert.equal(
       core.digest(),

@@ -9,7 +9,8 @@ import { GhostGuard } from "../../db/publish/ghost_guard.ts";
 import { stagedRows } from "../../db/publish/stage.ts";
 import { InvalidMpackError, isBlobMissing, MpackdError, StoreError } from "../../errors.ts";
 import { recordHasher } from "../../hash/record_hash.ts";
-import { BUFFER_BYTES, openSha256, type Sha256 } from "../../hash/sha256.ts";
+import { BUFFER_BYTES, type HashEngine, openSha256, type Sha256 } from "../../hash/sha256.ts";
+import { chooseEngine } from "../../hash/choose_engine.ts";
 import { type DecoderHooks, MpackDecoder } from "../../stream/mpack/mpack_decoder.ts";
 import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
 import { withStoreTimeouts } from "../../stream/store/timeouts.ts";
@@ -26,6 +27,7 @@ export interface OpenPack extends AsyncDisposable {
   readonly reader: BlobReader;
   readonly decoder: MpackDecoder;
   readonly hasher: Sha256;
+  readonly hashEngine: HashEngine;
   /** Where this attempt began to read. */
   readonly openedAtByte: number;
   /** Rows that earlier attempts have staged. */
@@ -79,7 +81,9 @@ async function resume(
   const { blobKey, signal } = options;
   const checkpoint = readCheckpoint(job.checkpoint);
   if (!checkpoint) return "this version cannot read the checkpoint";
-  if (config.hash === "native") return "the native hash engine cannot go on from a saved state";
+  if (config.hash === "native" && config.libcrypto === undefined) {
+    return "the native hash engine cannot go on from a saved state";
+  }
   const staged = await stagedRows(db, job.jobId, checkpoint.batches);
   const { record_batches, guard } = checkpoint.history;
   if (staged.rows !== checkpoint.rows_staged || staged.batches !== checkpoint.batches) {
@@ -147,11 +151,16 @@ async function openAt(
       history: recordHasher,
       state: checkpoint?.decoder,
     });
-    const hasher = await openHasher(config, sizeBytes - decoder.offsetBytes, checkpoint);
+    const { hasher, hashEngine } = await openHasher(
+      config,
+      sizeBytes - decoder.offsetBytes,
+      checkpoint,
+    );
     return {
       reader,
       decoder,
       hasher,
+      hashEngine,
       openedAtByte: decoder.offsetBytes,
       rowsStaged: checkpoint?.rows_staged ?? 0,
       batches: checkpoint?.batches ?? 0,
@@ -169,19 +178,25 @@ async function openAt(
 
 /** A hasher for the last `restBytes` bytes; 0 if their number is not known before the end. */
 async function openHasher(
-  { hash }: Config,
+  { hash, libcrypto }: Config,
   restBytes: number,
   checkpoint: Checkpoint | undefined,
-): Promise<Sha256> {
+): Promise<{ readonly hasher: Sha256; readonly hashEngine: HashEngine }> {
   // A pack that fits one buffer is read at once and never needs a midstate. For it the runtime's own
   // engine takes a tenth of the time that hash-wasm needs to start.
   const isOneBuffer = checkpoint === undefined && restBytes > 0 && restBytes <= INLINE_BUFFER_BYTES;
-  const worker = hash !== "native" && restBytes > INLINE_BYTES;
+  const isResumed = checkpoint !== undefined;
+  const hashEngine = isOneBuffer
+    ? "native"
+    : chooseEngine({ hash, libcrypto, restBytes, isResumed });
+  const worker = hashEngine !== "native" && restBytes > INLINE_BYTES;
   const inlineBytes = Math.min(restBytes || INLINE_BUFFER_BYTES, INLINE_BUFFER_BYTES);
-  return await openSha256({
-    engine: isOneBuffer ? "native" : hash,
+  const hasher = await openSha256({
+    engine: hashEngine,
+    ...(isOneBuffer ? {} : { libcrypto }),
     bufferBytes: worker ? BUFFER_BYTES : inlineBytes,
     worker,
     state: checkpoint && Uint8Array.fromHex(checkpoint.midstate),
   });
+  return { hasher, hashEngine };
 }

@@ -93,6 +93,7 @@ function knownResult(mpackKey: string, proved: ProvedPack): Record<string, unkno
     batches: stager.batches,
     resumed_from_byte: pack.openedAtByte,
     hashed_bytes: bytesHashed,
+    hash_engine: pack.hashEngine,
     reread_bytes: Math.max(0, readBytes - sizeBytes),
     ...(materialized && { materialized }),
     ...proved.history.result,

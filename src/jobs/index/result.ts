@@ -56,6 +56,8 @@ export interface IndexResult {
   readonly resumed_from_byte: number;
   /** Bytes that this attempt hashed: `size_bytes` less `resumed_from_byte`. */
   readonly hashed_bytes: number;
+  /** The SHA-256 engine: `simd`, `wasm` or `native`; `MPACK_HASH=auto` chooses. */
+  readonly hash_engine: string;
   /**
    * Bytes known to have been read more than once, by all attempts: because a checkpoint did not fit,
    * or a rejected pack was read again. Not counted is what a killed worker read after its last
@@ -91,6 +93,7 @@ const ORDER: readonly string[] = [
   "batches",
   "resumed_from_byte",
   "hashed_bytes",
+  "hash_engine",
   "reread_bytes",
   "elapsed_ms",
   "phases_ms",

@@ -1,3 +1,4 @@
+import { LIBCRYPTO } from "../../support/hash/libcrypto.ts";
 import assert from "node:assert/strict";
 import { makeMpack } from "../../../scripts/make_mpack.ts";
 import { parseSize } from "../../../scripts/mpack/shape.ts";
@@ -224,15 +225,20 @@ Deno.test("indexMpack() starts over after a crash of the database server, whose 
 });
 
 Deno.test("indexMpack() continues with one engine what another one began", async (t) => {
-  for (const [first, second] of [["wasm", "simd"], ["simd", "wasm"]]) {
+  const native = LIBCRYPTO === undefined ? [] : [["simd", "native"], ["native", "simd"]];
+  for (const [first, second] of [["wasm", "simd"], ["simd", "wasm"], ...native]) {
+    const library: Record<string, string> = LIBCRYPTO === undefined
+      ? {}
+      : { MPACK_LIBCRYPTO: LIBCRYPTO };
     await t.step(`${first}, then ${second}`, async () => {
       await using fixture = await createFixture();
       const key = await fixture.put(PACK);
-      const env = { ...ENV, MPACK_HASH: first };
+      const env = { ...ENV, MPACK_HASH: first, ...library };
       await runAndDie(fixture, key, 6, env);
       const { offset_bytes } = await checkpointOf(fixture);
-      const { result, reasons } = await finish(fixture, key, { MPACK_HASH: second });
+      const { result, reasons } = await finish(fixture, key, { MPACK_HASH: second, ...library });
       assert.deepEqual(reasons, []);
+      assert.equal(result.hash_engine, second);
       assert.equal(result.resumed_from_byte, offset_bytes);
       assert.equal(result.hashed_bytes, PACK.length - offset_bytes);
     });
@@ -249,4 +255,14 @@ Deno.test("indexMpack() by the native engine saves no checkpoint, and starts ove
   const { result, reasons } = await finish(fixture, key, env);
   assert.deepEqual(reasons, []);
   assert.equal(result.resumed_from_byte, 0);
+});
+
+Deno.test("indexMpack() with MPACK_HASH=auto says which engine it chose", async () => {
+  await using fixture = await createFixture();
+  const key = await fixture.put(PACK), auto = { ...ENV, MPACK_HASH: "auto" };
+  assert.equal((await finish(fixture, key, auto)).result.hash_engine, "native");
+  await using other = await createFixture();
+  const again = await other.put(PACK);
+  await runAndDie(other, again, 6);
+  assert.equal((await finish(other, again, auto)).result.hash_engine, "simd");
 });
