@@ -40,7 +40,7 @@ async function furnish(
   const { fixture } = api, { db, repo } = fixture;
   const shape = { objects: 200, size: parseSize("2000"), seed: 3 };
   const mpackKey = await fixture.put(concat(await Array.fromAsync(makeMpack(shape))));
-  await indexMpack(fixture.options(mpackKey));
+  await indexMpack({ ...fixture.options(mpackKey), payload: { branch: "main" } });
   await seeWorker(db, {
     worker: "host:1:ab",
     version: "1",
@@ -115,6 +115,9 @@ Deno.test({
         await page.setViewport({ width, height: 800 });
         for (const path of paths) {
           await page.goto(api.url + path);
+          if (path === "/ui/repos/me/repo") {
+            await page.waitForSelector("[aria-label='Branches'] tr a");
+          }
           const overflow = await page.evaluate(() =>
             document.documentElement.scrollWidth - document.documentElement.clientWidth
           );

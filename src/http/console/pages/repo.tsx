@@ -2,6 +2,7 @@
 import { countDamaged, listPacks } from "../../../db/console_repos.ts";
 import { listJobs } from "../../../jobs/queue/list_jobs.ts";
 import { openRepo } from "../../auth/access.ts";
+import { History, readHistory } from "../history.tsx";
 import type { PageCall, PageMaker } from "../page.ts";
 import { bytesText, count, Facts, Figure, Id, jobHref, Status, Table, Time } from "../parts.tsx";
 
@@ -13,13 +14,14 @@ export const repo: PageMaker = async (call) => {
   const { query, context: { db } } = call;
   const repo = await repoOf(call), name = `${repo.owner}/${repo.slug}`;
   const before = Number(query.get("before") ?? NaN);
-  const [rows, damaged, jobs] = await Promise.all([
+  const [rows, damaged, jobs, history] = await Promise.all([
     listPacks(db, repo.repoId, {
       limit: PER_PAGE + 1,
       ...(Number.isSafeInteger(before) && before > 0 ? { before } : {}),
     }),
     countDamaged(db, repo.repoId),
     listJobs(db, { repoId: repo.repoId, limit: JOBS }),
+    readHistory(db, repo.repoId, query.get("branch")),
   ]);
   const packs = rows.slice(0, PER_PAGE), last = packs.at(-1);
   return {
@@ -39,6 +41,7 @@ export const repo: PageMaker = async (call) => {
             {damaged >= 1_000 ? "1,000 or more" : count(damaged)}
           </Figure>
         </div>
+        {history !== undefined && <History name={name} history={history} />}
         <h2>Packs, newest first</h2>
         {packs.length === 0 ? <p class="soft">Nothing was pushed yet.</p> : (
           <Table
