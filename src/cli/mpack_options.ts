@@ -6,6 +6,7 @@
 
 import type { Command } from "commander";
 import { ConfigError } from "../errors.ts";
+import { branchNameFault } from "../jobs/history/branch_name.ts";
 import type { IndexPayload } from "../jobs/index/payload.ts";
 import { isMpackKey } from "../lib/ids.ts";
 import { parseCount } from "./flags.ts";
@@ -18,6 +19,7 @@ export interface MpackFlags {
   readonly upload?: boolean;
   readonly branch?: string;
   readonly head?: string;
+  readonly force?: boolean;
   readonly declaredObjects?: string;
   readonly materialize?: boolean;
 }
@@ -30,8 +32,9 @@ export function withMpackOptions(command: Command): Command {
     .option("--create", "create the repo if it does not exist (the default without DATABASE_URL)")
     .option("--expect <key>", "reject the source unless it has this mpack key")
     .option("--upload", "write the blob even if the store has one of this key and size")
-    .option("--branch <name>", "recorded in the job's payload")
-    .option("--head <commit_id>", "recorded in the job's payload")
+    .option("--branch <name>", "move this branch to the last commit of the mpack, if it may")
+    .option("--head <commit_id>", "move the branch to this commit instead")
+    .option("--force", "move the branch even if it loses commits")
     .option("--declared-objects <count>", "reject the mpack unless it has this many objects")
     .option("--materialize", "also store every object as a blob (see MPACK_OBJECT_KEY)");
 }
@@ -42,13 +45,21 @@ export function withMpackOptions(command: Command): Command {
  * @throws {ConfigError} If an option has a wrong value.
  */
 export function indexPayload(flags: MpackFlags): Omit<IndexPayload, "mpack_key"> {
-  const { expect, branch, head, declaredObjects, materialize } = flags;
+  const { expect, branch, head, force, declaredObjects, materialize } = flags;
   if (expect !== undefined && !isMpackKey(expect)) {
     throw new ConfigError(`Cannot use --expect ${expect}: it is not sha256:<64 hex digits>`);
+  }
+  const fault = branch === undefined ? undefined : branchNameFault(branch);
+  if (fault !== undefined) {
+    throw new ConfigError(`Cannot use --branch ${JSON.stringify(branch)}: ${fault}`);
+  }
+  if (branch === undefined && (head !== undefined || force)) {
+    throw new ConfigError("Cannot use --head or --force without --branch");
   }
   return {
     ...(branch === undefined ? {} : { branch }),
     ...(head === undefined ? {} : { head }),
+    ...(force ? { force } : {}),
     ...(declaredObjects === undefined
       ? {}
       : { declared_objects_count: parseCount("--declared-objects", declaredObjects) }),

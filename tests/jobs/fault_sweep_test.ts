@@ -18,7 +18,7 @@ import {
 } from "../support/postgres/faults.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 
-const ENV = { MPACK_BATCH_ROWS: "40" };
+const ENV = { MPACK_BATCH_ROWS: "100" };
 /** Short deadlines for the faults that hang. Others have none: a busy machine may be slow. */
 const IMPATIENT = {
   ...ENV,
@@ -44,18 +44,23 @@ const CASES: Case[] = [
   { name: "several batches, resumed", objects: 300, size: "5000", isResumed: true },
 ];
 
+/** The pack moves a branch, and its history is checked. */
+function optionsOf(fixture: TestFixture, key: string, env = ENV): IndexMpackOptions {
+  return { ...fixture.options(key, env), payload: { branch: "main" } };
+}
+
 /** One pack in a fixture that can be reset to before the indexing. */
 async function prepare(fixture: TestFixture, { objects, size, isResumed }: Case) {
-  const bytes = await collect(makeMpack({ objects, size: parseSize(size), seed: objects }));
+  const bytes = await collect(
+    makeMpack({ objects, size: parseSize(size), seed: objects, tags: 2 }),
+  );
   const key = await fixture.put(bytes);
-  const { sql } = fixture.db;
   const begin = async () => {
-    await sql`truncate musehub_objects, musehub_object_refs, musehub_mpacks,
-      musehub_background_jobs, mpack_staged_objects restart identity`;
+    await fixture.empty();
     if (!isResumed) return;
     const stop = new AbortController();
     await assert.rejects(indexMpack({
-      ...fixture.options(key, ENV),
+      ...optionsOf(fixture, key),
       signal: stop.signal,
       onProgress: ({ objects: found }) => found > objects / 2 && stop.abort(),
     }));
@@ -63,7 +68,7 @@ async function prepare(fixture: TestFixture, { objects, size, isResumed }: Case)
   };
   await begin();
   const empty = await fixture.dump();
-  const result = await indexMpack(fixture.options(key, ENV));
+  const result = await indexMpack(optionsOf(fixture, key));
   assert.equal(result.resumed_from_byte > 0, isResumed === true);
   return { key, bytes, begin, empty, clean: await fixture.dump() };
 }
@@ -82,7 +87,7 @@ async function run(
   for (let call = 1; call <= 3; call++) {
     let isDone = false;
     try {
-      await indexMpack(call === 1 ? faulty : fixture.options(key, ENV));
+      await indexMpack(call === 1 ? faulty : optionsOf(fixture, key));
       isDone = true;
     } catch (error) {
       assert.ok(error instanceof MpackdError, `${what}: ${(error as Error).stack}`);
@@ -136,7 +141,7 @@ for (const shape of CASES) {
             ? { ...fixture.db, statementTimeoutMs: IMPATIENT_STATEMENT_MS }
             : fixture.db;
           const faulty = faultyDatabase(db, { at, fault, times });
-          const options = fixture.options(prepared.key, isHung ? IMPATIENT : ENV);
+          const options = optionsOf(fixture, prepared.key, isHung ? IMPATIENT : ENV);
           const what = `statement ${at} ${fault}`;
           const { failure } = await run(fixture, prepared, { ...options, db: faulty.db }, what);
           // A call that was only late on a busy machine does not end the sweep.
@@ -159,7 +164,7 @@ for (const shape of CASES) {
         for (; at < MOST_CALLS; at++) {
           await prepared.begin();
           const faulty = faultyStore(fixture.store, { at, fault });
-          const options = fixture.options(prepared.key, fault === "hung" ? IMPATIENT : ENV);
+          const options = optionsOf(fixture, prepared.key, fault === "hung" ? IMPATIENT : ENV);
           const { failure } = await run(
             fixture,
             prepared,

@@ -77,6 +77,16 @@ Deno.test("enqueue() returns the open job for the same repo, type and mpack", as
     await completeJob(db, job, {});
     assert.equal((await add(db, "k3")).existing, false);
   });
+  await t.step("a job that moves a branch only if all of it is the same", async () => {
+    const push = (payload: object) =>
+      enqueue(db, { repoId: REPO_ID, jobType: TYPE, payload: { mpack_key: "k4", ...payload } });
+    await push({});
+    assert.equal((await push({ branch: "main" })).existing, false);
+    assert.equal((await push({ branch: "main" })).existing, true);
+    assert.equal((await push({ branch: "dev" })).existing, false);
+    assert.equal((await push({ branch: "main", force: true })).existing, false);
+    assert.equal((await push({})).existing, true);
+  });
   await t.step("a repo that is not there", async () => {
     await assert.rejects(add(db, "k1", { repoId: "no such repo" }), (error) => {
       assert(error instanceof ConfigError);

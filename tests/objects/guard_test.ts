@@ -116,7 +116,7 @@ Deno.test("GhostGuard counts rows staged for a job as held", async () => {
     await using guard = new GhostGuard({ db, repoId, maxIds });
     for (const id of ids) guard.name(id);
     if (guard.isDue) await guard.flush();
-    const { count, pages } = await guard.ghosts({ staged: { jobId: "job", rows: 2 } });
+    const { count, pages } = await guard.ghosts({ staged: { jobId: "job", batches: 1, rows: 2 } });
     assert.equal(count, 1);
     assert.deepEqual((await Array.fromAsync(pages())).flat(), [ids[2]]);
   }
@@ -137,7 +137,10 @@ Deno.test("GhostGuard notices ids that the database has lost, named, held or sta
   }
   await t.step("staged", async () => {
     await using guard = new GhostGuard({ db, repoId });
-    await assert.rejects(guard.ghosts({ staged: { jobId: "gone", rows: 5 } }), DatabaseError);
+    await assert.rejects(
+      guard.ghosts({ staged: { jobId: "gone", batches: 1, rows: 5 } }),
+      DatabaseError,
+    );
   });
 });
 

@@ -10,6 +10,7 @@ import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import type { Database } from "../../db/client/database.ts";
 import { CancelledError, InvalidMpackError } from "../../errors.ts";
 import type { IndexProgress } from "../../jobs/index/context.ts";
+import type { BranchReport } from "../../jobs/history/move_branch.ts";
 import type { IndexPayload } from "../../jobs/index/payload.ts";
 import { pushMpack } from "../../jobs/index/push_mpack.ts";
 import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
@@ -171,6 +172,12 @@ function showProgress(line: LiveLine, progress: IndexProgress): void {
   line.show({ label: LABELS[phase], bytes, sizeBytes, note: `${formatCount(objects)} objects` });
 }
 
+/** What became of the branch. */
+function branchLine({ name, head, moved, message }: BranchReport): string {
+  if (moved) return `${name} moved to ${head}`;
+  return message === undefined ? `${name} is at ${head} already` : `${name} stays: ${message}`;
+}
+
 function summary(result: IndexResult): string {
   const { phases_ms, elapsed_ms, size_bytes, materialized } = result;
   const speed = elapsed_ms > 0 ? ` (${(size_bytes / elapsed_ms / 1000).toFixed(1)} MB/s)` : "";
@@ -185,6 +192,10 @@ function summary(result: IndexResult): string {
     `  phases      open ${formatMs(phases_ms.open)}, stream ${formatMs(phases_ms.stream)}, ` +
     `publish ${formatMs(phases_ms.publish)}`,
   ];
+  if (result.branch) lines.push(`  branch      ${branchLine(result.branch)}`);
+  if (result.records_unverified) {
+    lines.push(`  left out    ${count(result.records_unverified)} snapshots of an unknown form`);
+  }
   if (materialized) {
     lines.push(
       `  blobs       ${count(materialized.written)} written, ${

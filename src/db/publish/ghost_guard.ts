@@ -20,6 +20,7 @@ import {
   spillNamed,
 } from "./guard_rows.ts";
 import { missingRefs } from "../refs.ts";
+import { PUBLISH_DEADLINE_MS } from "./publish.ts";
 
 /** Together these take about 3 MB. */
 const MAX_IDS = 20_000;
@@ -34,6 +35,8 @@ export interface GuardOptions {
   readonly repoId: string;
   /** How many ids of each kind stay in memory. Default 20,000. */
   readonly maxIds?: number;
+  /** Milliseconds that the statement which compares all ids may take. Default: an hour. */
+  readonly deadlineMs?: number;
   /** Goes on with the ids that an earlier guard has written, if `canResume()` says that they are there. */
   readonly from?: GuardState;
 }
@@ -49,6 +52,8 @@ export interface GuardState {
 export interface StagedIds {
   /** The job that staged them. */
   readonly jobId: string;
+  /** In its first batches, so many. */
+  readonly batches: number;
   /** How many rows it staged. A crash of the database loses them, so they are counted. */
   readonly rows: number;
 }
@@ -81,6 +86,7 @@ export class GhostGuard implements AsyncDisposable {
   readonly #db: Database;
   readonly #repoId: string;
   readonly #maxIds: number;
+  readonly #deadlineMs: number;
   readonly #guardId: string;
   readonly #named = new Set<string>();
   #held: string[] = [];
@@ -89,7 +95,9 @@ export class GhostGuard implements AsyncDisposable {
   #flushing: Promise<unknown> = Promise.resolve();
 
   /** Writes nothing to the database until memory is full. */
-  constructor({ db, repoId, maxIds = MAX_IDS, from }: GuardOptions) {
+  constructor(options: GuardOptions) {
+    const { db, repoId, maxIds = MAX_IDS, deadlineMs = PUBLISH_DEADLINE_MS, from } = options;
+    this.#deadlineMs = deadlineMs;
     this.#db = db;
     this.#repoId = repoId;
     this.#maxIds = maxIds;
@@ -166,7 +174,9 @@ export class GhostGuard implements AsyncDisposable {
       guardId: this.#guardId,
       repoId: this.#repoId,
       jobId: staged?.jobId ?? "",
+      batches: staged?.batches ?? 0,
       pageIds: PAGE_IDS,
+      deadlineMs: this.#deadlineMs,
     });
     this.#checkComplete(settled, staged);
     const db = this.#db, guardId = this.#guardId;

@@ -7,9 +7,6 @@
 import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
 
-/** Settling millions of ids takes minutes. */
-const SETTLE_DEADLINE_MS = 60 * 60_000;
-
 /** Ids that one statement writes. */
 export interface GuardBatch {
   /** The guard that writes them. */
@@ -94,22 +91,27 @@ export interface SettledGuard {
 /** Finds the ghosts among a guard's ids, and writes them in pages of `pageIds`. */
 export async function settleGuard(
   db: Database,
-  { guardId, repoId, jobId, pageIds }: {
+  { guardId, repoId, jobId, batches, pageIds, deadlineMs }: {
     readonly guardId: string;
     readonly repoId: string;
     readonly jobId: string;
+    /** How many batches of the job count: later ones are what is left of an earlier attempt. */
+    readonly batches: number;
     readonly pageIds: number;
+    /** Millions of ids take minutes. */
+    readonly deadlineMs: number;
   },
 ): Promise<SettledGuard> {
   const [row] = await db.query<SettledGuard>("find the missing ids of a pack", {
-    deadlineMs: SETTLE_DEADLINE_MS,
+    deadlineMs,
   })`
     with named as materialized (
       select id from mpack_guard_ids, unnest(ids) id where guard_id = ${guardId} and kind = 'named'
     ), held as materialized (
       select id from mpack_guard_ids, unnest(ids) id where guard_id = ${guardId} and kind = 'held'
     ), staged as materialized (
-      select id from mpack_staged_objects, unnest(object_ids) id where job_id = ${jobId}
+      select id from mpack_staged_objects, unnest(object_ids) id
+      where job_id = ${jobId} and batch < ${batches}::integer
     ), absent as materialized (
       -- An aggregate goes to disk when there are millions of ids. EXCEPT and NOT IN do not, and
       -- the planner cannot know how long the arrays are.

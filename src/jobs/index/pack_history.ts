@@ -91,9 +91,11 @@ export class PackHistory implements AsyncDisposable {
 
   /** Goes on where the pack was opened; `batches` are staged. */
   async continueFrom(batches: number, from: HistoryCheckpoint | undefined): Promise<void> {
-    const { db } = this.#context, { repoId, jobId } = this.#job;
+    const { db, config: { publishTimeoutMs: deadlineMs } } = this.#context;
+    const { repoId, jobId } = this.#job;
     if (this.#isGuarded) {
-      this.#guard = new GhostGuard({ db, repoId, ...(from?.guard && { from: from.guard }) });
+      const resumed = from?.guard && { from: from.guard };
+      this.#guard = new GhostGuard({ db, repoId, deadlineMs, ...resumed });
     }
     this.#recordBatches = from?.record_batches ?? 0;
     if (this.#recordBatches > 0) await this.#check.restore(jobId, batches);
@@ -135,11 +137,10 @@ export class PackHistory implements AsyncDisposable {
    */
   async settle(
     payload: IndexPayload,
-    { records, lastIds, staged, batches }: {
+    { records, lastIds, staged }: {
       readonly records: PackRecords;
       readonly lastIds: readonly string[];
       readonly staged: StagedIds;
-      readonly batches: number;
     },
   ): Promise<void> {
     const { branch, head, force, strict: isStrict = false } = payload;
@@ -157,7 +158,7 @@ export class PackHistory implements AsyncDisposable {
       this.#ghosts = error && { code: "ghost-objects", message: error.message };
     }
     await this.decide();
-    await this.#layOutGraph(batches);
+    await this.#layOutGraph(staged.batches);
   }
 
   /**

@@ -206,12 +206,11 @@ class Reading {
     // The last batch, which is all of a small pack, goes into the publish.
     const rows = this.#lastRows = pack.decoder.take(), lastIds = objectIdsOf(rows);
     const { batches, rowsStaged } = this.#stager;
-    const staged = { jobId: this.#job.jobId, rows: rowsStaged };
+    const staged = { jobId: this.#job.jobId, batches, rows: rowsStaged };
     await this.#history.settle(this.#job.payload, {
       records: pack.decoder.takeRecords(),
       lastIds,
       staged,
-      batches,
     });
     await this.#hooks?.beforePublish(lastIds, staged);
   }

@@ -12,7 +12,10 @@ export interface NewJob {
   readonly repoId: string;
   /** Decides which handler runs it. */
   readonly jobType: string;
-  /** What the handler needs. Open jobs with the same `mpack_key` are duplicates. */
+  /**
+   * What the handler needs. Open jobs with the same `mpack_key` are duplicates; if a `branch` shall
+   * move, only those with the same payload.
+   */
   readonly payload: Record<string, unknown>;
   /** Higher goes first. Default 0. */
   readonly priority?: number;
@@ -67,6 +70,7 @@ async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefin
       where j.repo_id = repo.repo_id and j.job_type = ${jobType}
         and mpackd_mpack_key(j.payload::text) = mpackd_mpack_key(${payloadText}::text)
         and j.status in ('pending', 'running')
+        and (${!("branch" in payload)}::boolean or j.payload::text = ${payloadText}::text)
         and (j.status = 'pending' or isfinite(j.lease_expires_at))
         and not ${evenIfOpen}::boolean
       order by j.status = 'running' desc, j.created_at, j.job_id

@@ -45,10 +45,7 @@ async function checkpointOf(fixture: TestFixture): Promise<Checkpoint> {
 async function runClean(fixture: TestFixture, key: string) {
   const { batches } = await indexMpack(fixture.options(key, ENV));
   const clean = await fixture.dump();
-  await fixture.db.sql`truncate musehub_objects, musehub_object_refs, musehub_mpacks,
-    musehub_background_jobs, mpack_staged_objects, musehub_commits, musehub_snapshots,
-    musehub_commit_refs, musehub_snapshot_refs, musehub_commit_graph, musehub_branches
-    restart identity`;
+  await fixture.empty();
   return { clean, batches };
 }
 

@@ -39,6 +39,8 @@ export interface TestFixture extends AsyncDisposable {
   dump(): Promise<string>;
   /** How many rows lie staged, for any job. */
   staged(): Promise<number>;
+  /** Empties every table but those of repos. */
+  empty(): Promise<void>;
 }
 
 /** What a fixture is made of; by default of a new folder, and a database on the run's server. */
@@ -80,8 +82,16 @@ export async function createFixture(options: FixtureOptions = {}): Promise<TestF
     }),
     dump: () => dump(db),
     async staged() {
-      const [{ rows }] = await db.sql`select count(*)::int as rows from mpack_staged_objects`;
+      const [{ rows }] = await db.sql`select (select count(*) from mpack_staged_objects)::int
+        + (select count(*) from mpack_staged_records)::int as rows`;
       return rows;
+    },
+    async empty() {
+      await db.sql`truncate musehub_objects, musehub_object_refs, musehub_mpacks,
+        musehub_background_jobs, musehub_commits, musehub_snapshots, musehub_commit_refs,
+        musehub_snapshot_refs, musehub_commit_graph, musehub_branches, musehub_tags,
+        mpack_staged_objects, mpack_staged_records, mpack_guard_ids restart identity`;
+      await db.sql`update musehub_repos set default_branch = null`;
     },
     async [Symbol.asyncDispose]() {
       await db.close();
@@ -93,13 +103,33 @@ export async function createFixture(options: FixtureOptions = {}): Promise<TestF
 
 async function dump({ sql }: Database): Promise<string> {
   const tables = [
-    await sql`select object_id, storage_uri, size_bytes, content_offset from musehub_objects
-      order by object_id collate "C"`,
+    // What all repos share: rows that no reader sees without those of a repo.
+    [
+      ...await sql`select object_id, storage_uri, size_bytes, content_offset from musehub_objects
+        order by object_id collate "C"`,
+      ...await sql`select commit_id, storage_uri, record_offset, record_bytes from musehub_commits
+        order by commit_id collate "C"`,
+      ...await sql`select snapshot_id, storage_uri, record_offset, record_bytes
+        from musehub_snapshots order by snapshot_id collate "C"`,
+    ],
     await sql`select repo_id, object_id, mpack_id, content_offset, size_bytes, damaged_at
       from musehub_object_refs order by repo_id collate "C", object_id collate "C"`,
     await sql`select mpack_id, repo_id, mpack_key, blob_key, etag, size_bytes, objects, commits,
       snapshots, tags from musehub_mpacks order by mpack_id`,
     await sql`select last_value, is_called from musehub_mpacks_mpack_id_seq`,
+    await sql`select repo_id, commit_id, mpack_id, record_offset, record_bytes, snapshot_id, author,
+        committed_at, committed_time, message, annotations, annotations_merged, damaged_at
+      from musehub_commit_refs order by repo_id collate "C", commit_id collate "C"`,
+    await sql`select repo_id, snapshot_id, mpack_id, record_offset, record_bytes, entries,
+        parent_snapshot_id, delta_depth, damaged_at
+      from musehub_snapshot_refs order by repo_id collate "C", snapshot_id collate "C"`,
+    await sql`select * from musehub_commit_graph
+      order by repo_id collate "C", commit_id collate "C"`,
+    await sql`select repo_id, name, head_commit_id from musehub_branches
+      order by repo_id collate "C", name collate "C"`,
+    await sql`select repo_id, tag, commit_id from musehub_tags
+      order by repo_id collate "C", tag collate "C"`,
+    await sql`select repo_id, default_branch from musehub_repos order by repo_id collate "C"`,
   ];
   return tables.map((rows) => rows.map((row) => JSON.stringify(row)).join("\n")).join("\n\n");
 }
