@@ -46,6 +46,12 @@ export type { ServerSettings } from "./src/db/embedded/server.ts";
 export { createRepo, findRepo, type NewRepo, type Repo, type RepoName } from "./src/db/repos.ts";
 export { migrate, type MigrateResult } from "./src/db/schema/migrate.ts";
 export * from "./src/errors.ts";
+export {
+  type Bundle,
+  bundle,
+  type BundleCounts,
+  type BundleOptions,
+} from "./src/history/bundle.ts";
 export { type Commit, readCommit, type ReadCommitOptions } from "./src/history/read_commit.ts";
 export {
   type ManifestEntry,

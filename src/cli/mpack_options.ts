@@ -20,6 +20,7 @@ export interface MpackFlags {
   readonly branch?: string;
   readonly head?: string;
   readonly force?: boolean;
+  readonly branches?: boolean;
   readonly declaredObjects?: string;
   readonly materialize?: boolean;
 }
@@ -53,7 +54,7 @@ export function indexPayload(flags: MpackFlags): Omit<IndexPayload, "mpack_key">
   if (fault !== undefined) {
     throw new ConfigError(`Cannot use --branch ${JSON.stringify(branch)}: ${fault}`);
   }
-  if (branch === undefined && (head !== undefined || force)) {
+  if (branch === undefined && (head !== undefined || force && !flags.branches)) {
     throw new ConfigError("Cannot use --head or --force without --branch");
   }
   return {

@@ -29,6 +29,7 @@ const COMMANDS: Record<string, () => Promise<AddCommand>> = {
   log: async () => (await import("./commands/history/log.ts")).addLogCommand,
   show: async () => (await import("./commands/history/show.ts")).addShowCommand,
   "ls-tree": async () => (await import("./commands/history/ls_tree.ts")).addLsTreeCommand,
+  bundle: async () => (await import("./commands/history/bundle.ts")).addBundleCommand,
   guard: async () => (await import("./commands/guard.ts")).addGuardCommand,
   audit: async () => (await import("./commands/audit.ts")).addAuditCommand,
   gc: async () => (await import("./commands/gc.ts")).addGcCommand,

@@ -53,8 +53,12 @@ export class DigestSet {
 
   /** Adds an id; returns whether it is new. */
   addText(id: string): boolean {
-    const { written } = UTF8.encodeInto(id, this.#text);
-    return this.add(this.#text, 0, id.length === written ? written : 0);
+    return this.add(this.#text, 0, UTF8.encodeInto(id, this.#text).written);
+  }
+
+  /** Whether an id is in the set. */
+  hasText(id: string): boolean {
+    return this.has(this.#text, 0, UTF8.encodeInto(id, this.#text).written);
   }
 
   /** Whether the id in these bytes is in the set. */

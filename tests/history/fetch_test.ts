@@ -17,8 +17,10 @@ async function fetch(
   { db, store, repo }: TestFixture,
   want: string[],
   have: string[] = [],
+  maxIds?: number,
 ): Promise<Document & { sizeBytes: number; planBytes: number }> {
-  const plan = await planFetch({ db, store, repoId: repo.repoId, want, have });
+  const maxBytes = 1e9;
+  const plan = await planFetch({ db, store, repoId: repo.repoId, want, have, maxBytes, maxIds });
   const branches = [{ name: "main", headCommitId: want[0] }];
   const bytes = concat(await Array.fromAsync(writeFetch(plan, branches)));
   const document = decode(bytes) as unknown as Document;
@@ -94,6 +96,12 @@ Deno.test("a fetch holds the commits, snapshots and objects that the client lack
         const there = new Set(history.objectsOf([ids[16]]));
         const objects = history.objectsOf(commits).filter((id) => !there.has(id));
         assert.deepEqual(idsOf(found).objects, objects);
+      });
+      await t.step(`${name}: too many ids for memory`, async () => {
+        const found = await fetch(fixture, [head], [ids[2]], 3);
+        assert.deepEqual(found, await fetch(fixture, [head], [ids[2]]));
+        const [{ rows }] = await fixture.db.sql`select count(*)::int as rows from mpackd_walk_ids`;
+        assert.equal(rows, 0);
       });
       await t.step(`${name}: nothing`, async () => {
         const found = await fetch(fixture, [ids[4]], [head]);

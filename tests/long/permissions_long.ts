@@ -52,6 +52,7 @@ async function prepare(): Promise<Situation> {
   const fixture = await createFixture(), { db, repo } = fixture;
   const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
   const file = `${folder}/pack`, key = mpackKey(PACK), place = `${folder}/out`;
+  const newFile = `${folder}/bundle`;
   await Deno.writeFile(file, PACK);
   const env: Record<string, string> = {
     DATABASE_URL: fixture.databaseUrl,
@@ -87,6 +88,8 @@ async function prepare(): Promise<Situation> {
       PLACE: place,
       KEY: pushKey,
       NEWKEY: newKey,
+      NEWFILE: newFile,
+      "NEWFILE.part": `${newFile}.part`,
       SERVER: new URL(remote).host,
     },
     args: {
@@ -110,6 +113,7 @@ async function prepare(): Promise<Situation> {
       "audit": ["audit"],
       "gc --dry-run": ["gc", "--dry-run"],
       "store show": ["store", "show"],
+      "bundle --to NEWFILE": ["bundle", ...of, "--to", newFile],
       "export --to PLACE": ["export", ...of, "--to", place],
       "enqueue KEY": ["enqueue", key, ...of],
       "gc": ["gc"],

@@ -14,6 +14,8 @@ import type { BranchReport } from "../../jobs/history/move_branch.ts";
 import type { IndexPayload } from "../../jobs/index/payload.ts";
 import { pushMpack } from "../../jobs/index/push_mpack.ts";
 import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
+import { readBranchHeads } from "../../history/read_branch_heads.ts";
+import { setBranches } from "../../jobs/history/set_branches.ts";
 import { indexMpack } from "../../jobs/index/index_mpack.ts";
 import type { IndexResult } from "../../jobs/index/result.ts";
 import type { CommandContext } from "../command.ts";
@@ -26,6 +28,7 @@ import {
   type SourceOptions,
   uploadSource,
 } from "../mpack_source.ts";
+import { oneLine } from "../history/commit_text.ts";
 import { print, printJson, tell } from "../output.ts";
 import { jobPermissions, requirePermissions } from "../permissions.ts";
 import { openResources } from "../resources.ts";
@@ -51,6 +54,7 @@ export function addIndexCommand(program: Command, context: CommandContext): void
         "- for stdin. Other bytes than those of a key are stored in the same reading. Interrupted, a key " +
         "resumes; the others leave nothing and start over.",
     )
+    .option("--branches", "also move all branches that the pack names, as a bundle does")
     .option("--json", "print the result or the error as one JSON document")
     .action((source: string, flags: IndexFlags) =>
       context.run(flags, async (signal) => {
@@ -61,12 +65,15 @@ export function addIndexCommand(program: Command, context: CommandContext): void
     );
 }
 
+/** The result, with what became of the branches that the pack names. */
+type IndexedResult = IndexResult & { readonly branches?: readonly BranchReport[] };
+
 async function runIndex(
   text: string,
   flags: IndexFlags,
   config: Config,
   signal: AbortSignal,
-): Promise<IndexResult> {
+): Promise<IndexedResult> {
   const payload = indexPayload(flags);
   const line = new LiveLine();
   try {
@@ -76,18 +83,18 @@ async function runIndex(
     const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), {
       create: flags.create || isEmbedded,
     });
-    const { expect, upload } = flags;
+    const { expect, upload, force = false } = flags;
+    const withBranches = async (result: IndexResult): Promise<IndexedResult> => {
+      if (!flags.branches) return result;
+      const blobKey = blobKeyOf(config.blobKey, repoId, result.mpack_key);
+      await using reader = await store.open(blobKey, { signal });
+      const heads = await readBranchHeads(reader);
+      return { ...result, branches: await setBranches({ db, repoId, heads, force }) };
+    };
     const materializes = flags.materialize ?? config.materialize === "on";
     if (!isKey(text) && !upload && !materializes) {
-      return await indexUnnamed(text, {
-        ...resources,
-        config,
-        repoId,
-        payload,
-        expect,
-        signal,
-        line,
-      });
+      const options = { ...resources, config, repoId, payload, expect, signal, line };
+      return await withBranches(await indexUnnamed(text, options));
     }
     await using source = await openSource(text, config, { signal, line });
     const { mpackKey } = source;
@@ -113,15 +120,17 @@ async function runIndex(
       // An open job for the same mpack may not have asked for materialized objects.
       return flags.materialize && !result.materialized ? await indexOnce() : result;
     };
+    let result: IndexResult;
     try {
-      return await index();
+      result = await index();
     } catch (error) {
       // The blob that was in the store had the source's key and size, but other bytes: replace it.
       const isDamaged = error instanceof InvalidMpackError && source.body !== undefined && !isNew;
       if (!isDamaged) throw error;
       await uploadSource(source, put);
-      return await index();
+      result = await index();
     }
+    return await withBranches(result);
   } finally {
     line.clear();
   }
@@ -178,7 +187,7 @@ function branchLine({ name, head, moved, message }: BranchReport): string {
   return message === undefined ? `${name} is at ${head} already` : `${name} stays: ${message}`;
 }
 
-function summary(result: IndexResult): string {
+function summary(result: IndexedResult): string {
   const { phases_ms, elapsed_ms, size_bytes, materialized } = result;
   const speed = elapsed_ms > 0 ? ` (${(size_bytes / elapsed_ms / 1000).toFixed(1)} MB/s)` : "";
   const count = formatCount;
@@ -192,7 +201,9 @@ function summary(result: IndexResult): string {
     `  phases      open ${formatMs(phases_ms.open)}, stream ${formatMs(phases_ms.stream)}, ` +
     `publish ${formatMs(phases_ms.publish)}`,
   ];
-  if (result.branch) lines.push(`  branch      ${branchLine(result.branch)}`);
+  for (const branch of [...(result.branch ? [result.branch] : []), ...result.branches ?? []]) {
+    lines.push(`  branch      ${oneLine(branchLine(branch))}`);
+  }
   if (result.records_unverified) {
     lines.push(`  left out    ${count(result.records_unverified)} snapshots of an unknown form`);
   }

@@ -59,3 +59,15 @@ export interface BranchMove {
   /** Moves it from wherever it is. */
   readonly force: boolean;
 }
+
+/** Moves one branch; returns false if it is not where it was expected. */
+export async function moveBranch(
+  db: Database,
+  repoId: string,
+  branch: BranchMove,
+): Promise<boolean> {
+  const moves = JSON.stringify([{ place: 1, branch }]);
+  const elsewhere = await db.query<object>("move a branch")`
+    select place from mpackd_move_branches_2(${moves}::text::jsonb, array[${repoId}]::text[])`;
+  return elsewhere.length === 0;
+}

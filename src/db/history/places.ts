@@ -2,6 +2,7 @@ import type { Database } from "../client/database.ts";
 
 /** Where one record of a repo's history lies: the bytes of its map in a pack of the same repo. */
 export interface RecordPlace {
+  readonly mpackId: number;
   /** The mpack that holds the record. */
   readonly mpackKey: string;
   /** Key of the mpack's blob in the store. */
@@ -18,7 +19,7 @@ export interface RecordPlace {
 
 /** The columns of a place, of the records `r` and their mpacks `m`. */
 export function placeColumns({ sql }: Database) {
-  return sql`m.mpack_key as "mpackKey", m.blob_key as "blobKey", m.etag,
+  return sql`m.mpack_id as "mpackId", m.mpack_key as "mpackKey", m.blob_key as "blobKey", m.etag,
     r.record_offset as "recordOffset", r.record_bytes as "recordBytes",
     r.damaged_at as "damagedAt"`;
 }

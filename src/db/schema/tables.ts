@@ -222,6 +222,14 @@ export const TABLES = {
     ids: "text[]",
     created_at: "timestamptz=",
   },
+  /** Ids that walks over long histories keep while they run. */
+  mpackd_walk_ids: {
+    walk_id: "text",
+    kind: "text",
+    page: "integer",
+    ids: "text[]",
+    created_at: "timestamptz=",
+  },
   /** Audits that have not ended. */
   mpackd_audits: {
     audit_id: "text",

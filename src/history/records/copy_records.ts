@@ -6,11 +6,13 @@
 
 import type { CommitRow } from "../../db/history/commits.ts";
 import type { SnapshotRow } from "../../db/history/snapshots.ts";
+import { DigestSet } from "../../lib/digest_set.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import { annotatedRecord, type RecordPart } from "./commit_record.ts";
 import { asMismatch, mismatch, type NamedPlace, openRecords } from "./open_records.ts";
 import { commitOf } from "../read_commit.ts";
 import { named } from "../read_manifest.ts";
+import { ManifestCache } from "../select/manifest_cache.ts";
 import { scanSnapshots } from "../select/scan_snapshots.ts";
 import type { SelectOptions } from "../select/select_history.ts";
 import { snapshotRecord } from "./snapshot_record.ts";
@@ -78,26 +80,74 @@ async function* copyLong(
   }
 }
 
-/**
- * The records of snapshots, which were checked: first those that are copied, then those that are
- * written anew.
- *
- * @throws {HistoryError} `record-mismatch`.
- */
-export async function* copySnapshots(
-  options: SelectOptions,
-  rows: readonly SnapshotRow[],
-  rewritten: ReadonlySet<string>,
-): AsyncGenerator<Bytes, void, undefined> {
-  const { store, signal } = options;
-  const copied = rows.filter(({ snapshotId }) => !rewritten.has(snapshotId)).map(named);
-  for await (const { record, readNext } of openRecords(store, copied, signal)) {
-    yield* pieces(record, readNext, record.recordBytes);
+/** How snapshots are written. */
+export interface SnapshotCopies {
+  /** Whether all are written with their whole manifest. Otherwise deltas stay what they are. */
+  readonly isWhole: boolean;
+  /** Snapshots that are deltas over nothing. */
+  readonly overNothing: DigestSet;
+}
+
+/** So many snapshots written last may be the base of a delta; another delta is written whole. */
+const MAX_BASES = 100_000;
+
+/** Writes the records of snapshots, which were checked. A delta comes after what it builds upon. */
+export class SnapshotCopier {
+  readonly #options: SelectOptions;
+  readonly #copies: SnapshotCopies;
+  readonly #cache: ManifestCache;
+  readonly #written = [new DigestSet(), new DigestSet()];
+
+  constructor(options: SelectOptions, copies: SnapshotCopies) {
+    this.#options = options;
+    this.#copies = copies;
+    this.#cache = new ManifestCache(options);
   }
-  const others = rows.filter(({ snapshotId }) => rewritten.has(snapshotId));
-  const scanned = scanSnapshots({ ...options, rows: others, visit: () => {} });
-  for await (const { row: { snapshotId }, createdAt, manifest } of scanned) {
-    yield* snapshotRecord({ snapshotId, createdAt, manifest: manifest! });
+
+  /**
+   * Writes some snapshots.
+   *
+   * @param rows In the order of their bytes in the store.
+   * @throws {HistoryError} `record-mismatch`.
+   */
+  async *copy(rows: readonly SnapshotRow[]): AsyncGenerator<Bytes, void, undefined> {
+    let group: SnapshotRow[] = [], isCopied = true;
+    for (const row of rows) {
+      const next = this.#isCopied(row);
+      if (next !== isCopied) {
+        yield* this.#write(group, isCopied);
+        group = [];
+        isCopied = next;
+      }
+      group.push(row);
+    }
+    yield* this.#write(group, isCopied);
+  }
+
+  #isCopied({ snapshotId, parentSnapshotId }: SnapshotRow): boolean {
+    const [last, before] = this.#written, { isWhole, overNothing } = this.#copies;
+    if (isWhole) return parentSnapshotId === null && !overNothing.hasText(snapshotId);
+    last.addText(snapshotId);
+    if (last.size >= MAX_BASES) this.#written.splice(0, 2, new DigestSet(), last);
+    return parentSnapshotId === null || last.hasText(parentSnapshotId) ||
+      before.hasText(parentSnapshotId);
+  }
+
+  async *#write(
+    rows: readonly SnapshotRow[],
+    isCopied: boolean,
+  ): AsyncGenerator<Bytes, void, undefined> {
+    const { store, signal } = this.#options, cache = this.#cache;
+    if (isCopied) {
+      for await (const { record, readNext } of openRecords(store, rows.map(named), signal)) {
+        yield* pieces(record, readNext, record.recordBytes);
+      }
+      return;
+    }
+    const scanned = scanSnapshots({ ...this.#options, rows, cache, visit: () => {} });
+    for await (const { row: { snapshotId }, createdAt, manifest } of scanned) {
+      yield* snapshotRecord({ snapshotId, createdAt, manifest: manifest! });
+    }
   }
 }
 

@@ -10,6 +10,11 @@ export class ByteBudget {
     this.#maxBytes = maxBytes;
   }
 
+  /** Whether there is a limit. */
+  get isLimited(): boolean {
+    return this.#maxBytes !== Infinity;
+  }
+
   /**
    * Counts bytes.
    *

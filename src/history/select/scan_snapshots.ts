@@ -36,6 +36,8 @@ export interface ScanOptions extends Omit<ReadManifestOptions, "snapshotId"> {
   readonly rows: readonly SnapshotRow[];
   /** Called before the snapshot's own id is checked. */
   readonly visit: VisitId;
+  /** The manifests read last. Default: a new cache. */
+  readonly cache?: ManifestCache;
 }
 
 /**
@@ -44,9 +46,9 @@ export interface ScanOptions extends Omit<ReadManifestOptions, "snapshotId"> {
  * @throws {HistoryError} `record-mismatch`.
  */
 export async function* scanSnapshots(
-  { rows, visit, ...from }: ScanOptions,
+  { rows, visit, cache, ...from }: ScanOptions,
 ): AsyncGenerator<ScannedSnapshot, void, undefined> {
-  const cache = new ManifestCache(from);
+  cache ??= new ManifestCache(from);
   for await (const { record, cursor } of openRecords(from.store, rows.map(named), from.signal)) {
     const found = await scan(record, cursor, visit);
     const { createdAt } = found;

@@ -1,5 +1,5 @@
 /**
- * Finds all that a fetch sends: commits, their snapshots, and the objects that these name.
+ * Finds all that a fetch or a bundle sends: commits, their snapshots, and the objects that these name.
  *
  * @module
  */
@@ -7,18 +7,31 @@
 import type { Database } from "../../db/client/database.ts";
 import { type CommitRow, findCommits } from "../../db/history/commits.ts";
 import { findSnapshots, type SnapshotRow } from "../../db/history/snapshots.ts";
-import { HistoryError } from "../../errors.ts";
+import {
+  deleteWalk,
+  sortObjects,
+  sortSnapshots,
+  type WalkKind,
+} from "../../db/history/walk_ids.ts";
+import { findLocations } from "../../db/refs.ts";
+import { HistoryError, ObjectError } from "../../errors.ts";
 import { DigestSet } from "../../lib/digest_set.ts";
+import { trimHeap } from "../../lib/heap.ts";
+import { refuseDamaged } from "../../objects/check_object.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
-import type { ByteBudget } from "./byte_budget.ts";
-import { scanSnapshots, type VisitId } from "./scan_snapshots.ts";
-import { snapshotRecordBytes } from "../records/snapshot_record.ts";
 import { walkDifference } from "../walk_difference.ts";
+import type { ByteBudget } from "./byte_budget.ts";
+import { type IdPages, Ids, lost, PAGE_IDS, pagesInDatabase, pagesInMemory } from "./id_pages.ts";
+import { ManifestCache } from "./manifest_cache.ts";
+import { type ScannedSnapshot, scanSnapshots, type VisitId } from "./scan_snapshots.ts";
+import { snapshotRecordBytes } from "../records/snapshot_record.ts";
 
-/** Ids per statement. */
-const PAGE_IDS = 5_000;
-/** So many snapshots of `have` are read, for the objects that need not be sent. */
-const MAX_EDGES = 16;
+/** Ids of each kind kept in memory; all of them go to the database when there are more. */
+const MAX_IDS = 20_000;
+/** So many snapshots of `have` are read, and ids kept of them, for objects that need not be sent. */
+const MAX_EDGES = 16, MAX_THERE = 200_000;
+/** Of an object besides its content: keys, id and headers. */
+const OBJECT_BYTES = 1 + "object_id".length + 1 + 2 + 71 + "content".length + 1 + 5;
 
 /** What to send. */
 export interface SelectOptions {
@@ -35,78 +48,190 @@ export interface SelectOptions {
    * repo does not have are ignored.
    */
   readonly have: readonly string[];
+  /** Ids of each kind kept in memory. Default 20,000. */
+  readonly maxIds?: number;
   /** Ends the work with the signal's reason. */
   readonly signal?: AbortSignal;
 }
 
-/** All that is to be sent. */
-export interface HistorySelection {
+/** All that is to be sent. Dispose of it: it may have rows in the database. */
+export interface HistorySelection extends AsyncDisposable {
   /** Children before parents. */
-  readonly commits: readonly CommitRow[];
+  readonly commits: IdPages;
   /** In the order of their bytes in the store. */
-  readonly snapshots: readonly SnapshotRow[];
-  /** Those whose record does not hold the whole manifest. */
-  readonly rewritten: ReadonlySet<string>;
-  /** In no order. */
-  readonly objectIds: readonly string[];
+  readonly snapshots: IdPages;
+  /** Each once. */
+  readonly objects: IdPages;
+  /** Snapshots that are deltas over nothing. */
+  readonly overNothing: DigestSet;
 }
 
 /**
- * Finds what is to be sent. The ids of snapshots are checked on the way. All records are counted
- * against the budget.
+ * Finds what is to be sent. The ids of snapshots are checked on the way, and all records and objects
+ * counted against the budget. Memory is bounded, however long the history is.
  *
  * @throws {HistoryError} `history-not-found`, `record-mismatch` or `fetch-too-large`.
+ * @throws {ObjectError} If an object is missing or damaged.
  * @throws {StoreError | DatabaseError} If a service is unavailable.
  */
 export async function selectHistory(
   options: SelectOptions,
   budget: ByteBudget,
 ): Promise<HistorySelection> {
-  const commits: CommitRow[] = [], edges = new Set<string>();
-  for await (const page of walkDifference(options)) {
-    for (const edge of page.edges) edges.add(edge);
-    for (const row of await commitRows(options, page.commits.map(({ commitId }) => commitId))) {
-      budget.add(sentBytes(row));
-      commits.push(row);
-    }
+  const { db } = options, walkId = crypto.randomUUID();
+  let isSpilled = false;
+  const close = async () => isSpilled ? await deleteWalk(db, walkId) : undefined;
+  try {
+    const onSpill = () => isSpilled = true;
+    const found = await new Selector(options, budget, { walkId, onSpill }).run();
+    return { ...found, [Symbol.asyncDispose]: close };
+  } catch (error) {
+    await close().catch(() => {});
+    throw error;
   }
-  const wanted = new Set(commits.map(({ snapshotId }) => snapshotId));
-  const snapshots = await snapshotRows(options, wanted);
-  for (const { recordBytes } of snapshots) budget.add(recordBytes);
-
-  const there = await objectsThere(options, [...edges].slice(0, MAX_EDGES));
-  const objects = new DigestSet(), rewritten = new Set<string>();
-  const visit: VisitId = (bytes, from, to) => {
-    if (!there.has(bytes, from, to)) objects.add(bytes, from, to);
-  };
-  for await (
-    const { row, createdAt, manifest } of scanSnapshots({ ...options, rows: snapshots, visit })
-  ) {
-    if (manifest === undefined) continue;
-    const { snapshotId, recordBytes } = row;
-    rewritten.add(snapshotId);
-    budget.add(snapshotRecordBytes({ snapshotId, createdAt, manifest }) - recordBytes);
-  }
-  return { commits, snapshots, rewritten, objectIds: [...objects.ids()] };
 }
 
-/** The objects of the commits that the missing ones build upon. */
-async function objectsThere(
-  options: SelectOptions,
-  commitIds: readonly string[],
-): Promise<DigestSet> {
-  const there = new DigestSet();
-  const visit: VisitId = (bytes, from, to) => void there.add(bytes, from, to);
-  const commits = await findCommits(options.db, options.repoId, commitIds);
-  const rows = await snapshotRows(options, new Set(commits.map(({ snapshotId }) => snapshotId)));
-  const scanned = scanSnapshots({ ...options, rows, visit });
-  while (!(await scanned.next()).done);
-  return there;
+interface Spilling {
+  readonly walkId: string;
+  onSpill(): void;
+}
+
+class Selector {
+  readonly #options: SelectOptions;
+  readonly #budget: ByteBudget;
+  readonly #spilling: Spilling;
+  readonly #maxIds: number;
+
+  constructor(options: SelectOptions, budget: ByteBudget, spilling: Spilling) {
+    this.#options = options;
+    this.#budget = budget;
+    this.#spilling = spilling;
+    this.#maxIds = options.maxIds ?? MAX_IDS;
+  }
+
+  async run(): Promise<Omit<HistorySelection, typeof Symbol.asyncDispose>> {
+    const { commits, snapshots, edges } = await this.#records();
+    const there = await this.#objectsThere(edges), overNothing = new DigestSet();
+    const objects = await this.#objects(snapshots, there, overNothing);
+    return { commits, snapshots, objects, overNothing };
+  }
+
+  /** The commits, and the snapshots that they name. */
+  async #records(): Promise<{ commits: IdPages; snapshots: IdPages; edges: Set<string> }> {
+    const commits = this.#ids("commit"), snapshots = this.#ids("snapshot");
+    const edges = new Set<string>();
+    for await (const page of walkDifference(this.#options)) {
+      for (const edge of page.edges) if (edges.size < MAX_EDGES) edges.add(edge);
+      const rows = await commitRows(this.#options, page.commits.map(({ commitId }) => commitId));
+      for (const row of rows) this.#budget.add(sentBytes(row));
+      await commits.add(rows.map(({ commitId }) => commitId));
+      await snapshots.add(rows.map(({ snapshotId }) => snapshotId));
+    }
+    return { commits: await commits.inOrder(), snapshots: await this.#sorted(snapshots), edges };
+  }
+
+  /** The objects of the commits that the missing ones build upon. */
+  async #objectsThere(edges: ReadonlySet<string>): Promise<DigestSet> {
+    const { db, repoId } = this.#options, there = new DigestSet();
+    if (edges.size === 0) return there;
+    const commits = await findCommits(db, repoId, [...edges]);
+    const rows = await findSnapshots(db, repoId, commits.map(({ snapshotId }) => snapshotId));
+    const visit: VisitId = (bytes, from, to) => {
+      if (there.size < MAX_THERE) there.add(bytes, from, to);
+    };
+    const scanned = scanSnapshots({ ...this.#options, rows, visit });
+    while (!(await scanned.next()).done);
+    return there;
+  }
+
+  async #objects(
+    snapshots: IdPages,
+    there: DigestSet,
+    overNothing: DigestSet,
+  ): Promise<IdPages> {
+    const found = new DigestSet(), objects = this.#ids("object");
+    const visit: VisitId = (bytes, from, to) => {
+      if (!there.has(bytes, from, to)) found.add(bytes, from, to);
+    };
+    const cache = new ManifestCache(this.#options);
+    for await (const ids of snapshots.pages()) {
+      const rows = await snapshotRows(this.#options, ids);
+      for await (const scanned of scanSnapshots({ ...this.#options, rows, visit, cache })) {
+        this.#count(scanned, overNothing);
+        if (found.size < this.#maxIds) continue;
+        await objects.add(found.ids());
+        found.clear();
+        trimHeap();
+      }
+    }
+    await objects.add(found.ids());
+    return objects.isSpilled ? await this.#sortedObjects(objects) : await this.#located(objects);
+  }
+
+  #count({ row, createdAt, manifest }: ScannedSnapshot, overNothing: DigestSet): void {
+    const { snapshotId, parentSnapshotId, recordBytes } = row;
+    if (manifest !== undefined && parentSnapshotId === null) overNothing.addText(snapshotId);
+    const isMeasured = manifest !== undefined && this.#budget.isLimited;
+    this.#budget.add(
+      isMeasured ? snapshotRecordBytes({ snapshotId, createdAt, manifest }) : recordBytes,
+    );
+  }
+
+  async #sorted(snapshots: Ids): Promise<IdPages> {
+    const { db, repoId } = this.#options, { walkId } = this.#spilling;
+    if (!snapshots.isSpilled) {
+      const rows = await snapshotRows(this.#options, [...snapshots.inMemory()]);
+      rows.sort((one, other) =>
+        one.mpackId - other.mpackId || one.recordOffset - other.recordOffset
+      );
+      return pagesInMemory(rows.map(({ snapshotId }) => snapshotId));
+    }
+    const written = await snapshots.spillAll();
+    const sorted = await sortSnapshots(db, { walkId, repoId, pageIds: PAGE_IDS });
+    if (sorted.written !== written) throw lost(sorted.written, written);
+    if (sorted.missing !== null) notThere(`snapshot ${sorted.missing}`);
+    return pagesInDatabase(db, { walkId, kind: "snapshot-sorted", size: sorted.found });
+  }
+
+  async #sortedObjects(objects: Ids): Promise<IdPages> {
+    const { db, repoId } = this.#options, { walkId } = this.#spilling;
+    const written = await objects.spillAll();
+    const sorted = await sortObjects(db, { walkId, repoId, pageIds: PAGE_IDS });
+    if (sorted.written !== written) throw lost(sorted.written, written);
+    if (sorted.missing !== null) throw noObject(sorted.missing);
+    if (sorted.damaged !== null) {
+      for (const location of await findLocations(db, repoId, [sorted.damaged])) {
+        refuseDamaged(location);
+      }
+    }
+    this.#budget.add(sorted.sizeBytes + OBJECT_BYTES * sorted.found);
+    return pagesInDatabase(db, { walkId, kind: "object-sorted", size: sorted.found });
+  }
+
+  async #located(objects: Ids): Promise<IdPages> {
+    const { db, repoId } = this.#options, pages = pagesInMemory([...objects.inMemory()]);
+    for await (const ids of pages.pages()) {
+      const locations = await findLocations(db, repoId, ids);
+      if (locations.length < ids.length) {
+        const found = new Set(locations.map(({ objectId }) => objectId));
+        throw noObject(ids.find((id) => !found.has(id))!);
+      }
+      for (const location of locations) {
+        refuseDamaged(location);
+        this.#budget.add(OBJECT_BYTES + location.sizeBytes);
+      }
+    }
+    return pages;
+  }
+
+  #ids(kind: WalkKind): Ids {
+    return new Ids({ db: this.#options.db, kind, maxIds: this.#maxIds, ...this.#spilling });
+  }
 }
 
 /** The rows in the order of the ids. */
-async function commitRows(
-  { db, repoId }: SelectOptions,
+export async function commitRows(
+  { db, repoId }: Pick<SelectOptions, "db" | "repoId">,
   commitIds: readonly string[],
 ): Promise<CommitRow[]> {
   const rows = await findCommits(db, repoId, commitIds);
@@ -114,27 +239,30 @@ async function commitRows(
   return commitIds.map((id) => byId.get(id) ?? notThere(`commit ${id}`));
 }
 
-async function snapshotRows(
-  { db, repoId }: SelectOptions,
-  snapshotIds: ReadonlySet<string>,
+/** The rows in the order of their bytes in the store, page by page. */
+export async function snapshotRows(
+  { db, repoId }: Pick<SelectOptions, "db" | "repoId">,
+  ids: readonly string[],
 ): Promise<SnapshotRow[]> {
-  const ids = [...snapshotIds], rows: SnapshotRow[] = [];
+  const rows: SnapshotRow[] = [];
   for (let at = 0; at < ids.length; at += PAGE_IDS) {
     const page = await findSnapshots(db, repoId, ids.slice(at, at + PAGE_IDS));
     for (const row of page) rows.push(row);
   }
+  if (rows.length === ids.length) return rows;
   const found = new Set(rows.map(({ snapshotId }) => snapshotId));
-  for (const id of ids) if (!found.has(id)) notThere(`snapshot ${id}`);
-  return ids.length <= PAGE_IDS ? rows : rows.sort(byPlace);
-}
-
-function byPlace(one: SnapshotRow, other: SnapshotRow): number {
-  if (one.blobKey !== other.blobKey) return one.blobKey < other.blobKey ? -1 : 1;
-  return one.recordOffset - other.recordOffset;
+  return notThere(`snapshot ${ids.find((id) => !found.has(id))}`);
 }
 
 function notThere(what: string): never {
   throw new HistoryError("history-not-found", `Cannot send ${what}: this repo does not have it`);
+}
+
+function noObject(objectId: string): ObjectError {
+  return new ObjectError(
+    "object-not-found",
+    `Cannot send object ${objectId}, which a snapshot names: this repo does not have it`,
+  );
 }
 
 /** Length of a commit's record as it is sent, or a little more. */

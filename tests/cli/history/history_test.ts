@@ -120,6 +120,28 @@ Deno.test("refs, log, show and ls-tree show a history", async (t) => {
     assert.equal(code, 3);
     assert.match(stderr, /Cannot find "dir" in this commit \(history-not-found\)/);
   });
+  await t.step("bundle, and index --branches", async () => {
+    const file = `${fixture.folder}/../${repoId.slice(7)}.mpack`;
+    try {
+      const [counts] = json(await run("bundle", "--to", file, "--json"));
+      assert.deepEqual([counts.commits, counts.branches, counts.tags], [3, 2, 1]);
+      assert.equal((await Deno.stat(file)).size, counts.size_bytes);
+      const args = ["index", file, "--branches", "--repo", "me/copy", "--create"];
+      const { code, stdout, stderr } = await runMain(args, env);
+      assert.equal(code, 0, stderr);
+      assert.match(stdout, new RegExp(`\n  branch      main moved to ${head}\n`));
+      const [copy] = json((await runMain(["refs", "--repo", "me/copy", "--json"], env)).stdout);
+      assert.deepEqual(copy, json(await run("refs", "--json"))[0]);
+      const failed = await runMain(
+        ["bundle", "--repo", "me/repo", "--branch", "none", "--to", `${file}.2`],
+        env,
+      );
+      assert.equal(failed.code, 3);
+      await assert.rejects(() => Deno.stat(`${file}.2`), Deno.errors.NotFound);
+    } finally {
+      await Deno.remove(file);
+    }
+  });
   await t.step("a reader that stops early is no error", async () => {
     const child = startMain(["log", "--repo", "me/repo"], env, {
       through: ["sh", "-c", '"$@" | head -n 1; exit 0', "sh"],

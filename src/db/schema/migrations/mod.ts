@@ -17,6 +17,7 @@ import { sql as console } from "./0019_console.ts";
 import { sql as historyFunctions } from "./0022_history_functions.ts";
 import { sql as collections } from "./0023_collections.ts";
 import { sql as schedules } from "./0024_schedules.ts";
+import { sql as walks } from "./0025_walks.ts";
 
 /** One migration. After its release its statements never change; another migration follows. */
 export interface Migration {
@@ -48,4 +49,5 @@ export const migrations: readonly Migration[] = [
   { name: "0022_history_functions", sql: historyFunctions },
   { name: "0023_collections", sql: collections },
   { name: "0024_schedules", sql: schedules },
+  { name: "0025_walks", sql: walks },
 ];

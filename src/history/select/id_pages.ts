@@ -1,0 +1,120 @@
+import type { Database } from "../../db/client/database.ts";
+import { readWalkPage, type WalkKind, writeWalkPage } from "../../db/history/walk_ids.ts";
+import { DatabaseError } from "../../errors.ts";
+
+/** Ids per page. */
+export const PAGE_IDS = 5_000;
+
+/** Ids in an order; those that are too many for memory are in the database. */
+export interface IdPages {
+  /** How many ids there are. */
+  readonly size: number;
+  /** The ids in pages of 5,000. */
+  pages(): AsyncIterable<readonly string[]>;
+}
+
+/** Pages in memory. */
+export function pagesInMemory(ids: readonly string[]): IdPages {
+  return {
+    size: ids.length,
+    async *pages() {
+      for (let at = 0; at < ids.length; at += PAGE_IDS) {
+        yield await Promise.resolve(ids.slice(at, at + PAGE_IDS));
+      }
+    },
+  };
+}
+
+/** Pages in the database. */
+export function pagesInDatabase(
+  db: Database,
+  { walkId, kind, size }: {
+    readonly walkId: string;
+    readonly kind: WalkKind;
+    readonly size: number;
+  },
+): IdPages {
+  return {
+    size,
+    async *pages() {
+      let read = 0;
+      for (let page = 0; read < size; page++) {
+        const ids = await readWalkPage(db, { walkId, kind, page });
+        if (ids.length === 0) throw lost(read, size);
+        read += ids.length;
+        yield ids;
+      }
+    },
+  };
+}
+
+/** The error for ids that a crash of the database has taken. */
+export function lost(found: number, written: number): DatabaseError {
+  return new DatabaseError(
+    `Cannot go on with a walk over the history: the database has ${found} of its ${written} ids; ` +
+      "start over",
+  );
+}
+
+/** How many ids to keep, and where the others go. */
+export interface IdsOptions {
+  readonly db: Database;
+  readonly walkId: string;
+  readonly kind: WalkKind;
+  readonly maxIds: number;
+  /** Called before the first id goes to the database. */
+  onSpill(): void;
+}
+
+/** Collects ids: each once while they are in memory, else perhaps several times. */
+export class Ids {
+  readonly #options: IdsOptions;
+  readonly #ids = new Set<string>();
+  #page = 0;
+  #written = 0;
+
+  constructor(options: IdsOptions) {
+    this.#options = options;
+  }
+
+  /** Whether there were too many for memory. */
+  get isSpilled(): boolean {
+    return this.#page > 0;
+  }
+
+  /** The ids, unless there were too many. */
+  inMemory(): Iterable<string> {
+    return this.#ids;
+  }
+
+  async add(ids: Iterable<string>): Promise<void> {
+    for (const id of ids) {
+      this.#ids.add(id);
+      if (this.#ids.size >= this.#options.maxIds) await this.#spill();
+    }
+  }
+
+  /** Moves the last ids to the database; returns how many are there. */
+  async spillAll(): Promise<number> {
+    await this.#spill();
+    return this.#written;
+  }
+
+  /** The ids in the order in which they were added. */
+  async inOrder(): Promise<IdPages> {
+    if (!this.isSpilled) return pagesInMemory([...this.#ids]);
+    const { db, walkId, kind } = this.#options;
+    return pagesInDatabase(db, { walkId, kind, size: await this.spillAll() });
+  }
+
+  async #spill(): Promise<void> {
+    const { db, walkId, kind, onSpill } = this.#options, ids = [...this.#ids];
+    this.#ids.clear();
+    onSpill();
+    for (let at = 0; at < ids.length; at += PAGE_IDS) {
+      const page = ids.slice(at, at + PAGE_IDS);
+      await writeWalkPage(db, { walkId, kind, page: this.#page++ }, page);
+      this.#written += page.length;
+    }
+  }
+}
