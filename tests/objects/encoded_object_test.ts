@@ -61,10 +61,6 @@ const PACK = buildMpack({
 async function indexed(fixture: TestFixture) {
   await indexMpack(fixture.options(await fixture.put(PACK)));
   const { db, store, repo: { repoId } } = fixture;
-  const ids = [mpackKey(plain), mpackKey(zstd(small))];
-  await db.sql`update musehub_object_refs set encoding = 'zstd' where object_id not in ${
-    db.sql(ids)
-  }`;
   return { db, store, repoId };
 }
 

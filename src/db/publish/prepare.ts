@@ -20,7 +20,7 @@ export interface SortedRows {
 
 /** What a pack's rows look like when its publish begins. */
 type Prepared =
-  | Exclude<PublishOutcome, { readonly outcome: "published" | "branch-moved" }>
+  | Exclude<PublishOutcome, { readonly outcome: "published" | "branch-moved" | "held" }>
   | {
     /** Nothing forbids the publish. */
     readonly outcome: "ready";

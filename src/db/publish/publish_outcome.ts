@@ -41,6 +41,10 @@ export type PublishOutcome =
     readonly outcome: "tombstoned";
   }
   | {
+    /** `gc` has deleted history of the repo since the attempt began, so start over. */
+    readonly outcome: "held";
+  }
+  | {
     /** The staged rows are not all there: the database crashed, so start over. */
     readonly outcome: "rows-missing";
     /** How many were found. */

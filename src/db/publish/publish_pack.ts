@@ -49,6 +49,8 @@ export interface PublishPack {
   readonly isStageFresh?: boolean;
   /** Its history, and the branch that it moves. Default: none. */
   readonly history?: PackHistory;
+  /** Whether only branches and tags keep what it holds. Default: it is needed without any. */
+  readonly isPush?: boolean;
   /** Rows that were not staged: a whole small pack, or the last batch of a large one. */
   readonly inline?: ObjectColumns;
   /**

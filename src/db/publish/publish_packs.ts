@@ -130,6 +130,7 @@ function describe({ lease, pack, staged, elapsedMs = 0 }: LeasedPack): Record<st
     duplicates: staged?.duplicates ?? 0,
     is_sorted: pack.sortedUnique,
     is_fresh: pack.isStageFresh === true,
+    is_push: pack.isPush === true,
     elapsed_ms: Math.round(elapsedMs),
     result: pack.result,
   };
@@ -150,6 +151,8 @@ function outcomeOf(row: Row, expected: number): PublishOutcome {
       return { outcome: "repo-deleted" };
     case "tombstoned":
       return { outcome: "tombstoned" };
+    case "held":
+      return { outcome: "held" };
     case "branch-moved":
       return { outcome: "branch-moved", head: row.head };
     case "published":

@@ -27,7 +27,7 @@ export interface IndexPayload {
   readonly force?: boolean;
   /** Whether a pack that breaks a rule of history is refused whole. Default: its objects are kept. */
   readonly strict?: boolean;
-  /** Whether the pack brings objects for a push that follows: until then nothing names them. */
+  /** Whether a push follows that names these objects: without one, gc collects them. */
   readonly partial?: boolean;
   /** How many objects the producer says the pack has; checked when given. */
   readonly declared_objects_count?: number | null;

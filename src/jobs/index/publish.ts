@@ -5,7 +5,8 @@ import { ConfigError, DatabaseError, InvalidMpackError, StoreError } from "../..
 import type { ObjectColumns } from "../../lib/object_columns.ts";
 import type { IndexContext, IndexJob } from "./context.ts";
 import type { OpenPack } from "./open_pack.ts";
-import type { PackHistory } from "./pack_history.ts";
+import type { HistoryResult, PackHistory } from "./pack_history.ts";
+import type { IndexPayload } from "./payload.ts";
 import { type IndexResult, type MaterializeCounts, resultOf } from "./result.ts";
 import type { Stager } from "./stager.ts";
 
@@ -61,6 +62,7 @@ export async function publishPack(
         isStageFresh: stager.isFresh,
         batches: stager.batches,
         ...(history.published && { history: history.published }),
+        isPush: isPush(job.payload, history.result),
         inline,
         result: knownResult(mpackKey, proved),
       }, { deadlineMs: config.publishTimeoutMs, onSend, signal });
@@ -105,6 +107,16 @@ function knownResult(mpackKey: string, proved: ProvedPack): Record<string, unkno
   };
 }
 
+/**
+ * Whether the pack is needed only as long as a branch or tag reaches what it holds. Not if its branch
+ * could not move, or a record cannot be checked: its job has kept what it could.
+ */
+function isPush({ branch, strict, partial }: IndexPayload, result: HistoryResult): boolean {
+  if (result.records_unverified !== undefined) return false;
+  return partial === true ||
+    branch !== undefined && (strict === true || result.branch?.moved === true);
+}
+
 function refusal(
   published: Exclude<PublishOutcome, { readonly outcome: "published" | "branch-moved" }>,
   blobKey: string,
@@ -124,6 +136,11 @@ function refusal(
         "blob-missing",
         `Cannot publish the pack: gc is deleting its repo, or ${blobKey}, which was unused for ` +
           "long; put the blob again",
+      );
+    case "held":
+      return new DatabaseError(
+        "Cannot publish the pack: gc is deleting history of its repo that no branch reaches, which " +
+          "the pack may count on; the next attempt starts over",
       );
     case "conflict":
       return new InvalidMpackError(

@@ -48,6 +48,10 @@ declare
   conflicts jsonb[];
   duplicates bigint[] := zeros;
   pack_ids bigint[] := zeros;
+  starts timestamptz[];     -- since when each attempt counts on what is in the tables
+  pushes boolean[] := array(
+    select coalesce((g.pack->>'is_push')::boolean, false)
+    from jsonb_array_elements(given) with ordinality as g(pack, place) order by g.place);
   repo_ranks bigint[];      -- repos by name, as numbers: these sort faster
   objects_added bigint[] := zeros;
   refs_added bigint[] := zeros;
@@ -72,17 +76,22 @@ begin
 
   -- 1. Lock the jobs, each under its own fence.
   for one in
-    select p.place, p.repo_id, j.status from (
+    select p.place, p.repo_id, j.status, case
+        -- What the attempt continues was found by an earlier one.
+        when (p.result->>'resumed_from_byte')::bigint > 0 then j.created_at
+        else coalesce(j.started_at, now()) end as started_at
+    from (
       select p.ordinality as place, p.* from unnest(packs) with ordinality as p
       order by p.job_id collate "C"
     ) as p
     cross join lateral (
-      select j.status from musehub_background_jobs j
+      select j.status, j.started_at, j.created_at from musehub_background_jobs j
       where j.job_id = p.job_id and j.fence = p.fence for update
     ) as j
   loop
     continue when one.status <> 'running';
     repos[one.place] := one.repo_id;
+    starts[one.place] := one.started_at;
     outcomes[one.place] := 'published';
   end loop;
 
@@ -130,6 +139,12 @@ begin
         select count(*) from mpackd_tombstones t
         where t.name in (p.blob_key, p.repo_id) and t.created_at > now() - interval '1 hour'
       ) > 0 as is_tombstoned,
+      -- The attempt may have counted on rows that gc has deleted since (see collect_1.sql).
+      (
+        select count(*) from mpackd_collections c
+        where c.repo_id = p.repo_id
+          and coalesce(c.ended_at, c.expires_at) >= starts[p.ordinality]
+      ) > 0 as is_held,
       (
         select count(*) from musehub_repos r
         where r.repo_id = p.repo_id and r.deleted_at is not null
@@ -158,6 +173,10 @@ begin
       outcomes[one.place] := 'repo-deleted';
     elsif one.is_tombstoned then
       outcomes[one.place] := 'tombstoned';
+    elsif one.is_held then
+      outcomes[one.place] := 'held';
+      update musehub_background_jobs j set checkpoint = null
+      where j.job_id = packs[one.place].job_id;
     else
       pack_ids[one.place] := coalesce(one.mpack_id, 0);
       is_damaged := is_damaged or one.is_damaged;
@@ -178,17 +197,30 @@ begin
   -- 4. Write the packs' own rows; a blob that has moved is followed.
   for one in
     insert into musehub_mpacks as m (repo_id, mpack_key, blob_key, etag, size_bytes, objects,
-      commits, snapshots, tags)
+      commits, snapshots, tags, is_push)
     select p.repo_id, p.mpack_key, p.blob_key, p.etag, p.size_bytes, p.objects, p.commits,
-      p.snapshots, p.tags
+      p.snapshots, p.tags, pushes[p.ordinality]
     from unnest(packs) with ordinality as p
     where repos[p.ordinality] is not null and pack_ids[p.ordinality] = 0
     order by p.repo_id collate "C", p.mpack_key collate "C"
-    on conflict (repo_id, mpack_key) do update set blob_key = excluded.blob_key, etag = excluded.etag
+    on conflict (repo_id, mpack_key) do update set blob_key = excluded.blob_key, etag = excluded.etag,
+      is_push = m.is_push and excluded.is_push
     returning array_position(keys, m.mpack_key) as place, m.mpack_id
   loop
     pack_ids[one.place] := one.mpack_id;
   end loop;
+  -- What is indexed without a branch is needed without one.
+  if false = any(pushes) then
+    perform from (
+      select m.mpack_id from musehub_mpacks m
+      where m.mpack_id = any(pack_ids) and m.is_push
+        and not pushes[array_position(pack_ids, m.mpack_id)]
+      order by m.mpack_id for update
+    ) as known;
+    update musehub_mpacks m set is_push = false
+    where m.mpack_id = any(pack_ids) and m.is_push
+      and not pushes[array_position(pack_ids, m.mpack_id)];
+  end if;
 
   -- 5. Write the refs: without a conflict check where that is likely to succeed, else with one.
   is_inserted := false;
