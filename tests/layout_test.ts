@@ -138,6 +138,7 @@ Deno.test("only readers and audits hash objects, and stores what they are to pro
     "jobs/index/materialize.ts",
     // It offers a store a wrong digest, which must be refused.
     "maintenance/doctor/check_store.ts",
+    "maintenance/repack/repack.ts",
     "stream/store/folder/write_file.ts",
     "stream/store/s3/put.ts",
   ]);

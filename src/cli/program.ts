@@ -34,6 +34,7 @@ const COMMANDS: Record<string, () => Promise<AddCommand>> = {
   audit: async () => (await import("./commands/audit.ts")).addAuditCommand,
   gc: async () => (await import("./commands/gc.ts")).addGcCommand,
   schedule: async () => (await import("./commands/operate/schedule.ts")).addScheduleCommand,
+  repack: async () => (await import("./commands/operate/repack.ts")).addRepackCommand,
   store: async () => (await import("./commands/store.ts")).addStoreCommand,
   serve: async () => (await import("./commands/serve.ts")).addServeCommand,
   push: async () => (await import("./commands/push.ts")).addPushCommand,

@@ -200,7 +200,7 @@ export function unusedPacks(
     select p.mpack_id as "mpackId", p.mpack_key as "mpackKey", p.blob_key as "blobKey"
     from musehub_mpacks p
     where p.mpack_id > ${afterId}::bigint and p.blob_key is not null
-      and p.indexed_at < now() - ${graceMs}::float8 * interval '1 ms'
+      and greatest(p.indexed_at, p.replaced_at) < now() - ${graceMs}::float8 * interval '1 ms'
       and ${isUnused(db)}
     order by p.mpack_id limit ${limit}::bigint`;
 }

@@ -117,6 +117,7 @@ async function prepare(): Promise<Situation> {
       "export --to PLACE": ["export", ...of, "--to", place],
       "enqueue KEY": ["enqueue", key, ...of],
       "gc": ["gc"],
+      "repack": ["repack", ...of],
       "store adopt": ["store", "adopt"],
       "doctor": ["doctor"],
       "enqueue FILE": ["enqueue", file, ...of],

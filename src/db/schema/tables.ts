@@ -54,6 +54,8 @@ export const TABLES = {
     indexed_at: "timestamptz?=",
     /** Whether only branches and tags keep what it holds. */
     is_push: "boolean?",
+    /** When a repack moved what it held into another pack. */
+    replaced_at: "timestamptz?",
   },
   /** One row per object that at least one repo has. It does not say who may read it. */
   musehub_objects: {
@@ -310,6 +312,21 @@ export const TABLES = {
     state: "text?",
     /** Whether there was a pack that did not come by a push. */
     is_mixed: "boolean=",
+  },
+  /** Rows that a repack moves. */
+  mpackd_moves: {
+    run_id: "text",
+    kind: "text",
+    place: "bigint",
+    id: "text",
+    mpack_id: "bigint",
+    old_offset: "bigint",
+    old_bytes: "bigint",
+    new_offset: "bigint?",
+    new_bytes: "bigint?",
+    /** Of the manifest of a snapshot that was a delta. */
+    entries: "bigint?",
+    created_at: "timestamptz=",
   },
   /** What a walk of gc has reached. */
   mpackd_marks: {

@@ -98,7 +98,9 @@ export class RandomPushes {
   async checkNothingElse(): Promise<void> {
     const { db, repo: { repoId } } = this.#fixture, reached = await this.#reached();
     const [{ bases }] = await db.sql`select count(*)::int as bases from musehub_snapshot_refs b
-      where repo_id = ${repoId} and snapshot_id not in ${db.sql([...reached[1], ""])} and exists (
+      where repo_id = ${repoId} and not snapshot_id = any(${`{${
+      [...reached[1]].join(",")
+    }}`}::text[]) and exists (
         select from musehub_snapshot_refs s
         where s.repo_id = ${repoId} and s.parent_snapshot_id = b.snapshot_id)`;
     for (const [i, table] of TABLES.entries()) {
