@@ -5,6 +5,7 @@
  */
 
 import { join } from "node:path";
+import { freePort } from "../process/free_port.ts";
 import { openHome } from "../../../src/db/embedded/home.ts";
 import { sleep } from "../../../src/lib/sleep.ts";
 import { openRunDir, POSTGRES_15_BIN } from "./test_server.ts";
@@ -182,11 +183,6 @@ function settings({ name, restPort, port, dataDir, path, clientPort }: NodeSetti
       parameters: { unix_socket_directories: path },
     },
   });
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return (listener.addr as Deno.NetAddr).port;
 }
 
 async function endProcess(process: Deno.ChildProcess, signal: Deno.Signal): Promise<void> {
