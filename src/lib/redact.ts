@@ -25,9 +25,14 @@ function formsOf(values: readonly (string | undefined)[]): string[] {
     .filter((form) => form.length >= MIN_LENGTH);
 }
 
-/** Replaces every known secret. */
+/** A user and password in a URL. */
+const USER_INFO = /:\/\/[^\s/?#"'<>]*@/g;
+/** A signature in a URL or header, which lets its reader send the request again. */
+const SIGNATURE = /(signature(?:["':=\s]|%3D)+)[0-9a-f]{64}/gi;
+
+/** Replaces every known secret, and what looks like one in a URL or header. */
 export function redact(text: string): string {
   let shown = text;
   for (const secret of secrets) shown = shown.replaceAll(secret, "***");
-  return shown;
+  return shown.replace(USER_INFO, "://***@").replace(SIGNATURE, "$1***");
 }

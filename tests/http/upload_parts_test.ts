@@ -155,6 +155,13 @@ async function uploadInParts(t: Deno.TestContext, api: TestApi & { ada: Client }
       other.pathname = other.pathname.replace(/1$/, "2");
     } else other.searchParams.set("partNumber", "2");
     assert.equal(await put(other.href, fifth.bytes.slice(0, PART)), 403);
+    if (store.partUploads !== undefined) return;
+    // Used once, it replaces nothing: traces may have recorded it.
+    const [first, ...rest] = parts.missing;
+    await putPart(fifth.bytes, first);
+    assert.equal(await put(first.upload_url, new Uint8Array(PART)), 200);
+    for (const part of rest) await putPart(fifth.bytes, part);
+    assert.equal((await complete(ada, fifth.key)).status, 200);
   });
   await t.step("what a client may not ask for is refused", async () => {
     const sixth = packOf(6);

@@ -6,6 +6,7 @@
 
 import type { Command } from "commander";
 import { SETTINGS } from "../../config/config.ts";
+import { redact } from "../../lib/redact.ts";
 import type { CommandContext } from "../command.ts";
 import { print, printJson } from "../output.ts";
 
@@ -30,7 +31,8 @@ type Values = Readonly<Record<string, unknown>>;
 
 function shown(value: unknown, isSecret: boolean): string {
   if (value === undefined) return "(not set)";
-  return isSecret ? "(set, not shown)" : String(value);
+  // A URL may hold a password although it must not.
+  return isSecret ? "(set, not shown)" : redact(String(value));
 }
 
 function settingsJson(config: Values) {
@@ -40,7 +42,7 @@ function settingsJson(config: Values) {
     const isHidden = isSecret && value !== undefined;
     return {
       env,
-      value: isHidden ? null : value ?? null,
+      value: isHidden ? null : typeof value === "string" ? redact(value) : value ?? null,
       default: fallback ?? null,
       unit,
       range,

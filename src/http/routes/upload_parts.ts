@@ -96,12 +96,18 @@ const uploadPart = route({
     using _counted = context.rateLimit.beginUpload(caller.client);
     const checkRepo = () => requireRepo(context.db, repoId);
     await checkRepo();
-    if ((await findUpload(context, terms))?.row.uploadId !== uploadId) {
+    const upload = await findUpload(context, terms);
+    if (upload?.row.uploadId !== uploadId) {
       throw new HttpProblem(
         404,
         "blob-missing",
         "Cannot accept the part: its upload has ended; ask mpack-presign again",
       );
+    }
+    // Traces record URLs: one that has been used must not replace the part that it brought.
+    if (!upload.missing.some((part) => part.number === number)) {
+      await request.body?.cancel();
+      return new Response(null, { status: 200 });
     }
     const chunks = bodyChunks(request, bodyLimits(context.config, sizeBytes));
     const body = whileAllowed(chunks, recheckEvery(checkRepo));
