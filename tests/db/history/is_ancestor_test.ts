@@ -58,3 +58,37 @@ Deno.test("isAncestor() knows the commits of one repo only, and only connected o
   assert.equal(await ask("other", a, b), false);
   assert.equal(await ask("mine", a), false);
 });
+
+Deno.test("isAncestor() reads a small part of a long history", async (t) => {
+  await using test = await openTestDatabase({ maxConnections: 1 });
+  const { db } = test, length = 3_000;
+  const line = Array.from({ length }, (_, n) => ({
+    commitId: madeId(n),
+    parentIds: n === 0 ? [] : [madeId(n - 1)],
+  }));
+  const side = { commitId: madeId("side"), parentIds: [madeId(1_000)] };
+  const merged = { commitId: madeId("merged"), parentIds: [madeId(2_000)] };
+  const merge = { commitId: madeId("merge"), parentIds: [madeId(length - 1), merged.commitId] };
+  await load(db, "r", [...line, side, merged, merge]);
+  const rowsRead = async () => {
+    await db.sql`select pg_stat_force_next_flush()`;
+    const [{ rows }] = await db.sql`
+      select (seq_tup_read + idx_tup_fetch)::int as rows from pg_stat_user_tables
+      where relname = 'musehub_commit_graph'`;
+    return rows as number;
+  };
+  const cases: [string, string, boolean][] = [
+    ["far down the line", madeId(3), true],
+    ["merged", merged.commitId, true],
+    ["never merged", side.commitId, false],
+  ];
+  for (const [title, ancestorId, expected] of cases) {
+    await t.step(title, async () => {
+      const before = await rowsRead();
+      const question = { repoId: "r", ancestorId, commitIds: [merge.commitId] };
+      assert.equal(await isAncestor(db, question), expected);
+      const rows = await rowsRead() - before;
+      assert(rows > 0 && rows < 400, `${rows} rows`);
+    });
+  }
+});

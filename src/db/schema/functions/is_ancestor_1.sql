@@ -81,10 +81,10 @@ begin
         select child.commit_id, child.depth
         from up cross join lateral (
           select g.commit_id, g.depth, g.generation from musehub_commit_graph g
-          where g.repo_id = of_repo and g.parent_ids[1] = up.commit_id
+          where g.repo_id = of_repo and g.parent_ids[1] = up.commit_id collate "default"
           union all
           select g.commit_id, g.depth, g.generation from musehub_commit_graph g
-          where g.repo_id = of_repo and g.parent_ids[2] = up.commit_id
+          where g.repo_id = of_repo and g.parent_ids[2] = up.commit_id collate "default"
             and g.parent_ids[2] is not null
         ) as child
         where child.generation <= high_generation
