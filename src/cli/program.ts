@@ -37,6 +37,7 @@ const COMMANDS: Record<string, () => Promise<AddCommand>> = {
   repack: async () => (await import("./commands/operate/repack.ts")).addRepackCommand,
   store: async () => (await import("./commands/store.ts")).addStoreCommand,
   serve: async () => (await import("./commands/serve.ts")).addServeCommand,
+  clone: async () => (await import("./commands/history/clone.ts")).addCloneCommand,
   push: async () => (await import("./commands/push.ts")).addPushCommand,
   identity: async () => (await import("./commands/identity.ts")).addIdentityCommand,
   token: async () => (await import("./commands/token.ts")).addTokenCommand,

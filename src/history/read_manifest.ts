@@ -84,7 +84,7 @@ export function named(row: SnapshotRow): SnapshotPlace {
 const MAX_UNSORTED_BYTES = 64 * 1024 * 1024;
 
 /** The pages of a record with a whole manifest, which may be a delta over nothing. */
-async function* fullManifest(
+export async function* fullManifest(
   record: SnapshotPlace,
   cursor: ValueCursor,
   maxUnsortedBytes: number = MAX_UNSORTED_BYTES,

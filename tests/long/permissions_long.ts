@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
+import { encode } from "@msgpack/msgpack";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
 import { grantAccess } from "../../src/db/collaborators.ts";
@@ -69,6 +70,7 @@ async function prepare(): Promise<Situation> {
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     async (request) => {
+      if (request.url.endsWith("/refs")) return new Response(encode({ branch_heads: {} }));
       await request.arrayBuffer();
       return Response.json({ ...JSON.parse(setUp.output), ...answer });
     },
@@ -88,6 +90,7 @@ async function prepare(): Promise<Situation> {
       PLACE: place,
       KEY: pushKey,
       NEWKEY: newKey,
+      FOLDER: folder,
       NEWFILE: newFile,
       "NEWFILE.part": `${newFile}.part`,
       SERVER: new URL(remote).host,
@@ -95,6 +98,7 @@ async function prepare(): Promise<Situation> {
     args: {
       "config": ["config"],
       "inspect FILE": ["inspect", file],
+      "clone URL FOLDER/NEW": ["clone", `${remote}/me/repo`, `${folder}/new`],
       "push FILE": ["push", file, "--remote", remote, ...of, "--key", pushKey],
       "migrate": ["migrate"],
       "repo list": ["repo", "list"],
