@@ -46,6 +46,7 @@ const COMMANDS: Record<string, () => Promise<AddCommand>> = {
   stats: async () => (await import("./commands/stats.ts")).addStatsCommand,
   migrate: async () => (await import("./commands/migrate.ts")).addMigrateCommand,
   config: async () => (await import("./commands/config.ts")).addConfigCommand,
+  completion: async () => (await import("./commands/operate/completion.ts")).addCompletionCommand,
 };
 
 type AddCommand = (program: Command, context: CommandContext) => void;
@@ -87,7 +88,9 @@ export async function runProgram(args: readonly string[]): Promise<number> {
   }
 }
 
+/** The commands to load. `completion` completes all of them. */
 function namesOf(args: readonly string[]): readonly string[] {
+  if (args[0] === "completion") return Object.keys(COMMANDS);
   return Object.hasOwn(COMMANDS, args[0] ?? "") ? [args[0]] : Object.keys(COMMANDS);
 }
 
