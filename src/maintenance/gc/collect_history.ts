@@ -23,13 +23,18 @@ import {
   unreachedIds,
 } from "../../db/history/unreached.ts";
 import { HistoryError } from "../../errors.ts";
+import { sleep } from "../../lib/sleep.ts";
 import type { GcRun } from "./gc_run.ts";
 import { markHistory } from "./mark_history.ts";
 import { waitForPublishes } from "./tombstone_lock.ts";
 
 const IDS_PER_STATEMENT = 5_000;
-/** Pushes to a repo that is held are refused and try again, so it is not held for long. */
-const HOLD_MS = 30_000;
+/** Pushes to a repo that is held are refused and try again, so it is held for moments only. */
+const HOLD_MS = 3_000;
+/** After such a moment pushes get their turn; what they change ends the work in this repo. */
+const PAUSE_MS = 2_000;
+/** The rest is left to the next run. */
+const MAX_HOLDS = 100;
 const COUNTED: Record<Kind, "commits" | "snapshots" | "history_refs"> = {
   commit: "commits",
   snapshot: "snapshots",
@@ -69,32 +74,38 @@ async function sweep(run: GcRun, walk: Walk, repo: HistoryRepo): Promise<void> {
     return;
   }
   if (KINDS.every((kind) => found[kind] === 0)) return await noteClean(db, walk, repo.state);
-  if (!await holdRepo(db, walk)) return run.add({ postponed: 1 });
-  let isDone = false;
-  try {
-    // Publishes that began before may not have seen the hold.
-    isDone = await waitForPublishes(run) && await deleteUnreached(run, walk, repo);
-  } finally {
-    await releaseRepo(db, walk, null);
+  for (let holds = 0; holds < MAX_HOLDS && await holdRepo(db, walk); holds++) {
+    let left: Left = "some";
+    try {
+      // Publishes that began before may not have seen the hold.
+      if (await waitForPublishes(run)) left = await deleteUnreached(run, walk, repo);
+    } finally {
+      await releaseRepo(db, walk, null);
+    }
+    if (left === "none") return;
+    if (left === "changed") break;
+    await sleep(PAUSE_MS, run.options.signal);
   }
-  if (!isDone) run.add({ postponed: 1 });
+  run.add({ postponed: 1 });
 }
 
-/** Returns false if rows are left to the next run. */
-async function deleteUnreached(run: GcRun, walk: Walk, { state }: HistoryRepo): Promise<boolean> {
+/** Whether rows are left; `changed` if gc may not go on with what it has marked. */
+type Left = "none" | "some" | "changed";
+
+async function deleteUnreached(run: GcRun, walk: Walk, { state }: HistoryRepo): Promise<Left> {
   const { db, signal } = run.options, deadline = performance.now() + HOLD_MS;
   for (const kind of KINDS) {
     for (let after = "";;) {
       signal.throwIfAborted();
-      if (performance.now() > deadline) return false;
+      if (performance.now() > deadline) return "some";
       const ids = await unreachedIds(db, walk, kind, { after, limit: IDS_PER_STATEMENT });
       if (ids.length === 0) break;
       const deleted = await collectUnreached(db, walk, { kind, ids, state });
-      if (deleted === undefined || deleted === 0) return false;
+      if (deleted === undefined || deleted === 0) return "changed";
       run.add({ [COUNTED[kind]]: deleted });
       after = ids[ids.length - 1];
       if (ids.length < IDS_PER_STATEMENT) break;
     }
   }
-  return true;
+  return "none";
 }
