@@ -34,8 +34,8 @@ export function addAuditCommand(program: Command, context: CommandContext): void
   program.command("audit")
     .summary("hash stored mpacks and their objects again")
     .description(
-      "Read mpacks again, and hash the whole and every object. A ref whose bytes do not hash to " +
-        "its object is marked: the object cannot be read until it is pushed again. " +
+      "Read mpacks again, and hash the whole and every object, commit and snapshot. One whose bytes " +
+        "do not hash to its id is marked: it cannot be read until it is pushed again. " +
         "A blob whose version has changed is valid if it still hashes to its key, as after a copy of " +
         "the store; its new version is then recorded. After an interruption, the same command continues with the remaining mpacks. " +
         "Exit code 3 if there is a problem.",

@@ -15,6 +15,7 @@ import { StoreError } from "../../errors.ts";
 import { compareOwner, refuseOwner } from "../store_owner.ts";
 import type { AuditContext } from "./audit_context.ts";
 import { auditMpack } from "./audit_mpack.ts";
+import { auditRecords } from "./audit_records.ts";
 
 export type { AuditScope, MpackToAudit } from "../../db/audits.ts";
 export type { LocatedMpack } from "../../db/damaged_refs.ts";
@@ -43,11 +44,13 @@ export interface AuditSummary {
   readonly bytes: number;
   /** Objects hashed. */
   readonly objects: number;
+  /** Commits and snapshots read by their rows, and checked against their ids. */
+  readonly records: number;
   /** Number of findings by code. */
   readonly findings: Readonly<Record<string, number>>;
-  /** Refs newly marked as damaged. They cannot be read; pushing the object again repairs them. */
+  /** Refs and records newly marked as damaged. They cannot be read; pushing the object again repairs them. */
   readonly refs_marked: number;
-  /** Refs that were marked before and are valid again. */
+  /** Refs and records that were marked before and are valid again. */
   readonly refs_restored: number;
   /** The first twenty repair commands. */
   readonly repair: readonly string[];
@@ -82,6 +85,7 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
     misread: 0,
     bytes: 0,
     objects: 0,
+    records: 0,
     marked: 0,
     restored: 0,
   };
@@ -90,6 +94,10 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
     for (const mpack of await readAuditPacks(db, mpackIds.slice(at, at + ROWS_PER_STATEMENT))) {
       onMpack?.(packsChecked + sum.mpacks, packsChecked + mpackIds.length);
       const found = await auditMpack(mpack, context);
+      const records = await auditRecords(mpack, context);
+      sum.records += records.records;
+      sum.marked += records.marked;
+      sum.restored += records.restored;
       sum.mpacks++;
       sum.bytes += found.bytes;
       sum.objects += found.objects;
@@ -97,7 +105,7 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
       sum.restored += found.restored;
       if (found.isMoved) sum.moved++;
       if (found.wasMisread) sum.misread++;
-      if (found.isValid) await recordValid(db, auditId, mpack.mpackId);
+      if (found.isValid && records.isValid) await recordValid(db, auditId, mpack.mpackId);
       else sum.damaged++;
     }
   }
@@ -111,6 +119,7 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
     mpacks_misread: sum.misread,
     bytes: sum.bytes,
     objects: sum.objects,
+    records: sum.records,
     findings,
     refs_marked: sum.marked,
     refs_restored: sum.restored,

@@ -11,7 +11,7 @@ import type { MpackLimits } from "../../stream/mpack/limits.ts";
 
 /** One problem found by an audit. snake_case, because it is printed as JSON. */
 export interface AuditFinding {
-  /** `blob-missing`, `blob-replaced`, `object-mismatch`, or the code of the mpack's error. */
+  /** `blob-missing`, `blob-replaced`, `object-mismatch`, `record-mismatch`, or the code of the mpack's error. */
   readonly code: string;
   /** The repo, as owner/slug. */
   readonly repo: string;
@@ -19,6 +19,10 @@ export interface AuditFinding {
   readonly mpack_key: string;
   /** The object, if the problem is in one. */
   readonly object_id?: string;
+  /** The commit, if the problem is in one. */
+  readonly commit_id?: string;
+  /** The snapshot, if the problem is in one. */
+  readonly snapshot_id?: string;
   /** Position in the mpack of the object's content, or of the first wrong byte. */
   readonly offset_bytes?: number;
   /** Length of the content in bytes. */
