@@ -227,7 +227,7 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
   httpHeadMs: integer("MPACK_HTTP_HEAD_MS", 10_000, "ms", [100, DAY_MS])
     .doc("The longest time from a new connection to the end of its first request's head"),
   httpConnections: integer("MPACK_HTTP_CONNECTIONS", 1_024, "connections", [8, 1e6])
-    .doc("Connections at once on one server; at most a quarter of the files it may open"),
+    .doc("Connections at once on one server; at most half of the files it may open"),
   httpConnectionsPerAddress: integer(
     "MPACK_HTTP_CONNECTIONS_PER_ADDRESS",
     256,

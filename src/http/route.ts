@@ -173,7 +173,12 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
       recheck,
       config: context.config,
       peer,
-      hold: () => context.rateLimit.holdRequest(address),
+      hold: () => {
+        const held = new DisposableStack();
+        held.use(context.rateLimit.holdRequest(address));
+        held.use(peer.hold());
+        return held;
+      },
       onError: (error) => context.onCut?.({ requestId: c.get("requestId"), error }),
     },
     caller,

@@ -97,7 +97,12 @@ Deno.test("reading an object with a token takes one statement", async (t) => {
     }),
     "test",
   );
-  const peer = { address: "192.0.2.1", authorities: ["127.0.0.1:1"], close() {} };
+  const peer = {
+    address: "192.0.2.1",
+    authorities: ["127.0.0.1:1"],
+    close() {},
+    hold: () => ({ [Symbol.dispose]() {} }),
+  };
   const read = async (token: string, init: RequestInit = {}) => {
     sent.length = 0;
     const request = new Request(`http://127.0.0.1:1/me/repo/objects/${ID}`, {

@@ -150,7 +150,12 @@ Deno.test("a signature used on one server is refused on others with the same dat
   for (const first of ["here", "there"] as const) {
     const request = await prepare(target, {}, ada.signer);
     const here = () => fetch(target, request);
-    const peer = { address: "127.0.0.1", authorities: [new URL(target).host], close: () => {} };
+    const peer = {
+      address: "127.0.0.1",
+      authorities: [new URL(target).host],
+      close: () => {},
+      hold: () => ({ [Symbol.dispose]() {} }),
+    };
     const there = () => other(new Request(target, request), peer);
     const [one, two] = first === "here" ? [here, there] : [there, here];
     assert.equal((await readAnswer(await one())).status, 200);
@@ -171,7 +176,12 @@ Deno.test("behind a proxy the signature covers the public URL", async () => {
     const server = createApi(context, "test");
     const request = await prepare(`${publicUrl}/api/jobs`, {}, ada.signer);
     // The proxy uses our own address.
-    const peer = { address: "127.0.0.1", authorities: ["127.0.0.1:8080"], close: () => {} };
+    const peer = {
+      address: "127.0.0.1",
+      authorities: ["127.0.0.1:8080"],
+      close: () => {},
+      hold: () => ({ [Symbol.dispose]() {} }),
+    };
     const inner = new Request("http://127.0.0.1:8080/api/jobs", request);
     const answer = await readAnswer(await server(inner, peer));
     assert.equal(answer.status, 200, JSON.stringify(answer.value));

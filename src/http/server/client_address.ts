@@ -24,7 +24,12 @@ export function behindProxies(
   const entries = entriesOf(headers.get(field) ?? "", field);
   const address = entries.findLast((entry) => !proxies.has(entry));
   if (address === undefined || isIP(address) === 0) return peer;
-  return { address, authorities: peer.authorities, close: () => peer.close() };
+  return {
+    address,
+    authorities: peer.authorities,
+    hold: () => peer.hold(),
+    close: () => peer.close(),
+  };
 }
 
 /** @see {@link https://www.rfc-editor.org/rfc/rfc7239 | RFC 7239: Forwarded} */

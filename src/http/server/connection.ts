@@ -1,13 +1,13 @@
 /**
- * One client's TCP connection, relayed to the HTTP server behind the {@link Front}.
+ * One client's TCP connection, on which Deno's HTTP server answers requests.
  *
  * @module
  */
 
-const FIRST_BUFFER_BYTES = 4 * 1024;
-const MAX_BUFFER_BYTES = 256 * 1024;
-/** How long to read on after the last answer: a reset at once could destroy that answer. */
-const LINGER_MS = 2_000;
+import { serveConnection } from "./serve_connection.ts";
+
+/** An answer may take so many times the idle time to be sent, unless its sender holds the connection. */
+const SEND_FACTOR = 4;
 
 /** The two ends of a connection. */
 export interface Peer {
@@ -15,57 +15,71 @@ export interface Peer {
   readonly address: string;
   /** Our own address as `host:port`: the authorities that a signature may cover. */
   readonly authorities: readonly string[];
+  /** Keeps the connection open while an answer is sent, until the result is disposed of. */
+  hold(): Disposable;
   /** Closes the connection at once. */
   close(): void;
 }
+
+/** Answers one request of a client. */
+export type Handler = (request: Request, peer: Peer) => Promise<Response>;
 
 /** How long a connection may be quiet, in milliseconds. */
 export interface QuietLimits {
   /** Before its first request is complete up to the body. */
   readonly headMs: number;
-  /** After that, while no request runs and nothing is sent to the client. */
+  /** After that, while no request runs. */
   readonly idleMs: number;
 }
 
 export class Connection implements Peer {
   readonly address: string;
   readonly authorities: readonly string[];
-  readonly #client: Deno.TcpConn;
-  readonly #server: Deno.TcpConn;
+  readonly #cut = new AbortController();
+  readonly #handler: Handler;
+  readonly #finished: Promise<void>;
+  /** Requests whose handler runs, and answers that somebody sends part by part. */
   #running = 0;
+  /** Answers that are complete, but not sent to their end. */
+  #sending = 0;
   #hasAsked = false;
+  #isDraining = false;
+  #isFinished = false;
   #quietSince = performance.now();
-  #lingersUntil = Infinity;
-  readonly #closed = Promise.withResolvers<void>();
 
-  constructor(client: Deno.TcpConn, server: Deno.TcpConn, peer: Omit<Peer, "close">) {
-    this.#client = client;
-    this.#server = server;
-    this.address = peer.address;
-    this.authorities = peer.authorities;
+  /** Takes over `client`, and closes it. */
+  constructor(client: Deno.TcpConn, { address, authorities, handler }: ConnectionOptions) {
+    this.address = address;
+    this.authorities = authorities;
+    this.#handler = handler;
+    const served = serveConnection(client, {
+      signal: this.#cut.signal,
+      handler: (request, sent) => this.#answer(request, sent),
+    });
+    const finish = () => void (this.#isFinished = true);
+    // A connection that was reset has finished, too.
+    this.#finished = served.then(finish, finish);
   }
 
-  /** Resolves when both ends are closed, and the server behind has seen it. */
-  get closed(): Promise<void> {
-    return this.#closed.promise;
+  /** Resolves when the connection is closed and no request of it runs. */
+  get finished(): Promise<void> {
+    return this.#finished;
   }
 
-  /** Since when no request has run and nothing was sent; undefined while a request runs. */
+  /** Since when no request has run; undefined while one runs or is answered. */
   get quietSince(): number | undefined {
-    return this.#running > 0 ? undefined : this.#quietSince;
+    return this.#running + this.#sending > 0 ? undefined : this.#quietSince;
   }
 
   /** Tells whether the connection has been quiet for too long. */
   isOverdue(nowMs: number, { headMs, idleMs }: QuietLimits): boolean {
-    if (nowMs > this.#lingersUntil) return true;
     if (this.#running > 0) return false;
-    return nowMs - this.#quietSince > (this.#hasAsked ? idleMs : headMs);
+    if (this.#sending > 0) return nowMs - this.#quietSince > SEND_FACTOR * idleMs;
+    return this.#isDraining || nowMs - this.#quietSince > (this.#hasAsked ? idleMs : headMs);
   }
 
-  /** Counts a request as running until the result is disposed of. */
-  beginRequest(): Disposable {
+  hold(): Disposable {
     this.#running++;
-    this.#hasAsked = true;
     return {
       [Symbol.dispose]: () => {
         this.#running--;
@@ -74,48 +88,31 @@ export class Connection implements Peer {
     };
   }
 
-  /** Copies bytes both ways; resolves when the connection is closed. */
-  async relay(): Promise<void> {
-    // The client has gone: end its request, too.
-    const requests = this.#copy(this.#client, this.#server).catch(() => this.close());
-    try {
-      await this.#copy(this.#server, this.#client, () => this.#quietSince = performance.now());
-      this.#lingersUntil = performance.now() + LINGER_MS;
-      await requests;
-    } catch {
-      // Either end has closed or reset the connection.
-    } finally {
-      this.close();
-      await requests;
-      setTimeout(() => this.#closed.resolve(), 0);
-    }
-  }
-
   close(): void {
-    for (const end of [this.#client, this.#server]) {
-      try {
-        end.close();
-      } catch {
-        // It is closed already.
-      }
-    }
+    // Deno 2.9.6 throws where nobody can catch it if a signal fires after the end.
+    if (!this.#isFinished) this.#cut.abort();
   }
 
-  /** Copies until the end of `from`. If `to` takes no more, reads on: its answer may be on the way. */
-  async #copy(from: Deno.TcpConn, to: Deno.TcpConn, onCopied?: () => void): Promise<void> {
-    let buffer = new Uint8Array(FIRST_BUFFER_BYTES), isTaken = true;
-    for (;;) {
-      const count = await from.read(buffer);
-      if (count === null) break;
-      try {
-        for (let at = 0; isTaken && at < count;) at += await to.write(buffer.subarray(at, count));
-        onCopied?.();
-      } catch (error) {
-        if (to === this.#client) throw error;
-        isTaken = false;
-      }
-      if (count === buffer.length && count < MAX_BUFFER_BYTES) buffer = new Uint8Array(4 * count);
-    }
-    await to.closeWrite();
+  /** Makes the connection overdue as soon as its requests are answered. */
+  drain(): void {
+    this.#isDraining = true;
   }
+
+  async #answer(request: Request, sent: Promise<void>): Promise<Response> {
+    this.#hasAsked = true;
+    this.#sending++;
+    const end = () => {
+      this.#sending--;
+      this.#quietSince = performance.now();
+    };
+    // It rejects, perhaps before the handler is done, if the client has gone.
+    sent.then(end, end);
+    using _running = this.hold();
+    return await this.#handler(request, this);
+  }
+}
+
+/** Whose connection it is, and who answers. */
+export interface ConnectionOptions extends Pick<Peer, "address" | "authorities"> {
+  readonly handler: Handler;
 }

@@ -9,6 +9,7 @@ import type { Config } from "../../config/config.ts";
 import type { Api } from "../app.ts";
 import { createProbes, type ProbeOptions } from "../probes.ts";
 import { parseAddresses } from "../../lib/addresses.ts";
+import { canServeConnections } from "./serve_connection.ts";
 import { Front, type RefusedWhy } from "./front.ts";
 
 export interface ListenOptions {
@@ -50,6 +51,11 @@ export function listen(
   api: Api,
   { hostname, port, config, closeMs = 5_000, onRefused }: ListenOptions,
 ): ApiServer {
+  if (!canServeConnections) {
+    throw new ConfigError(
+      `Cannot serve on Deno ${Deno.version.deno}: it does not take accepted connections; use 2.9.6`,
+    );
+  }
   let front: Front;
   try {
     front = new Front({
