@@ -11,7 +11,7 @@ import { mpackKey } from "../mpack/mpacks.ts";
 import { concat } from "../store/blobs.ts";
 
 const BODY_BYTES = 8 * 1024 * 1024;
-const IDS = 50_000;
+const IDS = 100_000;
 const MANY = 2_000_000;
 const JSON_TYPE = "application/json", MSGPACK = "application/x-msgpack";
 const text = (value: string) => new TextEncoder().encode(value);
@@ -112,23 +112,23 @@ function badProperty(schema: Schema): Record<string, unknown> {
   if (schema.type === "array") {
     const fill = (item: unknown) => new Array(IDS).fill(item);
     return {
-      "50,000 numbers": fill(1),
-      "50,000 objects": fill({}),
-      "50,000 long strings": fill("x".repeat(150)),
-      "50,000 absent ids": Array.from({ length: IDS }, (_, i) => id(i)),
-      "one value 50,000 times": fill(schema.items === undefined ? id(0) : least(schema.items)),
+      "100,000 numbers": fill(1),
+      "100,000 objects": fill({}),
+      "100,000 long strings": fill("x".repeat(150)),
+      "100,000 absent ids": Array.from({ length: IDS }, (_, i) => id(i)),
+      "one value 100,000 times": fill(schema.items === undefined ? id(0) : least(schema.items)),
       "a string of 8 MB": long,
     };
   }
   if (schema.type === "string") {
-    const bad = { "a string of 8 MB": long, "50,000 numbers": new Array(IDS).fill(1) };
+    const bad = { "a string of 8 MB": long, "100,000 numbers": new Array(IDS).fill(1) };
     // A pattern that takes long meets its own alphabet here.
     return { ...bad, "8 MB that begin well": String(least(schema)) + long };
   }
   if (schema.type === "object") {
     return { "100,000 members": members(IDS), "a string of 8 MB": long };
   }
-  return { "a string of 8 MB": long, "50,000 objects": new Array(IDS).fill({}) };
+  return { "a string of 8 MB": long, "100,000 objects": new Array(IDS).fill({}) };
 }
 
 /** The smallest value that a schema takes. */
@@ -197,7 +197,7 @@ async function badPacks(): Promise<Bodies> {
       commit_id: id(1),
       parent_ids: Array.from({ length: 100_000 }, (_, i) => id(i)),
     }]),
-    "a snapshot of 50,000 files": sections("snapshots", [{ snapshot_id: id(1), manifest }]),
+    "a snapshot of 100,000 files": sections("snapshots", [{ snapshot_id: id(1), manifest }]),
     "a value of 100,000 members": sections("other", members(100_000)),
     "100,000 values, each 30 deep": sections("other", new Array(50_000).fill(deep(30))),
   };
