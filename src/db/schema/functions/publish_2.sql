@@ -57,7 +57,8 @@ declare
   refs_added bigint[] := zeros;
   healed bigint[] := zeros;
   heads text[] := repos;
-  history_added jsonb := '{}';
+  history_added jsonb;
+  written jsonb := '{"commits_written": 0, "snapshots_written": 0, "tags_written": 0}';
 
   known boolean[];
   conflict_detail text;
@@ -125,15 +126,6 @@ begin
         select coalesce(sum(s.rows), 0) from mpack_staged_objects s
         where s.job_id = p.job_id and s.batch >= p.first_batch and s.batch < p.end_batch
       ) end as found,
-      -- A crash of the server empties the staging tables.
-      (
-        select count(*) from jsonb_to_recordset(history)
-          as h(place bigint, end_batch integer, record_batches bigint, graph_batches integer)
-        where h.place = p.ordinality and h.record_batches + h.graph_batches <> (
-          select count(*) from mpack_staged_records s
-          where s.job_id = p.job_id
-            and (s.batch < h.end_batch or s.batch >= 1 << 30 and s.batch < (1 << 30) + h.graph_batches))
-      ) > 0 as is_history_lost,
       -- A tombstone that is an hour old is of a gc that was killed.
       (
         select count(*) from mpackd_tombstones t
@@ -164,7 +156,7 @@ begin
     from unnest(packs) with ordinality as p
     where repos[p.ordinality] is not null
   loop
-    if one.found <> one.expected or one.is_history_lost then
+    if one.found <> one.expected then
       founds[one.place] := one.found;
       outcomes[one.place] := 'rows-missing';
     elsif conflicts[one.place] is not null then
@@ -185,8 +177,21 @@ begin
     repos[one.place] := null;
   end loop;
 
-  -- 3. Move the branches. A pack whose branch is no longer where it was is not published.
+  -- 3. Move the branches. A pack whose branch is no longer where it was is not published, and none
+  -- whose staged records a crash of the server has emptied.
   if history is not null then
+    for one in
+      select h.place from jsonb_to_recordset(history)
+        as h(place bigint, end_batch integer, record_batches bigint, graph_batches integer)
+      where repos[h.place] is not null and h.record_batches + h.graph_batches <> (
+        select count(*) from mpack_staged_records s
+        where s.job_id = packs[h.place].job_id
+          and (s.batch < h.end_batch or s.batch >= 1 << 30 and s.batch < (1 << 30) + h.graph_batches))
+    loop
+      founds[one.place] := packs[one.place].objects;
+      outcomes[one.place] := 'rows-missing';
+      repos[one.place] := null;
+    end loop;
     for one in select moved.place, moved.head from mpackd_move_branches_2(history, repos) as moved loop
       outcomes[one.place] := 'branch-moved';
       heads[one.place] := one.head;
@@ -445,18 +450,21 @@ begin
       if one.fence > 1 or is_staged then
         perform mpackd_drop_staged(one.job_id);
       end if;
+      if history_added is not null then
+        written := jsonb_build_object(
+          'commits_written', history_added->one.place::text->'commits',
+          'snapshots_written', history_added->one.place::text->'snapshots',
+          'tags_written', history_added->one.place::text->'tags');
+      end if;
       publish_ms := one.elapsed_ms
         + round(1000 * extract(epoch from clock_timestamp() - statement_timestamp()));
       update musehub_background_jobs j set status = 'done', finished_at = now(),
         lease_expires_at = null, checkpoint = null, last_error = null, cancel_requested = null,
         objects_written = null,
-        result = (one.result || jsonb_build_object(
+        result = (one.result || written || jsonb_build_object(
           'job_id', j.job_id, 'repo_id', j.repo_id,
           'objects_written', coalesce(j.objects_written, 0) + objects_added[one.place],
           'object_refs_written', refs, 'duplicate_objects', duplicate_objects,
-          'commits_written', coalesce((history_added->one.place::text->>'commits')::bigint, 0),
-          'snapshots_written', coalesce((history_added->one.place::text->>'snapshots')::bigint, 0),
-          'tags_written', coalesce((history_added->one.place::text->>'tags')::bigint, 0),
           'elapsed_ms', coalesce((one.result->>'elapsed_ms')::integer, 0) + publish_ms,
           'phases_ms', coalesce(one.result->'phases_ms', '{}')
             || jsonb_build_object('publish', publish_ms)))::json
