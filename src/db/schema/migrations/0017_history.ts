@@ -119,9 +119,10 @@ create unlogged table if not exists mpack_staged_records (
   primary key (job_id, batch)
 );
 
--- A commit's children, to search upwards.
+-- A commit's children, to search upwards. With the repo first, the planner would also look commits up
+-- in it, and read a repo's whole history each time, while statistics say that the repo has no rows.
 create index if not exists musehub_commit_graph_mpackd_child
-  on musehub_commit_graph (repo_id, (parent_ids[1]));
+  on musehub_commit_graph ((parent_ids[1]), repo_id);
 create index if not exists musehub_commit_graph_mpackd_merge
   on musehub_commit_graph (repo_id, (parent_ids[2])) where parent_ids[2] is not null;
 -- Commits that have to wait for an ancestor.
