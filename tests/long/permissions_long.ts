@@ -91,8 +91,6 @@ async function prepare(): Promise<Situation> {
       KEY: pushKey,
       NEWKEY: newKey,
       FOLDER: folder,
-      NEWFILE: newFile,
-      "NEWFILE.part": `${newFile}.part`,
       SERVER: new URL(remote).host,
     },
     args: {
@@ -117,7 +115,7 @@ async function prepare(): Promise<Situation> {
       "audit": ["audit"],
       "gc --dry-run": ["gc", "--dry-run"],
       "store show": ["store", "show"],
-      "bundle --to NEWFILE": ["bundle", ...of, "--to", newFile],
+      "bundle --to FOLDER/FILE": ["bundle", ...of, "--to", newFile],
       "export --to PLACE": ["export", ...of, "--to", place],
       "enqueue KEY": ["enqueue", key, ...of],
       "gc": ["gc"],
