@@ -111,6 +111,15 @@ export const UnpackBody = z.object({
   declared_objects_count: Count.nullish(),
 });
 
+export const PushQuery = z.object({
+  branch: line(1024).optional().meta({
+    description: "The branch to move to the pack's last commit; if it may not move, all is refused",
+  }),
+  force: z.enum(["true", "false"]).optional().meta({
+    description: "Whether the branch may lose commits",
+  }),
+});
+
 const BranchAnswer = z.object({
   name: z.string(),
   head: z.string().nullable().meta({

@@ -4,6 +4,7 @@ import { startApi, type TestApi } from "../support/http/api.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
 import { runMain } from "../support/process/main.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
+import { MadeHistory } from "../support/history/make_history.ts";
 import { snapshotRecord } from "../support/history/records.ts";
 
 /** Longer than socket buffers: the refusal must arrive while the pack is being sent. */
@@ -157,4 +158,48 @@ Deno.test("push waits for Retry-After when the server is busy, then tries again"
   assert.equal(last.code, 4);
   assert.equal(seen.length, 5);
   assert.equal(JSON.parse(last.stdout).error.message, `Cannot push: ${url} answered 503`);
+});
+
+Deno.test("push --branch moves the branch, or leaves nothing", async (t) => {
+  await using remote = await startRemote();
+  const { api: { fixture: { db } }, keyFile } = remote;
+  const push = (bytes: Uint8Array, ...args: string[]) =>
+    remote.push(bytes, "--key", keyFile, "--branch", "feat/é", ...args);
+  const history = new MadeHistory(), root = history.commit({ files: { a: "a" } });
+  const head = history.commit({ files: { a: "b" } });
+  const other = history.commit({ parents: [root], files: { a: "c" } });
+  const heads =
+    async () => [...await db.sql`select name, head_commit_id as head from musehub_branches`];
+
+  await t.step("a new branch", async () => {
+    const { code, stdout, stderr } = await push(history.pack({ commits: [root, head] }).bytes);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, new RegExp(`\nBranch feat/é moved to ${head}\n$`));
+    assert.deepEqual(await heads(), [{ name: "feat/é", head }]);
+  });
+  await t.step("again", async () => {
+    const { stdout } = await push(history.pack({ commits: [root, head] }).bytes);
+    assert.match(stdout, new RegExp(`\nBranch feat/é is at ${head} already\n$`));
+  });
+  const pack = history.pack({ commits: [other] }).bytes;
+  await t.step("a history that has diverged: 3, and no row", async () => {
+    const { code, stdout } = await push(pack, "--json");
+    assert.equal(code, 3);
+    assert.equal(JSON.parse(stdout).error.code, "diverged");
+    assert.deepEqual(await heads(), [{ name: "feat/é", head }]);
+    const rows = await db.sql`select from musehub_commit_refs where commit_id = ${other}`;
+    assert.equal(rows.length, 0);
+  });
+  await t.step("forced", async () => {
+    const { code, stdout, stderr } = await push(pack, "--force", "--json");
+    assert.equal(code, 0, stderr);
+    assert.deepEqual(JSON.parse(stdout).branch, { name: "feat/é", head: other, moved: true });
+    assert.deepEqual(await heads(), [{ name: "feat/é", head: other }]);
+  });
+  await t.step("options that make no sense: 2", async () => {
+    for (const args of [["--branch", "a..b"], ["--resume"]]) {
+      assert.equal((await push(pack, ...args)).code, 2);
+    }
+    assert.equal((await remote.push(pack, "--key", keyFile, "--force")).code, 2);
+  });
 });

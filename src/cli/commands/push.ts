@@ -7,12 +7,14 @@
 import type { Command } from "commander";
 import { contentDigest } from "../../http/auth/content_digest.ts";
 import { ConfigError } from "../../errors.ts";
+import { branchNameFault } from "../../jobs/history/branch_name.ts";
 import type { IndexResult } from "../../jobs/index/result.ts";
 import { digestOf } from "../../lib/ids.ts";
 import { iterateReader } from "../../stream/store/reader_stream.ts";
 import type { CommandContext } from "../command.ts";
 import { parseCount } from "../flags.ts";
 import { openSource, type Source } from "../mpack_source.ts";
+import { oneLine } from "../history/commit_text.ts";
 import { print, printJson } from "../output.ts";
 import { resultOfAnswer } from "../push/answer.ts";
 import { pushInParts } from "../push/in_parts.ts";
@@ -22,6 +24,8 @@ import { formatCount, LiveLine } from "../terminal.ts";
 const MIB = 1024 * 1024;
 
 interface PushFlags extends RemoteFlags {
+  readonly branch?: string;
+  readonly force?: boolean;
   readonly resume?: boolean;
   readonly partBytes: string;
   readonly json?: boolean;
@@ -41,6 +45,8 @@ export function addPushCommand(program: Command, context: CommandContext): void 
     .requiredOption("--repo <owner/slug>", "the repo")
     .option("--key <file>", "the private key that signs the request (see identity)")
     .option("--token <token>", "a bearer token instead (see token)")
+    .option("--branch <name>", "move this branch to the pack's last commit, or refuse the pack")
+    .option("--force", "move the branch even if it loses commits")
     .option("--resume", "push in parts, and go on where an earlier push broke off")
     .option("--part-bytes <n>", "length of a part that is lost when it breaks", `${64 * MIB}`)
     .option("--json", "print the result, or the error, as one JSON document")
@@ -49,6 +55,7 @@ export function addPushCommand(program: Command, context: CommandContext): void 
         const line = new LiveLine();
         try {
           const config = context.config();
+          checkFlags(flags);
           const partBytes = parseCount("--part-bytes", flags.partBytes, { min: 5 * MIB });
           const onWait = () => line.clear(), deadlineMs = config.httpTotalMs;
           await using source = await openSource(file, config, { signal, line });
@@ -56,13 +63,23 @@ export function addPushCommand(program: Command, context: CommandContext): void 
           const remote = await Remote.open(flags, { signal, deadlineMs, onWait });
           const result = flags.resume
             ? await pushInParts(source, remote, { signal, line, deadlineMs, partBytes })
-            : await pushWhole(source, remote, line);
+            : await pushWhole(source, remote, line, flags);
           await report(result, source.mpackKey, flags);
         } finally {
           line.clear();
         }
       })
     );
+}
+
+function checkFlags({ branch, force, resume }: PushFlags): void {
+  if (force && branch === undefined) throw new ConfigError("Cannot use --force without --branch");
+  if (resume && branch !== undefined) {
+    throw new ConfigError("Cannot use --branch with --resume: push the pack, then index its key");
+  }
+  const fault = branch === undefined ? undefined : branchNameFault(branch);
+  if (fault === undefined) return;
+  throw new ConfigError(`Cannot use --branch ${JSON.stringify(branch)}: ${fault}`);
 }
 
 async function report(
@@ -72,18 +89,32 @@ async function report(
 ): Promise<void> {
   if (json) return await printJson(result ?? { mpack_key: mpackKey, already_indexed: true });
   if (result === undefined) return await print(`${repo} has ${mpackKey} already`);
-  const { objects_total, object_refs_written } = result;
+  const { objects_total, object_refs_written, commits, branch } = result;
+  const history = commits === 0 ? "" : `${formatCount(commits)} commits, `;
   await print(
-    `Pushed ${mpackKey} to ${repo}: ${formatCount(objects_total)} objects, ` +
+    `Pushed ${mpackKey} to ${repo}: ${history}${formatCount(objects_total)} objects, ` +
       `${formatCount(object_refs_written)} new to it`,
   );
+  if (branch === undefined) return;
+  const { name, head, moved } = branch,
+    at = oneLine(`${name} ${moved ? "moved to" : "is at"} ${head}`);
+  await print(moved ? `Branch ${at}` : `Branch ${at} already`);
 }
 
 /** Sends the pack in one request, which stores and indexes it. */
-async function pushWhole(source: Source, remote: Remote, line: LiveLine): Promise<IndexResult> {
-  const { mpackKey, sizeBytes } = source;
+async function pushWhole(
+  source: Source,
+  remote: Remote,
+  line: LiveLine,
+  { branch, force = false }: PushFlags,
+): Promise<IndexResult> {
+  const { mpackKey, sizeBytes } = source, url = remote.pushUrl("stream");
+  if (branch !== undefined) {
+    url.searchParams.set("branch", branch);
+    url.searchParams.set("force", String(force));
+  }
   const answer = await remote.send({
-    url: remote.pushUrl("stream"),
+    url,
     headers: {
       "x-mpack-key": mpackKey,
       "content-type": "application/octet-stream",

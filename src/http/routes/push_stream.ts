@@ -9,7 +9,7 @@ import { resultForTenant } from "../../jobs/index/result.ts";
 import { HttpProblem } from "../problem.ts";
 import { reply } from "../reply.ts";
 import { type Call, type Route, route } from "../route.ts";
-import { IndexAnswer, NoQuery, RepoPath } from "../schemas.ts";
+import { IndexAnswer, PushQuery, RepoPath } from "../schemas.ts";
 import { digestOfBody, pushedBytes, requireLength, takePush } from "../take_push.ts";
 
 const stream = route({
@@ -19,7 +19,7 @@ const stream = route({
   summary: "Push a pack in one request: it is stored, hashed, decoded and checked as it arrives.",
   access: "push",
   params: RepoPath,
-  query: NoQuery,
+  query: PushQuery,
   rawBody: "application/octet-stream",
   headers: {
     "x-mpack-key": { description: "The pack's key", required: true },
@@ -30,13 +30,17 @@ const stream = route({
   answers: { 200: { description: "The pack is indexed", schema: IndexAnswer } },
   problems: [409, 411, 422],
   async handle(call) {
-    const { request, caller, context: { config } } = call;
+    const { request, caller, query: { branch, force }, context: { config } } = call;
     const mpackKey = keyOf(call);
     const result = await takePush(call, {
       mpackKey,
       body: pushedBytes(call, config.maxPackBytes),
       sizeBytes: requireLength(request, config.maxPackBytes),
-      ...(caller.identity ? { payload: { pusher_id: caller.identity.identityId } } : {}),
+      payload: {
+        ...(caller.identity && { pusher_id: caller.identity.identityId }),
+        // A pack that may not move its branch is refused whole.
+        ...(branch !== undefined && { branch, force: force === "true", strict: true }),
+      },
     });
     return reply(request, 200, resultForTenant(result));
   },
