@@ -61,6 +61,18 @@ Deno.test("push --resume goes on where a killed push broke off", async (t) => {
       assert.deepEqual([code, arrived], [0, []]);
       assert.match(stdout, /^me\/repo has sha256:[0-9a-f]{64} already\n$/);
     });
+    for (const how of [[], ["--resume"]]) {
+      await t.step(`push - ${how.join("")} reads a pipe`, async () => {
+        const content = sampleBytes(5_000, 20 + how.length);
+        const small = buildMpack({ objects: [object({ content })] });
+        await Deno.writeFile(`${folder}/small`, small);
+        const command = args.map((arg) => arg === pack ? "-" : arg);
+        const through = ["bash", "-c", `"$@" < <(cat ${folder}/small)`, "bash"];
+        const ended = await runMain([...command, ...how, "--json"], {}, { through });
+        assert.equal(ended.code, 0, ended.stderr);
+        assert.equal(JSON.parse(ended.stdout).mpack_key, mpackKey(small));
+      });
+    }
     await t.step("a login page in place of an answer is no push: 2", async () => {
       const page = () => new Response("<html>", { headers: { "content-type": "text/html" } });
       await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, page);

@@ -133,6 +133,8 @@ Deno.test("a store goes on with valid credentials while their provider is away",
   const path = await tokenFile("token"), store = open(bucket, 60_000);
   await withEnv(webIdentity(aws, path), async () => {
     aws.isBroken = true;
+    const signing = store.presignPut("a", { expiresSeconds: 60 });
+    await assert.rejects(signing, { name: "StoreError", code: "store-unavailable" });
     await assert.rejects(put(store), (error: Error) => {
       assert.ok(error instanceof StoreError && error.retryable, Deno.inspect(error));
       assert.equal(error.code, "store-unavailable");
@@ -267,6 +269,16 @@ Deno.test("static keys load no provider, and half of them are refused", async (t
     const { code, stderr } = await run({});
     assert.notEqual(code, 0);
     assert.match(stderr, /the provider chain was loaded/);
+  });
+  await t.step("a provider that fails: 4, and no stack", async () => {
+    const { code, stderr } = await runMain(["gc"], {
+      MPACK_STORE: url,
+      MPACK_STORE_RETRIES: "0",
+      AWS_WEB_IDENTITY_TOKEN_FILE: `${folder}/none`,
+      AWS_ROLE_ARN: "arn:aws:iam::123456789012:role/packs",
+    });
+    assert.equal(code, 4, stderr);
+    assert.match(stderr, /no credentials for the store .*\(store-unavailable\)\n$/);
   });
   await t.step("one key without the other: 2", async () => {
     const env = { MPACK_STORE: url, AWS_ACCESS_KEY_ID: "k" };

@@ -79,7 +79,9 @@ export class S3PartUploads implements PartUploads {
   ): Promise<Presigned> {
     const { objectKey } = this.#target(key);
     const query = { partNumber: String(number), uploadId };
-    return await this.#client.presign({ method: "PUT", objectKey, query, expiresSeconds });
+    const request = { method: "PUT", objectKey, query, expiresSeconds } as const;
+    const backoff = this.#client.backoff({ action: "sign a URL for", key });
+    return await backoff.run(() => this.#client.presign(request));
   }
 
   /** Joins the parts. No engine can compare a SHA-256 over several parts. */

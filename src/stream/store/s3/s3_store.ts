@@ -156,7 +156,9 @@ class S3Store implements BlobStore {
       headers["x-amz-checksum-sha256"] = Uint8Array.fromHex(sha256Hex).toBase64();
     }
     const { objectKey } = this.#target(key);
-    return await this.#client.presign({ method: "PUT", objectKey, headers, expiresSeconds });
+    const request = { method: "PUT", objectKey, headers, expiresSeconds } as const;
+    const backoff = this.#client.backoff({ action: "sign a URL for", key });
+    return await backoff.run(() => this.#client.presign(request));
   }
 
   #target(key: string): S3Target {
