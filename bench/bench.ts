@@ -8,6 +8,7 @@
  */
 
 import { Command, InvalidArgumentError } from "commander";
+import { binaryCopy } from "./index/binary_copy.ts";
 import { svgChart } from "./index/chart.ts";
 import { concurrentJobs } from "./index/concurrent.ts";
 import { decoder, decoderTable, type Figure } from "./index/decoder.ts";
@@ -30,6 +31,7 @@ const PARTS: Record<string, Measure> = {
   decoder: (_, share) => decoder(share),
   large: largeObjects,
   small: smallObjects,
+  copy: binaryCopy,
   packs: smallPacks,
   shared: sharedIds,
   concurrent: concurrentJobs,
