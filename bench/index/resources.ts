@@ -88,7 +88,13 @@ export async function openBenchResources(): Promise<BenchResources> {
   // The server may have to run as another user than root.
   await Deno.chmod(folder, 0o755);
   // A server with room for its work; everything else, fsync included, as it comes.
-  const settings = { shared_buffers: "1GB", max_wal_size: "8GB", work_mem: "16MB" };
+  // 64 jobs at once, beside a server with its pools.
+  const settings = {
+    shared_buffers: "1GB",
+    max_wal_size: "8GB",
+    work_mem: "16MB",
+    max_connections: "300",
+  };
   const server = await openEmbedded({ dataDir: `${folder}/pg`, settings });
   stack.defer(() => server.close());
   const connect = (url: string) =>

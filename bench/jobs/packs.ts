@@ -62,7 +62,11 @@ export async function runPacks(
   const statementsPerJob = statements / packs;
   const [{ done }] = await db.sql`select count(*)::int as done from musehub_background_jobs
     where status = 'done'`;
-  if (done !== packs) throw new Error(`${done} of ${packs} packs were indexed`);
+  if (done !== packs) {
+    const others = await db.sql`select status, attempt, last_error::text
+      from musehub_background_jobs where status <> 'done' limit 3`;
+    throw new Error(`${done} of ${packs} packs were indexed: ${JSON.stringify(others)}`);
+  }
   await db.close();
   await Deno.remove(folder, { recursive: true });
   return { perSecond: 1000 * packs / ms, statementsPerJob };
