@@ -37,26 +37,21 @@ export async function writeFile(
   signal?.throwIfAborted();
   let key = typeof name === "string" ? name : UNNAMED;
   const asError = (error: unknown) => fileStoreError(error, { action: "write", key, folder });
-  const tempFolder = join(folder, TEMP_FOLDER);
-  const tempPath = join(tempFolder, crypto.randomUUID());
+  const tempPath = join(folder, TEMP_FOLDER, crypto.randomUUID());
   try {
-    await Deno.mkdir(tempFolder, NEW_FOLDER);
-  } catch (error) {
-    throw asError(error);
-  }
-  try {
-    await fill(tempPath, key, body, options, asError);
+    const written = await fill(tempPath, key, body, options, asError);
     if (typeof name === "function") key = checkKey(name());
     const path = join(folder, key);
     try {
-      await Deno.mkdir(dirname(path), NEW_FOLDER);
-      if (options.ifAbsent) await linkIfAbsent(tempPath, path);
-      else {
-        await stampNewer(tempPath, path);
-        await Deno.rename(tempPath, path);
+      if (options.ifAbsent) {
+        await inFolder(path, () => linkIfAbsent(tempPath, path));
+        await syncFolder(dirname(path));
+        return statOf(await Deno.stat(path));
       }
+      const mtime = await stampNewer(tempPath, path, written.mtime);
+      await inFolder(path, () => Deno.rename(tempPath, path));
       await syncFolder(dirname(path));
-      return statOf(await Deno.stat(path));
+      return statOf({ size: written.size, mtime });
     } catch (error) {
       throw asError(error);
     }
@@ -72,11 +67,12 @@ async function fill(
   body: AsyncIterable<Uint8Array>,
   options: PutOptions,
   asError: (error: unknown) => unknown,
-): Promise<void> {
+): Promise<Deno.FileInfo> {
   const { signal } = options;
   let file: Deno.FsFile;
   try {
-    file = await Deno.open(tempPath, { write: true, createNew: true, mode: 0o600 });
+    const how = { write: true, createNew: true, mode: 0o600 };
+    file = await inFolder(tempPath, () => Deno.open(tempPath, how));
   } catch (error) {
     throw asError(error);
   }
@@ -90,24 +86,40 @@ async function fill(
       }
     }
     signal?.throwIfAborted();
-    await file.sync().catch((error) => {
+    try {
+      await file.sync();
+      return await file.stat();
+    } catch (error) {
       throw asError(error);
-    });
+    }
   } finally {
     file.close();
+  }
+}
+
+/** Does what needs the folder of `path`; makes the folder if it is not there, which is rare. */
+async function inFolder<T>(path: string, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    await Deno.mkdir(dirname(path), NEW_FOLDER);
+    return await work();
   }
 }
 
 /**
  * Makes the new file's time later than the old one's. The kernel's clock ticks every few
  * milliseconds, so two versions of one length could have the same ETag otherwise.
+ *
+ * @returns The time that the new file has.
  */
-async function stampNewer(tempPath: string, path: string): Promise<void> {
+async function stampNewer(tempPath: string, path: string, time: Date | null): Promise<Date | null> {
   const oldMs = (await Deno.stat(path).catch(() => undefined))?.mtime?.getTime();
-  const newMs = (await Deno.stat(tempPath)).mtime?.getTime();
-  if (oldMs === undefined || newMs === undefined || newMs > oldMs) return;
+  if (oldMs === undefined || time === null || time.getTime() > oldMs) return time;
   const bumped = new Date(oldMs + 1);
   await Deno.utime(tempPath, bumped, bumped);
+  return bumped;
 }
 
 /** Gives the file its name unless there is one with this name, which a rename would replace. */
