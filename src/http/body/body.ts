@@ -85,11 +85,13 @@ export async function* bodyChunks(
   { maxBytes, idleMs, totalMs, minBytesPerSecond }: BodyLimits,
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
-  declaredLength(request, maxBytes);
+  const declaredBytes = declaredLength(request, maxBytes) ?? CHUNK_BYTES;
   if (request.body === null) return;
+  // Most bodies are far shorter than a chunk, and a buffer is zeroed before it is filled.
+  const chunkBytes = Math.max(1, Math.min(CHUNK_BYTES, declaredBytes));
   const { reader, isFilling } = openBody(request.body);
   const endsAt = performance.now() + totalMs;
-  let buffer = new ArrayBuffer(CHUNK_BYTES), filledBytes = 0;
+  let buffer = new ArrayBuffer(chunkBytes), filledBytes = 0;
   let bytes = 0, waitedMs = 0, isDone = false;
   try {
     while (true) {
@@ -113,9 +115,9 @@ export async function* bodyChunks(
       }
       buffer = value.buffer;
       filledBytes += value.length;
-      if (filledBytes < CHUNK_BYTES) continue;
+      if (filledBytes < chunkBytes) continue;
       yield new Uint8Array(buffer);
-      buffer = new ArrayBuffer(CHUNK_BYTES);
+      buffer = new ArrayBuffer(chunkBytes);
       filledBytes = 0;
     }
   } finally {
