@@ -175,3 +175,38 @@ export async function endAudit(db: Database, auditId: string): Promise<void> {
       .deleteFrom("mpackd_audits")
       .where("audit_id", "=", auditId));
 }
+
+/** An audit that has ended. */
+export interface FinishedAudit {
+  readonly startedAt: Date;
+  readonly finishedAt: Date;
+  /** The repo it was about; null for all. */
+  readonly repoId: string | null;
+  /** Mpacks that it read. */
+  readonly mpacks: number;
+  /** Those with findings. */
+  readonly damaged: number;
+}
+
+/** Records that an audit has ended, so that an operator knows when the last one was. */
+export async function recordFinished(
+  db: Database,
+  auditId: string,
+  { startedAt, repoId, mpacks, damaged }: Omit<FinishedAudit, "finishedAt">,
+): Promise<void> {
+  await db.query("record an audit")`
+    insert into mpackd_finished_audits (audit_id, started_at, repo_id, mpacks, damaged)
+    values (${auditId}, ${startedAt.toISOString()}::timestamptz, ${repoId}, ${mpacks}::bigint,
+      ${damaged}::bigint)`;
+}
+
+/** Lists the last audits that have ended, newest first. */
+export function listFinished(
+  db: Database,
+  { limit }: { readonly limit: number },
+): Promise<FinishedAudit[]> {
+  return db.query<FinishedAudit>("list audits")`
+    select started_at as "startedAt", finished_at as "finishedAt", repo_id as "repoId", mpacks,
+      damaged
+    from mpackd_finished_audits order by finished_at desc limit ${limit}::bigint`;
+}

@@ -33,7 +33,10 @@ Deno.test("doctor finds nothing wrong with a sound database and folder, and leav
   const { bad, names } = await doctor(env);
   // The test server saves its time at the disk.
   assert.deepEqual(bad.filter(({ name }) => !/disk|settings/.test(name)), []);
-  assert.ok(names.includes("store condition") && names.includes("store checksum"));
+  assert.ok(
+    names.includes("last audit") && names.includes("store condition") &&
+      names.includes("store checksum"),
+  );
   assert.deepEqual(await Array.fromAsync(fixture.store.list("")), []);
   const { names: looked } = await doctor(env, "--no-writes");
   assert.ok(!looked.includes("store write") && looked.includes("store owner"));

@@ -8,6 +8,7 @@ import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { claimJobs, enqueue, getJob } from "../../src/jobs/queue/mod.ts";
 import type { BlobStore } from "../../src/stream/store/blob_store.ts";
 import { readObject } from "../../src/objects/read_object.ts";
+import { listFinished } from "../../src/db/audits.ts";
 import { audit, type AuditFinding, type AuditScope } from "../../src/maintenance/audit/audit.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
@@ -399,4 +400,19 @@ Deno.test("mpackd audit prints a line per finding, then the summary, and exits 3
     assert.equal((await run("--sample", "0%")).code, 2);
     assert.equal((await run("--repo", "me/none")).code, 2);
   });
+});
+
+Deno.test("audit() is on record when it has ended, and not when it was interrupted", async () => {
+  await using fixture = await createFixture();
+  const { db, store } = fixture;
+  const [good, lost] = [await fixture.put(packOf(0, 4)), await fixture.put(packOf(4, 8))];
+  for (const key of [good, lost]) await indexMpack(fixture.options(key));
+  const stop = new AbortController();
+  const stopping = { onMpack: () => stop.abort(new Error("stopped")), signal: stop.signal };
+  await assert.rejects(run(fixture, { id: "a", ...stopping } as AuditScope & { id: string }));
+  assert.deepEqual(await listFinished(db, { limit: 9 }), []);
+  await store.delete(`mpacks/${fixture.repo.repoId}/${lost}`);
+  await run(fixture, { id: "a" });
+  const [last, ...others] = await listFinished(db, { limit: 9 });
+  assert.deepEqual([last.repoId, last.mpacks, last.damaged, others.length], [null, 2, 1, 0]);
 });

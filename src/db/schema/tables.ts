@@ -239,6 +239,17 @@ export const TABLES = {
     seed: "text",
     started_at: "timestamptz=",
   },
+  mpackd_finished_audits: {
+    audit_id: "text",
+    started_at: "timestamptz",
+    finished_at: "timestamptz=",
+    /** The repo it was about; null for all. */
+    repo_id: "text?",
+    /** Mpacks that it read. */
+    mpacks: "bigint",
+    /** Those with findings. */
+    damaged: "bigint",
+  },
   mpackd_audited_packs: {
     audit_id: "text",
     mpack_id: "bigint",

@@ -9,6 +9,7 @@ import {
   beginAudit,
   endAudit,
   readAuditPacks,
+  recordFinished,
   recordValid,
 } from "../../db/audits.ts";
 import { StoreError } from "../../errors.ts";
@@ -76,7 +77,7 @@ export interface AuditOptions extends AuditContext, AuditScope {
 export async function audit(options: AuditOptions): Promise<AuditSummary> {
   const { db, auditId, onMpack } = options;
   const startedAt = performance.now();
-  const { mpackIds, packsChecked } = await beginAudit(db, auditId, options);
+  const { startedAt: begunAt, mpackIds, packsChecked } = await beginAudit(db, auditId, options);
   if (mpackIds.length > 0) await refuseWrongStore(options);
   const sum = {
     mpacks: 0,
@@ -109,6 +110,12 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
       else sum.damaged++;
     }
   }
+  await recordFinished(db, auditId, {
+    startedAt: begunAt,
+    repoId: options.repoId ?? null,
+    mpacks: packsChecked + sum.mpacks,
+    damaged: sum.damaged,
+  });
   await endAudit(db, auditId);
   return {
     is_valid: sum.damaged === 0,

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { listFinished } from "../../db/audits.ts";
 import { arrayLiteral } from "../../db/client/array_literal.ts";
 import type { Database } from "../../db/client/database.ts";
 import { pendingMigrations } from "../../db/schema/migrate.ts";
@@ -19,6 +20,8 @@ const DEAD_PERCENT = 30;
 /** A B-tree of random ids settles at about 1.5 times its least size; three times is bloat. */
 const BLOAT_FACTOR = 3;
 const BLOAT_BYTES = 64 * MIB;
+const DAY_MS = 24 * 60 * 60_000;
+const AUDIT_DAYS = 30;
 const NAMES = Object.keys(TABLES);
 
 /** Looks at the tables. Changes nothing. */
@@ -30,6 +33,7 @@ export async function* checkTables(db: Database): AsyncGenerator<Check, void, un
   yield await checkDeadRows(db);
   yield await checkBloat(db);
   yield* await checkQueue(db);
+  yield await checkAudits(db);
 }
 
 async function checkSchema(db: Database): Promise<Check> {
@@ -105,6 +109,22 @@ async function checkBloat(db: Database): Promise<Check> {
     `${name} has ${grouped(Math.round(bytes / MIB))} MiB, ${factor.toFixed(1)} times what it needs`
   );
   return warning("index bloat", found.join("; "), `reindex index concurrently ${rows[0].name}`);
+}
+
+/** Disks and stores rot without a word. */
+async function checkAudits(db: Database): Promise<Check> {
+  const name = "last audit", next = 'run "mpackd audit --sample 5%", or schedule it';
+  const [last] = await listFinished(db, { limit: 1 });
+  const [{ packs }] = await db.query<{ packs: boolean }>("look for mpacks")`
+    select exists (select from musehub_mpacks) as packs`;
+  if (!packs) return ok(name, "there is nothing to audit");
+  if (last === undefined) return warning(name, "there was none", next);
+  const days = Math.floor((Date.now() - last.finishedAt.getTime()) / DAY_MS);
+  const found = `${days} days ago, ${grouped(last.mpacks)} mpacks, ${
+    grouped(last.damaged)
+  } damaged`;
+  if (last.damaged > 0) return warning(name, found, 'run "mpackd audit": it names what to repair');
+  return days > AUDIT_DAYS ? warning(name, found, next) : ok(name, found);
 }
 
 interface Queue {

@@ -1,5 +1,5 @@
 /**
- * When maintenance runs by itself, and what of the queue is paused.
+ * When maintenance runs by itself, what of the queue is paused, and which audits have ended.
  */
 export const sql = `
 create table if not exists mpackd_schedules (
@@ -20,4 +20,15 @@ create table if not exists mpackd_pauses (
   paused_at timestamptz not null default now(),
   primary key (kind, value)
 );
+
+create table if not exists mpackd_finished_audits (
+  audit_id text collate "C" not null,
+  started_at timestamptz not null,
+  finished_at timestamptz not null default now(),
+  repo_id text collate "C",
+  mpacks bigint not null,
+  damaged bigint not null
+);
+create index if not exists mpackd_finished_audits_finished_at
+  on mpackd_finished_audits (finished_at);
 `;

@@ -1,9 +1,13 @@
 /** @jsxImportSource hono/jsx */
+import { listFinished } from "../../../db/audits.ts";
 import { readPauses } from "../../../jobs/schedules/pauses.ts";
 import { listSchedules } from "../../../jobs/schedules/schedules.ts";
 import { HttpProblem } from "../../problem.ts";
 import type { PageMaker } from "../page.ts";
-import { Id, jobHref, Status, Table, Time } from "../parts.tsx";
+import { count, Id, jobHref, Status, Table, Time } from "../parts.tsx";
+
+/** How many of the last audits are shown. */
+const AUDITS = 10;
 
 const DONE: Readonly<Record<string, string>> = {
   "run": "The schedule runs now.",
@@ -13,10 +17,14 @@ const DONE: Readonly<Record<string, string>> = {
   "resume-queue": "Workers claim jobs again.",
 };
 
-/** What runs by itself and when, and what of the queue is paused. For admins. */
+/** What runs by itself and when, the last audits, and what of the queue is paused. For admins. */
 export const schedules: PageMaker = async ({ caller, query, context: { db } }) => {
   if (!caller.isAdmin) throw new HttpProblem(404, "not-found", "Cannot find such a page");
-  const [rows, pauses] = await Promise.all([listSchedules(db), readPauses(db)]);
+  const [rows, pauses, audits] = await Promise.all([
+    listSchedules(db),
+    readPauses(db),
+    listFinished(db, { limit: AUDITS }),
+  ]);
   return {
     title: "Schedules",
     isLive: true,
@@ -70,6 +78,25 @@ export const schedules: PageMaker = async ({ caller, query, context: { db } }) =
                         {row.isPaused ? "Resume" : "Pause"}
                       </button>
                     </form>
+                  </td>
+                </tr>
+              ))}
+            </Table>
+          )}
+        <h2>Last audits</h2>
+        {audits.length === 0
+          ? <p class="soft">There was none.</p>
+          : (
+            <Table label="Last audits" heads={["Ended", "Of", "Mpacks", "Damaged"]}>
+              {audits.map((audit) => (
+                <tr>
+                  <td>
+                    <Time at={audit.finishedAt} />
+                  </td>
+                  <td>{audit.repoId === null ? "all repos" : <Id id={audit.repoId} />}</td>
+                  <td>{count(audit.mpacks)}</td>
+                  <td>
+                    <Status status={audit.damaged === 0 ? "ok" : `${audit.damaged} damaged`} />
                   </td>
                 </tr>
               ))}
