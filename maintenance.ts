@@ -1,5 +1,5 @@
 /**
- * Looking after what is stored: inspect a pack, audit packs, collect garbage.
+ * Looking after what is stored: inspect a pack, audit packs, collect garbage, repack a repo.
  *
  * @example Inspect a pack that lies in a folder
  * ```ts
@@ -40,3 +40,4 @@ export {
   type MpackReport,
   type SizeClass,
 } from "./src/maintenance/inspect.ts";
+export { repack, type RepackOptions, type RepackSummary } from "./src/maintenance/repack/repack.ts";

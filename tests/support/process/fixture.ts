@@ -90,7 +90,8 @@ export async function createFixture(options: FixtureOptions = {}): Promise<TestF
       await db.sql`truncate musehub_objects, musehub_object_refs, musehub_mpacks,
         musehub_background_jobs, musehub_commits, musehub_snapshots, musehub_commit_refs,
         musehub_snapshot_refs, musehub_commit_graph, musehub_branches, musehub_tags,
-        mpack_staged_objects, mpack_staged_records, mpack_guard_ids restart identity`;
+        mpack_staged_objects, mpack_staged_records, mpack_guard_ids, mpackd_collections
+        restart identity`;
       await db.sql`update musehub_repos set default_branch = null`;
     },
     async [Symbol.asyncDispose]() {
