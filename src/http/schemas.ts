@@ -115,6 +115,7 @@ export const PushQuery = z.object({
   branch: line(1024).optional().meta({
     description: "The branch to move to the pack's last commit; if it may not move, all is refused",
   }),
+  head: line(1024).optional().meta({ description: "The commit; then it must be the pack's last" }),
   force: z.enum(["true", "false"]).optional().meta({
     description: "Whether the branch may lose commits",
   }),

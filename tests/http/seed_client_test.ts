@@ -3,11 +3,13 @@ import assert from "node:assert/strict";
 import { request } from "node:http";
 import type { BlobStore } from "../../src/stream/store/blob_store.ts";
 import { startApi } from "../support/http/api.ts";
-import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
+import { MadeHistory } from "../support/history/make_history.ts";
+import { mpackKey } from "../support/mpack/mpacks.ts";
 import { makeBucket, s3Engine } from "../support/store/swift.ts";
 
 const CONTENT = new TextEncoder().encode("what the seed's client pushes");
-const PACK = new Uint8Array(buildMpack({ objects: [object({ content: CONTENT })] }));
+const MADE = new MadeHistory(), HEAD = MADE.commit({ files: { "a.txt": CONTENT } });
+const PACK = new Uint8Array(MADE.pack().bytes);
 
 /** Sends exactly these headers, besides Host and Content-Length. */
 function send(
@@ -55,11 +57,12 @@ async function pushAsSeed(store?: BlobStore): Promise<void> {
   const result = await post("unpack-mpack", {
     mpack_key: key,
     branch: "main",
-    head: "c1",
+    head: HEAD,
     force: false,
     declared_objects_count: 1,
   });
   assert.equal(result.objects_written, 1);
+  assert.deepEqual(result.branch, { name: "main", head: HEAD, moved: true });
   const read = await me.send(`/me/repo/objects/${mpackKey(CONTENT)}`);
   assert.deepEqual(read.bytes, CONTENT);
 }

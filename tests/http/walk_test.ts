@@ -50,13 +50,14 @@ async function walk(t: Deno.TestContext, store?: BlobStore) {
   });
   let jobId = "";
   await t.step("job", async () => {
-    const asked = { mpack_key: key, branch: "main", head: "c1", force: false };
+    const asked = { mpack_key: key, branch: "main", force: false };
     const { status, value } = await ada.send("/ada/engine/push/unpack-mpack", {
       msgpack: { ...asked, declared_objects_count: 3 },
     });
     assert.equal(status, 200, JSON.stringify(value));
     assert.equal(value.objects_written, 3);
     assert.equal(value.object_refs_written, 3);
+    assert.equal(value.branch.moved, true);
     jobId = value.job_id;
     const job = await ada.send(`/api/jobs/${jobId}`);
     assert.equal(job.value.status, "done");

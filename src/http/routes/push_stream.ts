@@ -30,7 +30,7 @@ const stream = route({
   answers: { 200: { description: "The pack is indexed", schema: IndexAnswer } },
   problems: [409, 411, 422],
   async handle(call) {
-    const { request, caller, query: { branch, force }, context: { config } } = call;
+    const { request, caller, query: { branch, head, force }, context: { config } } = call;
     const mpackKey = keyOf(call);
     const result = await takePush(call, {
       mpackKey,
@@ -39,7 +39,7 @@ const stream = route({
       payload: {
         ...(caller.identity && { pusher_id: caller.identity.identityId }),
         // A pack that may not move its branch is refused whole.
-        ...(branch !== undefined && { branch, force: force === "true", strict: true }),
+        ...(branch !== undefined && { branch, head, force: force === "true", strict: true }),
       },
     });
     return reply(request, 200, resultForTenant(result));

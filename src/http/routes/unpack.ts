@@ -7,9 +7,11 @@
 import { blobKeyOf } from "../../config/config.ts";
 import type { Database } from "../../db/client/database.ts";
 import { followJob } from "../../jobs/index/follow_job.ts";
-import { MPACK_INDEX } from "../../jobs/index/payload.ts";
+import { type IndexPayload, MPACK_INDEX } from "../../jobs/index/payload.ts";
 import { enqueue } from "../../jobs/queue/enqueue.ts";
+import type { JobRow } from "../../jobs/queue/job.ts";
 import { type IndexResult, resultForTenant } from "../../jobs/index/result.ts";
+import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
 import { reply } from "../reply.ts";
 import { type Route, route } from "../route.ts";
@@ -44,10 +46,13 @@ const unpack = route({
         `Cannot index ${mpackKey}: it is not in the store; upload it first`,
       );
     }
-    const payload = { ...body, pusher_id: caller.identity?.identityId };
-    const { maxAttempts } = config;
-    const { row } = await enqueue(db, { repoId, jobType: MPACK_INDEX, payload, maxAttempts });
-    const { jobId } = row;
+    const payload = {
+      ...body,
+      pusher_id: caller.identity?.identityId,
+      // A push that may not move its branch leaves nothing.
+      ...(body.branch === undefined ? {} : { strict: true }),
+    };
+    const { jobId } = await openJob(context, { repoId, payload });
     const prefer = preferenceOf(request.headers.get("prefer"));
     const waitMs = Math.min(prefer.waitMs ?? config.httpWaitMs, config.httpTotalMs);
     const result = waitMs === 0 ? undefined : await waitFor(db, jobId, waitMs, [
@@ -64,6 +69,20 @@ const unpack = route({
 });
 
 export const unpackRoutes: readonly Route[] = [unpack];
+
+/** Finds an open job that does all of this, or makes one: one may move another branch. */
+async function openJob(
+  { db, config: { maxAttempts } }: ApiContext,
+  { repoId, payload }: { readonly repoId: string; readonly payload: IndexPayload },
+): Promise<JobRow> {
+  const job = { repoId, jobType: MPACK_INDEX, payload: { ...payload }, maxAttempts };
+  const { row, existing } = await enqueue(db, job);
+  const { branch, head, force } = row.payload as Partial<IndexPayload>;
+  const isSame = payload.branch === undefined ||
+    branch === payload.branch && head === payload.head && (force ?? false) === !!payload.force;
+  if (!existing || isSame) return row;
+  return (await enqueue(db, { ...job, evenIfOpen: true })).row;
+}
 
 /**
  * Reads the `Prefer` field.
