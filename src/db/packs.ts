@@ -20,3 +20,13 @@ export async function findMpack(
     where repo_id = ${repoId} and mpack_key = ${mpackKey}`;
   return row;
 }
+
+/** Lists the repos with at least so many mpacks, those with the most first. */
+export async function reposWithMany(db: Database, minPacks: number): Promise<string[]> {
+  const rows = await db.query<{ repo_id: string }>("look for repos with many mpacks")`
+    select m.repo_id from musehub_mpacks m join musehub_repos r on r.repo_id = m.repo_id
+    where r.deleted_at is null
+    group by m.repo_id having count(*) >= ${minPacks}::bigint
+    order by count(*) desc, m.repo_id`;
+  return rows.map((row) => row.repo_id);
+}

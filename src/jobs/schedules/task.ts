@@ -12,6 +12,7 @@ export const TASKS = {
   gc: "mpackd.gc",
   audit: "mpackd.audit",
   purge: "mpackd.purge",
+  repack: "mpackd.repack",
 } as const;
 
 /** The name of a task. */
@@ -29,6 +30,8 @@ export interface TaskOptions {
   readonly sample_percent?: number;
   /** `gc`: the least age of garbage, in milliseconds. Default: `MPACK_GC_GRACE_MS`. */
   readonly grace_ms?: number;
+  /** `repack`: only repos with at least so many mpacks. Default 20. */
+  readonly min_packs?: number;
   /** `purge`: how long ago a job must have ended, in milliseconds. Default: 30 days. */
   readonly older_than_ms?: number;
 }

@@ -12,6 +12,9 @@ import { getJob, listJobs } from "../../../src/jobs/queue/mod.ts";
 import { pause, resume } from "../../../src/jobs/schedules/pauses.ts";
 import { Worker, type WorkerOptions } from "../../../src/jobs/worker/worker.ts";
 import { ConfigError } from "../../../src/errors.ts";
+import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
+import { sampleBytes } from "../../support/store/blobs.ts";
+import { buildMpack, object } from "../../support/mpack/mpacks.ts";
 import { runMain } from "../../support/process/main.ts";
 import { createFixture, type TestFixture } from "../../support/process/fixture.ts";
 
@@ -76,7 +79,7 @@ Deno.test("each time of a schedule becomes one job, however many workers look", 
   assert.equal((await fireSchedules(db)).length, 1);
 });
 
-Deno.test("gc, audit and purge run as jobs, and their results are the job's", async () => {
+Deno.test("gc, audit and repack run as jobs, and their results are the job's", async () => {
   await using fixture = await createFixture();
   const { db } = fixture;
   await putSchedule(db, { name: "g", cron: "@daily", task: "gc", options: { grace_ms: 60_000 } });
@@ -86,11 +89,18 @@ Deno.test("gc, audit and purge run as jobs, and their results are the job's", as
     task: "audit",
     options: { sample_percent: 5 },
   });
-  const ids = [await runNow(db, "g"), await runNow(db, "a")];
+  await putSchedule(db, { name: "r", cron: "@daily", task: "repack", options: { min_packs: 2 } });
+  for (const seed of [1, 2, 3]) {
+    const bytes = buildMpack({ objects: [object({ content: sampleBytes(100, seed) })] });
+    await indexMpack(fixture.options(await fixture.put(bytes.slice())));
+  }
+  const ids = [await runNow(db, "g"), await runNow(db, "a"), await runNow(db, "r")];
   assert.equal(await runNow(db, "none"), undefined);
   await drain(fixture);
-  const [gc, audit] = await Promise.all(ids.map((id) => getJob(db, id!)));
-  assert.deepEqual([gc!.status, audit!.status], ["done", "done"]);
+  const [gc, audit, repack] = await Promise.all(ids.map((id) => getJob(db, id!)));
+  assert.deepEqual([gc!.status, audit!.status, repack!.status], ["done", "done", "done"]);
+  const { repos, packs_before, packs_after } = repack!.result as Record<string, number>;
+  assert.deepEqual([repos, packs_before, packs_after], [1, 3, 1]);
   assert.equal((gc!.result as { dry_run: boolean }).dry_run, false);
   assert.equal((audit!.result as { is_valid: boolean }).is_valid, true);
 });

@@ -17,7 +17,7 @@ import {
 } from "../../../jobs/schedules/schedules.ts";
 import { readTask, type TaskOptions, TASKS } from "../../../jobs/schedules/task.ts";
 import type { CommandContext } from "../../command.ts";
-import { parseDuration } from "../../flags.ts";
+import { parseCount, parseDuration } from "../../flags.ts";
 import { print, printJson } from "../../output.ts";
 import { openDatabase } from "../../resources.ts";
 
@@ -26,6 +26,7 @@ interface ScheduleFlags {
   readonly task: string;
   readonly sample?: string;
   readonly grace?: string;
+  readonly minPacks?: string;
   readonly olderThan?: string;
   readonly json?: boolean;
 }
@@ -39,7 +40,7 @@ interface Answer {
 /** Adds the commands. */
 export function addScheduleCommand(program: Command, context: CommandContext): void {
   const schedule = program.command("schedule")
-    .summary("let workers run gc, audits and purges at set times")
+    .summary("let workers run gc, audits, repacks and purges at set times")
     .description(
       "Let workers run maintenance at set times. Each time becomes one job of the queue, however " +
         "many workers there are. What was missed while none ran is caught up once.",
@@ -60,6 +61,7 @@ export function addScheduleCommand(program: Command, context: CommandContext): v
     .requiredOption("--cron <expression>", 'five fields in UTC: "0 3 * * *" is each day at three')
     .option("--sample <percent>", "audit: how many of the packs to draw, such as 5%")
     .option("--grace <duration>", "gc: the least age of garbage (default: MPACK_GC_GRACE_MS)")
+    .option("--min-packs <count>", "repack: only repos with so many mpacks (default: 20)")
     .option("--older-than <duration>", "purge: how long ago jobs ended (default: 30d)")
     .option(...json)
     .action((name: string, flags: ScheduleFlags) => run(flags, (db) => add(db, name, flags)));
@@ -106,6 +108,7 @@ async function add(db: Database, name: string, flags: ScheduleFlags): Promise<An
   const belongs: Record<keyof TaskOptions, string> = {
     sample_percent: "audit",
     grace_ms: "gc",
+    min_packs: "repack",
     older_than_ms: "purge",
   };
   for (const option of Object.keys(options) as (keyof TaskOptions)[]) {
@@ -119,10 +122,13 @@ async function add(db: Database, name: string, flags: ScheduleFlags): Promise<An
   };
 }
 
-function optionsOf({ sample, grace, olderThan }: ScheduleFlags): TaskOptions {
+function optionsOf({ sample, grace, minPacks, olderThan }: ScheduleFlags): TaskOptions {
   return {
     ...(sample === undefined ? {} : { sample_percent: percentOf(sample) }),
     ...(grace === undefined ? {} : { grace_ms: parseDuration("--grace", grace) }),
+    ...(minPacks === undefined
+      ? {}
+      : { min_packs: parseCount("--min-packs", minPacks, { min: 2 }) }),
     ...(olderThan === undefined ? {} : { older_than_ms: parseDuration("--older-than", olderThan) }),
   };
 }
