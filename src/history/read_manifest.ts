@@ -80,7 +80,7 @@ export function named(row: SnapshotRow): SnapshotPlace {
   return { ...row, name: `snapshot ${row.snapshotId}` };
 }
 
-/** The index keeps 32 MiB to sort a manifest, counting neither prefixes nor headers. */
+/** The index keeps 16 MiB to sort a manifest, counting neither prefixes nor headers. */
 const MAX_UNSORTED_BYTES = 64 * 1024 * 1024;
 
 /** The pages of a record with a whole manifest, which may be a delta over nothing. */

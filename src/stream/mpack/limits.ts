@@ -39,8 +39,9 @@ export interface MpackLimits {
   /** Length in bytes of one path. */
   readonly maxPathBytes: number;
   /**
-   * Length in bytes of a manifest whose paths are not sorted: it is kept, 66 bytes and its path for
-   * each entry, until it can be sorted. A sorted one may have any length.
+   * Length in bytes of a manifest whose paths are not sorted, counting 66 bytes and the path for each
+   * entry: it is kept in memory, and all other work waits while it is sorted, some 0.1 s for 150,000
+   * paths. A sorted one may have any length.
    */
   readonly maxUnsortedManifestBytes: number;
   /** Length in bytes of a delta, and of the manifest that it makes, counted likewise. */
@@ -69,6 +70,6 @@ export const DEFAULT_LIMITS: MpackLimits = Object.freeze({
   maxMessageBytes: MIB,
   maxAnnotationBytes: 256 * 1024,
   maxPathBytes: 4096,
-  maxUnsortedManifestBytes: 32 * MIB,
+  maxUnsortedManifestBytes: 16 * MIB,
   maxManifestBytes: 32 * MIB,
 });

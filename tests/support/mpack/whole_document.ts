@@ -76,7 +76,7 @@ const DEFAULT_LIMITS: WholeLimits = Object.freeze({
   maxMessageBytes: 1024 ** 2,
   maxAnnotationBytes: 256 * 1024,
   maxPathBytes: 4096,
-  maxUnsortedManifestBytes: 32 * 1024 ** 2,
+  maxUnsortedManifestBytes: 16 * 1024 ** 2,
   maxManifestBytes: 32 * 1024 ** 2,
 });
 

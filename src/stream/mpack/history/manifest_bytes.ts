@@ -6,6 +6,7 @@
  */
 
 import { BARE_ID_BYTES } from "../object_id.ts";
+import { sortPaths } from "./sort_paths.ts";
 
 const UTF8 = new TextEncoder();
 
@@ -14,26 +15,20 @@ export const ENTRY_BYTES: number = 1 + BARE_ID_BYTES + 1;
 
 /** Where the entry that begins at `at` ends. */
 export function entryEnd(bytes: Uint8Array, at: number): number {
-  return bytes.indexOf(0, at) + ENTRY_BYTES;
-}
-
-/**
- * Negative, 0 or positive as the path at `a` comes before, is, or comes after the one at `b`. Paths
- * are compared as bytes, which is the order of their code points; a NUL ends each.
- */
-export function comparePaths(bytes: Uint8Array, a: number, b: number): number {
-  for (;; a++, b++) {
-    const difference = bytes[a] - bytes[b];
-    if (difference !== 0 || bytes[a] === 0) return difference;
-  }
+  // Paths are short: a call of indexOf() takes longer.
+  while (bytes[at] !== 0) at++;
+  return at + ENTRY_BYTES;
 }
 
 /** The first `sizeBytes` bytes of `bytes`, which are whole entries, sorted by path. */
-export function sortEntries(bytes: Uint8Array, sizeBytes: number): Uint8Array<ArrayBuffer> {
-  const starts: number[] = [];
-  for (let at = 0; at < sizeBytes; at = entryEnd(bytes, at)) starts.push(at);
-  // The runtime merges the runs that it finds, and a walk of folders makes long ones.
-  starts.sort((a, b) => comparePaths(bytes, a, b));
+export function sortEntries(
+  bytes: Uint8Array,
+  sizeBytes: number,
+  entries: number,
+): Uint8Array<ArrayBuffer> {
+  const starts = new Uint32Array(entries);
+  for (let at = 0, i = 0; at < sizeBytes; at = entryEnd(bytes, at)) starts[i++] = at;
+  sortPaths(bytes, starts);
   const sorted = new Uint8Array(sizeBytes);
   let to = 0;
   for (const at of starts) {

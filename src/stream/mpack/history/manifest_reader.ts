@@ -16,7 +16,8 @@ import { badPath, exceeded } from "../refusals.ts";
 import type { SkippedValues } from "../skipped_values.ts";
 import type { DecoderHooks } from "../types.ts";
 import type { Value } from "../value.ts";
-import { comparePaths, ENTRY_BYTES, entryEnd, sortEntries } from "./manifest_bytes.ts";
+import { ENTRY_BYTES, entryEnd, sortEntries } from "./manifest_bytes.ts";
+import { comparePaths } from "./sort_paths.ts";
 import type { ManifestState } from "./state.ts";
 import { isPathAt, isPathEnd, PATH_START, PATH_STATES } from "./path_check.ts";
 import type { RecordHasher, ResumableHash } from "../../../lib/record_hasher.ts";
@@ -199,7 +200,7 @@ export class ManifestReader {
   sorted(): Uint8Array | undefined {
     if (this.#hash !== undefined) return undefined;
     if (!this.#isSorted) {
-      this.#resize(sortEntries(this.#bytes, this.#end));
+      this.#resize(sortEntries(this.#bytes, this.#end, this.entries));
       this.#isSorted = true;
     }
     return this.#bytes.subarray(0, this.#end);
