@@ -7,6 +7,7 @@
 import { InvalidMpackError } from "../errors.ts";
 import { isSameId, withPrefix } from "../lib/ids.ts";
 import type { Encoding } from "../lib/object_columns.ts";
+import { recordHasher } from "../hash/record_hash.ts";
 import { openSha256 } from "../hash/sha256.ts";
 import type { BlobReader } from "../stream/store/blob_store.ts";
 import { DEFAULT_LIMITS, type MpackLimits } from "../stream/mpack/limits.ts";
@@ -112,6 +113,7 @@ export async function inspectMpack(
   });
   const decoder = new MpackDecoder({
     limits,
+    history: recordHasher,
     hooks: isHashing ? bothHooks(hashes.hooks, found) : found,
     rows: false,
   });
@@ -125,6 +127,8 @@ export async function inspectMpack(
     isBroken ||= !found.tries(() =>
       readBytes === 0 ? decoder.end() : decoder.write(buffer.subarray(0, readBytes))
     );
+    // They were checked; their fields are not part of the report.
+    decoder.takeRecords();
     await hashes.drain();
     if (readBytes === 0) break;
     hasher.update(buffer, readBytes);

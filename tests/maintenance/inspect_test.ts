@@ -86,13 +86,14 @@ Deno.test("inspectMpack() names the first problem, and still reads on for the ke
     assert.equal(report.problems[0].code, "trailing-bytes");
     assert.equal(report.mpack_key, mpackKey(longer));
   });
-  for (const { file, code, offset_bytes, limits } of cases) {
+  for (const { file, limits } of cases) {
     await t.step(file, async () => {
-      const report = await inspectMpack(readerOf(await Deno.readFile(new URL(file, MALICIOUS))), {
-        limits,
-      });
+      const bytes = await Deno.readFile(new URL(file, MALICIOUS));
+      const report = await inspectMpack(readerOf(bytes), { limits });
       const found = report.problems.map(({ code, offset_bytes }) => [code, offset_bytes]);
-      assert.deepEqual(found, code === null ? [] : [[code, offset_bytes]]);
+      // The records in these packs have no ids.
+      const whole = readWhole(bytes, limits, { history: true });
+      assert.deepEqual(found, whole.accepted ? [] : [[whole.code, whole.offsetBytes]]);
     });
   }
 });
