@@ -8,7 +8,7 @@ import { array, buildMpack, concat, map, mpackKey, object } from "../support/mpa
 import { raw, type Value } from "../support/mpack/mpacks.ts";
 import { readWhole, type WholeRow } from "../support/mpack/whole_document.ts";
 import type { Random } from "../fuzz/random.ts";
-import { commitRecord } from "../support/history/records.ts";
+import { commitRecord, type Fields, snapshotRecord } from "../support/history/records.ts";
 
 /** A pack of one repo. */
 export interface SimPack {
@@ -26,6 +26,8 @@ export interface SimPack {
   readonly rows: readonly WholeRow[];
   /** What it holds, repeated objects included. */
   readonly counts: Record<"commits" | "snapshots" | "objects" | "tags", number>;
+  /** Its commits, if it is good. */
+  readonly commitIds: readonly string[];
 }
 
 /** What is wrong with a pack. */
@@ -41,6 +43,9 @@ export class PackMaker {
   /** Most objects, and the most bytes of each. */
   readonly #sizes: readonly [number, number][];
   readonly #shared: Uint8Array[];
+  /** Commits of the good packs, by repo: later ones go on from any of them. */
+  readonly #commits = new Map<string, string[]>();
+  #messages = 0;
 
   /** The same random numbers give the same packs. `small`: at most twenty small objects. */
   constructor(random: Random, small = false) {
@@ -52,7 +57,8 @@ export class PackMaker {
   /** Makes the next pack, for a repo. */
   make(repoId: string): SimPack {
     const flaw = this.#random.once(BAD_ONE_IN) ? this.#random.pick(FLAWS) : undefined;
-    const whole = this.#build(flaw);
+    const commits = this.#commitsFor(repoId);
+    const whole = this.#build(commits, flaw);
     const bytes = damaged(whole, flaw);
     const key = mpackKey(flaw === "cut" || flaw === "flipped" ? whole : bytes);
     const read = readWhole(bytes, {}, { history: true });
@@ -60,19 +66,30 @@ export class PackMaker {
     const isMiscounted = flaw === "miscounted";
     const declared = isMiscounted ? counts.objects + 1 : counts.objects;
     const isDeclared = read.accepted && (isMiscounted || this.#random.once(2));
+    const rejection = read.accepted ? flaw && CODES[flaw] : read.code;
+    const commitIds = rejection === undefined ? commits.map(idOf) : [];
+    this.#commits.set(repoId, [...this.#commits.get(repoId) ?? [], ...commitIds]);
+    const branch = this.#random.once(3)
+      ? {}
+      : { branch: this.#random.once(4) ? "dev" : "main", force: this.#random.once(5) };
     return {
       repoId,
       mpackKey: key,
       bytes,
-      payload: { mpack_key: key, ...(isDeclared && { declared_objects_count: declared }) },
-      rejection: read.accepted ? flaw && CODES[flaw] : read.code,
+      payload: {
+        mpack_key: key,
+        ...branch,
+        ...(isDeclared && { declared_objects_count: declared }),
+      },
+      rejection,
+      commitIds,
       rows: read.accepted ? firstOfEach(read.rows) : [],
       counts,
     };
   }
 
   /** An empty one, many small objects, or a few chunks of 256 KiB. */
-  #build(flaw: Flaw | undefined): Uint8Array {
+  #build(commits: readonly Fields[], flaw: Flaw | undefined): Uint8Array {
     const random = this.#random;
     const [most, mostBytes] = random.pick(this.#sizes);
     const contents = Array.from(
@@ -91,14 +108,28 @@ export class PackMaker {
       const objectId = ids.get(contents[0]);
       objects.push(object({ content: new Uint8Array(contents[0].length + 1), objectId }));
     }
-    const commits = Array.from(
-      { length: random.below(4) },
-      (_, i) => commitRecord({ message: `m${i}` }),
-    );
-    const rest = { commits, snapshots: [], objects: array(objects) };
+    const snapshots = commits.length > 0 ? [snapshotRecord({})] : [];
+    const rest = { commits, snapshots, objects: array(objects) };
     return buildMpack(
       flaw === "malformed" ? { ...rest, tags: [map([["name", raw([0xc1])]])] } : rest,
     );
+  }
+
+  /** A line of a few commits, from a root, a commit of before, or two of these. */
+  #commitsFor(repoId: string): Fields[] {
+    const random = this.#random, known = this.#commits.get(repoId) ?? [];
+    const pick = () => known.length === 0 ? null : random.pick(known.slice(-6));
+    let parent = random.once(6) ? null : pick();
+    return Array.from({ length: random.below(4) }, () => {
+      const second = parent !== null && random.once(4) ? pick() : null;
+      const record = commitRecord({
+        message: `m${this.#messages++}`,
+        parent_commit_id: parent,
+        parent2_commit_id: second === parent ? null : second,
+      });
+      parent = idOf(record);
+      return record;
+    });
   }
 
   #content(mostBytes: number): Uint8Array {
@@ -106,6 +137,10 @@ export class PackMaker {
     for (let at = 0; at < bytes.length; at++) bytes[at] = this.#random.below(256);
     return bytes;
   }
+}
+
+function idOf(commit: Fields): string {
+  return commit.commit_id as string;
 }
 
 /** Codes of flaws that a reader of the bytes alone cannot see. */

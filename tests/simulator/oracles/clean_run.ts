@@ -64,6 +64,12 @@ async function readersView({ sql }: Database): Promise<Record<string, string>> {
       (select md5(string_agg(concat_ws(' ', repo_id, object_id, size_bytes), ','
         order by repo_id collate "C", object_id collate "C"))
         from musehub_object_refs) as musehub_object_refs,
+      (select md5(string_agg(concat_ws(' ', repo_id, commit_id, snapshot_id, message), ','
+        order by repo_id collate "C", commit_id collate "C"))
+        from musehub_commit_refs) as musehub_commit_refs,
+      (select md5(string_agg(concat_ws(' ', repo_id, snapshot_id, entries), ','
+        order by repo_id collate "C", snapshot_id collate "C"))
+        from musehub_snapshot_refs) as musehub_snapshot_refs,
       (select md5(string_agg(concat_ws(' ', repo_id, mpack_key, blob_key, etag, size_bytes, objects,
         commits, snapshots, tags), ',' order by repo_id collate "C", mpack_key collate "C"))
         from musehub_mpacks) as musehub_mpacks`;

@@ -7,6 +7,7 @@
  */
 
 import type { SimPack } from "../packs.ts";
+import { wrongHistory } from "./history.ts";
 import type { Snapshot, SnapshotPack } from "./snapshot.ts";
 
 /** What the producers did. */
@@ -33,6 +34,10 @@ export function problemsAt(snapshot: Snapshot, pushed: Pushed): string[] {
     ...wrongPacks(snapshot, pushed),
     ...wrongRows(snapshot, pushed),
     ...wrongCounts(snapshot),
+    ...wrongHistory(
+      snapshot,
+      (pack) => pushed.packs.get(nameOf(pack))?.commitIds ?? [],
+    ),
   ];
 }
 

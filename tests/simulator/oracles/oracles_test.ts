@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { decode } from "@msgpack/msgpack";
 import { Random } from "../../fuzz/random.ts";
 import { nameOf, problemsAt, problemsInTheEnd } from "./oracles.ts";
 import { PackMaker, type SimPack } from "../packs.ts";
@@ -19,7 +20,8 @@ function packsOf(seed: number, count: number, isWanted: (pack: SimPack) => boole
 
 /** A good pack that is published, a bad one that has failed, and one that waits. */
 function cleanScene() {
-  const isGood = ({ rejection, rows }: SimPack) => rejection === undefined && rows.length > 2;
+  const isGood = ({ rejection, rows, commitIds }: SimPack) =>
+    rejection === undefined && rows.length > 2 && commitIds.length > 1;
   const [good, waiting] = packsOf(1, 2, isGood);
   const [bad] = packsOf(2, 1, ({ rejection }) => rejection === "digest-mismatch");
   const packs = [good, waiting, bad].map((pack) => ({ ...pack, blobKey: "b", etag: "e" }));
@@ -37,7 +39,9 @@ function cleanScene() {
     }
   );
   const { repoId, mpackKey, rows, counts } = good, written = rows.length;
-  const result = { objects_written: written, object_refs_written: written };
+  const head = good.commitIds.at(-1)!;
+  const branch = { name: "main", head, moved: true };
+  const result = { objects_written: written, object_refs_written: written, branch };
   const snapshot = {
     jobs: [
       job("j1", good, "done", { result }),
@@ -57,6 +61,9 @@ function cleanScene() {
     objects: rows.map((
       row,
     ) => [row.objectId, `mpack://${mpackKey}`, row.contentOffset, row.sizeBytes]),
+    commits: good.commitIds.map((id) => [repoId, id, 1]),
+    graph: good.commitIds.map((id, i) => [repoId, id, i + 1, good.commitIds.slice(0, i).slice(-1)]),
+    heads: [[repoId, "main", head]],
     staged: ["j2"],
     endedTwice: [],
   } as unknown as Snapshot;
@@ -102,6 +109,19 @@ Deno.test("problemsAt() finds what must not happen", async (t) => {
     ],
     "an object that no job counted": [/come to/, ({ jobs }) => jobs[1].objectsWritten = 1],
     "a size off by one": [/where it is not/, ({ objects }) => objects[0][3]++],
+    "a commit too few": [/commit .* is missing/, ({ commits }) => commits.pop()],
+    "a commit of a pack that waits": [/does not have it/, ({ commits }) => commits[0][2] = 2],
+    "a commit that is in no graph": [/not in the graph/, ({ graph }) => graph.pop()],
+    "a wrong generation": [/has generation/, ({ graph }) => graph[1][2]++],
+    "a branch that no job has moved": [
+      /where no job has moved it/,
+      ({ jobs }) => jobs[0].result.branch.moved = false,
+    ],
+    "a branch that has not moved": [/has moved and is gone/, ({ heads }) => heads.pop()],
+    "a head that is not connected": [
+      /ancestor of which is missing/,
+      ({ graph }) => graph.at(-1)[2] = null,
+    ],
     "a row that was counted twice": [/come to/, ({ jobs }) => jobs[0].result.objects_written++],
   };
   for (const [name, [expected, spoil]] of Object.entries(faults)) {
@@ -133,6 +153,17 @@ Deno.test("the same seed makes the same packs and the same faults", () => {
   };
   assert.deepEqual(draw(), draw());
   assert.equal(new Set(draw().map((fault) => JSON.stringify(fault))).size > 8, true);
+});
+
+Deno.test("the simulator's packs go on from one another's commits", () => {
+  const parents = new Set(
+    packsOf(3, 60, ({ commitIds }) => commitIds.length > 0)
+      .flatMap(({ bytes }) =>
+        (decode(bytes) as { commits: Record<string, string>[] }).commits
+          .flatMap((commit) => [commit.parent_commit_id, commit.parent2_commit_id])
+      ),
+  );
+  assert(parents.size > 30, `${parents.size} parents`);
 });
 
 Deno.test("the simulator makes good packs, and bad ones of every kind", () => {

@@ -17,6 +17,12 @@ export interface Snapshot {
   readonly refs: readonly [string, string, number, number, number][];
   /** Object, storage URI, offset, size. */
   readonly objects: readonly [string, string, number, number][];
+  /** Repo, commit, pack. */
+  readonly commits: readonly [string, string, number][];
+  /** Repo, commit, generation, parents. */
+  readonly graph: readonly [string, string, number | null, readonly string[]][];
+  /** Repo, branch, head. */
+  readonly heads: readonly [string, string, string][];
   /** Jobs that have staged rows. */
   readonly staged: readonly string[];
   /** Jobs that ended more than once. */
@@ -38,7 +44,11 @@ export interface SnapshotJob {
   /** What its last failure said. */
   readonly message: string | null;
   /** What it achieved. */
-  readonly result: Record<string, number> | null;
+  readonly result:
+    | Record<string, number> & {
+      readonly branch?: { readonly name: string; readonly head: string; readonly moved: boolean };
+    }
+    | null;
   /** Objects that it has written before its publish. */
   readonly objectsWritten: number | null;
 }
@@ -81,7 +91,15 @@ export async function takeSnapshot(db: Database): Promise<Snapshot> {
       (select coalesce(json_agg(json_build_array(
           object_id, storage_uri, content_offset, size_bytes)), '[]')
         from musehub_objects) as objects,
-      (select coalesce(json_agg(distinct job_id), '[]') from mpack_staged_objects) as staged,
+      (select coalesce(json_agg(json_build_array(repo_id, commit_id, mpack_id)), '[]')
+        from musehub_commit_refs) as commits,
+      (select coalesce(json_agg(json_build_array(repo_id, commit_id, generation, parent_ids)), '[]')
+        from musehub_commit_graph) as graph,
+      (select coalesce(json_agg(json_build_array(repo_id, name, head_commit_id)), '[]')
+        from musehub_branches) as heads,
+      (select coalesce(json_agg(distinct job_id), '[]') from (
+        select job_id from mpack_staged_objects
+        union select job_id from mpack_staged_records) as rows) as staged,
       (select coalesce(json_agg(job_id), '[]') from (
         select job_id from job_ends group by job_id having sum(ends) > 1) twice) as "endedTwice"`;
   const [row] = await execute(db, query, { action: "look at everything" });
