@@ -11,7 +11,7 @@ import { HistoryError } from "../errors.ts";
 /** Ids per statement. */
 const PAGE_IDS = 5_000;
 /** So many of the newest commits in common are compared with the wanted ones. */
-const MAX_COMPARED = 32;
+const MAX_COMPARED = 8;
 
 /** What two sides have in common. */
 export interface Negotiation {

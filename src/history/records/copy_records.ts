@@ -16,7 +16,7 @@ import { ManifestCache } from "../select/manifest_cache.ts";
 import { scanSnapshots } from "../select/scan_snapshots.ts";
 import type { SelectOptions } from "../select/select_history.ts";
 import { snapshotRecord } from "./snapshot_record.ts";
-import { type ReadNext, ValueCursor } from "./value_cursor.ts";
+import { cursorOver, type ReadNext } from "./value_cursor.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -172,14 +172,4 @@ async function readAll(record: NamedPlace, readNext: ReadNext, into: Uint8Array)
     throw asMismatch(record, error);
   }
   if (readBytes < into.length) throw mismatch(record, "the blob ended before them");
-}
-
-function cursorOver(bytes: Uint8Array): ValueCursor {
-  let at = 0;
-  return new ValueCursor((into) => {
-    const part = bytes.subarray(at, at + into.length);
-    into.set(part);
-    at += part.length;
-    return Promise.resolve(part.length);
-  }, bytes.length);
 }

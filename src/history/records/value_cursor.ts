@@ -229,3 +229,14 @@ export class ValueCursor {
     return new Uint8Array(Math.max(count, Math.min(wanted, there + this.#leftBytes)));
   }
 }
+
+/** A cursor over bytes in memory. */
+export function cursorOver(bytes: Uint8Array): ValueCursor {
+  let at = 0;
+  return new ValueCursor((into) => {
+    const part = bytes.subarray(at, at + into.length);
+    into.set(part);
+    at += part.length;
+    return Promise.resolve(part.length);
+  }, bytes.length);
+}
