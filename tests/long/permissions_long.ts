@@ -192,7 +192,7 @@ Deno.test("each command needs exactly the permissions that are documented", asyn
   await using situation = await prepare();
   const { env, args } = situation, rows = await documentedRows();
   await t.step("every command is documented", async () => {
-    const folders = [`${ROOT}src/cli/commands`, `${ROOT}src/cli/commands/history`];
+    const top = `${ROOT}src/cli/commands`, folders = [top, `${top}/history`, `${top}/operate`];
     const files = (await Promise.all(folders.map((path) => Array.fromAsync(Deno.readDir(path)))))
       .flat().filter(({ isFile }) => isFile);
     const names = files.map(({ name }) => name.replace(".ts", "").replace("_", "-")).sort();
