@@ -14,6 +14,7 @@ import { concurrentJobs } from "./index/concurrent.ts";
 import { decoder, decoderTable, type Figure } from "./index/decoder.ts";
 import { largeObjects } from "./index/large_objects.ts";
 import { memory } from "./index/memory.ts";
+import { ancestors } from "./index/ancestors.ts";
 import { aimText, type Part, passes, table } from "./index/row.ts";
 import { sharedIds } from "./index/shared_ids.ts";
 import { amongOthers, smallObjects } from "./index/small_objects.ts";
@@ -34,6 +35,7 @@ const PARTS: Record<string, Measure> = {
   copy: binaryCopy,
   packs: smallPacks,
   shared: sharedIds,
+  ancestors,
   concurrent: concurrentJobs,
   usual: usualWay,
   git: gitIndexPack,

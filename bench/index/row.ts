@@ -18,7 +18,7 @@ export interface Row {
   /** The figure that the aim is about: a ratio unless `unit` says otherwise. */
   readonly value: number;
   /** Unit of `value`; none for a ratio. */
-  readonly unit?: "ms more" | "MB" | "MB/s" | "bytes" | "a job";
+  readonly unit?: "ms" | "ms more" | "MB" | "MB/s" | "bytes" | "a job";
   /** What it has to reach. */
   readonly aim?: Aim;
 }
