@@ -35,5 +35,6 @@ Deno.test("mpackd among faults loses nothing, doubles nothing and shows nothing 
   await run("resume", 1);
   await run("materialize", 1);
   await run("gc", 1);
+  await run("history", 1);
   await run("soak", 1);
 });

@@ -1,5 +1,5 @@
 /**
- * `gc` and `audit`, killed at random moments.
+ * `gc`, `repack` and `audit`, killed at random moments.
  *
  * @module
  */
@@ -12,6 +12,7 @@ import { audit } from "../../src/maintenance/audit/audit.ts";
 import { collectGarbage } from "../../src/maintenance/gc/gc.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
+import { RandomPushes } from "../support/history/random_pushes.ts";
 import { drain, sampleBytes } from "../support/store/blobs.ts";
 import type { ProfileOptions } from "./report.ts";
 import { pause } from "./waits.ts";
@@ -22,7 +23,7 @@ const { signal } = new AbortController();
 /** Starts the child and kills it when it is time; whether it was still at work. */
 async function killWhen(
   fixture: TestFixture,
-  what: "gc" | "audit",
+  what: "gc" | "audit" | "repack",
   isTime: () => Promise<unknown>,
 ): Promise<boolean> {
   const child = new Deno.Command(Deno.execPath(), {
@@ -108,6 +109,32 @@ export async function killedGc(options: ProfileOptions): Promise<Record<string, 
   const { elapsed_ms: _, dry_run: __, ...nothing } = await collectGarbage(gc);
   assert.deepEqual(Object.values(nothing).filter((count) => count !== 0), []);
   return { kills, indexed, "collected before the job": collected };
+}
+
+/**
+ * Kills `gc` and `repack` beside pushes of histories with forces, deletions and tags. All that a branch
+ * or a tag reaches can be read at any time, and in the end nothing else is left.
+ */
+export async function killedHistory(options: ProfileOptions): Promise<Record<string, number>> {
+  const { random, tally, share } = options, kills = Math.max(6, Math.round(40 * share));
+  await using fixture = await createFixture();
+  const { db, store } = fixture, pushes = new RandomPushes(fixture, random.below(2 ** 31));
+  for (let kill = 0; kill < kills; kill++) {
+    const ms = random.below(400);
+    const killing = killWhen(fixture, "repack", () => pause(ms)).then(async () => {
+      // What a killed gc holds would be free in a minute, what it has named in an hour.
+      await db.sql`update mpackd_collections set expires_at = now() where ended_at is null`;
+      await db.sql`delete from mpackd_tombstones`;
+    });
+    await Promise.all([killing, pushes.pushes()]);
+    tally.fault("gc or repack killed", `after ${ms} ms`);
+    await pushes.check();
+  }
+  await collectGarbage({ db, store, config: fixture.config(), signal, graceMs: -1_000 });
+  await pushes.check();
+  await pushes.checkNothingElse();
+  const [{ packs }] = await db.sql`select count(*)::int as packs from musehub_mpacks`;
+  return { kills, packs };
 }
 
 /** Kills `audit`. In the end it has the findings of an audit that was not killed. */

@@ -7,7 +7,7 @@
 import { startTestServer, type TestServer } from "../support/postgres/test_server.ts";
 import { Random } from "../fuzz/random.ts";
 import { runEpisode } from "./episode.ts";
-import { killedAudit, killedGc } from "./maintenance.ts";
+import { killedAudit, killedGc, killedHistory } from "./maintenance.ts";
 import { killedMaterialize, killedPhases, killedResume } from "./one_pack.ts";
 import type { ProfileOptions, Report } from "./report.ts";
 import {
@@ -65,6 +65,7 @@ export const PROFILES = {
   resume: alone("one `index KEY` of 4 GiB, killed twenty times", killedResume),
   materialize: alone("one `index --materialize`, killed while it writes blobs", killedMaterialize),
   gc: alone("`gc`, killed beside pushes and jobs", killedGc),
+  history: alone("`gc` and `repack`, killed beside pushes of histories", killedHistory),
   audit: alone("`audit`, killed at random moments", killedAudit),
   soak: alone("10,000 small and 20 large jobs through one worker that must not grow", soak),
 } satisfies Record<string, Profile>;
