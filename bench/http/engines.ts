@@ -11,6 +11,7 @@ import { type S3Engine, startSwift } from "../../scripts/swift.ts";
 import { loadConfig } from "../../mod.ts";
 // Not the one of mod.ts: one database has several stores here.
 import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
+import { readMarker, writeMarker } from "../../src/stream/store/store_marker.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
 import { MB } from "../index/measure.ts";
 import type { Part, Row } from "../index/row.ts";
@@ -45,6 +46,9 @@ async function engine(
   await new S3Client(client).makeBucket(BUCKET);
   const url = `s3://${BUCKET}?endpoint=${endpoint}&region=${region}`;
   const store = openStore(url, engine), rows: Row[] = [];
+  // The database belongs to the folder until this store has its marker, too.
+  const folder = openStore(`${resources.folder}/blobs`);
+  await writeMarker(store, (await readMarker(folder))!);
   await using api = await bench.apiOn({
     ...resources.env,
     MPACK_STORE: url,

@@ -8,6 +8,7 @@ import { parseSize } from "../../scripts/mpack/shape.ts";
 import type { Part, Row } from "../index/row.ts";
 import { count, MB } from "../index/measure.ts";
 import { type HttpBench, inTurns } from "./contest.ts";
+import type { Server } from "./servers.ts";
 import { heads } from "./heads.ts";
 import { type Load, wrk } from "./wrk.ts";
 
@@ -47,15 +48,13 @@ export async function reads(bench: HttpBench): Promise<Part> {
   const authorized = `wrk.headers["Authorization"] = ${JSON.stringify(authorization)}`;
   const small = await indexed(bench, 4096, OBJECTS), ids = await idsOf(bench, 4096);
   await using bare = await bench.bare(small);
-  const load = (url: string, script: string) => async () => ({
-    ...await wrk(url, { ...bench, script }),
-  });
+  const load = (server: Server, script: string) => async () => {
+    const before = await server.cpuSeconds(), figures = await wrk(server.url, { ...bench, script });
+    const cpu = await server.cpuSeconds() - before;
+    return { ...figures, cpuMicros: cpu * 1e6 / (figures.perSecond * bench.seconds) };
+  };
   const duel = (script: string, theirs: string) =>
-    inTurns<Load & Record<string, number>>(
-      bench.rounds,
-      load(api.url, script),
-      load(bare.url, theirs),
-    );
+    inTurns(bench.rounds, load(api, script), load(bare, theirs));
   const objects = anyOf("/bench/bench/objects/", ids, authorized);
   const lookups = anyOf("/lookup/", ids), rows: Row[] = [];
 
@@ -69,6 +68,7 @@ export async function reads(bench: HttpBench): Promise<Part> {
       value: read.ours.p99Ms / read.theirs.p99Ms,
       aim: { atMost: 2 },
     },
+    cpuRow(read),
   );
   const lookup = "one lookup";
   const paths = (root: string) => ids.map((id) => `${root}${id}`);
@@ -91,15 +91,16 @@ wrk.method = "POST"
 wrk.path = "/bench/bench/push/mpack-presign"
 wrk.headers["Content-Type"] = "application/json"
 wrk.body = '{"mpack_key":"sha256:${"ab".repeat(32)}","size_bytes":5}'`;
-  rows.push(rateRow("POST mpack-presign", lookup, await duel(presign, lookups), 0.5));
+  const presigned = await duel(presign, lookups);
+  rows.push(rateRow("POST mpack-presign", lookup, presigned, 0.5), cpuRow(presigned));
 
   const large = await indexed(bench, 1024 * 1024, LARGE_OBJECTS);
   const largeIds = await idsOf(bench, 1024 * 1024);
   await using bareLarge = await bench.bare(large);
-  const bytes = await inTurns<Load & Record<string, number>>(
+  const bytes = await inTurns(
     bench.rounds,
-    load(api.url, anyOf("/bench/bench/objects/", largeIds, authorized)),
-    load(bareLarge.url, anyOf("/object/", largeIds)),
+    load(api, anyOf("/bench/bench/objects/", largeIds, authorized)),
+    load(bareLarge, anyOf("/object/", largeIds)),
   );
   rows.push({
     what: "GET an object of 1 MiB",
@@ -124,5 +125,17 @@ function rateRow(
     against: `${against}: ${count(theirs.perSecond)}/s`,
     value: ours.perSecond / theirs.perSecond,
     aim: { atLeast },
+  };
+}
+
+/** The server's processor time for each request: other programs change it less than the rate. */
+function cpuRow(
+  { ours, theirs }: { ours: { cpuMicros: number }; theirs: { cpuMicros: number } },
+): Row {
+  return {
+    what: "… the server's processor time for each",
+    ours: `${count(ours.cpuMicros)} µs`,
+    against: `the same: ${count(theirs.cpuMicros)} µs`,
+    value: theirs.cpuMicros / ours.cpuMicros,
   };
 }
