@@ -12,7 +12,6 @@ import { CancelledError, InvalidMpackError } from "../../errors.ts";
 import type { IndexProgress } from "../../jobs/index/context.ts";
 import type { BranchReport } from "../../jobs/history/move_branch.ts";
 import type { IndexPayload } from "../../jobs/index/payload.ts";
-import { pushMpack } from "../../jobs/index/push_mpack.ts";
 import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
 import { readBranchHeads } from "../../history/read_branch_heads.ts";
 import { setBranches } from "../../jobs/history/set_branches.ts";
@@ -149,6 +148,8 @@ interface UnnamedOptions extends SourceOptions {
 /** Stores, hashes, decodes and stages the bytes in one reading; their key is known at its end. */
 async function indexUnnamed(text: string, options: UnnamedOptions): Promise<IndexResult> {
   const { config, expect, signal, line } = options;
+  // A key needs none of it, and loading it takes time before the first word.
+  const { pushMpack } = await import("../../jobs/index/push_mpack.ts");
   await using source = await openOnce(text, config, { signal });
   // A pipe has no length.
   const { sizeBytes } = source.stat;
