@@ -12,6 +12,7 @@ const SUITES = [
   "tests/cli/index_s3_test.ts",
   "tests/http/walk_test.ts",
   "tests/http/upload_parts_test.ts",
+  "tests/http/seed_client_test.ts",
 ];
 
 const isInstalled = await new Deno.Command("which", { args: ["radosgw", "ceph-mon", "ceph-osd"] })
