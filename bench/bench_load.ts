@@ -3,6 +3,8 @@
  * pushes packs that share its ids.
  *
  * Idle reads are measured before and after the publish, in the same run: what counts is the ratio.
+ * The pushes take processor time of their own. On two cores at load average 7 to 9, with 400,000 ids:
+ * publish alone (`--pushes 0`) p99 1.05 of idle; 15 pushes alone 325 ms, publish and pushes 348 ms.
  *
  * @module
  */
