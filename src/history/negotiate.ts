@@ -7,6 +7,7 @@
 import type { Database } from "../db/client/database.ts";
 import { findGenerations, firstAncestor } from "../db/history/ancestors.ts";
 import { HistoryError } from "../errors.ts";
+import { distinct } from "../lib/sleep.ts";
 
 /** Ids per statement. */
 const PAGE_IDS = 5_000;
@@ -62,9 +63,9 @@ export async function negotiate(
 
 async function connected(db: Database, repoId: string, ids: readonly string[]) {
   const found: { readonly commitId: string; readonly generation: number }[] = [];
-  const distinct = [...new Set(ids)];
-  for (let at = 0; at < distinct.length; at += PAGE_IDS) {
-    const page = await findGenerations(db, repoId, distinct.slice(at, at + PAGE_IDS));
+  const distinctIds = [...await distinct(ids)];
+  for (let at = 0; at < distinctIds.length; at += PAGE_IDS) {
+    const page = await findGenerations(db, repoId, distinctIds.slice(at, at + PAGE_IDS));
     for (const row of page) found.push(row);
   }
   return found;

@@ -7,6 +7,7 @@
 import type { Database } from "../db/client/database.ts";
 import type { GraphRow } from "../db/history/ancestors.ts";
 import { HistoryError } from "../errors.ts";
+import { distinct } from "../lib/sleep.ts";
 import { PriorityQueue } from "../lib/priority_queue.ts";
 import { GraphReader } from "./graph_reader.ts";
 
@@ -56,7 +57,7 @@ export async function* walkDifference(
   options: Difference,
 ): AsyncGenerator<DifferencePage, void, undefined> {
   const { db, repoId, want, have, signal } = options;
-  const there = new Set(have);
+  const there = await distinct(have);
   const walk = new Walk(new GraphReader(db, repoId), there);
   await walk.start(want, there.size <= MAX_FOLLOWED ? [...there] : []);
   while (!walk.isDone) {

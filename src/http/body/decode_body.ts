@@ -10,6 +10,7 @@
 
 import { decode } from "@msgpack/msgpack";
 import { headerBytes, TokenReader, Type } from "../../stream/mpack/token.ts";
+import { nextTurn } from "../../lib/sleep.ts";
 import { HttpProblem } from "../problem.ts";
 
 /** Longer bodies let other requests have a turn of the event loop between two steps. */
@@ -47,11 +48,6 @@ export async function decodeBody(
     if (error instanceof HttpProblem) throw error;
     throw new HttpProblem(400, "bad-request", `Cannot read the body: it is not ${codec}`);
   }
-}
-
-/** Resolves after the other events that are due. */
-export function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 0));
 }
 
 /** Scans one MessagePack document. Throws if it declares more than it holds. */

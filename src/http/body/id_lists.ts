@@ -9,7 +9,8 @@ import { decode } from "@msgpack/msgpack";
 import { isObjectId } from "../../lib/ids.ts";
 import { headerBytes, TokenReader, Type } from "../../stream/mpack/token.ts";
 import { HttpProblem } from "../problem.ts";
-import { decodeBody, nextTurn } from "./decode_body.ts";
+import { nextTurn, slicesOf } from "../../lib/sleep.ts";
+import { decodeBody } from "./decode_body.ts";
 
 /** Ids in one slice: about 10 ms of decoding. */
 const SLICE = 10_000;
@@ -25,27 +26,6 @@ const OTHER_BYTES = 64 * 1024;
 /** The longest body that is needed for so many ids. */
 export function bytesOfIds(ids: number): number {
   return ids * ID_BYTES + OTHER_BYTES;
-}
-
-/** A slice of a list, and the turn that others have before the next one. */
-export async function* slicesOf<T>(values: readonly T[]): AsyncGenerator<readonly T[]> {
-  for (let at = 0; at < values.length; at += SLICE) {
-    if (at > 0) await nextTurn();
-    yield values.slice(at, at + SLICE);
-  }
-}
-
-/** The ids without repetitions, in the order given. */
-export async function distinct(ids: readonly string[]): Promise<string[]> {
-  const seen = new Set<string>(), found: string[] = [];
-  for await (const slice of slicesOf(ids)) {
-    for (const id of slice) {
-      if (seen.has(id)) continue;
-      seen.add(id);
-      found.push(id);
-    }
-  }
-  return found;
 }
 
 /**

@@ -12,7 +12,8 @@ import { isObjectId } from "../../lib/ids.ts";
 import { packOf } from "../object_pack.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
-import { distinct, encodeIdList, slicesOf } from "../body/id_lists.ts";
+import { encodeIdList } from "../body/id_lists.ts";
+import { distinct, slicesOf } from "../../lib/sleep.ts";
 import { acceptedCodec, replyEncoded } from "../reply.ts";
 import { sendObject, SENT_OBJECT } from "../send_object.ts";
 import { type Route, route } from "../route.ts";
@@ -36,7 +37,7 @@ const filter = route({
   idLists: true,
   answers: { 200: { description: "The ids it lacks, each once", schema: MissingAnswer } },
   async handle({ request, body, repo, context }) {
-    const missing: string[] = [], objectIds = await distinct(body.object_ids);
+    const missing: string[] = [], objectIds = [...await distinct(body.object_ids)];
     for await (const slice of slicesOf(objectIds)) {
       const { db } = context, { repoId } = repo;
       missing.push(...await filterMissing({ db, repoId, objectIds: slice }));
@@ -75,7 +76,7 @@ const many = route({
   },
   async handle({ body, repo, context, sending }) {
     const { db, store, force: signal } = context, { repoId } = repo;
-    const objectIds = await distinct(body.object_ids);
+    const objectIds = [...await distinct(body.object_ids)];
     const missing: string[] = [];
     let damaged: ObjectLocation | undefined;
     for await (const slice of slicesOf(objectIds)) {

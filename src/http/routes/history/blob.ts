@@ -6,7 +6,7 @@
 
 import { readManifest } from "../../../history/read_manifest.ts";
 import { isObjectId } from "../../../lib/ids.ts";
-import { nextTurn } from "../../body/decode_body.ts";
+import { nextTurn } from "../../../lib/sleep.ts";
 import { HttpProblem } from "../../problem.ts";
 import { type Call, type Route, route } from "../../route.ts";
 import { NoQuery } from "../../schemas.ts";

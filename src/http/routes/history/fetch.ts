@@ -6,6 +6,7 @@
 
 import { type Branch, listBranches } from "../../../db/history/branches.ts";
 import { planFetch, writeFetch } from "../../../history/fetch.ts";
+import { distinct } from "../../../lib/sleep.ts";
 import { X_MSGPACK } from "../../body/body.ts";
 import { type Route, route } from "../../route.ts";
 import { NoQuery, RepoPath } from "../../schemas.ts";
@@ -36,11 +37,11 @@ const fetchRoute = route({
   problems: [422],
   async handle({ body, repo, context, sending }) {
     const { db, store, force: signal } = context, { repoId } = repo;
-    const { want, have } = commitIds(body);
+    const { want, have } = await commitIds(body);
     const maxBytes = body.max_bytes ?? MAX_BYTES;
     const plan = await planFetch({ db, store, repoId, want, have, maxBytes, signal });
     // Not all branches: the client has what these heads reach.
-    const theirs = new Set([...want, ...have]);
+    const theirs = await distinct([...want, ...have]);
     const heads: Branch[] = [];
     for await (const branch of listBranches(db, repoId)) {
       if (theirs.has(branch.headCommitId)) heads.push(branch);

@@ -24,7 +24,7 @@ const negotiateRoute = route({
   isForMuse: true,
   answers: { 200: { description: "What both have", schema: NegotiateAnswer } },
   async handle({ body, repo: { repoId }, context: { db } }) {
-    const { want, have } = commitIds(body);
+    const { want, have } = await commitIds(body);
     const { ack, commonBase, ready } = await negotiate({ db, repoId, want, have });
     return replyMsgpack({ ack, common_base: commonBase ?? null, ready });
   },

@@ -7,7 +7,7 @@
 import { z } from "zod";
 import { type NewTag, setTags } from "../../../db/history/tags.ts";
 import { isObjectId } from "../../../lib/ids.ts";
-import { slicesOf } from "../../body/id_lists.ts";
+import { slicesOf } from "../../../lib/sleep.ts";
 import { HttpProblem } from "../../problem.ts";
 import { replyMsgpack } from "../../reply.ts";
 import { type Route, route } from "../../route.ts";
