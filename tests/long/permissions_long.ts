@@ -95,6 +95,8 @@ async function prepare(): Promise<Situation> {
     },
     args: {
       "config": ["config"],
+      "completion SHELL": ["completion", "bash"],
+      "schedule list": ["schedule", "list"],
       "inspect FILE": ["inspect", file],
       "clone URL FOLDER/NEW": ["clone", `${remote}/me/repo`, `${folder}/new`],
       "push FILE": ["push", file, "--remote", remote, ...of, "--key", pushKey],
