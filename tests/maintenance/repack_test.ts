@@ -33,9 +33,12 @@ function optionsOf(fixture: TestFixture, more: Partial<RepackOptions> = {}): Rep
 const ENCODED = sampleBytes(2_000_000, 7);
 
 /** Pushes a history in many packs: full snapshots, deltas, an object in zstd, a large one. */
-async function pushed(fixture: TestFixture): Promise<{ history: MadeHistory; head: string }> {
+async function pushed(
+  fixture: TestFixture,
+  commits = 24,
+): Promise<{ history: MadeHistory; head: string }> {
   const history = new MadeHistory(), files: Record<string, string | Uint8Array> = {};
-  for (let i = 0; i < 24; i++) {
+  for (let i = 0; i < commits; i++) {
     files[`file ${i % 5}`] = `text ${i} ${"x".repeat(40 * i)}`;
     if (i === 3) files["large"] = sampleBytes(1_500_000, 1);
     if (i === 5) files["zstd"] = ENCODED;
@@ -52,11 +55,11 @@ async function pushed(fixture: TestFixture): Promise<{ history: MadeHistory; hea
   });
   known.add(mpackKey(ENCODED));
   for (let at = 0; at < ids.length; at += 3) {
-    const commits = ids.slice(at, at + 3);
-    const objects = history.objectsOf(commits).filter((id) => !known.has(id));
+    const part = ids.slice(at, at + 3),
+      objects = history.objectsOf(part).filter((id) => !known.has(id));
     for (const id of objects) known.add(id);
-    const pack = history.pack({ commits, objects, isDelta: at >= 12 });
-    await indexHistory(fixture, pack, { branch: "main", head: commits.at(-1)!, strict: true });
+    const pack = history.pack({ commits: part, objects, isDelta: at >= commits / 2 });
+    await indexHistory(fixture, pack, { branch: "main", head: part.at(-1)!, strict: true });
   }
   return { history, head: ids.at(-1)! };
 }
@@ -149,7 +152,7 @@ Deno.test("repack() moves all rows into one pack, and readers notice nothing but
 
 Deno.test("repack() leaves alone what has changed meanwhile, and nothing half done when it fails", async (t) => {
   await using fixture = await createFixture();
-  const { db } = fixture, { history } = await pushed(fixture);
+  const { db } = fixture, { history } = await pushed(fixture, 9);
   const before = await contentsOf(fixture, history);
   const dump = await fixture.dump();
   for (const method of ["put", "open"] as const) {
