@@ -4,6 +4,7 @@
  * @module
  */
 
+import { trimEndOf } from "../../lib/text/trim.ts";
 import { dirname, join } from "node:path";
 import { HistoryError } from "../../errors.ts";
 import { readLocated } from "../../objects/read_object.ts";
@@ -30,7 +31,7 @@ export function checkPath(path: string): void {
     refuse("it is not a path inside the folder");
   }
   // A disk may ignore the case of letters, and Windows dots and spaces at the end.
-  const first = parts[0].toLowerCase().replace(/[. ]+$/, "");
+  const first = trimEndOf(parts[0].toLowerCase(), ". ");
   if (first === HISTORY_FOLDER) refuse("the clone keeps its history there");
   // deno-lint-ignore no-control-regex -- Such a name cannot be written, or is written elsewhere.
   if (/\x00/.test(path) || (Deno.build.os === "windows" && /[:*?"<>|\x00-\x1f]/.test(path))) {

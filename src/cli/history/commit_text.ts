@@ -21,7 +21,7 @@ function titleOf(message: string): string {
 
 /** A text that is shown on one line, such as an author. */
 export function oneLine(text: string): string {
-  return text.replaceAll(/\s*\n\s*/g, " ").trim();
+  return text.split("\n").map((part) => part.trim()).filter((part) => part !== "").join(" ");
 }
 
 const TIME = /^(\d{4}-\d\d-\d\d)T(\d\d:\d\d:\d\d)(?:\.\d+)?(?:Z|([+-]\d\d):?(\d\d))$/;

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { trimEndOf } from "../../../lib/text/trim.ts";
 import type { Command } from "commander";
 import { dirname, resolve } from "node:path";
 import { type Config, limitsOf } from "../../../config/config.ts";
@@ -77,7 +78,7 @@ async function runClone(
   const target = resolve(folder);
   await refuseUsed(target);
   const source: CloneSource = {
-    url: url.replace(/\/+$/, ""),
+    url: trimEndOf(url, "/"),
     signal,
     ...(flags.token !== undefined && { token: flags.token }),
     ...(flags.key !== undefined && { signer: await readSigner(flags.key) }),

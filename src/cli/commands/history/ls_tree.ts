@@ -4,6 +4,7 @@
  * @module
  */
 
+import { trimOf } from "../../../lib/text/trim.ts";
 import type { Command } from "commander";
 import type { Database } from "../../../db/client/database.ts";
 import { HistoryError } from "../../../errors.ts";
@@ -73,7 +74,7 @@ async function resolvePath(
   for (const at of [text.length, ...colons]) {
     try {
       const commitId = await resolveCommit(db, repoId, text.slice(0, at));
-      return { commitId, path: text.slice(at + 1).replace(/^\/+|\/+$/g, "") };
+      return { commitId, path: trimOf(text.slice(at + 1), "/") };
     } catch (error) {
       if (!(error instanceof HistoryError)) throw error;
       failure = error;

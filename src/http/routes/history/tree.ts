@@ -4,6 +4,7 @@
  * @module
  */
 
+import { trimEndOf } from "../../../lib/text/trim.ts";
 import { readManifest } from "../../../history/read_manifest.ts";
 import { comparePaths } from "../../../lib/record_ids.ts";
 import { nextTurn } from "../../../lib/sleep.ts";
@@ -66,7 +67,7 @@ async function pageOf(
     readonly limit: number;
   },
 ): Promise<{ entries: readonly Entry[]; next: string | null }> {
-  const prefix = path === "" ? "" : `${path.replace(/\/+$/, "")}/`;
+  const prefix = path === "" ? "" : `${trimEndOf(path, "/")}/`;
   const entries: Entry[] = [];
   let seen = 0, isThere = prefix === "";
   for await (const [file, objectId] of readManifest({ db, store, repoId, snapshotId, signal })) {
