@@ -18,6 +18,9 @@ import {
   snapshotRows,
 } from "./select/select_history.ts";
 
+/** After a repack all objects are one run: cut, its parts are read while others are sent. */
+const RUN_BYTES = 8 * 1024 * 1024;
+
 type Bytes = Uint8Array<ArrayBuffer>;
 
 /** What to write besides the selection. */
@@ -58,8 +61,9 @@ async function* partsOf(
   }
   yield bytes(str("objects"), arrayHeader(objects.size));
   const { db, store, repoId, signal } = options, objectIds = each(objects);
+  const from = { db, store, repoId, signal };
   for await (
-    const object of readObjects({ db, store, repoId, objectIds, order: "stored", signal })
+    const object of readObjects({ ...from, objectIds, order: "stored", maxRunBytes: RUN_BYTES })
   ) {
     yield objectHeader(object.objectId, object.sizeBytes);
     if (object.content !== undefined) yield object.content;

@@ -26,6 +26,8 @@ export interface PlanOptions {
   readonly maxGapBytes: number;
   /** The most content bytes in memory per batch. */
   readonly maxBatchBytes: number;
+  /** In byte order: the most content bytes that one request reads. Default: any number. */
+  readonly maxRunBytes?: number;
 }
 
 /** Plans the reading of some thousands of objects. An id may occur twice. */
@@ -40,9 +42,10 @@ export function planReads(
 
 /** Each run is a batch. A run that is too long for memory is streamed. */
 function planStored(locations: readonly ObjectLocation[], options: PlanOptions): ReadBatch[] {
-  const { maxGapBytes, maxBatchBytes } = options;
+  const { maxGapBytes, maxBatchBytes, maxRunBytes = Infinity } = options;
   const empty = locations.filter(({ sizeBytes }) => sizeBytes === 0);
-  const batches = runsOf(locations, maxGapBytes).map((run) => ({
+  const runs = runsOf(locations, maxGapBytes).flatMap((run) => cutRun(run, maxRunBytes));
+  const batches = runs.map((run) => ({
     objects: run,
     runs: [run],
     isBuffered: lengthOf(run) <= maxBatchBytes,
@@ -91,6 +94,21 @@ function runsOf(locations: readonly ObjectLocation[], maxGapBytes: number): Run[
     last = location;
   }
   return runs;
+}
+
+/** The run in parts of at most `maxBytes`, or of one object. */
+function cutRun(run: Run, maxBytes: number): Run[] {
+  const parts: ObjectLocation[][] = [[]];
+  let sizeBytes = 0;
+  for (const location of run) {
+    if (sizeBytes > 0 && sizeBytes + location.sizeBytes > maxBytes) {
+      parts.push([]);
+      sizeBytes = 0;
+    }
+    parts[parts.length - 1].push(location);
+    sizeBytes += location.sizeBytes;
+  }
+  return parts;
 }
 
 function byPosition(one: ObjectLocation, other: ObjectLocation): number {

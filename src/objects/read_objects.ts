@@ -46,6 +46,11 @@ export interface ReadObjectsOptions {
    * 4 GiB.
    */
   readonly maxContentBytes?: number;
+  /**
+   * In stored order: the most content bytes that one request reads. A longer run is streamed; if it
+   * is cut to `maxBatchBytes` instead, its parts are read before their turn. Default: any number.
+   */
+  readonly maxRunBytes?: number;
   /** Batches read before their turn; each takes up to `maxBatchBytes`. Default 3. */
   readonly concurrency?: number;
   /**
@@ -105,11 +110,11 @@ export async function* readObjects(
 type Refuse = (error: MpackdError, objectId: string) => void;
 
 async function* batchesOf(options: ReadObjectsOptions, refuse: Refuse) {
-  const { objectIds, maxGapBytes = 256 * 1024, maxBatchBytes = 8 * MIB } = options;
+  const { objectIds, maxGapBytes = 256 * 1024, maxBatchBytes = 8 * MIB, maxRunBytes } = options;
   const order = objectIds === undefined ? "stored" : options.order ?? "asked";
   for await (const { found, refused } of locateObjects(options)) {
     for (const { error, objectId } of refused) refuse(error, objectId);
-    yield* planReads(found, { order, maxGapBytes, maxBatchBytes });
+    yield* planReads(found, { order, maxGapBytes, maxBatchBytes, maxRunBytes });
   }
 }
 

@@ -59,6 +59,17 @@ Deno.test("planReads() buffers no more than memory may hold", async (t) => {
       "buffer A <- A",
     ]);
   });
+  await t.step("by place: what is longer is cut, if so asked", () => {
+    const sizes = [40, 40, 40, 150, 10];
+    let at = 0;
+    const run = sizes.map((size, i) => location("ABCDE"[i], (at += size) - size, size));
+    assert.deepEqual(plan(run, "stored", { maxRunBytes: 100 }), [
+      "buffer AB <- AB",
+      "buffer C <- C",
+      "stream D <- D",
+      "buffer E <- E",
+    ]);
+  });
   await t.step("by place: what is longer is one stream", () => {
     assert.deepEqual(plan([large, b, a], "stored"), ["stream ABL <- ABL"]);
   });
