@@ -12,6 +12,7 @@ import { binaryCopy } from "./index/binary_copy.ts";
 import { svgChart } from "./index/chart.ts";
 import { concurrentJobs } from "./index/concurrent.ts";
 import { decoder, decoderTable, type Figure } from "./index/decoder.ts";
+import { history } from "./index/history.ts";
 import { largeObjects } from "./index/large_objects.ts";
 import { memory } from "./index/memory.ts";
 import { ancestors } from "./index/ancestors.ts";
@@ -31,6 +32,7 @@ const PARTS: Record<string, Measure> = {
   start,
   decoder: (_, share) => decoder(share),
   large: largeObjects,
+  history,
   small: smallObjects,
   copy: binaryCopy,
   packs: smallPacks,

@@ -25,6 +25,7 @@ export async function memory(resources: BenchResources, share: number): Promise<
   );
   const huge = Math.round(share * LONGEST_OBJECT);
   const many = Math.round(share * 3_000_000), large = Math.round(share * 10 * GIB);
+  const commits = Math.round(share * 12_000);
   const shapes: [string, Partial<MpackShape>][] = [
     [`pack of ${count(large / MB)} MB`, {
       objects: Math.round(large / (256 * KIB)),
@@ -38,6 +39,14 @@ export async function memory(resources: BenchResources, share: number): Promise<
       seed: 24,
     }],
     [`${count(many)} objects of 200 B`, { objects: many, size: of(200), seed: 25 }],
+    [`${count(commits)} commits with whole manifests`, {
+      objects: 183,
+      size: of(200),
+      commits,
+      snapshots: commits,
+      paths: 183,
+      seed: 26,
+    }],
   ];
   const rows: Row[] = [];
   for (const [what, shape] of shapes) {

@@ -80,6 +80,23 @@ export interface BenchResources extends AsyncDisposable {
   copy(name: string): Promise<BenchDatabase>;
 }
 
+/** What a job writes. */
+const TABLES = [
+  "musehub_objects",
+  "musehub_object_refs",
+  "musehub_mpacks",
+  "musehub_background_jobs",
+  "musehub_commits",
+  "musehub_commit_refs",
+  "musehub_commit_graph",
+  "musehub_snapshots",
+  "musehub_snapshot_refs",
+  "musehub_branches",
+  "musehub_tags",
+  "mpack_staged_objects",
+  "mpack_staged_records",
+];
+
 /** Opens the resources in a folder that is deleted with them. */
 export async function openBenchResources(): Promise<BenchResources> {
   await using stack = new AsyncDisposableStack();
@@ -137,9 +154,7 @@ export async function openBenchResources(): Promise<BenchResources> {
     index: ({ mpackKey }, { env = {}, ...parts } = {}) =>
       timed(() => indexMpack({ db, store, repoId, mpackKey, config: loadConfig(env), ...parts })),
     async empty() {
-      const tables =
-        "musehub_objects, musehub_object_refs, musehub_mpacks, mpack_staged_objects, musehub_background_jobs";
-      await db.sql.unsafe(`truncate ${tables}`);
+      await db.sql.unsafe(`truncate ${TABLES.join(", ")}`);
       await db.sql.unsafe("vacuum analyze");
       await db.sql.unsafe("checkpoint");
     },
