@@ -38,8 +38,8 @@ Deno.test("stageBatch() writes rows, progress, checkpoint and lease together", a
   const after = await getJob(db, job.jobId);
   assert.deepEqual(after!.progress, { rows: 2 });
   assert(after!.leaseExpiresAt! > before!.leaseExpiresAt!);
-  assert.deepEqual(await stagedRows(db, job.jobId, 1), { batches: 1, rows: 2 });
-  assert.deepEqual(await stagedRows(db, job.jobId, 0), { batches: 0, rows: 0 });
+  assert.deepEqual(await stagedRows(db, job.jobId, 1), { batches: 1, rows: 2, recordBatches: 0 });
+  assert.deepEqual(await stagedRows(db, job.jobId, 0), { batches: 0, rows: 0, recordBatches: 0 });
 
   await stageBatch(db, job, { ...BATCH, batch: 1 });
   assert.deepEqual((await takeOver(db, job.jobId)).checkpoint, { at: 1 });
@@ -76,7 +76,7 @@ Deno.test("stageBatch() of a worker that lost its lease writes nothing", async (
   const before = await getJob(db, job.jobId);
   await assert.rejects(stageBatch(db, job, BATCH), LeaseLostError);
   assert.deepEqual(await getJob(db, job.jobId), before);
-  assert.deepEqual(await stagedRows(db, job.jobId, 10), { batches: 0, rows: 0 });
+  assert.deepEqual(await stagedRows(db, job.jobId, 10), { batches: 0, rows: 0, recordBatches: 0 });
 });
 
 Deno.test("stageBatch() that waits for a claim under way loses", async () => {
@@ -97,7 +97,7 @@ Deno.test("stageBatch() that waits for a claim under way loses", async () => {
   await gate.open();
   await claiming;
   await staging;
-  assert.deepEqual(await stagedRows(db, job.jobId, 10), { batches: 0, rows: 0 });
+  assert.deepEqual(await stagedRows(db, job.jobId, 10), { batches: 0, rows: 0, recordBatches: 0 });
 });
 
 Deno.test("stageBatch() first of an attempt sweeps what it does not continue", async (t) => {
@@ -108,15 +108,15 @@ Deno.test("stageBatch() first of an attempt sweeps what it does not continue", a
   for (const batch of [0, 1, 2, 3]) await stageBatch(db, job, { ...BATCH, batch });
   await t.step("a batch staged again replaces itself", async () => {
     await stageBatch(db, job, { ...BATCH, batch: 3, rows: columns(["c", 1]) });
-    assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 4, rows: 7 });
+    assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 4, rows: 7, recordBatches: 0 });
   });
   await t.step("resumed after two batches", async () => {
     await stageBatch(db, job, { ...BATCH, batch: 2, isFirst: true });
-    assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 3, rows: 6 });
+    assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 3, rows: 6, recordBatches: 0 });
   });
   await t.step("started over", async () => {
     await stageBatch(db, job, { ...BATCH, isFirst: true });
-    assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 1, rows: 2 });
+    assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 1, rows: 2, recordBatches: 0 });
   });
 });
 
@@ -138,11 +138,11 @@ Deno.test("failJob() keeps staged rows for the next attempt and drops them with 
   const error = { code: "store-unavailable", message: "gone", retryable: true };
   const failure = { error, baseDelayMs: 0, maxDelayMs: 0 };
   assert.equal((await failJob(db, job, { ...failure, retry: true })).status, "pending");
-  assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 1, rows: 2 });
+  assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 1, rows: 2, recordBatches: 0 });
   const successor = await takeOver(db, job.jobId);
   assert.deepEqual(successor.checkpoint, { at: 1 });
   assert.equal((await failJob(db, successor, { ...failure, retry: false })).status, "failed");
-  assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 0, rows: 0 });
+  assert.deepEqual(await stagedRows(db, job.jobId, 9), { batches: 0, rows: 0, recordBatches: 0 });
 });
 
 Deno.test("what ends a job takes the rows of a batch that was under way along", async (t) => {
@@ -183,7 +183,11 @@ Deno.test("what ends a job takes the rows of a batch that was under way along", 
       await gate.open();
       await Promise.all(sent);
       assert.match((await getJob(db, job.jobId))!.status, /^(failed|cancelled)$/);
-      assert.deepEqual(await stagedRows(db, job.jobId, 10), { batches: 0, rows: 0 });
+      assert.deepEqual(await stagedRows(db, job.jobId, 10), {
+        batches: 0,
+        rows: 0,
+        recordBatches: 0,
+      });
     });
   }
   await t.step("its attempts spent, by a claim", async () => {
@@ -200,6 +204,10 @@ Deno.test("what ends a job takes the rows of a batch that was under way along", 
     };
     assert.deepEqual(await claimJobs(db, options), []);
     assert.equal((await getJob(db, job.jobId))!.status, "failed");
-    assert.deepEqual(await stagedRows(db, job.jobId, 10), { batches: 0, rows: 0 });
+    assert.deepEqual(await stagedRows(db, job.jobId, 10), {
+      batches: 0,
+      rows: 0,
+      recordBatches: 0,
+    });
   });
 });

@@ -48,6 +48,7 @@ declare
   conflicts jsonb[];
   duplicates bigint[] := zeros;
   pack_ids bigint[] := zeros;
+  known_packs bigint[];     -- those that were there before
   starts timestamptz[];     -- since when each attempt counts on what is in the tables
   pushes boolean[] := array(
     select coalesce((g.pack->>'is_push')::boolean, false)
@@ -200,6 +201,7 @@ begin
   end if;
 
   -- 4. Write the packs' own rows; a blob that has moved is followed.
+  known_packs := pack_ids;
   for one in
     insert into musehub_mpacks as m (repo_id, mpack_key, blob_key, etag, size_bytes, objects,
       commits, snapshots, tags, is_push)
@@ -214,18 +216,14 @@ begin
   loop
     pack_ids[one.place] := one.mpack_id;
   end loop;
-  -- What is indexed without a branch is needed without one.
-  if false = any(pushes) then
-    perform from (
-      select m.mpack_id from musehub_mpacks m
-      where m.mpack_id = any(pack_ids) and m.is_push
-        and not pushes[array_position(pack_ids, m.mpack_id)]
-      order by m.mpack_id for update
-    ) as known;
-    update musehub_mpacks m set is_push = false
-    where m.mpack_id = any(pack_ids) and m.is_push
-      and not pushes[array_position(pack_ids, m.mpack_id)];
-  end if;
+  -- What is indexed without a branch is needed without one. Those inserted above say so already.
+  for one in
+    select known.mpack_id from unnest(known_packs, pushes) as known(mpack_id, is_push)
+    where known.mpack_id <> 0 and not known.is_push
+    order by known.mpack_id
+  loop
+    update musehub_mpacks m set is_push = false where m.mpack_id = one.mpack_id and m.is_push;
+  end loop;
 
   -- 5. Write the refs: without a conflict check where that is likely to succeed, else with one.
   is_inserted := false;
