@@ -109,12 +109,6 @@ export class CommitGraph {
     return node !== NONE && (this.#flags.values[node] & IN_PACK) !== 0;
   }
 
-  /** Whether a commit of the pack has this parent. */
-  isParent(commitId: string): boolean {
-    const node = this.#ids.find(commitId);
-    return node !== NONE && (this.#flags.values[node] & HAS_CHILD) !== 0;
-  }
-
   /** The ids of parents that are not in the pack, each once. Known commits may be added meanwhile. */
   *outside(): Generator<string, void, undefined> {
     const size = this.#ids.size;
@@ -159,6 +153,21 @@ export class CommitGraph {
         length--;
       }
     }
+  }
+
+  /**
+   * A parent that keeps a commit of the pack from being numbered; undefined if all are, after
+   * `number()`. The repo may have it, but not all of its ancestors.
+   */
+  missingParent(): string | undefined {
+    for (let node = 0; node < this.#ids.size; node++) {
+      if ((this.#flags.values[node] & IN_PACK) === 0 || this.#generation.values[node] > 0) continue;
+      for (const parent of [this.#first.values[node], this.#second.values[node]]) {
+        if (parent === NONE || this.#generation.values[parent] > 0) continue;
+        if ((this.#flags.values[parent] & IN_PACK) === 0) return this.#ids.id(parent);
+      }
+    }
+    return undefined;
   }
 
   /** The ids of the pack's commits that are no parent of another one in it, `limit` at most. */

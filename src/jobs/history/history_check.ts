@@ -148,15 +148,10 @@ export class HistoryCheck {
     for (const { commitId, parentIds } of await findCut(this.#db, this.#repoId, MAX_CUT)) {
       this.graph.addCut(commitId, parentIds);
     }
-    let missing: string | undefined;
     for (const ids of pages(this.graph.outside(), PARENTS)) {
-      const asked = new Set(ids);
       for (const known of await findConnected(this.#db, this.#repoId, ids)) {
         this.graph.addKnown(known);
-        asked.delete(known.commitId);
       }
-      // What only cut-off commits miss is no fault of this pack.
-      missing ??= [...asked].find((id) => this.graph.isParent(id));
     }
     const cycleAt = await this.graph.number();
     if (cycleAt !== undefined) {
@@ -166,6 +161,7 @@ export class HistoryCheck {
         cycleAt < 0 ? {} : { offsetBytes: cycleAt },
       );
     }
+    const missing = this.graph.missingParent();
     if (missing === undefined) return;
     this.#problems.push({
       code: "parent-missing",

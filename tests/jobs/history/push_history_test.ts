@@ -152,6 +152,21 @@ Deno.test("commits that waited for an ancestor are connected when it comes", asy
   assert.deepEqual(named.branch, { name: "main", head: left, moved: true });
 });
 
+Deno.test("a commit upon one that waits for an ancestor moves no branch", async () => {
+  await using fixture = await createFixture();
+  const { history, root, base, left, right, merge } = forked();
+  // The repo has `left` and `right`, but not what they are built upon.
+  await push(fixture, history.pack({ commits: [left, right] }), {});
+  const pack = history.pack({ commits: [merge] });
+  assert.equal(await refused(fixture, pack, { branch: "main" }), "parent-missing");
+  const { branch } = await push(fixture, pack);
+  assert.deepEqual([branch?.moved, branch?.reason], [false, "parent-missing"]);
+  assert.deepEqual(await heads(fixture), {});
+  await push(fixture, history.pack({ commits: [root, base] }), {});
+  const { branch: moved } = await push(fixture, pack);
+  assert.deepEqual(moved, { name: "main", head: merge, moved: true });
+});
+
 Deno.test("a job without a branch records history and moves nothing", async () => {
   await using fixture = await createFixture();
   const { history, root } = forked();
