@@ -46,6 +46,8 @@ class Target implements AsyncDisposable {
     /** Arguments of `main.ts`. */
     readonly args: readonly string[],
     readonly env: Readonly<Record<string, string>>,
+    /** Whether `index` reads a file, and not the store. */
+    readonly isUpload: boolean,
     options: ProfileOptions,
   ) {
     this.#options = options;
@@ -65,7 +67,7 @@ class Target implements AsyncDisposable {
     if (!upload) await link(reference.path, fixture, reference.key);
     const pack = upload ? reference.path : reference.key;
     const all = ["index", pack, "--repo", "me/repo", "--json", ...args ?? []];
-    return new Target(fixture, reference, all, { ...envOf(fixture), ...env }, options);
+    return new Target(fixture, reference, all, { ...envOf(fixture), ...env }, upload, options);
   }
 
   /** Path of the pack in the store. */
@@ -100,9 +102,18 @@ class Target implements AsyncDisposable {
     assert.equal(code, 0, stderr);
     const result: IndexResult = JSON.parse(stdout);
     assert.equal(result.hashed_bytes, result.size_bytes - result.resumed_from_byte);
+    if (this.isUpload) await this.#buryDead();
     assert.equal(await this.fixture.staged(), 0);
     assert.equal(await viewOf(this.fixture.db), this.reference.view);
     return result;
+  }
+
+  /** A file is read by one process: when it is dead, a worker ends its job after the lease. */
+  async #buryDead(): Promise<void> {
+    await this.fixture.db.sql`update musehub_background_jobs
+      set lease_expires_at = now() where status = 'running'`;
+    const { code, stderr } = await runMain(["worker", "--drain"], this.env);
+    assert.equal(code, 0, stderr);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -135,7 +146,7 @@ export async function killedPhases(options: ProfileOptions): Promise<Record<stri
   const env = { MPACK_BATCH_ROWS: "2000" };
   await using reference = await createReference(shape, env);
   await using target = await Target.create(reference, options, { env, upload: true });
-  const { fixture, blobPath } = target, { size_bytes, phases_ms } = reference.result;
+  const { fixture } = target, { path, result: { size_bytes, phases_ms } } = reference;
   const untilStreamMs = reference.wholeMs - phases_ms.stream - phases_ms.publish;
   const empty = () =>
     fixture.db.sql.unsafe("truncate musehub_objects, musehub_object_refs, musehub_mpacks");
@@ -148,7 +159,7 @@ export async function killedPhases(options: ProfileOptions): Promise<Record<stri
         return () => performance.now() - startedAt >= part * untilStreamMs;
       case "stream":
         return (process) => {
-          const atBytes = process.positionOf(blobPath);
+          const atBytes = process.positionOf(path);
           if (atBytes === undefined) return false;
           fromBytes ??= atBytes;
           return atBytes >= fromBytes + part * (size_bytes - fromBytes);
@@ -171,7 +182,7 @@ export async function killedPhases(options: ProfileOptions): Promise<Record<stri
     const killed = await target.kill(aimAt(aim), async (process) => {
       // Stopped in the middle of the publish, it does not hear that the server has finished.
       if (aim === "after") await isQuiet(fixture.db);
-      return await phaseOf(fixture.db, process.positionOf(blobPath), size_bytes);
+      return await phaseOf(fixture.db, process.positionOf(path), size_bytes);
     });
     if (killed === undefined) {
       // The process ended before the kill: begin again with empty tables.
