@@ -28,7 +28,10 @@ export interface MpackFlags {
 /** Adds the argument and the options. */
 export function withMpackOptions(command: Command): Command {
   return command
-    .argument("<source>", "sha256:<64 hex digits>, s3://bucket/key, a file, or - for stdin")
+    .argument(
+      "<source>",
+      "sha256:<64 hex digits> or how a key begins, s3://bucket/key, a file, or - for stdin",
+    )
     .requiredOption("--repo <owner/slug>", "the repo that gets the objects")
     .option("--create", "create the repo if it does not exist (the default without DATABASE_URL)")
     .option("--expect <key>", "reject the source unless it has this mpack key")

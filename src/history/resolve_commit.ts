@@ -6,7 +6,8 @@
 
 import type { Database } from "../db/client/database.ts";
 import { findHead } from "../db/history/branches.ts";
-import { findByPrefix, findTagged } from "../db/history/commit_names.ts";
+import { idsBeginning } from "../db/find_ids.ts";
+import { findTagged } from "../db/history/commit_names.ts";
 import { HistoryError } from "../errors.ts";
 
 /** `sha256:` or nothing, and at least four hex digits. */
@@ -22,7 +23,8 @@ const PREFIX = /^(?:sha256:)?[0-9a-f]{4,64}$/;
 export async function resolveCommit(db: Database, repoId: string, name: string): Promise<string> {
   const isText = name.isWellFormed() && !name.includes("\0");
   const isPrefix = PREFIX.test(name);
-  const matches = isPrefix ? await findByPrefix(db, repoId, name, 2) : [];
+  const place = { kind: "commit", repoId } as const;
+  const matches = isPrefix ? await idsBeginning(db, place, { prefix: name, limit: 2 }) : [];
   if (matches.length === 1 && matches[0] === name) return name;
   const named = isText
     ? await findHead(db, repoId, name) ?? await findTagged(db, repoId, name)

@@ -14,7 +14,7 @@ export const MpackKey = z.string().regex(MPACK_KEY, "not sha256:<64 hex digits>"
 const ObjectId = z.string().regex(
   OBJECT_ID,
   "not 64 hex digits, with or without sha256: before them",
-).meta({ description: "`sha256:` and 64 hex digits, or the digits alone: as it was pushed" });
+).meta({ description: "`sha256:` and 64 hex digits, or the digits alone, whichever was pushed" });
 
 export const RepoPath = z.object({ owner: z.string(), slug: z.string() });
 export const RepoIdPath = z.object({ repoId: z.string() });

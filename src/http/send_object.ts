@@ -44,7 +44,8 @@ export async function sendObject(
   lifetime: "max-age=31536000, immutable" | "no-cache" = "max-age=31536000, immutable",
 ): Promise<Response> {
   const { db, store } = context;
-  const location = found?.objectId === objectId
+  // The first statement looks for the id as it was asked; the other spelling takes another one.
+  const location = found?.objectId === objectId && found.location !== undefined
     ? checkLocation(objectId, found.location)
     : await locateObject({ db, repoId: repo.repoId, objectId });
   // Another coding is another representation: its ETag differs, and ranges are of its bytes.

@@ -39,6 +39,11 @@ export function digestOf(id: string): string {
   return id.startsWith(PREFIX) ? id.slice(PREFIX.length) : id;
 }
 
+/** The same id in the other spelling: with the prefix if it has none, else without. */
+export function otherSpelling(id: string): string {
+  return id.startsWith(PREFIX) ? digestOf(id) : withPrefix(id);
+}
+
 /** Whether two ids name the same content, with or without the prefix. */
 export function isSameId(one: string, other: string): boolean {
   return digestOf(one) === digestOf(other);

@@ -5,10 +5,10 @@
  */
 
 import type { Database } from "../db/client/database.ts";
-import { findLocations, FIRST_STORED, listStored, type ObjectLocation } from "../db/refs.ts";
+import { FIRST_STORED, listStored, type ObjectLocation } from "../db/refs.ts";
 import { MpackdError } from "../errors.ts";
 import { isObjectId } from "../lib/ids.ts";
-import { notFound } from "./locate_object.ts";
+import { locateMany, notFound } from "./locate_object.ts";
 import { refuseDamaged } from "./check_object.ts";
 
 /** Ids per statement in the order asked: few, so that the first bytes come soon. */
@@ -61,7 +61,7 @@ async function* allPages(db: Database, repoId: string) {
 }
 
 async function pageOf(db: Database, repoId: string, ids: readonly string[]): Promise<LocationPage> {
-  const locations = await findLocations(db, repoId, ids.filter(isObjectId));
+  const locations = await locateMany(db, repoId, ids.filter(isObjectId));
   const byId = new Map(locations.map((location) => [location.objectId, location]));
   return separate(ids.map((objectId) => ({ objectId, location: byId.get(objectId) })));
 }

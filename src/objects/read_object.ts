@@ -51,7 +51,7 @@ export interface ReadObjectOptions extends ReadLocatedOptions {
   readonly store: BlobStore;
   /** The repo that wants to read. */
   readonly repoId: string;
-  /** The id as it was pushed: `sha256:` and 64 hex digits, or the digits alone. */
+  /** `sha256:` and 64 hex digits, or the digits alone, whichever of them was pushed. */
   readonly objectId: string;
 }
 

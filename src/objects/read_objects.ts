@@ -30,7 +30,7 @@ export interface ReadObjectsOptions {
   readonly store: BlobStore;
   /** The repo that wants to read. */
   readonly repoId: string;
-  /** The ids as they were pushed. Default: every object the repo can read, in stored order. */
+  /** The ids, in either spelling. Default: every object the repo can read, in stored order. */
   readonly objectIds?: Iterable<string> | AsyncIterable<string>;
   /**
    * `asked` (default) delivers in the order of `objectIds`. `stored` delivers in byte order, some ten

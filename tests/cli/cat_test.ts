@@ -49,6 +49,14 @@ Deno.test("cat writes one object to stdout, or a part of it, or says where it li
       length_bytes: content.length,
     });
   });
+  await t.step("by the beginning of its id, or by its other spelling", async () => {
+    const digits = id.slice("sha256:".length);
+    for (const text of [digits, digits.slice(0, 8), id.slice(0, 15)]) {
+      assert.equal((await cat(text)).stdout, "what lies in a pack comes out of it", text);
+    }
+    const { code, stderr } = await cat("ffff");
+    assert.deepEqual([code, stderr.includes("object-not-found")], [3, true]);
+  });
   await t.step("an id the repo does not have: exit 3", async () => {
     const { code, stdout } = await cat(mpackKey(other.subarray(1)), "--json");
     assert.equal(code, 3);

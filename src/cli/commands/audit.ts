@@ -12,10 +12,10 @@ import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import { MPACK_AUDIT } from "../../jobs/audit_handler.ts";
 import { enqueue } from "../../jobs/queue/enqueue.ts";
-import { isMpackKey } from "../../lib/ids.ts";
 import { audit, type AuditFinding, type AuditSummary } from "../../maintenance/audit/audit.ts";
 import type { CommandContext } from "../command.ts";
 import { EXIT } from "../exit.ts";
+import { mpackKeyOf } from "../named_ids.ts";
 import { print, printJson } from "../output.ts";
 import { openDatabase, openResources } from "../resources.ts";
 import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
@@ -41,7 +41,7 @@ export function addAuditCommand(program: Command, context: CommandContext): void
         "Exit code 3 if there is a problem.",
     )
     .option("--repo <owner/slug>", "only the mpacks of this repo")
-    .option("--mpack <key>", "only the mpacks of this key")
+    .option("--mpack <key>", "only the mpacks of this key, or the one whose key begins so")
     .option("--sample <percent>", "only this share of the mpacks, chosen at random: 5%")
     .option("--restart", "check again what an interrupted audit has checked")
     .option("--enqueue", "leave it to the workers as an mpack.audit job; needs --repo")
@@ -62,10 +62,10 @@ async function runAudit(
   config: Config,
   signal: AbortSignal,
 ): Promise<AuditSummary> {
-  const { mpack, samplePercent } = checkScope(flags);
+  const samplePercent = percentOf(flags.sample);
   await using resources = await openResources(config, { isWriting: false });
   const { db, store } = resources;
-  const repoId = flags.repo === undefined ? undefined : await repoIdOf(db, flags.repo);
+  const { repoId, mpack } = await scopeOf(db, flags);
   const auditId = `audit repo=${repoId ?? ""} mpack=${mpack ?? ""} sample=${samplePercent ?? ""}`;
   if (flags.restart) await endAudit(db, auditId);
   const line = new LiveLine();
@@ -94,13 +94,14 @@ async function runAudit(
 }
 
 async function enqueueAudit(flags: AuditFlags, config: Config): Promise<void> {
-  const { mpack, samplePercent } = checkScope(flags);
+  const samplePercent = percentOf(flags.sample);
   if (flags.repo === undefined) {
     throw new ConfigError("Cannot enqueue an audit without --repo: a job belongs to one repo");
   }
   await using opened = await openDatabase(config);
+  const { repoId, mpack } = await scopeOf(opened.db, flags);
   const { row } = await enqueue(opened.db, {
-    repoId: await repoIdOf(opened.db, flags.repo),
+    repoId: repoId!,
     jobType: MPACK_AUDIT,
     payload: {
       ...(mpack === undefined ? {} : { mpack_key: mpack }),
@@ -112,11 +113,9 @@ async function enqueueAudit(flags: AuditFlags, config: Config): Promise<void> {
   else await print(`Enqueued: job ${row.jobId}`);
 }
 
-function checkScope({ mpack, sample }: AuditFlags) {
-  if (mpack !== undefined && !isMpackKey(mpack)) {
-    throw new ConfigError(`Cannot use --mpack ${mpack}: it is not sha256:<64 hex digits>`);
-  }
-  return { mpack, samplePercent: percentOf(sample) };
+async function scopeOf(db: Database, { repo, mpack }: AuditFlags) {
+  const repoId = repo === undefined ? undefined : await repoIdOf(db, repo);
+  return { repoId, mpack: mpack && await mpackKeyOf(db, repoId, mpack) };
 }
 
 function percentOf(text: string | undefined): number | undefined {

@@ -11,6 +11,7 @@ import { locateObject } from "../../objects/locate_object.ts";
 import { readLocated } from "../../objects/read_object.ts";
 import type { CommandContext } from "../command.ts";
 import { parseCount } from "../flags.ts";
+import { objectIdOf } from "../named_ids.ts";
 import { printJson, untilClosed, writeStdout } from "../output.ts";
 import { openResources } from "../resources.ts";
 
@@ -30,7 +31,7 @@ export function addCatCommand(program: Command, context: CommandContext): void {
         "against the id. An object of up to 1 MiB is written only after the check; of a larger one " +
         "the last part is.",
     )
-    .argument("<object_id>", "as it was pushed: sha256:<64 hex digits>, or only the digits")
+    .argument("<object_id>", "sha256:<64 hex digits>, only the digits, or how one begins")
     .requiredOption("--repo <owner/slug>", "the repo that has the object")
     .option("--offset <bytes>", "start at this byte of the object")
     .option("--length <bytes>", "write at most this many bytes")
@@ -41,7 +42,7 @@ export function addCatCommand(program: Command, context: CommandContext): void {
 }
 
 async function runCat(
-  objectId: string,
+  text: string,
   flags: CatFlags,
   context: CommandContext,
   signal: AbortSignal,
@@ -56,6 +57,7 @@ async function runCat(
   });
   const { db, store } = resources;
   const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
+  const objectId = await objectIdOf(db, repoId, text);
   const location = await locateObject({ db, repoId, objectId });
   const { maxContentBytes } = context.config();
   const content = await readLocated(store, location, { ...range, maxContentBytes, signal })

@@ -14,6 +14,7 @@ import { parseCount, parseDuration } from "../flags.ts";
 import { jobJson } from "../job_text.ts";
 import { indexPayload, type MpackFlags, withMpackOptions } from "../mpack_options.ts";
 import { openSource, putSource } from "../mpack_source.ts";
+import { isShortKey, mpackKeyOf } from "../named_ids.ts";
 import { print, printJson } from "../output.ts";
 import { openResources } from "../resources.ts";
 import { LiveLine } from "../terminal.ts";
@@ -45,7 +46,7 @@ export function addEnqueueCommand(program: Command, context: CommandContext): vo
 }
 
 async function runEnqueue(
-  text: string,
+  given: string,
   flags: EnqueueFlags,
   config: Config,
   signal: AbortSignal,
@@ -60,6 +61,7 @@ async function runEnqueue(
     const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), {
       create: flags.create || isEmbedded,
     });
+    const text = await isShortKey(given) ? await mpackKeyOf(db, repoId, given) : given;
     await using source = await openSource(text, config, { signal, line });
     const blobKey = blobKeyOf(config.blobKey, repoId, source.mpackKey);
     const { expect, upload } = flags;

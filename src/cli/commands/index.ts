@@ -28,6 +28,7 @@ import {
   uploadSource,
 } from "../mpack_source.ts";
 import { oneLine } from "../history/commit_text.ts";
+import { isShortKey, mpackKeyOf } from "../named_ids.ts";
 import { print, printJson, tell } from "../output.ts";
 import { jobPermissions, requirePermissions } from "../permissions.ts";
 import { openResources } from "../resources.ts";
@@ -68,7 +69,7 @@ export function addIndexCommand(program: Command, context: CommandContext): void
 type IndexedResult = IndexResult & { readonly branches?: readonly BranchReport[] };
 
 async function runIndex(
-  text: string,
+  given: string,
   flags: IndexFlags,
   config: Config,
   signal: AbortSignal,
@@ -82,6 +83,7 @@ async function runIndex(
     const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), {
       create: flags.create || isEmbedded,
     });
+    const text = await isShortKey(given) ? await mpackKeyOf(db, repoId, given) : given;
     const { expect, upload, force = false } = flags;
     const withBranches = async (result: IndexResult): Promise<IndexedResult> => {
       if (!flags.branches) return result;

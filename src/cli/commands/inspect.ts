@@ -8,13 +8,13 @@ import type { Command } from "commander";
 import { blobKeyOf, type Config, limitsOf } from "../../config/config.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
-import { isMpackKey } from "../../lib/ids.ts";
 import type { BlobReader } from "../../stream/store/blob_store.ts";
 import { inspectMpack, type MpackReport } from "../../maintenance/inspect.ts";
 import { EXIT } from "../exit.ts";
 import { parseCount } from "../flags.ts";
 import type { CommandContext } from "../command.ts";
 import { isKey, openOnce } from "../mpack_source.ts";
+import { isShortKey, mpackKeyOf } from "../named_ids.ts";
 import { print, printJson } from "../output.ts";
 import { formatBytes, formatCount, LiveLine } from "../terminal.ts";
 import { openBlobStore, openDatabase } from "../resources.ts";
@@ -61,7 +61,8 @@ async function runInspect(
   const largest = parseCount("--largest", flags.largest, { max: 999_999 });
   const line = new LiveLine();
   try {
-    await using reader = await openMpack(mpack, flags, config, signal);
+    const { reader, mpackKey } = await openMpack(mpack, flags, config, signal);
+    await using _reader = reader;
     const report = await inspectMpack(reader, {
       signal,
       limits: limitsOf(config),
@@ -69,8 +70,8 @@ async function runInspect(
       isHashing: flags.objects,
       onProgress: (bytes, sizeBytes) => line.show({ label: "inspect", bytes, sizeBytes }),
     });
-    if (!isMpackKey(mpack) || report.mpack_key === mpack) return report;
-    const message = `The blob under ${mpack} has the key ${report.mpack_key}`;
+    if (mpackKey === undefined || report.mpack_key === mpackKey) return report;
+    const message = `The blob under ${mpackKey} has the key ${report.mpack_key}`;
     return {
       ...report,
       is_valid: false,
@@ -87,20 +88,29 @@ async function openMpack(
   { repo }: InspectFlags,
   config: Config,
   signal: AbortSignal,
-): Promise<BlobReader> {
-  if (!isKey(mpack)) return await openOnce(mpack, config, { signal });
+): Promise<{ readonly reader: BlobReader; readonly mpackKey?: string }> {
+  const isShort = await isShortKey(mpack);
+  if (!isShort && !isKey(mpack)) return { reader: await openOnce(mpack, config, { signal }) };
   const isPerRepo = config.blobKey.includes("{repo_id}");
-  if (isPerRepo && repo === undefined) {
-    throw new ConfigError("Cannot inspect a key without --repo: each repo has its own blobs");
+  if ((isPerRepo || isShort) && repo === undefined) {
+    throw new ConfigError(
+      isPerRepo
+        ? "Cannot inspect a key without --repo: each repo has its own blobs"
+        : "Cannot inspect what a key begins with, without --repo; give the whole key",
+    );
   }
-  const repoId = isPerRepo ? await repoIdOf(repo!, config) : "";
+  const { repoId, mpackKey } = isPerRepo || isShort
+    ? await findMpackIn(repo!, mpack, config)
+    : { repoId: "", mpackKey: mpack };
   const store = await openBlobStore(config);
-  return await store.open(blobKeyOf(config.blobKey, repoId, mpack), { signal });
+  const reader = await store.open(blobKeyOf(config.blobKey, repoId, mpackKey), { signal });
+  return { reader, mpackKey };
 }
 
-async function repoIdOf(name: string, config: Config): Promise<string> {
+async function findMpackIn(name: string, mpack: string, config: Config) {
   await using opened = await openDatabase(config);
-  return (await resolveRepo(opened.db, parseRepoName(name), { create: false })).repoId;
+  const { repoId } = await resolveRepo(opened.db, parseRepoName(name), { create: false });
+  return { repoId, mpackKey: await mpackKeyOf(opened.db, repoId, mpack) };
 }
 
 function textOf(report: MpackReport): string {

@@ -1,23 +1,5 @@
 import type { Database } from "../client/database.ts";
 
-/** Finds the commits of a repo whose ids begin so, with or without `sha256:`, `limit` at most. */
-export async function findByPrefix(
-  db: Database,
-  repoId: string,
-  prefix: string,
-  limit: number,
-): Promise<string[]> {
-  const digits = prefix.replace(/^sha256:/, "");
-  // "g" comes after every hex digit.
-  const rows = await db.query<{ id: string }>("find a commit")`
-    select commit_id as id from musehub_commit_refs
-    where repo_id = ${repoId} and (
-      (commit_id >= ${`sha256:${digits}`} and commit_id < ${`sha256:${digits}g`})
-      or (${digits === prefix}::boolean and commit_id >= ${digits} and commit_id < ${`${digits}g`}))
-    order by commit_id limit ${limit}::integer`;
-  return rows.map(({ id }) => id);
-}
-
 /** The commit that a tag names; undefined if there is no such tag. */
 export async function findTagged(
   db: Database,

@@ -4,9 +4,9 @@
  * @module
  */
 
-import { findLocations, type ObjectLocation } from "../../db/refs.ts";
+import type { ObjectLocation } from "../../db/refs.ts";
 import { filterMissing } from "../../objects/ghosts.ts";
-import { notFound } from "../../objects/locate_object.ts";
+import { locateMany, notFound } from "../../objects/locate_object.ts";
 import { refuseDamaged } from "../../objects/check_object.ts";
 import { isObjectId } from "../../lib/ids.ts";
 import { packOf } from "../object_pack.ts";
@@ -103,7 +103,7 @@ async function locateAll(ids: readonly string[], repoId: string, { db }: ApiCont
   const wellFormed = ids.filter(isObjectId);
   for (let at = 0; at < wellFormed.length; at += IDS_PER_STATEMENT) {
     const page = wellFormed.slice(at, at + IDS_PER_STATEMENT);
-    for (const row of await findLocations(db, repoId, page)) found.set(row.objectId, row);
+    for (const row of await locateMany(db, repoId, page)) found.set(row.objectId, row);
   }
   return found;
 }

@@ -1,6 +1,5 @@
 import type { Database } from "../../db/client/database.ts";
-import { ConfigError } from "../../errors.ts";
-import { withPrefix } from "../../lib/ids.ts";
+import { findId } from "../../db/find_ids.ts";
 import type { JobRow } from "./job.ts";
 import { toJobRow } from "./job_row.ts";
 
@@ -14,10 +13,6 @@ export async function getJob(db: Database, jobId: string): Promise<JobRow | unde
   return row && toJobRow(row);
 }
 
-/** A shorter beginning of an id names too many. */
-const MIN_PREFIX = 4;
-const SHOWN = 5;
-
 /**
  * Finds a job by its id, or by the beginning of one, with or without `sha256:`.
  *
@@ -26,14 +21,7 @@ const SHOWN = 5;
  */
 export async function findJob(db: Database, idOrPrefix: string): Promise<JobRow | undefined> {
   const exact = await getJob(db, idOrPrefix);
-  if (exact !== undefined || idOrPrefix.length < MIN_PREFIX) return exact;
-  const rows = await db.query<{ job_id: string }>("find a job")`
-    select job_id from musehub_background_jobs
-    where starts_with(job_id, ${idOrPrefix}) or starts_with(job_id, ${withPrefix(idOrPrefix)})
-    order by job_id limit ${SHOWN + 1}::bigint`;
-  if (rows.length <= 1) return rows.length === 0 ? undefined : await getJob(db, rows[0].job_id);
-  const ids = rows.slice(0, SHOWN).map(({ job_id }) => job_id).join(", ");
-  throw new ConfigError(
-    `Cannot tell which job ${idOrPrefix} is: ${ids}${rows.length > SHOWN ? ", …" : ""} begin so`,
-  );
+  if (exact !== undefined) return exact;
+  const jobId = await findId(db, { kind: "job" }, idOrPrefix);
+  return jobId === undefined ? undefined : await getJob(db, jobId);
 }
