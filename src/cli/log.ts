@@ -12,10 +12,13 @@ import {
   type LogLevel,
   type LogRecord,
 } from "@logtape/logtape";
+import type { Config } from "../config/config.ts";
 import type { Job } from "../jobs/queue/job.ts";
 import type { WorkerEvent } from "../jobs/worker/worker_event.ts";
 import { redact } from "../lib/redact.ts";
-import { showControls, tellRaw } from "./output.ts";
+import type { BlobStore } from "../stream/store/blob_store.ts";
+import { showControls, tellAsRecords, tellRaw } from "./output.ts";
+import { VERSION } from "./version.ts";
 
 /** Sends the logs of this process to stderr, from `level` up. */
 export function openLog(
@@ -36,6 +39,9 @@ export function openLog(
       { category: ["logtape", "meta"], sinks: ["stderr"], lowestLevel: "warning" },
     ],
   });
+  if (isTerminal) return;
+  const log = getLogger(["mpackd", "cli"]);
+  tellAsRecords((text, level) => level === "error" ? log.error`${text}` : log.warn`${text}`);
 }
 
 /** logtape's own formatter puts quotes around the values in a message. */
@@ -49,6 +55,25 @@ function jsonLine({ timestamp, level, category, message, properties }: LogRecord
       ...properties,
     })
   }\n`;
+}
+
+/** Says what runs and with what, so that a log answers it without its machine. */
+export function logStart(
+  command: "serve" | "worker",
+  { db, store }: { readonly db: { readonly label: string }; readonly store: BlobStore },
+  { httpPort, hash }: Config,
+  { jobs }: { readonly jobs: number },
+): void {
+  getLogger(["mpackd", command]).with({
+    version: VERSION,
+    deno: Deno.version.deno,
+    pid: Deno.pid,
+    database: db.label,
+    store: store.url,
+    hash,
+    jobs,
+    ...(httpPort === 0 ? {} : { probe_port: httpPort }),
+  }).info("mpackd {version} starts: database {database}, store {store}, {jobs} jobs at once");
 }
 
 /** Logs once what the native hash engine cannot do. */

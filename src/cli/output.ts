@@ -32,9 +32,20 @@ export async function printJson(value: unknown): Promise<void> {
   await print(JSON.stringify(value));
 }
 
+/** How bad what is told is, for a log that has levels. */
+type Level = "warning" | "error";
+
+let teller: ((text: string, level: Level) => void) | undefined;
+
+/** From now on `tell` writes records of a log: a log in JSON has no other lines. */
+export function tellAsRecords(write: (text: string, level: Level) => void): void {
+  teller = write;
+}
+
 /** Writes a line for people to stderr. Never fails: there is no place left to report it. */
-export function tell(text: string): void {
-  tellRaw(`${showControls(text)}\n`);
+export function tell(text: string, level: Level = "error"): void {
+  if (teller === undefined) tellRaw(`${showControls(text)}\n`);
+  else teller(text, level);
 }
 
 /** Writes to stderr as it is, for the control sequences of a live line. */

@@ -78,7 +78,7 @@ export async function openResources(
   if (!options.isWriting) return { ...resources, store: readableStore(store, db) };
   try {
     const ownership = await claimStore({ db, store, config });
-    if (ownership === "older-database") tell(`Warning: ${olderText(resources)}`);
+    if (ownership === "older-database") tell(`Warning: ${olderText(resources)}`, "warning");
     const { databaseId } = await readIdentity(db);
     return { ...resources, store: ownedStore(store, databaseId) };
   } catch (error) {

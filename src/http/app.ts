@@ -7,11 +7,13 @@
 import { type Context, Hono, type MiddlewareHandler } from "hono";
 import { requestId } from "hono/request-id";
 import { secureHeaders } from "hono/secure-headers";
+import { MpackdError } from "../errors.ts";
 import { networkOf, parseAddresses } from "../lib/addresses.ts";
+import { isMpackKey } from "../lib/ids.ts";
 import { behindProxies } from "./server/client_address.ts";
 import type { Peer } from "./server/connection.ts";
 import { CONSOLE_PATH, CONSOLE_POLICY, createConsole } from "./console/console.tsx";
-import type { ApiContext } from "./context.ts";
+import type { ApiContext, RequestRefusal } from "./context.ts";
 import { describeApi } from "./describe_api.ts";
 import { HttpProblem, problemResponse } from "./problem.ts";
 import { replyEncoded } from "./reply.ts";
@@ -145,9 +147,26 @@ function recordAs(path: string, { onRequest }: ApiContext): MiddlewareHandler<Ho
       status,
       elapsedMs: performance.now() - startedAt,
       handle: c.get("caller")?.identity?.handle,
+      ...(status >= 400 && error ? { refusal: refusalOf(error, c) } : {}),
       // A refusal that we chose (too busy) is no error of the server.
       ...(status >= 500 && error && !(error instanceof HttpProblem) ? { error } : {}),
     });
+  };
+}
+
+/** What the log says of a refusal: the whole text, which clients may not get. */
+function refusalOf(error: Error, c: Context<HonoEnv>): RequestRefusal {
+  const { owner, slug, repoId, mpackKey } = c.req.param() as Record<string, string | undefined>;
+  const body = c.get("body");
+  const named = typeof body === "object" && body !== null && "mpack_key" in body
+    ? body.mpack_key
+    : mpackKey ?? c.req.header("x-mpack-key");
+  const isTyped = error instanceof HttpProblem || error instanceof MpackdError;
+  return {
+    code: isTyped ? error.code : "internal",
+    detail: error.message,
+    repo: slug === undefined ? repoId : `${owner}/${slug}`,
+    mpackKey: typeof named === "string" && isMpackKey(named) ? named : undefined,
   };
 }
 

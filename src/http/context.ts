@@ -24,8 +24,20 @@ export interface RequestRecord {
   readonly elapsedMs: number;
   /** The caller's handle; undefined without a signature or token. */
   readonly handle: string | undefined;
+  /** Why it was refused or failed; undefined below 400. */
+  readonly refusal?: RequestRefusal;
   /** The error behind a status of 500 or more. */
   readonly error?: Error;
+}
+
+/** Why a request was refused, and what it was about. */
+export interface RequestRefusal {
+  readonly code: string;
+  readonly detail: string;
+  /** `owner/slug`, or the repo's id, as the path has it; undefined for other routes. */
+  readonly repo: string | undefined;
+  /** The pack's key, as far as the request names one. */
+  readonly mpackKey: string | undefined;
 }
 
 /** The services and settings behind the routes. */

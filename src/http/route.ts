@@ -114,7 +114,13 @@ export interface Route extends Omit<RouteSpec<z.ZodType, z.ZodType, z.ZodType>, 
 /** What a request carries on its way through Hono. */
 export interface HonoEnv {
   readonly Bindings: { readonly peer: Peer };
-  readonly Variables: { requestId: string; caller?: Caller; isForMuse?: boolean };
+  readonly Variables: {
+    requestId: string;
+    caller?: Caller;
+    isForMuse?: boolean;
+    /** The checked body: the log looks there for the key of a refused pack. */
+    body?: unknown;
+  };
 }
 
 /** Declares a route. */
@@ -165,6 +171,10 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   }
   refuseEncoded(request);
   const query = Object.fromEntries(new URL(request.url).searchParams);
+  const checkedParams = checkShape(spec.params, params, "path");
+  const checkedQuery = checkShape(spec.query, query, "query");
+  const checkedBody = await bodyOf(spec, { request, caller, body }, context);
+  c.set("body", checkedBody);
   return await spec.handle({
     request,
     hono: c,
@@ -182,9 +192,9 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
       onError: (error) => context.onCut?.({ requestId: c.get("requestId"), error }),
     },
     caller,
-    params: checkShape(spec.params, params, "path"),
-    query: checkShape(spec.query, query, "query"),
-    body: await bodyOf(spec, { request, caller, body }, context),
+    params: checkedParams,
+    query: checkedQuery,
+    body: checkedBody,
     repo: repo as RepoForIdentity,
     found,
     context,

@@ -9,7 +9,6 @@ import { getLogger } from "@logtape/logtape";
 import { createApi } from "../../http/app.ts";
 import { createProbes } from "../../http/probes.ts";
 import { openHttp } from "../../http/open_http.ts";
-import type { RequestRecord } from "../../http/context.ts";
 import { checkOpenMode } from "../../http/auth/open_mode.ts";
 import { mintOpenToken } from "../../http/auth/token.ts";
 import type { RefusedWhy } from "../../http/server/front.ts";
@@ -19,21 +18,21 @@ import { hasIdentities } from "../../db/identities.ts";
 import { MetricsRegistry } from "../../jobs/worker/metrics.ts";
 import { movedBlobsOpened } from "../../objects/open_version.ts";
 import { parseCount } from "../flags.ts";
-import { openLog } from "../log.ts";
+import { logStart, openLog } from "../log.ts";
 import { print } from "../output.ts";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
 import { countUses, openWorker, ping } from "../open_worker.ts";
 import { openResources } from "../resources.ts";
+import { observeRequests } from "../request_log.ts";
 import { workerName } from "../worker_name.ts";
 
-/** The fewest connections for reads, logins and small writes. */
 /** A pack that another process replaced is read in its old version for so long; objects are hashed. */
 const KEEP_OPEN_MS = 1_000;
+/** The fewest connections for reads, logins and small writes. */
 const READ_CONNECTIONS = 8;
 /** Connections of the worker besides one per job: for claims and heartbeats. */
 const SPARE_CONNECTIONS = 2;
-const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10, 60];
 
 interface ServeFlags {
   readonly port: string;
@@ -70,8 +69,8 @@ async function serve(
   signal: AbortSignal,
   force: AbortSignal,
 ): Promise<void> {
-  const port = parseCount("--port", flags.port, { max: 65_535 });
   openLog({ level: config.logLevel });
+  const port = parseCount("--port", flags.port, { max: 65_535 });
   const log = getLogger(["mpackd", "http"]);
   const maxConnections = Math.max(config.databaseConnections, READ_CONNECTIONS);
   await using resources = await openResources(config, {
@@ -120,7 +119,7 @@ async function serve(
     signal,
     force: timeUp(signal, force, config.drainMs),
     probes: createProbes({ checks, metrics }),
-    onRequest: observer(metrics),
+    onRequest: observeRequests(metrics),
     onCut: ({ requestId, error }) =>
       log.with({ request_id: requestId, error: String(error) }).warn("An answer was cut off"),
     ...(openToken === undefined ? {} : { openToken }),
@@ -135,6 +134,7 @@ async function serve(
   await using _probes = config.httpPort === 0
     ? undefined
     : listenForProbes(config, { checks, metrics });
+  logStart("serve", resources, config, { jobs: flags.worker ? config.concurrency : 0 });
   log.info(`Listening on ${server.url}; the console is at ${server.url}/ui`);
   if (openToken !== undefined) {
     await print(`Until an identity exists: Authorization: Bearer ${openToken}`);
@@ -161,34 +161,4 @@ function refusals(metrics: MetricsRegistry): (why: RefusedWhy) => void {
     labels: ["why"],
   });
   return (why) => count(1, { why });
-}
-
-/** Logs and counts requests. */
-function observer(metrics: MetricsRegistry): (record: RequestRecord) => void {
-  const log = getLogger(["mpackd", "http"]);
-  const requests = metrics.counter({
-    name: "http_requests",
-    help: "Answered requests, by route and status.",
-    labels: ["method", "route", "status"],
-  });
-  const durations = metrics.duration({
-    name: "http_request",
-    help: "Time from the head of a request to the head of its answer.",
-    labels: ["route"],
-  }, { buckets: BUCKETS });
-  return ({ requestId, method, route, status, elapsedMs, handle, error }) => {
-    requests(1, { method, route, status: String(status) });
-    durations(elapsedMs, { route });
-    const record = log.with({
-      request_id: requestId,
-      method,
-      route,
-      status,
-      elapsed_ms: Math.round(elapsedMs),
-      ...(handle === undefined ? {} : { handle }),
-      ...(error === undefined ? {} : { error: error.stack ?? error.message }),
-    });
-    if (error !== undefined) record.error("{method} {route} {status}");
-    else record.debug("{method} {route} {status}");
-  };
 }

@@ -8,7 +8,7 @@ import type { Command } from "commander";
 import { listenForProbes } from "../../http/server/server.ts";
 import { type Config, SETTINGS } from "../../config/config.ts";
 import { CancelledError, ConfigError } from "../../errors.ts";
-import { openLog } from "../log.ts";
+import { logStart, openLog } from "../log.ts";
 import type { CommandContext } from "../command.ts";
 import { openWorker } from "../open_worker.ts";
 import { openResources } from "../resources.ts";
@@ -84,6 +84,7 @@ async function runWorker(
     checks,
     metrics: metrics.registry,
   });
+  logStart("worker", resources, config, { jobs: concurrency });
   await worker.run();
   if (force.aborted) throw new CancelledError("Interrupted twice: running jobs were released");
 }
