@@ -23,6 +23,8 @@ const COMMANDS: Record<string, () => Promise<AddCommand>> = {
   enqueue: async () => (await import("./commands/enqueue.ts")).addEnqueueCommand,
   worker: async () => (await import("./commands/worker.ts")).addWorkerCommand,
   jobs: async () => (await import("./commands/jobs.ts")).addJobsCommand,
+  ls: async () => (await import("./commands/lists/ls.ts")).addLsCommand,
+  packs: async () => (await import("./commands/lists/packs.ts")).addPacksCommand,
   cat: async () => (await import("./commands/cat.ts")).addCatCommand,
   export: async () => (await import("./commands/export.ts")).addExportCommand,
   refs: async () => (await import("./commands/history/refs.ts")).addRefsCommand,

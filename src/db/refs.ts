@@ -138,3 +138,32 @@ export async function missingRefs(
   const present = new Set(rows.map(({ id }) => id));
   return [...new Set(objectIds)].filter((id) => !present.has(id));
 }
+
+/** One object as a list shows it. */
+export interface ListedObject {
+  readonly objectId: string;
+  /** Length of the content in its mpack; null if another program wrote the ref. */
+  readonly sizeBytes: number | null;
+  readonly encoding: string | null;
+  /** Null if another program wrote the ref. */
+  readonly mpackKey: string | null;
+  readonly damagedAt: Date | null;
+}
+
+/** Lists a repo's objects by id: one page, read from the index. */
+export function listObjects(
+  db: Database,
+  repoId: string,
+  { after, limit }: { readonly after: string; readonly limit: number },
+): Promise<ListedObject[]> {
+  return db.query<ListedObject>("list objects")`
+    select r.object_id as "objectId", r.size_bytes as "sizeBytes", r.encoding,
+      m.mpack_key as "mpackKey", r.damaged_at as "damagedAt"
+    from (
+      select * from musehub_object_refs
+      where repo_id = ${repoId} and object_id collate "C" > ${after}
+      order by object_id collate "C" limit ${limit}::bigint
+    ) as r
+    left join musehub_mpacks m on m.mpack_id = r.mpack_id and m.repo_id = r.repo_id
+    order by r.object_id collate "C"`;
+}

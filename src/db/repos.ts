@@ -123,6 +123,31 @@ export async function resolveRepo(
   );
 }
 
+/** What can be changed of a repo. */
+export interface RepoEdit {
+  /** The name for display. */
+  readonly name?: string;
+  readonly visibility?: "public" | "private";
+}
+
+/**
+ * Changes a repo.
+ *
+ * @returns It as it is now; undefined if it was deleted.
+ */
+export async function editRepo(
+  db: Database,
+  { repoId }: Pick<Repo, "repoId">,
+  { name, visibility }: RepoEdit,
+): Promise<Repo | undefined> {
+  const [row] = await db.query<Row<"musehub_repos">>("edit a repo")`
+    update musehub_repos set name = coalesce(${name ?? null}::text, name),
+      visibility = coalesce(${visibility ?? null}::text, visibility)
+    where repo_id = ${repoId} and deleted_at is null
+    returning repo_id, owner, slug, name, visibility, created_at`;
+  return row && toRepo(row);
+}
+
 /**
  * Marks a repo as deleted: no lookup finds it any more, and its name stays taken.
  *

@@ -25,7 +25,7 @@ import { jobRoutes } from "./routes/jobs.ts";
 import { objectRoutes } from "./routes/objects.ts";
 import { presignRoutes } from "./routes/presign.ts";
 import { streamRoutes } from "./routes/push_stream.ts";
-import { repoRoutes } from "./routes/repos.ts";
+import { repoNameRoutes, repoRoutes } from "./routes/repos.ts";
 import { unpackRoutes } from "./routes/unpack.ts";
 import { uploadPartsRoutes } from "./routes/upload_parts.ts";
 
@@ -43,6 +43,7 @@ const API_ROUTES: readonly Route[] = [
   ...objectRoutes,
   ...historyRoutes,
   ...healthRoutes,
+  ...repoNameRoutes,
 ];
 
 /** Tells browsers neither to guess a type nor to run, frame or share what we answer. */
@@ -84,13 +85,14 @@ export function createApi(context: ApiContext, version: string): Api {
   const text: Uint8Array<ArrayBuffer> = new TextEncoder().encode(
     JSON.stringify(describeApi(routes, version)),
   );
+  // Before the routes: /{owner}/{slug} would fit the console's pages.
+  app.use(`${CONSOLE_PATH}/*`, recordAs(`${CONSOLE_PATH}/*`, context));
+  app.route(CONSOLE_PATH, createConsole(context));
   for (const spec of routes) {
     // The path of a file has slashes.
     const path = spec.path.replaceAll(/\{(\w+)\}/g, ":$1").replace(/:path$/, ":path{.+}");
     app.on(spec.method, path, record(spec, context), (c) => spec.run(c, context));
   }
-  app.use(`${CONSOLE_PATH}/*`, recordAs(`${CONSOLE_PATH}/*`, context));
-  app.route(CONSOLE_PATH, createConsole(context));
   app.notFound((c) => {
     const detail = "Cannot find such a route; /openapi.json lists them";
     return problemResponse(new HttpProblem(404, "not-found", detail), c.get("requestId"));

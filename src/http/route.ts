@@ -45,7 +45,7 @@ export interface AnswerSpec {
 /** A route. */
 export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
   /** GET takes HEAD, too. */
-  readonly method: "GET" | "POST" | "PUT" | "DELETE";
+  readonly method: "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
   /** As in OpenAPI: `/api/repos/{repoId}`. */
   readonly path: string;
   /** The operation's name in the description. */

@@ -43,6 +43,11 @@ export const NewRepoBody = z.strictObject({
   }),
 });
 
+export const EditRepoBody = z.strictObject({
+  name: line(100).min(1).optional(),
+  visibility: z.enum(["public", "private"]).optional(),
+});
+
 export const RepoAnswer = z.object({
   repoId: z.string(),
   owner: z.string(),
@@ -50,6 +55,25 @@ export const RepoAnswer = z.object({
   name: z.string(),
   visibility: z.string(),
   createdAt: Time,
+});
+
+export const PacksQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(1000).default(100),
+  after: MpackKey.optional().meta({ description: "`next` of the previous page" }),
+});
+
+/** A page of packs, newest first. */
+export const PacksAnswer = z.object({
+  packs: z.array(z.object({
+    mpack_key: z.string(),
+    size_bytes: Count,
+    objects: Count,
+    commits: Count,
+    snapshots: Count,
+    tags: Count,
+    indexed_at: Time.nullable(),
+  })),
+  next: z.string().nullable(),
 });
 
 const MIB = 1024 * 1024;

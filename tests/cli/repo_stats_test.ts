@@ -35,6 +35,14 @@ Deno.test("repo lists, creates and deletes repos", async () => {
   });
   assert.deepEqual(await list(), [engine, mine]);
 
+  const edited = JSON.parse((await repo("edit", "ada/engine", "--visibility", "private")).stdout);
+  assert.deepEqual([edited.visibility, edited.name], ["private", "Engine"]);
+  assert.deepEqual(JSON.parse((await repo("show", "ada/engine")).stdout), edited);
+  assert.equal((await repo("edit", "ada/engine")).code, 2);
+  assert.equal((await repo("edit", "ada/engine", "--visibility", "secret")).code, 2);
+
+  const dry = JSON.parse((await repo("delete", "ada/engine", "--dry-run")).stdout);
+  assert.deepEqual(dry.would_delete, { packs: 0, pack_bytes: 0, refs: 0 });
   assert.equal(JSON.parse((await repo("delete", "ada/engine")).stdout).deleted, true);
   assert.deepEqual(await list(), [mine]);
   const again = await repo("delete", "ada/engine");

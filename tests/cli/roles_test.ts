@@ -47,6 +47,7 @@ Deno.test("each command runs under the role that docs/operations.md gives it", a
     for (
       const command of [
         "repo create ada/engine",
+        "repo edit ada/engine --visibility public",
         "index pack --repo ada/engine",
         "enqueue pack --repo ada/engine",
         "worker --drain",
@@ -73,6 +74,8 @@ Deno.test("each command runs under the role that docs/operations.md gives it", a
         "export --repo ada/notes --to objects.tar",
         "refs --repo ada/notes",
         "log --repo ada/notes",
+        "ls --repo ada/notes",
+        "packs --repo ada/notes",
         "stats",
         "jobs list",
         "repo list",

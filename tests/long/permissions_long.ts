@@ -111,6 +111,8 @@ async function prepare(): Promise<Situation> {
       "guard FILE": ["guard", file, ...of],
       "refs": ["refs", ...of],
       "log": ["log", ...of],
+      "ls": ["ls", ...of],
+      "packs": ["packs", ...of],
       "show": ["show", commit, ...of],
       "ls-tree": ["ls-tree", commit, ...of],
       "cat": ["cat", objectId, ...of],

@@ -1,5 +1,5 @@
 /**
- * `mpackd repo list|create|delete`.
+ * `mpackd repo list|show|create|edit|delete`.
  *
  * @module
  */
@@ -8,6 +8,7 @@ import type { Command } from "commander";
 import {
   createRepo,
   deleteRepo,
+  editRepo,
   listRepos,
   parseRepoName,
   type Repo,
@@ -15,8 +16,10 @@ import {
 } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import type { CommandContext } from "../command.ts";
+import { readStats } from "../../db/stats.ts";
 import { print, printJson } from "../output.ts";
 import { openDatabase } from "../resources.ts";
+import { formatBytes, formatCount } from "../terminal.ts";
 
 interface CreateFlags {
   readonly name?: string;
@@ -24,9 +27,14 @@ interface CreateFlags {
   readonly json?: boolean;
 }
 
+interface DeleteFlags {
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
 /** Adds the commands. */
 export function addRepoCommand(program: Command, context: CommandContext): void {
-  const repo = program.command("repo").summary("list, create and delete repos");
+  const repo = program.command("repo").summary("list, create, edit and delete repos");
   repo.command("list")
     .summary("list the repos")
     .description("List all repos by owner and slug, without the deleted ones.")
@@ -66,10 +74,10 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
         else await print(`${created ? "Created" : "Found"} ${textOf(found)}`);
       })
     );
-  repo.command("delete")
-    .summary("delete a repo")
+  repo.command("show")
+    .summary("show a repo")
     .description(
-      "Delete a repo. It cannot be found any more, and its name stays taken. gc frees its space.",
+      "Show a repo: its id, its name for people, who may read it, and since when it is there.",
     )
     .argument("<owner/slug>", "the repo")
     .option("--json", "print it as one JSON document")
@@ -77,6 +85,60 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
       context.run(flags, async () => {
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
         const found = await resolveRepo(opened.db, parseRepoName(text), { create: false });
+        if (flags.json) await printJson(jsonOf(found));
+        else await print(detailsOf(found));
+      })
+    );
+  repo.command("edit")
+    .summary("change a repo's name for people, or who may read it")
+    .description(
+      "Change a repo's name for people, or who may read it. Owner and slug stay: clones and remotes " +
+        "know the repo by them.",
+    )
+    .argument("<owner/slug>", "the repo")
+    .option("--name <name>", "its name for people")
+    .option("--visibility <word>", "public (everyone may read it) or private")
+    .option("--json", "print it as it is now as one JSON document")
+    .action((text: string, flags: CreateFlags) =>
+      context.run(flags, async () => {
+        const { name, visibility } = flags;
+        if (name === undefined && visibility === undefined) {
+          throw new ConfigError(`Cannot edit repo ${text}: give --name or --visibility`);
+        }
+        const edit = {
+          name,
+          ...(visibility === undefined ? {} : { visibility: visibilityOf(visibility) }),
+        };
+        await using opened = await openDatabase(context.config(), { maxConnections: 1 });
+        const found = await resolveRepo(opened.db, parseRepoName(text), { create: false });
+        const edited = await editRepo(opened.db, found, edit);
+        if (edited === undefined) throw new ConfigError(`Cannot edit repo ${text}: it was deleted`);
+        if (flags.json) await printJson(jsonOf(edited));
+        else await print(detailsOf(edited));
+      })
+    );
+  repo.command("delete")
+    .summary("delete a repo")
+    .description(
+      "Delete a repo. It cannot be found any more, and its name stays taken. gc frees its space.",
+    )
+    .argument("<owner/slug>", "the repo")
+    .option("--dry-run", "only say what it has")
+    .option("--json", "print it as one JSON document")
+    .action((text: string, flags: DeleteFlags) =>
+      context.run(flags, async () => {
+        await using opened = await openDatabase(context.config(), { maxConnections: 1 });
+        const found = await resolveRepo(opened.db, parseRepoName(text), { create: false });
+        if (flags.dryRun) {
+          const { packs, pack_bytes, refs } = await readStats(opened.db, found);
+          if (flags.json) {
+            return await printJson({ ...jsonOf(found), would_delete: { packs, pack_bytes, refs } });
+          }
+          return await print(
+            `Would delete ${textOf(found)}\n  ${formatCount(packs)} mpacks, ` +
+              `${formatBytes(pack_bytes)}, with ${formatCount(refs)} objects`,
+          );
+        }
         const deleted = await deleteRepo(opened.db, found);
         if (flags.json) await printJson({ ...jsonOf(found), deleted });
         else await print(`Deleted ${textOf(found)}`);
@@ -91,6 +153,11 @@ function visibilityOf(word: string): "public" | "private" {
 
 function textOf({ owner, slug, visibility, repoId }: Repo): string {
   return `${owner}/${slug}  ${visibility}  ${repoId}`;
+}
+
+function detailsOf(repo: Repo): string {
+  return Object.entries(jsonOf(repo)).map(([name, value]) => `${name.padEnd(10)}  ${value}`)
+    .join("\n");
 }
 
 function jsonOf({ repoId, owner, slug, name, visibility, createdAt }: Repo) {

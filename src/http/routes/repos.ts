@@ -1,14 +1,25 @@
 /**
- * Routes for repos: create, get, delete.
+ * Routes for repos: create, get, edit, delete, list their packs.
  *
  * @module
  */
 
-import { createRepo, deleteRepo, NameTakenError, type Repo } from "../../db/repos.ts";
+import { listPacks } from "../../db/console_repos.ts";
+import { createRepo, deleteRepo, editRepo, NameTakenError, type Repo } from "../../db/repos.ts";
 import { HttpProblem } from "../problem.ts";
 import { reply } from "../reply.ts";
 import { type Route, route } from "../route.ts";
-import { NewRepoBody, NoParams, NoQuery, RepoAnswer, RepoIdPath } from "../schemas.ts";
+import {
+  EditRepoBody,
+  NewRepoBody,
+  NoParams,
+  NoQuery,
+  PacksAnswer,
+  PacksQuery,
+  RepoAnswer,
+  RepoIdPath,
+  RepoPath,
+} from "../schemas.ts";
 
 /** Owners whose repos the API's own paths would hide. */
 const RESERVED = new Set(["api", "ui", "healthz", "readyz", "metrics", "openapi.json"]);
@@ -68,6 +79,74 @@ const get = route({
   handle: ({ request, repo }) => reply(request, 200, shown(repo)),
 });
 
+const getByName = route({
+  method: "GET",
+  path: "/{owner}/{slug}",
+  id: "getRepoByName",
+  summary: "Get a repo by its name; the answer is that of /api/repos/{repoId}.",
+  access: "read",
+  params: RepoPath,
+  query: NoQuery,
+  answers: { 200: { description: "The repo", schema: RepoAnswer } },
+  handle: ({ request, repo }) => reply(request, 200, shown(repo)),
+});
+
+const edit = route({
+  method: "PATCH",
+  path: "/api/repos/{repoId}",
+  id: "editRepo",
+  summary: "Change a repo's name for display, or who may read it.",
+  access: "push",
+  params: RepoIdPath,
+  query: NoQuery,
+  body: EditRepoBody,
+  answers: { 200: { description: "The repo as it is now", schema: RepoAnswer } },
+  async handle({ request, repo, body, caller, context }) {
+    if (!caller.isAdmin && caller.identity?.handle !== repo.owner) {
+      throw new HttpProblem(403, "forbidden", "Cannot change the repo: only its owner may");
+    }
+    const edited = await editRepo(context.db, repo, body);
+    if (edited === undefined) {
+      throw new HttpProblem(404, "repo-not-found", "Cannot find such a repo");
+    }
+    return reply(request, 200, shown(edited));
+  },
+});
+
+const packs = route({
+  method: "GET",
+  path: "/{owner}/{slug}/packs",
+  id: "listPacks",
+  summary: "List the packs of a repo, newest first.",
+  access: "read",
+  params: RepoPath,
+  query: PacksQuery,
+  answers: { 200: { description: "The packs", schema: PacksAnswer } },
+  async handle({ request, query: { limit, after }, repo: { repoId }, context: { db } }) {
+    // The number of a pack would tell how many packs other repos get.
+    const [last] = after === undefined
+      ? []
+      : await listPacks(db, repoId, { mpackKey: after, limit: 1 });
+    if (after !== undefined && last === undefined) {
+      const detail = "Cannot use the query: `after` is no pack of this repo; begin again";
+      throw new HttpProblem(400, "bad-request", detail);
+    }
+    const rows = await listPacks(db, repoId, { before: last?.mpackId, limit });
+    return reply(request, 200, {
+      packs: rows.map((pack) => ({
+        mpack_key: pack.mpackKey,
+        size_bytes: pack.sizeBytes,
+        objects: pack.objects,
+        commits: pack.commits,
+        snapshots: pack.snapshots,
+        tags: pack.tags,
+        indexed_at: pack.indexedAt?.toISOString() ?? null,
+      })),
+      next: rows.length < limit ? null : rows.at(-1)!.mpackKey,
+    });
+  },
+});
+
 const remove = route({
   method: "DELETE",
   path: "/api/repos/{repoId}",
@@ -86,7 +165,9 @@ const remove = route({
   },
 });
 
-export const repoRoutes: readonly Route[] = [create, get, remove];
+export const repoRoutes: readonly Route[] = [create, get, edit, remove, packs];
+/** Its path fits others, too: it comes after them. */
+export const repoNameRoutes: readonly Route[] = [getByName];
 
 function shown({ repoId, owner, slug, name, visibility, createdAt }: Repo) {
   return { repoId, owner, slug, name, visibility, createdAt: createdAt.toISOString() };
