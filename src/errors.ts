@@ -46,6 +46,7 @@ export type ErrorCode =
   | "fetch-too-large"
   | "blob-missing"
   | "store-unavailable"
+  | "server-unavailable"
   | "database-unavailable"
   | "output-failed"
   | "lease-lost"
@@ -184,6 +185,18 @@ export class WrongStoreError extends StoreError {
   /** Builds the error. */
   constructor(message: string, options: ErrorOptions = {}) {
     super("store-unavailable", message, options);
+  }
+}
+
+/** The server that a command talks to (`push`, `clone`) does not answer, or is too busy. */
+export class ServerError extends MpackdError<"server-unavailable"> {
+  /** The HTTP status of its answer, if there was one. */
+  readonly status?: number;
+
+  /** Builds the error. */
+  constructor(message: string, options: ErrorOptions & { readonly status?: number } = {}) {
+    super(message, { ...options, code: "server-unavailable", retryable: true });
+    if (options.status !== undefined) this.status = options.status;
   }
 }
 

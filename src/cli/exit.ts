@@ -12,6 +12,7 @@ import {
   LeaseLostError,
   MpackdError,
   OutputError,
+  ServerError,
   StoreError,
 } from "../errors.ts";
 import { describe } from "../jobs/attempt/run_attempt.ts";
@@ -63,7 +64,8 @@ export function exitCodeOf(error: unknown): number {
   if (error instanceof CancelledError) return EXIT.interrupted;
   if (
     error instanceof StoreError || error instanceof DatabaseError ||
-    error instanceof LeaseLostError || error instanceof OutputError
+    error instanceof ServerError || error instanceof LeaseLostError ||
+    error instanceof OutputError
   ) return EXIT.unavailable;
   return error instanceof MpackdError ? EXIT.rejected : EXIT.internal;
 }

@@ -108,7 +108,7 @@ Deno.test("push reports the outcome in its exit code and as JSON", async (t) => 
     const { code, stdout } = await push(GHOSTLY, "--json", "--key", keyFile, ...away);
     assert.equal(code, 4);
     const { error } = JSON.parse(stdout);
-    assert.deepEqual([error.code, error.retryable], ["store-unavailable", true]);
+    assert.deepEqual([error.code, error.retryable], ["server-unavailable", true]);
   });
   await t.step("neither URL nor file: 2", async () => {
     assert.equal((await push(PACK, "--remote", "here")).code, 2);

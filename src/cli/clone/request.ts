@@ -5,10 +5,11 @@
  */
 
 import { decode } from "@msgpack/msgpack";
-import { ConfigError, StoreError } from "../../errors.ts";
+import { ConfigError, ServerError } from "../../errors.ts";
 import { contentDigest } from "../../http/auth/content_digest.ts";
 import { type Signer, signRequest } from "../../http/auth/signature.ts";
 import { sha256 } from "../../lib/digest.ts";
+import { networkText } from "../../lib/text/network_text.ts";
 
 /** Most bytes of an answer that is held in memory. */
 const MAX_HELD_BYTES = 64 * 1024 * 1024;
@@ -94,14 +95,14 @@ async function send(
     response = await fetch(url, { method, headers, body, redirect: "manual", signal });
   } catch (cause) {
     signal.throwIfAborted();
-    const why = (cause as Error).message;
-    throw new StoreError("store-unavailable", `Cannot clone from ${url.origin}: ${why}`, { cause });
+    const why = networkText(cause as Error);
+    throw new ServerError(`Cannot clone from ${url.origin}: ${why}`, { cause });
   }
   if (response.status === 200) return response;
   const text = (await response.text()).slice(0, MAX_SHOWN);
   const message = `Cannot clone from ${url.origin}: it answered ${response.status} ${text}`.trim();
   if (response.status < 500 && response.status !== 429) throw new ConfigError(message);
-  throw new StoreError("store-unavailable", message, { status: response.status });
+  throw new ServerError(message, { status: response.status });
 }
 
 function unexpected({ url }: CloneSource, what: string): ConfigError {

@@ -10,7 +10,7 @@ import {
   GhostError,
   InvalidMpackError,
   type MpackErrorCode,
-  StoreError,
+  ServerError,
 } from "../../errors.ts";
 import { IndexAnswer, ProblemAnswer } from "../../http/schemas.ts";
 import type { IndexResult } from "../../jobs/index/result.ts";
@@ -68,7 +68,7 @@ export function errorOfAnswer({ status, mediaType, value, origin }: Answer): Err
   const problem = parsed?.success ? parsed.data : NO_PROBLEM;
   const { code, detail = `Cannot push: ${origin} answered ${status}` } = problem;
   if (status === 429 || status >= 500) {
-    return new StoreError("store-unavailable", detail, { status });
+    return new ServerError(detail, { status });
   }
   if (code === "ghost-objects" && problem.missing?.length) {
     return new GhostError(problem.missing, problem.missing_count ?? problem.missing.length);

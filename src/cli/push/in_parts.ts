@@ -6,7 +6,13 @@
  */
 
 import type { z } from "zod";
-import { ConfigError, InvalidMpackError, type MpackErrorCode, StoreError } from "../../errors.ts";
+import {
+  ConfigError,
+  InvalidMpackError,
+  MpackdError,
+  type MpackErrorCode,
+  StoreError,
+} from "../../errors.ts";
 import { AcceptedAnswer, CompleteAnswer, JobAnswer, PresignAnswer } from "../../http/schemas.ts";
 import type { PartsAnswer } from "../../http/schemas.ts";
 import type { IndexResult } from "../../jobs/index/result.ts";
@@ -77,7 +83,7 @@ async function uploadParts(
     }
     const sentBytes = Math.max(0, sizeBytes - missingCount * parts.part_bytes);
     failure = await sendParts(source, missing, { ...options, sentBytes });
-    const isTransient = failure instanceof StoreError && failure.code === "store-unavailable";
+    const isTransient = failure instanceof MpackdError && failure.retryable;
     if (failure !== undefined && !isTransient) throw failure;
   }
 }

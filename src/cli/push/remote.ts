@@ -5,13 +5,14 @@
  */
 
 import { parseRepoName } from "../../db/repos.ts";
-import { ConfigError, StoreError } from "../../errors.ts";
+import { ConfigError, ServerError } from "../../errors.ts";
 import { contentDigest } from "../../http/auth/content_digest.ts";
 import { readSigner } from "../../http/auth/keys.ts";
 import { type Signer, signRequest } from "../../http/auth/signature.ts";
 import { sha256 } from "../../lib/digest.ts";
 import { retryAfterMs } from "../../lib/retry_after.ts";
 import { sleep } from "../../lib/sleep.ts";
+import { networkText } from "../../lib/text/network_text.ts";
 import { errorOfAnswer } from "./answer.ts";
 import { type Answer, sendBody } from "./send_file.ts";
 
@@ -136,7 +137,7 @@ export class Remote {
 /**
  * Runs one request with a deadline.
  *
- * @throws {StoreError} `store-unavailable`, without the URL's path, which may be a credential.
+ * @throws {ServerError} Without the URL's path, which may be a credential.
  */
 export async function reach<T>(
   url: URL,
@@ -148,7 +149,7 @@ export async function reach<T>(
     return await request(AbortSignal.any([signal, late]));
   } catch (cause) {
     signal.throwIfAborted();
-    const why = late.aborted ? `no answer in ${deadlineMs} ms` : (cause as Error).message;
-    throw new StoreError("store-unavailable", `Cannot push to ${url.origin}: ${why}`, { cause });
+    const why = late.aborted ? `no answer in ${deadlineMs} ms` : networkText(cause as Error);
+    throw new ServerError(`Cannot push to ${url.origin}: ${why}`, { cause });
   }
 }

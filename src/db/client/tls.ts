@@ -122,7 +122,7 @@ function describe(error: Error, host: string, mode: SslMode): Error {
   if (/CERT|ISSUER|SIGNATURE|CHAIN/.test(code)) {
     return new TlsError(
       `the server's certificate is not trusted (${code}), and sslmode is ${mode}; ` +
-        "name the file of its CA with sslrootcert",
+        "name the file of its CA with sslrootcert, or in NODE_EXTRA_CA_CERTS",
       { cause: error },
     );
   }

@@ -4,6 +4,7 @@
  * @module
  */
 import { StoreError } from "../../../errors.ts";
+import { networkText } from "../../../lib/text/network_text.ts";
 import { retryAfterMs } from "../../../lib/retry_after.ts";
 import { xmlText } from "./xml.ts";
 
@@ -109,12 +110,10 @@ export function errorOfNetwork(error: unknown): unknown {
     return new S3Error(error.message, { isTransient: false, cause: error });
   }
   if (!(error instanceof Error)) return error;
-  const cause = error.cause instanceof Error ? `${error.message}: ${error.cause.message}` : "";
-  // The message has the URL; its query is long and explains nothing.
-  const message = (cause || error.message).replace(/\?[^\s)]*/g, "");
+  const message = networkText(error);
   const isTransient = !/certificate|UnknownIssuer|NotValidForName|blocked/i.test(message);
   // Without `cause`, because logs print it, and it has the query, too.
-  return new S3Error(`the connection failed (${message.slice(0, 300)})`, { isTransient });
+  return new S3Error(`the connection failed (${message})`, { isTransient });
 }
 
 /** The failed operation, for the message. */

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
 import { configureSync, resetSync } from "@logtape/logtape";
-import { MetricsRegistry } from "../../src/jobs/worker/metrics.ts";
-import { observeRequests } from "../../src/cli/request_log.ts";
-import { createFixture } from "../support/process/fixture.ts";
-import { startWorkerProcess } from "../support/process/mpackd_process.ts";
+import { MetricsRegistry } from "../../../src/jobs/worker/metrics.ts";
+import { observeRequests } from "../../../src/cli/request_log.ts";
+import { createFixture } from "../../support/process/fixture.ts";
+import { startWorkerProcess } from "../../support/process/mpackd_process.ts";
 
 const KEY = `sha256:${"a".repeat(64)}`;
 
