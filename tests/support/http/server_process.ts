@@ -25,6 +25,8 @@ export interface ServerProcess extends AsyncDisposable {
   peakMib(): Promise<number>;
   /** The longest hold of its event loop since the last call, in milliseconds of processor time. */
   longestHoldMs(): Promise<number>;
+  /** Sends SIGKILL, and waits until it is gone. */
+  kill(): Promise<void>;
   /** Sends SIGTERM; returns the exit code. */
   stop(): Promise<number>;
   /** Asserts that it still answers, and that its log has no error line. */
@@ -32,6 +34,8 @@ export interface ServerProcess extends AsyncDisposable {
 }
 
 export interface ServerOptions {
+  /** What it works on, kept when it ends. Default: a database and a folder of its own. */
+  readonly fixture?: TestFixture;
   readonly env?: Record<string, string>;
   readonly args?: readonly string[];
   /** Default true: no identity is needed, see `openToken`. */
@@ -40,11 +44,11 @@ export interface ServerOptions {
   readonly maxFiles?: number;
 }
 
-/** Starts a server on a database and a folder of its own; dispose of it. */
+/** Starts a server; dispose of it. */
 export async function startServer(
-  { env = {}, args = [], isOpen = true, maxFiles = 4_096 }: ServerOptions = {},
+  { fixture: given, env = {}, args = [], isOpen = true, maxFiles = 4_096 }: ServerOptions = {},
 ): Promise<ServerProcess> {
-  const fixture = await createFixture();
+  const fixture = given ?? await createFixture();
   const holds = await Deno.makeTempFile({ prefix: "mpackd-test-" });
   const child = new Deno.Command("bash", {
     args: [
@@ -106,6 +110,10 @@ export async function startServer(
       const bad = log.split("\n").find((line) => /error|fatal|uncaught|panic/i.test(line));
       assert.equal(bad, undefined);
     },
+    async kill() {
+      child.kill("SIGKILL");
+      await child.status;
+    },
     async stop() {
       child.kill("SIGTERM");
       return (await child.status).code;
@@ -118,7 +126,7 @@ export async function startServer(
       }
       await Promise.all([child.status, reading.catch(() => {}), output]);
       await Deno.remove(holds);
-      await fixture[Symbol.asyncDispose]();
+      if (given === undefined) await fixture[Symbol.asyncDispose]();
     },
   };
 }
