@@ -108,6 +108,9 @@ export function logEvents(worker: string): (event: WorkerEvent) => void {
         about(log, event.job).with({ reason: event.reason })
           .warn("Job {job_id} starts over: {reason}");
         break;
+      case "webhook":
+        logDelivery(log, event);
+        break;
       case "queue-error":
         log.with(errorFields(event.error)).warn("{error}");
         break;
@@ -128,6 +131,20 @@ export function logEvents(worker: string): (event: WorkerEvent) => void {
 
 function about(log: Logger, { jobId, repoId, jobType, attempt, fence }: Job): Logger {
   return log.with({ job_id: jobId, repo_id: repoId, job_type: jobType, attempt, fence });
+}
+
+/** Receivers' URLs may hold secrets, and their answers anything: neither is logged. */
+function logDelivery(log: Logger, { delivery, sent }: Extract<WorkerEvent, { type: "webhook" }>) {
+  const { deliveryId: delivery_id, webhookId: webhook_id, attempt } = delivery;
+  const record = log.with({
+    ...{ delivery_id, webhook_id, attempt, status: sent.status },
+    elapsed_ms: sent.duration_ms,
+  });
+  if (sent.error === null) record.debug("Delivery {delivery_id} of {webhook_id} was taken");
+  else {
+    record.with({ error: sent.error })
+      .warn("Delivery {delivery_id} of {webhook_id} failed, attempt {attempt}: {error}");
+  }
 }
 
 function logEnd(log: Logger, event: Extract<WorkerEvent, { type: "ended" }>): void {

@@ -16,6 +16,8 @@ import { fireSchedules } from "../jobs/schedules/fire.ts";
 import { countWithoutLease } from "../jobs/queue/count_without_lease.ts";
 import { traced } from "../jobs/worker/tracing.ts";
 import { Worker } from "../jobs/worker/worker.ts";
+import { Deliverer } from "../jobs/webhooks/deliverer.ts";
+import { parseAddresses } from "../lib/addresses.ts";
 import type { WorkerEvent } from "../jobs/worker/worker_event.ts";
 import type { Check } from "../http/probes.ts";
 import { claimStore, type StoreAndDatabase } from "../maintenance/store_owner.ts";
@@ -26,6 +28,8 @@ import { VERSION } from "./version.ts";
 import { workerName } from "./worker_name.ts";
 
 const PING_DEADLINE_MS = 2_000;
+/** The text of a notification about webhooks: see webhooks_1.sql. */
+const WEBHOOKS = "webhooks";
 const COUNT_EVERY_MS = 60_000;
 /** How late a schedule may fire. */
 const FIRE_EVERY_MS = 10_000;
@@ -43,13 +47,14 @@ export interface WorkerEnd {
 
 /** A worker that is ready to run. */
 export interface OpenedWorker extends AsyncDisposable {
-  readonly worker: Worker;
+  /** Runs jobs and delivers to webhooks, until it is stopped. Never throws. */
+  run(): Promise<void>;
   readonly metrics: WorkerMetrics;
   /** The conditions of readiness. */
   readonly checks: Readonly<Record<string, Check>>;
 }
 
-/** Opens a worker. It listens for new jobs, but runs none before `worker.run()`. */
+/** Opens a worker. It listens for new jobs, but runs none before `run()`. */
 export function openWorker(
   { db, store, connect }: Pick<Resources, "db" | "store" | "connect">,
   config: Config,
@@ -91,9 +96,22 @@ export function openWorker(
     untilEmpty,
   });
   countWithoutLease(db).then((jobs) => jobs > 0 && logWithoutLease(name, jobs), () => {});
+  const deliverer = new Deliverer({
+    db,
+    allowed: parseAddresses(config.webhookAllow),
+    pollMs,
+    signal,
+    force,
+    untilEmpty,
+    onAttempt: (delivery, sent) => observe({ type: "webhook", delivery, sent }),
+    onError: (error) => observe({ type: "queue-error", error }),
+  });
   const listener = new Listener({
     connect,
-    onWake: () => worker.wake(),
+    onWake(text) {
+      worker.wake();
+      if (text === undefined || text === WEBHOOKS) deliverer.wake();
+    },
     onChange: (error) => observe({ type: "listener", error }),
   });
   const counting = countUses({ db, store, config, signal }, (error) => {
@@ -117,7 +135,9 @@ export function openWorker(
   const seeing = setInterval(() => seen = see(), SEEN_EVERY_MS);
   Deno.unrefTimer(seeing);
   return {
-    worker,
+    async run() {
+      await Promise.all([worker.run(), deliverer.run()]);
+    },
     metrics,
     checks: {
       database: () => ping(db),

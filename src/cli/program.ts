@@ -44,6 +44,7 @@ const COMMANDS: Record<string, () => Promise<AddCommand>> = {
   identity: async () => (await import("./commands/identity.ts")).addIdentityCommand,
   token: async () => (await import("./commands/token.ts")).addTokenCommand,
   repo: async () => (await import("./commands/repo.ts")).addRepoCommand,
+  webhook: async () => (await import("./commands/operate/webhook.ts")).addWebhookCommand,
   doctor: async () => (await import("./commands/operate/doctor.ts")).addDoctorCommand,
   stats: async () => (await import("./commands/stats.ts")).addStatsCommand,
   migrate: async () => (await import("./commands/migrate.ts")).addMigrateCommand,

@@ -18,6 +18,12 @@ const DAY_MS = 24 * HOUR_MS;
 
 const MPACK_TEMPLATE = has("{mpack_key}");
 const OBJECT_TEMPLATE = has("{object_id}");
+const ADDRESSES = {
+  range: "10.0.0.1, 10.1.0.0/16, …",
+  check: (list: string) =>
+    list.split(",").map((item) => item.trim()).filter(Boolean).map(checkRange)
+      .find((fault) => fault !== undefined),
+};
 
 /** The value of each setting. {@link SETTINGS} says what it is for. */
 export type Config = MpackLimits & {
@@ -51,6 +57,7 @@ export type Config = MpackLimits & {
   readonly httpPort: number;
   readonly httpHost: string;
   readonly logLevel: "debug" | "info" | "warning" | "error";
+  readonly webhookAllow: string | undefined;
   readonly gcGraceMs: number;
   readonly gcMaxPercent: number;
   readonly httpUrl: string | undefined;
@@ -144,6 +151,10 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
     .doc("The address of that port. 0.0.0.0 accepts probes from other machines"),
   logLevel: choice("MPACK_LOG_LEVEL", "info", ["debug", "info", "warning", "error"])
     .doc("The least severe records that worker and serve log"),
+  webhookAllow: text("MPACK_WEBHOOK_ALLOW", undefined, "addresses", ADDRESSES)
+    .doc(
+      "Addresses besides public ones that webhooks may reach, over http: too. The same for serve",
+    ),
 
   // Maintenance.
   gcGraceMs: integer("MPACK_GC_GRACE_MS", DAY_MS, "ms", [MINUTE_MS, 365 * DAY_MS])
@@ -205,12 +216,7 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
     check: (url) => /^https?:/.test(url) && URL.canParse(url) ? undefined : `"${url}" is no URL`,
   })
     .doc("The URL of the HTTP API as clients see it, if a proxy changes host or scheme"),
-  httpProxies: text("MPACK_HTTP_PROXIES", undefined, "addresses", {
-    range: "10.0.0.1, 10.1.0.0/16, …",
-    check: (list) =>
-      list.split(",").map((item) => item.trim()).filter(Boolean).map(checkRange)
-        .find((fault) => fault !== undefined),
-  })
+  httpProxies: text("MPACK_HTTP_PROXIES", undefined, "addresses", ADDRESSES)
     .doc("Proxies, whose own connections are not capped per address, and who name their clients"),
   httpForwarded: choice("MPACK_HTTP_FORWARDED", "x-forwarded-for", ["x-forwarded-for", "forwarded"])
     .doc("The header field in which these proxies name the client. They must set it themselves"),

@@ -28,6 +28,7 @@ import { streamRoutes } from "./routes/push_stream.ts";
 import { repoNameRoutes, repoRoutes } from "./routes/repos.ts";
 import { unpackRoutes } from "./routes/unpack.ts";
 import { uploadPartsRoutes } from "./routes/upload_parts.ts";
+import { webhookRoutes } from "./routes/webhooks.ts";
 
 /** Answers a request that came over a connection between these two ends. */
 export type Api = (request: Request, peer: Peer) => Promise<Response>;
@@ -35,6 +36,7 @@ export type Api = (request: Request, peer: Peer) => Promise<Response>;
 /** Every route, in the order in which /openapi.json lists them. */
 const API_ROUTES: readonly Route[] = [
   ...repoRoutes,
+  ...webhookRoutes,
   ...jobRoutes,
   ...presignRoutes,
   ...uploadPartsRoutes,

@@ -97,6 +97,7 @@ async function prepare(): Promise<Situation> {
       "config": ["config"],
       "completion SHELL": ["completion", "bash"],
       "schedule list": ["schedule", "list"],
+      "webhook list": ["webhook", "list", ...of],
       "inspect FILE": ["inspect", file],
       "clone URL FOLDER/NEW": ["clone", `${remote}/me/repo`, `${folder}/new`],
       "push FILE": ["push", file, "--remote", remote, ...of, "--key", pushKey],

@@ -140,7 +140,7 @@ async function serve(
     await print(`Until an identity exists: Authorization: Bearer ${openToken}`);
     await print(`In a browser: ${server.url}/ui/login?token=${openToken}`);
   }
-  if (working) await working.worker.run();
+  if (working) await working.run();
   else if (!signal.aborted) {
     await new Promise((resolve) => signal.addEventListener("abort", resolve));
   }

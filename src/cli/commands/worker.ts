@@ -79,12 +79,12 @@ async function runWorker(
     force,
     untilEmpty: flags.drain,
   });
-  const { worker, metrics, checks } = working;
+  const { metrics, checks } = working;
   await using _http = config.httpPort === 0 ? undefined : listenForProbes(config, {
     checks,
     metrics: metrics.registry,
   });
   logStart("worker", resources, config, { jobs: concurrency });
-  await worker.run();
+  await working.run();
   if (force.aborted) throw new CancelledError("Interrupted twice: running jobs were released");
 }

@@ -24,7 +24,7 @@ export interface ConnectOptions {
   /** Close a connection unused for so many milliseconds. Default: keep it. */
   readonly idleTimeoutMs?: number;
   /** Called for every NOTIFY on a channel that one of the connections listens to. */
-  readonly onNotify?: (channel: string) => void;
+  readonly onNotify?: (channel: string, payload: string) => void;
   /** Called whenever a connection was closed, by either side. */
   readonly onClose?: () => void;
   /** Called when nothing listens at the URL; returns the URL of the same database from now on. */

@@ -403,6 +403,41 @@ export const TABLES = {
     value: "text",
     paused_at: "timestamptz=",
   },
+  /** Who is told by HTTP of what happens in a repo. */
+  mpackd_webhooks: {
+    webhook_id: "text",
+    repo_id: "text",
+    url: "text",
+    host: "text",
+    events: "text[]",
+    /** `whsec_…`. */
+    secret: "text",
+    old_secret: "text?",
+    old_secret_until: "timestamptz?",
+    created_at: "timestamptz=",
+    failing_since: "timestamptz?",
+    disabled_at: "timestamptz?",
+    /** Why it is disabled. */
+    note: "text?",
+  },
+  /** What webhooks are told, and how it went. */
+  mpackd_deliveries: {
+    delivery_id: "text=",
+    webhook_id: "text",
+    event: "text",
+    /** The body. */
+    payload: "text",
+    /** `pending`, `delivered` or `dead`. */
+    status: "text=",
+    attempts: "integer=",
+    created_at: "timestamptz=",
+    run_at: "timestamptz=",
+    leased_until: "timestamptz?",
+    ended_at: "timestamptz?",
+    is_asked: "boolean=",
+    /** An entry for each of the last attempts. */
+    log: "json=",
+  },
   /** Secrets that all servers of one database share, base64. */
   mpackd_secrets: {
     name: "text",

@@ -73,6 +73,16 @@ export function checkAccess(
 }
 
 /**
+ * Requires the owner of a repo, or an admin: collaborators push, and change nothing else.
+ *
+ * @throws {HttpProblem} 403.
+ */
+export function requireOwner({ owner }: RepoForIdentity, { identity, isAdmin }: Caller): void {
+  if (isAdmin || identity?.handle === owner) return;
+  throw new HttpProblem(403, "forbidden", "Cannot do this: only the repo's owner may");
+}
+
+/**
  * Requires that a repo is there, for a request that needs no other access.
  *
  * @throws {HttpProblem} 404.

@@ -26,8 +26,8 @@ const MAX_RETRY_MS = 5_000;
 interface ListenerOptions {
   /** Opens a pool with these options; the listener closes it. */
   readonly connect: (options: ConnectOptions) => Database;
-  /** Called for every notification, and after each LISTEN. */
-  readonly onWake: () => void;
+  /** Called for every notification, with its text, and after each LISTEN. */
+  readonly onWake: (text?: string) => void;
   /** Called after each LISTEN (no error), and when the connection was found dead. */
   readonly onChange?: (error?: Error) => void;
   /** Milliseconds between probes. Default 10,000. */
@@ -50,7 +50,7 @@ export class Listener implements AsyncDisposable {
       maxConnections: 1,
       applicationName: "mpackd-listener",
       statementTimeoutMs: options.probeDeadlineMs ?? PROBE_DEADLINE_MS,
-      onNotify: (channel) => channel === JOBS_CHANNEL && options.onWake(),
+      onNotify: (channel, text) => channel === JOBS_CHANNEL && options.onWake(text),
       onClose: () => this.#cut.abort(),
     });
     this.#done = this.#run();

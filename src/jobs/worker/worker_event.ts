@@ -6,7 +6,9 @@
 
 import type { IndexProgress } from "../index/context.ts";
 import type { Outcome } from "../attempt/run_attempt.ts";
+import type { ClaimedDelivery } from "../../db/webhooks/deliveries.ts";
 import type { Job } from "../queue/job.ts";
+import type { Sent } from "../webhooks/send_webhook.ts";
 
 /** Something that happened in a worker. */
 export type WorkerEvent =
@@ -23,6 +25,8 @@ export type WorkerEvent =
   | { readonly type: "progress"; readonly job: Job; readonly progress: IndexProgress }
   /** An attempt started over from the first byte. */
   | { readonly type: "start-over"; readonly job: Job; readonly reason: string }
+  /** A webhook was told, or could not be. */
+  | { readonly type: "webhook"; readonly delivery: ClaimedDelivery; readonly sent: Sent }
   /** A claim failed. */
   | { readonly type: "queue-error"; readonly error: Error }
   /** LISTEN works again (no error), or was found broken. */

@@ -55,6 +55,11 @@ export class WorkerMetrics {
     help: "Attempts that started over from the first byte.",
     labels: ["job_type"],
   });
+  readonly #webhookAttempts = this.registry.counter({
+    name: "webhook_attempts",
+    help: "Attempts to deliver to webhooks, by outcome: delivered or failed.",
+    labels: ["outcome"],
+  });
   readonly #queueErrors = this.registry.counter({
     name: "queue_errors",
     help: "Claims that failed.",
@@ -117,6 +122,9 @@ export class WorkerMetrics {
         break;
       case "start-over":
         this.#startOvers(1, { job_type: event.job.jobType });
+        break;
+      case "webhook":
+        this.#webhookAttempts(1, { outcome: event.sent.error === null ? "delivered" : "failed" });
         break;
       case "queue-error":
         this.#queueErrors(1, {});

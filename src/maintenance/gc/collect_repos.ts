@@ -13,6 +13,7 @@ import {
   countRepo,
   deletedRepos,
 } from "../../db/garbage.ts";
+import { removeWebhooksOf } from "../../db/webhooks/webhooks.ts";
 import { DatabaseError } from "../../errors.ts";
 import type { GcRun } from "./gc_run.ts";
 import { withTombstones } from "./tombstone_lock.ts";
@@ -41,6 +42,7 @@ export async function collectRepos(run: GcRun): Promise<void> {
 async function removeRepo(run: GcRun, repoId: string): Promise<boolean> {
   const { db, signal } = run.options;
   if (await cancelJobsOf(db, repoId) > 0) return false;
+  await removeWebhooksOf(db, repoId);
   for (;;) {
     signal.throwIfAborted();
     const refs = await collectRefs(db, repoId, { limit: REFS_PER_STATEMENT });
