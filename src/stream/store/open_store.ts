@@ -23,7 +23,7 @@ export interface OpenStoreOptions extends RetryOptions {
   readonly keepOpenMs?: number;
 }
 
-const S3_PARAMETERS = new Set(["endpoint", "region", "style"]);
+const S3_PARAMETERS = new Set(["endpoint", "public_endpoint", "region", "style"]);
 const CREDENTIALS = [
   ["accessKeyId", "AWS_ACCESS_KEY_ID"],
   ["secretAccessKey", "AWS_SECRET_ACCESS_KEY"],
@@ -33,9 +33,9 @@ const DEFAULT_REGION = "us-east-1";
 
 /**
  * Opens `file:///folder`, a folder's path, or
- * `s3://bucket[/prefix][?endpoint=http://host:port&region=…&style=path|virtual]`.
+ * `s3://bucket[/prefix][?endpoint=http://host:port&public_endpoint=…&region=…&style=path|virtual]`.
  *
- * Without `endpoint` the bucket is Amazon's. `style` decides whether the bucket stands in the path or
+ * Without `endpoint` the bucket is Amazon's. Presigned URLs name `public_endpoint`, if it is given. `style` decides whether the bucket stands in the path or
  * before the host: `path` is the default with an endpoint, `virtual` without. Sends nothing.
  *
  * @throws {ConfigError} Naming the wrong part of the URL, or the missing credential.
@@ -68,7 +68,9 @@ function openBucket(urlText: string, options: OpenStoreOptions): BlobStore {
   const parameters = new URLSearchParams(search);
   for (const key of parameters.keys()) {
     if (!S3_PARAMETERS.has(key)) {
-      return refuse(`the parameter ${JSON.stringify(key)} is none of endpoint, region, style`);
+      return refuse(
+        `the parameter ${JSON.stringify(key)} is none of endpoint, public_endpoint, region, style`,
+      );
     }
     if (parameters.getAll(key).length > 1) return refuse(`the parameter ${key} is given twice`);
   }
@@ -82,10 +84,16 @@ function openBucket(urlText: string, options: OpenStoreOptions): BlobStore {
   const endpoint = given === null ? `https://s3.${region}.amazonaws.com` : given;
   const problem = problemOfEndpoint(endpoint);
   if (problem !== undefined) return refuse(`endpoint ${problem}`);
+  const publicEndpoint = parameters.get("public_endpoint") ?? undefined;
+  const publicProblem = publicEndpoint === undefined
+    ? undefined
+    : problemOfEndpoint(publicEndpoint);
+  if (publicProblem !== undefined) return refuse(`public_endpoint ${publicProblem}`);
   // The certificate for *.s3.amazonaws.com is not valid for a bucket with a dot.
   const pathStyle = style === null ? given !== null || bucket.includes(".") : style === "path";
-  if (!pathStyle && new URL(endpoint).pathname !== "/") {
-    return refuse("endpoint has a path, so the bucket must stand in the path, too (style=path)");
+  for (const [name, url] of Object.entries({ endpoint, public_endpoint: publicEndpoint })) {
+    if (pathStyle || url === undefined || new URL(url).pathname === "/") continue;
+    return refuse(`${name} has a path, so the bucket must stand in the path, too (style=path)`);
   }
   const { accessKeyId, secretAccessKey, sessionToken, ...rest } = options;
   const isGiven = Boolean(accessKeyId || secretAccessKey);
@@ -109,6 +117,7 @@ function openBucket(urlText: string, options: OpenStoreOptions): BlobStore {
     bucket,
     prefix,
     endpoint,
+    publicEndpoint,
     region,
     pathStyle,
     ...(isGiven ? { accessKeyId, secretAccessKey, sessionToken } : {}),

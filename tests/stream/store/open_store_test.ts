@@ -27,6 +27,8 @@ Deno.test("openStore() opens buckets, Amazon's and others'", async () => {
     "s3://Bucket_1?endpoint=http://127.0.0.1:9000": "http://127.0.0.1:9000/Bucket_1/a%3Ab",
     "s3://bucket/p?endpoint=https%3A%2F%2Fhost%2Fs3%2F": "https://host/s3/bucket/p/a%3Ab",
     "s3://bucket?endpoint=http://host:1&style=virtual": "http://bucket.host:1/a%3Ab",
+    "s3://bucket?endpoint=http://inside:1&public_endpoint=https://s3.example":
+      "https://s3.example/bucket/a%3Ab",
   };
   for (const [urlText, expected] of Object.entries(cases)) {
     assert.equal(await hostAndPathOf(urlText), expected);
@@ -54,6 +56,8 @@ Deno.test("openStore() names the part that is wrong, and no secret", async (t) =
     ["s3://bucket?endpoint=http://h/?the-secret", /endpoint has a query/],
     ["s3://bucket?endpoint=http://h/a%2520b", /endpoint has a path that needs/],
     ["s3://bucket?endpoint=http://h/s3&style=virtual", /endpoint has a path/],
+    ["s3://bucket?public_endpoint=h:1", /public_endpoint is neither http nor https/],
+    ["s3://bucket?style=virtual&public_endpoint=http://h/s3", /public_endpoint has a path/],
     ["s3://bucket/../x", /segment \.\./],
     ["s3://bucket/%ff", /percent-encoded/],
     ["s3://bucket#x", /fragment/],

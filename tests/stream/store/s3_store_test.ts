@@ -216,6 +216,15 @@ Deno.test({
       }
       assert.equal(await put(bare.url.replace("/bare", "/other"), {}), 403);
     });
+    await t.step("names the engine as clients reach it", async () => {
+      const publicEndpoint = s3Engine!.endpoint.replace("127.0.0.1", "localhost");
+      const inside = openS3Store({ ...bucket.options, publicEndpoint });
+      const outside = await inside.presignPut("outside", { expiresSeconds: 60 });
+      assert.equal(new URL(outside!.url).origin, publicEndpoint);
+      assert.notEqual(publicEndpoint, s3Engine!.endpoint);
+      assert.equal(await put(outside!.url, {}), 200);
+      assertSameBytes(await drain(await inside.open("outside")), bytes);
+    });
     await t.step("refuses invalid options", async () => {
       for (const expiresSeconds of [0, 604_801, 1.5, NaN]) {
         await assert.rejects(store.presignPut(key, { expiresSeconds }), RangeError);

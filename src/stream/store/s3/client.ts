@@ -22,12 +22,22 @@ const SLOWEST_UPLOAD_BYTES_PER_MS = 64;
  * credentials are looked for: see {@link CredentialChain}.
  */
 export interface S3ClientOptions extends RetryOptions, S3Place, Partial<S3Credentials> {
+  /** The server as clients reach it, for presigned URLs. Default: `endpoint`. */
+  readonly publicEndpoint?: string;
   /** The longest silence of the store, in milliseconds, 1 or more. Default 30,000. */
   readonly idleTimeoutMs?: number;
   /** The least time between two tries to renew credentials, in milliseconds. For tests. */
   readonly renewRetryMs?: number;
   /** Sends requests. For tests. */
   readonly fetch?: typeof fetch;
+}
+
+interface Signers {
+  readonly credentials: S3Credentials;
+  /** Of our requests. */
+  readonly signer: S3Signer;
+  /** Of the URLs that others send requests to. */
+  readonly forOthers: S3Signer;
 }
 
 /** One request. */
@@ -80,7 +90,7 @@ export class S3Client {
   readonly #options: S3ClientOptions;
   /** Undefined if the credentials are in the options. */
   readonly #chain: CredentialChain | undefined;
-  #signer: { readonly credentials: S3Credentials; readonly signer: S3Signer } | undefined;
+  #signers: Signers | undefined;
 
   /**
    * Builds the client; sends nothing.
@@ -97,13 +107,16 @@ export class S3Client {
     } else this.#sign({ accessKeyId, secretAccessKey, sessionToken });
   }
 
-  /** Returns the signer of these credentials. */
-  #sign(credentials: S3Credentials): S3Signer {
-    if (this.#signer?.credentials === credentials) return this.#signer.signer;
+  /** Returns the signers of these credentials. */
+  #sign(credentials: S3Credentials): Signers {
+    if (this.#signers?.credentials === credentials) return this.#signers;
+    const { publicEndpoint } = this.#options;
     try {
       const signer = new S3Signer({ ...this.#options, ...credentials });
-      this.#signer = { credentials, signer };
-      return signer;
+      const forOthers = publicEndpoint === undefined
+        ? signer
+        : new S3Signer({ ...this.#options, ...credentials, endpoint: publicEndpoint });
+      return this.#signers = { credentials, signer, forOthers };
     } catch (error) {
       const reason = error instanceof Error ? error.message : String(error);
       throw new ConfigError(`Cannot open the store ${this.url}: ${reason}`, { cause: error });
@@ -139,7 +152,7 @@ export class S3Client {
     const { method, signal, body, answerWithinMs = this.#idleTimeoutMs } = request;
     signal?.throwIfAborted();
     const credentials = await this.#chain?.get();
-    const { signer } = credentials ? { signer: this.#sign(credentials) } : this.#signer!;
+    const { signer } = credentials ? this.#sign(credentials) : this.#signers!;
     const { url, headers } = signer.sign({ ...request, objectKey: request.objectKey ?? "" });
     // Otherwise fetch asks for gzip, and offsets are wrong.
     headers["accept-encoding"] = "identity";
@@ -177,8 +190,8 @@ export class S3Client {
   async presign(request: Omit<UrlSignable, "date">): Promise<Presigned> {
     const date = new Date(), { headers = {}, expiresSeconds } = request;
     const credentials = await this.#chain?.get();
-    const { signer } = credentials ? { signer: this.#sign(credentials) } : this.#signer!;
-    const url = await signer.presign({ ...request, date });
+    const { forOthers } = credentials ? this.#sign(credentials) : this.#signers!;
+    const url = await forOthers.presign({ ...request, date });
     const endsAt = credentials?.expiration?.getTime() ?? Infinity;
     const expiresAt = new Date(Math.min(date.getTime() + expiresSeconds * 1000, endsAt));
     return { url, headers, expiresAt };
