@@ -20,7 +20,10 @@ export interface SortedRows {
 
 /** What a pack's rows look like when its publish begins. */
 type Prepared =
-  | Exclude<PublishOutcome, { readonly outcome: "published" | "branch-moved" | "held" }>
+  | Extract<
+    PublishOutcome,
+    { readonly outcome: "conflict" | "repo-deleted" | "tombstoned" | "rows-missing" }
+  >
   | {
     /** Nothing forbids the publish. */
     readonly outcome: "ready";

@@ -23,6 +23,10 @@ export type PublishOutcome =
     readonly head: string | null;
   }
   | {
+    /** Commits of the repo wait for an ancestor, and nobody has looked whether the pack brings it. */
+    readonly outcome: "cut-commits";
+  }
+  | {
     /** One id comes with two sizes, so at least one of its contents is not the object. */
     readonly outcome: "conflict";
     /** The id. */

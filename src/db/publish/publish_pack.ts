@@ -12,6 +12,8 @@ export interface PackHistory {
   readonly recordBatches: number;
   /** How many batches of rows of the graph were staged. */
   readonly graphBatches: number;
+  /** Whether commits of the repo that wait for an ancestor were looked at. */
+  readonly sawCut: boolean;
   /** The branch that moves. */
   readonly branch?: BranchMove;
 }

@@ -95,12 +95,13 @@ function encodingsOf(filled: readonly (ObjectColumns | undefined)[]): string | n
 function describeHistory(packs: readonly LeasedPack[]): string | null {
   const described = packs.flatMap(({ pack: { history, batches } }, i) => {
     if (history === undefined) return [];
-    const { rows, graph, recordBatches, graphBatches, branch } = history;
+    const { rows, graph, recordBatches, graphBatches, sawCut, branch } = history;
     return [{
       place: i + 1,
       end_batch: batches,
       record_batches: recordBatches,
       graph_batches: graphBatches,
+      saw_cut: sawCut,
       ...rows,
       graph,
       ...(branch && { branch }),
@@ -155,6 +156,8 @@ function outcomeOf(row: Row, expected: number): PublishOutcome {
       return { outcome: "held" };
     case "branch-moved":
       return { outcome: "branch-moved", head: row.head };
+    case "cut-commits":
+      return { outcome: "cut-commits" };
     case "published":
       return {
         outcome: "published",

@@ -118,7 +118,7 @@ export class CommitGraph {
   }
 
   /**
-   * Numbers all commits; call it when all are added.
+   * Numbers all commits; call it when all are added, and again if others were added since.
    *
    * @returns The offset of the record of a commit that is its own ancestor; undefined if none is.
    */
@@ -126,6 +126,9 @@ export class CommitGraph {
     const flags = this.#flags.values, first = this.#first.values, second = this.#second.values;
     const path = new Numbers(new Int32Array(64), NONE);
     let steps = 0;
+    for (let node = 0; node < this.#ids.size; node++) {
+      if (this.#isOwn(node)) flags[node] &= ~(OPEN | DONE);
+    }
     for (let start = 0; start < this.#ids.size; start++) {
       if (!this.#isOwn(start)) continue;
       let length = 0;

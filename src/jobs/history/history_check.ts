@@ -56,6 +56,7 @@ export class HistoryCheck {
   #depths = new Int32Array(64);
   readonly #tagged = new IdTable();
   #isEmpty = true;
+  #sawCut = false;
   #problems: Problem[] = [];
 
   constructor(db: Database, repoId: string) {
@@ -66,6 +67,11 @@ export class HistoryCheck {
   /** Whether the pack has no record so far that can be stored. */
   get isEmpty(): boolean {
     return this.#isEmpty;
+  }
+
+  /** Whether the repo's commits that wait for an ancestor count, if the pack has any commits. */
+  get sawCut(): boolean {
+    return this.#sawCut || this.graph.commits === 0;
   }
 
   /** The first rule that is broken, after `settle()`. */
@@ -138,6 +144,22 @@ export class HistoryCheck {
     await Promise.all([this.#settleCommits(), this.#settleSnapshots(), this.#settleTags()]);
   }
 
+  /**
+   * Looks at the repo's commits that wait for an ancestor: the pack may bring it. Few repos have any,
+   * so `settle()` does so only where a parent is missing, and the publish asks for the rest.
+   *
+   * @throws {InvalidMpackError} `history-cycle`.
+   */
+  async settleCut(): Promise<void> {
+    if (this.sawCut) return;
+    this.#sawCut = true;
+    for (const { commitId, parentIds } of await findCut(this.#db, this.#repoId, MAX_CUT)) {
+      this.graph.addCut(commitId, parentIds);
+    }
+    this.#problems = this.#problems.filter(({ code }) => code !== "parent-missing");
+    await this.#settleCommits();
+  }
+
   /** The rows of the graph in batches. */
   rows(limit: number): Generator<GraphRow[], void, undefined> {
     return this.graph.rows(limit);
@@ -145,9 +167,6 @@ export class HistoryCheck {
 
   async #settleCommits(): Promise<void> {
     if (this.graph.commits === 0) return;
-    for (const { commitId, parentIds } of await findCut(this.#db, this.#repoId, MAX_CUT)) {
-      this.graph.addCut(commitId, parentIds);
-    }
     for (const ids of pages(this.graph.outside(), PARENTS)) {
       for (const known of await findConnected(this.#db, this.#repoId, ids)) {
         this.graph.addKnown(known);
@@ -163,6 +182,7 @@ export class HistoryCheck {
     }
     const missing = this.graph.missingParent();
     if (missing === undefined) return;
+    if (!this.#sawCut) return await this.settleCut();
     this.#problems.push({
       code: "parent-missing",
       message: `Cannot accept the mpack: the parent ${missing} of a commit is neither in it nor, ` +

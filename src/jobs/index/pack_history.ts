@@ -149,6 +149,8 @@ export class PackHistory implements AsyncDisposable {
       : { name: branch, force: force === true, isStrict, ...(head !== undefined && { head }) };
     this.#lastRows = await this.#check.add(records);
     await this.#check.settle();
+    // The graph of a large pack is staged before the publish could ask for this.
+    if (staged.batches > 0) await this.#check.settleCut();
     const { problem } = this.#check;
     if (isStrict && problem !== undefined) refuse(problem);
     if (this.#guard !== undefined && (isStrict || problem === undefined)) {
@@ -182,6 +184,13 @@ export class PackHistory implements AsyncDisposable {
     this.#decision = decision;
   }
 
+  /** The publish asks to look at the repo's commits that wait for an ancestor first. */
+  async settleCut(): Promise<void> {
+    await this.#check.settleCut();
+    await this.decide();
+    await this.#layOutGraph(0);
+  }
+
   /** What the publish needs; undefined if there is nothing to do. */
   get published(): PublishedHistory | undefined {
     const move = this.#decision?.move;
@@ -191,6 +200,7 @@ export class PackHistory implements AsyncDisposable {
       graph: this.#lastGraph,
       recordBatches: this.#recordBatches,
       graphBatches: this.#graphBatches,
+      sawCut: this.#check.sawCut,
       ...(move && { branch: move }),
     };
   }

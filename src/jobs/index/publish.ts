@@ -16,7 +16,7 @@ interface ProvedPack {
   readonly blobKey: string;
   /** The rows that are not staged. */
   readonly inline: ObjectColumns;
-  readonly history: Pick<PackHistory, "published" | "result" | "decide">;
+  readonly history: Pick<PackHistory, "published" | "result" | "decide" | "settleCut">;
   readonly stager: Pick<Stager, "batches" | "isFresh">;
   /** Bytes known to have been read for the job, by all attempts. */
   readonly readBytes: number;
@@ -66,8 +66,9 @@ export async function publishPack(
         inline,
         result: knownResult(mpackKey, proved),
       }, { deadlineMs: config.publishTimeoutMs, onSend, signal });
-      if (published.outcome !== "branch-moved") break;
-      await history.decide();
+      if (published.outcome === "branch-moved") await history.decide();
+      else if (published.outcome === "cut-commits") await history.settleCut();
+      else break;
     }
   } catch (error) {
     // The statement may have succeeded and its answer been lost. Then the job's row says so.
@@ -118,7 +119,10 @@ function isPush({ branch, strict, partial }: IndexPayload, result: HistoryResult
 }
 
 function refusal(
-  published: Exclude<PublishOutcome, { readonly outcome: "published" | "branch-moved" }>,
+  published: Exclude<
+    PublishOutcome,
+    { readonly outcome: "published" | "branch-moved" | "cut-commits" }
+  >,
   blobKey: string,
 ): Error {
   switch (published.outcome) {

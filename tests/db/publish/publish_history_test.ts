@@ -7,6 +7,7 @@ import { stageBatch } from "../../../src/db/publish/stage.ts";
 import { stageGraph } from "../../../src/db/publish/stage_records.ts";
 import { NO_RECORDS, type RecordRows } from "../../../src/db/publish/record_rows.ts";
 import { LeaseLostError } from "../../../src/errors.ts";
+import { HistoryCheck } from "../../../src/jobs/history/history_check.ts";
 import { historyOf, recordsOf, snapshotIdOf } from "../../support/history/pack_records.ts";
 import { type MadeCommit, madeId } from "../../support/history/random_graph.ts";
 import { addRepos, dumpTables, openTestDatabase } from "../../support/postgres/database.ts";
@@ -214,6 +215,35 @@ Deno.test("publish() moves a branch only from where it is expected, or writes no
       where repo_id = ${REPO_ID}`;
     assert.equal(repo.default_branch, "main");
   });
+});
+
+Deno.test("publish() connects commits that wait only once they were looked at", async () => {
+  await using test = await open();
+  const { db } = test;
+  const waiting = await historyOf(db, REPO_ID, recordsOf([{ commitId: B, parentIds: [A] }]));
+  assert.equal(waiting.sawCut, true, "a parent is missing, so the check has looked");
+  assert.equal((await push(db, waiting)).outcome, "published");
+  const check = new HistoryCheck(db, REPO_ID), rows = await check.add(recordsOf(LINE.slice(0, 1)));
+  await check.settle();
+  const found = () => ({
+    rows,
+    graph: [...check.rows(5_000)].flat(),
+    recordBatches: 0,
+    graphBatches: 0,
+    sawCut: check.sawCut,
+  });
+  const changes = { mpackKey: "sha256:bb" }, before = await dumpTables(db);
+  assert.deepEqual(await push(db, found(), changes), { outcome: "cut-commits" });
+  assert.deepEqual(await dumpTables(db), before);
+  await check.settleCut();
+  assert.equal((await push(db, found(), changes)).outcome, "published");
+  const graph = await db.sql`select commit_id, generation from musehub_commit_graph
+    order by generation`;
+  assert.deepEqual([...graph], [{ commit_id: A, generation: 1 }, { commit_id: B, generation: 2 }]);
+  // A repo in which none waits is not asked about.
+  const other = await historyOf(db, REPO_ID, recordsOf([{ commitId: C, parentIds: [A, B] }]));
+  assert.equal(other.sawCut, false);
+  assert.equal((await push(db, other, { mpackKey: "sha256:cc" })).outcome, "published");
 });
 
 Deno.test("publish() of many packs at once lets one of them move the branch", async () => {

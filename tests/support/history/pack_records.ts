@@ -77,6 +77,7 @@ export async function historyOf(
     graph: [...check.rows(5_000)].flat(),
     recordBatches: 0,
     graphBatches: 0,
+    sawCut: check.sawCut,
     ...(branch && { branch: { name: "main", head, expected: null, force: false, ...branch } }),
   };
 }

@@ -1,7 +1,19 @@
 -- What mpackd_publish_2 does for history. The argument is an array of one object for each pack that
--- has any: {place, end_batch, record_batches, graph_batches, branch, commits, snapshots, tags, graph}.
+-- has any: {place, end_batch, record_batches, graph_batches, saw_cut, branch, commits, snapshots, tags,
+-- graph}.
 -- Records that are staged are in the batches up to before end_batch, rows of the graph from batch
 -- 2^30 on; then the pack is alone and its place 1. The arrays have those that are not staged.
+
+-- Whether commits of a repo wait for an ancestor.
+create or replace function mpackd_has_cut_commits_2(of_repo text) returns boolean
+language plpgsql stable
+set plan_cache_mode = force_generic_plan
+as $cut$
+begin
+  return exists (
+    select from musehub_commit_graph g where g.repo_id = of_repo and g.generation is null);
+end
+$cut$;
 
 -- Moves branches, each from the head that the worker has seen. Returns those that are elsewhere by now.
 create or replace function mpackd_move_branches_2(history jsonb, repos text[])

@@ -179,7 +179,8 @@ begin
   end loop;
 
   -- 3. Move the branches. A pack whose branch is no longer where it was is not published, and none
-  -- whose staged records a crash of the server has emptied.
+  -- whose staged records a crash of the server has emptied, or that may connect commits of its repo
+  -- that wait for an ancestor, but has not looked at them.
   if history is not null then
     for one in
       select h.place from jsonb_to_recordset(history)
@@ -191,6 +192,14 @@ begin
     loop
       founds[one.place] := packs[one.place].objects;
       outcomes[one.place] := 'rows-missing';
+      repos[one.place] := null;
+    end loop;
+    for one in
+      select h.place from jsonb_to_recordset(history) as h(place bigint, saw_cut boolean)
+      where repos[h.place] is not null and not h.saw_cut
+        and mpackd_has_cut_commits_2(repos[h.place])
+    loop
+      outcomes[one.place] := 'cut-commits';
       repos[one.place] := null;
     end loop;
     for one in select moved.place, moved.head from mpackd_move_branches_2(history, repos) as moved loop
