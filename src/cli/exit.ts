@@ -71,17 +71,25 @@ export function exitCodeOf(error: unknown): number {
 }
 
 /** Prints an error: text on stderr, and with `json` one document on stdout. */
-export async function printError(thrown: unknown, options: { json: boolean }): Promise<void> {
+export async function printError(
+  thrown: unknown,
+  options: {
+    readonly json: boolean;
+    /** What the error is about, if the command does several. */
+    readonly source?: string;
+  },
+): Promise<void> {
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   const record = describe(error);
-  tell(`${record.message.replaceAll("\n", " ")} (${record.code})`);
+  const { source } = options, about = source === undefined ? "" : `${source}: `;
+  tell(`${about}${record.message.replaceAll("\n", " ")} (${record.code})`);
   if (record.code === "internal" && error.stack !== undefined) tell(redact(error.stack));
   if (!options.json) return;
   const ghosts = error instanceof GhostError
     ? { missing: error.missing, missing_count: error.missingCount }
     : {};
   try {
-    await printJson({ error: { ...record, ...ghosts } });
+    await printJson({ ...(source && { source }), error: { ...record, ...ghosts } });
   } catch (failed) {
     // Stdout may be the very thing that failed. The exit code and stderr still tell.
     if (error instanceof OutputError || error instanceof CancelledError) return;

@@ -5,6 +5,7 @@
  */
 
 import type { JobRow } from "../jobs/queue/job.ts";
+import type { Pauses } from "../jobs/schedules/pauses.ts";
 import { formatMs } from "./terminal.ts";
 
 /** A job for `--json`: snake_case, times in ISO 8601. */
@@ -75,4 +76,17 @@ export function jobDetails(job: JobRow): string {
 function shown(value: unknown): string {
   if (value instanceof Date) return value.toISOString();
   return typeof value === "object" ? JSON.stringify(value) : String(value);
+}
+
+/** A line for what is paused: otherwise nobody knows why jobs wait. */
+export function pausedText(
+  { isAll, types, repoIds }: Pauses,
+  names: ReadonlyMap<string, string>,
+): string[] {
+  const paused = [
+    ...(isAll ? ["all jobs"] : []),
+    ...types.map((type) => `jobs of type ${type}`),
+    ...repoIds.map((repoId) => `jobs of ${names.get(repoId) ?? repoId}`),
+  ];
+  return paused.length === 0 ? [] : [`Paused: ${paused.join(", ")}`];
 }

@@ -1,5 +1,5 @@
 /**
- * The argument and options of the commands that take one mpack to a repo: index and enqueue.
+ * The arguments and options of the commands that take mpacks to a repo: index and enqueue.
  *
  * @module
  */
@@ -25,11 +25,11 @@ export interface MpackFlags {
   readonly materialize?: boolean;
 }
 
-/** Adds the argument and the options. */
+/** Adds the arguments and the options. */
 export function withMpackOptions(command: Command): Command {
   return command
     .argument(
-      "<source>",
+      "<sources...>",
       "sha256:<64 hex digits> or how a key begins, s3://bucket/key, a file, or - for stdin",
     )
     .requiredOption("--repo <owner/slug>", "the repo that gets the objects")
@@ -41,6 +41,21 @@ export function withMpackOptions(command: Command): Command {
     .option("--force", "move the branch even if it loses commits")
     .option("--declared-objects <count>", "reject the mpack unless it has this many objects")
     .option("--materialize", "also store every object as a blob (see MPACK_OBJECT_KEY)");
+}
+
+/**
+ * Refuses options that are about one mpack where several are given.
+ *
+ * @throws {ConfigError} If there are several sources, and one of these options.
+ */
+export function checkSources(sources: readonly string[], flags: MpackFlags): void {
+  if (sources.length === 1) return;
+  const { expect, head, declaredObjects } = flags;
+  const given = { "--expect": expect, "--head": head, "--declared-objects": declaredObjects };
+  for (const [flag, value] of Object.entries(given)) {
+    if (value === undefined) continue;
+    throw new ConfigError(`Cannot use ${flag} with ${sources.length} sources: it is about one`);
+  }
 }
 
 /**

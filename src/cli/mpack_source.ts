@@ -15,6 +15,7 @@ import type { OpenOptions } from "../stream/store/blob_store.ts";
 import { openFileStore } from "../stream/store/folder/folder_store.ts";
 import { statIfPresent } from "../stream/store/stat_if_present.ts";
 import { openInput } from "./input.ts";
+import { isShortKey } from "./named_ids.ts";
 import { openUrl } from "./resources.ts";
 import type { LiveLine } from "./terminal.ts";
 
@@ -97,16 +98,36 @@ async function openerOf(text: string, config: Config): Promise<Open> {
   return text.startsWith("s3://") ? await foreignBlob(text, config) : await localFile(text, config);
 }
 
+/**
+ * Checks that what looks like a file is there, before a database is started or a repo created.
+ *
+ * @throws {ConfigError} If one is not.
+ */
+export async function requireSources(texts: readonly string[]): Promise<void> {
+  for (const text of texts) {
+    const isFile = text !== "-" && !text.startsWith("s3://") && !await isShortKey(text);
+    if (!isFile || isKey(text)) continue;
+    const { isDirectory } = await Deno.stat(text).catch((error) => {
+      throw unreadable(text, error);
+    });
+    if (isDirectory) throw unreadable(text, new Error("it is a folder"));
+  }
+}
+
+function unreadable(path: string, cause: unknown): ConfigError {
+  const why = cause instanceof Deno.errors.NotFound
+    ? "there is no such file (a key is sha256: and 64 hex digits)"
+    : (cause as Error).message;
+  return new ConfigError(`Cannot read "${path}": ${why}`, { cause });
+}
+
 async function localFile(path: string, { storeIdleMs }: Config): Promise<Open> {
   let absolute: string;
   try {
     absolute = await Deno.realPath(path);
     if (!(await Deno.stat(absolute)).isFile) throw new Error("it is not a file");
   } catch (error) {
-    const why = error instanceof Deno.errors.NotFound
-      ? "there is no such file (a key is sha256: and 64 hex digits)"
-      : (error as Error).message;
-    throw new ConfigError(`Cannot read "${path}": ${why}`, { cause: error });
+    throw unreadable(path, error);
   }
   const slash = absolute.lastIndexOf("/");
   const folder = openFileStore(absolute.slice(0, slash) || "/", { idleTimeoutMs: storeIdleMs });

@@ -7,7 +7,9 @@
 import { Command, CommanderError } from "commander";
 import { CancelledError, ConfigError, MpackdError } from "../errors.ts";
 import type { CommandContext, InterruptOptions } from "./command.ts";
+import { EXAMPLES } from "./examples.ts";
 import { EXIT, EXIT_HELP, exitCodeOf, printError, typedError } from "./exit.ts";
+import { mostSimilar } from "../lib/similar.ts";
 import { print, tell } from "./output.ts";
 import { requirePermissions, sourcePermissions } from "./permissions.ts";
 import { configFromEnv } from "./resources.ts";
@@ -32,7 +34,7 @@ const COMMANDS: Record<string, () => Promise<AddCommand>> = {
   show: async () => (await import("./commands/history/show.ts")).addShowCommand,
   "ls-tree": async () => (await import("./commands/history/ls_tree.ts")).addLsTreeCommand,
   bundle: async () => (await import("./commands/history/bundle.ts")).addBundleCommand,
-  guard: async () => (await import("./commands/guard.ts")).addGuardCommand,
+  check: async () => (await import("./commands/check.ts")).addCheckCommand,
   audit: async () => (await import("./commands/audit.ts")).addAuditCommand,
   gc: async () => (await import("./commands/gc.ts")).addGcCommand,
   schedule: async () => (await import("./commands/operate/schedule.ts")).addScheduleCommand,
@@ -45,12 +47,17 @@ const COMMANDS: Record<string, () => Promise<AddCommand>> = {
   token: async () => (await import("./commands/token.ts")).addTokenCommand,
   repo: async () => (await import("./commands/repo.ts")).addRepoCommand,
   webhook: async () => (await import("./commands/operate/webhook.ts")).addWebhookCommand,
+  status: async () => (await import("./commands/operate/status.ts")).addStatusCommand,
   doctor: async () => (await import("./commands/operate/doctor.ts")).addDoctorCommand,
   stats: async () => (await import("./commands/stats.ts")).addStatsCommand,
   migrate: async () => (await import("./commands/migrate.ts")).addMigrateCommand,
   config: async () => (await import("./commands/config.ts")).addConfigCommand,
   completion: async () => (await import("./commands/operate/completion.ts")).addCompletionCommand,
+  version: async () => (await import("./commands/operate/version.ts")).addVersionCommand,
 };
+
+/** Other names of commands, by which module has them. */
+const OTHER_NAMES: Readonly<Record<string, string>> = { guard: "check", verify: "audit" };
 
 type AddCommand = (program: Command, context: CommandContext) => void;
 
@@ -73,17 +80,10 @@ export async function runProgram(args: readonly string[]): Promise<number> {
       }
     },
   };
-  const program = new Command("mpackd")
-    .description(
-      "A streaming indexer for mpacks: reads each once, proves its digest, publishes it.",
-    )
-    .version(VERSION)
-    .addHelpText("after", EXIT_HELP)
-    .showHelpAfterError("(--help shows what is accepted)");
   const isJson = args.includes("--json");
   try {
     requirePermissions(sourcePermissions());
-    for (const name of namesOf(args)) (await COMMANDS[name]())(program, context);
+    const program = await createProgram(context, namesOf(args));
     return await parse(program, args, { isJson }) ?? exitCode;
   } catch (error) {
     await printError(error, { json: isJson });
@@ -91,10 +91,46 @@ export async function runProgram(args: readonly string[]): Promise<number> {
   }
 }
 
+/**
+ * Makes the command line of these commands; by default, of all.
+ *
+ * @internal Exported for tests.
+ */
+export async function createProgram(
+  context: CommandContext,
+  names: readonly string[] = Object.keys(COMMANDS),
+): Promise<Command> {
+  const program = new Command("mpackd")
+    .description(
+      "A streaming indexer for mpacks: reads each once, proves its digest, publishes it.",
+    )
+    .version(VERSION)
+    .addHelpText("after", EXIT_HELP)
+    .showHelpAfterError("(--help shows what is accepted)");
+  for (const name of names) (await COMMANDS[name]())(program, context);
+  for (const command of withSubcommands(program)) {
+    const example = EXAMPLES[pathOf(command)];
+    if (example === undefined) continue;
+    command.addHelpText(
+      "after",
+      `\nExample: mpackd ${example}\n"mpackd --help" has the exit codes.`,
+    );
+  }
+  return program;
+}
+
+/** The names of a command and of those above it, without the program's. */
+function pathOf(command: Command): string {
+  const { parent } = command;
+  return parent === null ? "" : `${pathOf(parent)} ${command.name()}`.trim();
+}
+
 /** The commands to load. `completion` completes all of them. */
 function namesOf(args: readonly string[]): readonly string[] {
-  if (args[0] === "completion") return Object.keys(COMMANDS);
-  return Object.hasOwn(COMMANDS, args[0] ?? "") ? [args[0]] : Object.keys(COMMANDS);
+  const all = Object.keys(COMMANDS), [given = ""] = args;
+  if (given === "completion") return all;
+  const name = Object.hasOwn(OTHER_NAMES, given) ? OTHER_NAMES[given] : given;
+  return Object.hasOwn(COMMANDS, name) ? [name] : all;
 }
 
 /**
@@ -107,11 +143,14 @@ async function parse(
   args: readonly string[],
   { isJson }: { readonly isJson: boolean },
 ): Promise<number | undefined> {
-  let help = "", usage = "";
+  let help = "", usage = "", failing = program;
   for (const command of withSubcommands(program)) {
     command.exitOverride().configureOutput({
       writeOut: (text) => help += text,
-      writeErr: (text) => usage += text,
+      writeErr(text) {
+        failing = command;
+        usage += text;
+      },
     });
   }
   try {
@@ -123,11 +162,28 @@ async function parse(
       await print(help.trimEnd());
       return EXIT.ok;
     }
-    const message = error.message.replace(/^error: /, "");
+    const misspelt = error.code === MISSING_OPTION ? misspeltOption(failing, args) : undefined;
+    const message = misspelt ?? error.message.replace(/^error: /, "");
     if (isJson) await printError(new ConfigError(message), { json: true });
-    else tell(usage.trimEnd());
+    else tell(misspelt === undefined ? usage.trimEnd() : `error: ${misspelt}`);
     return EXIT.usage;
   }
+}
+
+const MISSING_OPTION = "commander.missingMandatoryOptionValue";
+
+/** What is wrong where an option is missing because it was misspelt: Commander looks for that last. */
+function misspeltOption(command: Command, args: readonly string[]): string | undefined {
+  const known = command.options.flatMap(({ long, short }) => [long, short]).filter((name) =>
+    name !== undefined
+  );
+  const given = args.map((arg) => arg.split("=")[0]).find((arg) =>
+    /^--[a-z]/.test(arg) && arg !== "--help" && !known.includes(arg)
+  );
+  if (given === undefined) return undefined;
+  const meant = mostSimilar(given, known);
+  return `unknown option '${given}'\n` +
+    (meant === undefined ? "(--help shows what is accepted)" : `(Did you mean ${meant}?)`);
 }
 
 function withSubcommands(command: Command): Command[] {

@@ -51,7 +51,7 @@ Deno.test("each command runs under the role that docs/operations.md gives it", a
         "index pack --repo ada/engine",
         "enqueue pack --repo ada/engine",
         "worker --drain",
-        "guard pack --repo ada/engine",
+        "check pack --missing --repo ada/engine",
         "audit",
         "gc",
         "jobs purge --older-than 1d",
@@ -77,6 +77,7 @@ Deno.test("each command runs under the role that docs/operations.md gives it", a
         "ls --repo ada/notes",
         "packs --repo ada/notes",
         "stats",
+        "status",
         "jobs list",
         "repo list",
       ]

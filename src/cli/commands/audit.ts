@@ -31,7 +31,7 @@ interface AuditFlags {
 
 /** Adds the command. */
 export function addAuditCommand(program: Command, context: CommandContext): void {
-  program.command("audit")
+  program.command("audit").alias("verify")
     .summary("hash stored mpacks and their objects again")
     .description(
       "Read mpacks again, and hash the whole and every object, commit and snapshot. One whose bytes " +

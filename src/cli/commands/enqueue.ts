@@ -1,5 +1,5 @@
 /**
- * `mpackd enqueue SOURCE --repo OWNER/SLUG`: stores one mpack if need be, and queues its job.
+ * `mpackd enqueue SOURCE… --repo OWNER/SLUG`: stores mpacks if need be, and queues their jobs.
  *
  * @module
  */
@@ -8,12 +8,13 @@ import type { Command } from "commander";
 import { blobKeyOf, type Config } from "../../config/config.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { MPACK_INDEX } from "../../jobs/index/payload.ts";
-import { enqueue, type Enqueued } from "../../jobs/queue/enqueue.ts";
+import { enqueue } from "../../jobs/queue/enqueue.ts";
 import type { CommandContext } from "../command.ts";
 import { parseCount, parseDuration } from "../flags.ts";
 import { jobJson } from "../job_text.ts";
-import { indexPayload, type MpackFlags, withMpackOptions } from "../mpack_options.ts";
-import { openSource, putSource } from "../mpack_source.ts";
+import { eachSource, sourceMember } from "../each_source.ts";
+import { checkSources, indexPayload, type MpackFlags, withMpackOptions } from "../mpack_options.ts";
+import { openSource, putSource, requireSources } from "../mpack_source.ts";
 import { isShortKey, mpackKeyOf } from "../named_ids.ts";
 import { print, printJson } from "../output.ts";
 import { openResources } from "../resources.ts";
@@ -28,53 +29,58 @@ interface EnqueueFlags extends MpackFlags {
 /** Adds the command. */
 export function addEnqueueCommand(program: Command, context: CommandContext): void {
   withMpackOptions(program.command("enqueue"))
-    .summary("queue one mpack for the workers")
+    .summary("queue mpacks for the workers")
     .description(
-      "Queue a job for one mpack, or find the open job for it.\n\n" +
+      "Queue a job for each mpack, or find the open job for it.\n\n" +
         "SOURCE is the same as for index. Bytes that are not in the store are stored first.",
     )
     .option("--priority <n>", "higher priorities run first", "0")
     .option("--delay <duration>", "the job does not start before this time: 10s, 5m, …", "0s")
     .option("--json", "print the job as one JSON document")
-    .action((source: string, flags: EnqueueFlags) =>
-      context.run(flags, async (signal) => {
-        const { row, existing } = await runEnqueue(source, flags, context.config(), signal);
-        if (flags.json) await printJson({ ...jobJson(row), existing });
-        else await print(`${existing ? "Already open" : "Enqueued"}: job ${row.jobId}`);
-      })
+    .action((sources: string[], flags: EnqueueFlags) =>
+      context.run(flags, (signal) => runEnqueue(sources, flags, context.config(), signal))
     );
 }
 
 async function runEnqueue(
-  given: string,
+  sources: readonly string[],
   flags: EnqueueFlags,
   config: Config,
   signal: AbortSignal,
-): Promise<Enqueued> {
+): Promise<number> {
   const payload = indexPayload(flags);
   const priority = parseCount("--priority", flags.priority, { min: -1_000_000, max: 1_000_000 });
   const delayMs = parseDuration("--delay", flags.delay);
+  checkSources(sources, flags);
+  await requireSources(sources);
+  await using resources = await openResources(config, { isWriting: true });
+  const { db, store, isEmbedded } = resources;
+  const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), {
+    create: flags.create || isEmbedded,
+  });
   const line = new LiveLine();
-  try {
-    await using resources = await openResources(config, { isWriting: true });
-    const { db, store, isEmbedded } = resources;
-    const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), {
-      create: flags.create || isEmbedded,
-    });
-    const text = await isShortKey(given) ? await mpackKeyOf(db, repoId, given) : given;
-    await using source = await openSource(text, config, { signal, line });
-    const blobKey = blobKeyOf(config.blobKey, repoId, source.mpackKey);
-    const { expect, upload } = flags;
-    await putSource(source, { store, blobKey, expect, upload, signal, line });
-    return await enqueue(db, {
-      repoId,
-      jobType: MPACK_INDEX,
-      payload: { mpack_key: source.mpackKey, ...payload },
-      priority,
-      delayMs,
-      maxAttempts: config.maxAttempts,
-    });
-  } finally {
-    line.clear();
-  }
+  return await eachSource(sources, flags, async (given) => {
+    try {
+      const text = await isShortKey(given) ? await mpackKeyOf(db, repoId, given) : given;
+      await using source = await openSource(text, config, { signal, line });
+      const blobKey = blobKeyOf(config.blobKey, repoId, source.mpackKey);
+      const { expect, upload } = flags;
+      await putSource(source, { store, blobKey, expect, upload, signal, line });
+      const { row, existing } = await enqueue(db, {
+        repoId,
+        jobType: MPACK_INDEX,
+        payload: { mpack_key: source.mpackKey, ...payload },
+        priority,
+        delayMs,
+        maxAttempts: config.maxAttempts,
+      });
+      line.clear();
+      if (!flags.json) {
+        return await print(`${existing ? "Already open" : "Enqueued"}: job ${row.jobId}`);
+      }
+      await printJson({ ...sourceMember(sources, given), ...jobJson(row), existing });
+    } finally {
+      line.clear();
+    }
+  });
 }

@@ -74,9 +74,11 @@ export function addIdentityCommand(program: Command, context: CommandContext): v
   identity.command("revoke")
     .summary("revoke an identity and its tokens")
     .argument("<handle>", "its handle, or its id")
-    .action((handle: string) =>
-      withDatabase({}, async (db) => {
+    .option("--json", "print it as one JSON document")
+    .action((handle: string, flags: { json?: boolean }) =>
+      withDatabase(flags, async (db) => {
         if (!await revokeIdentity(db, handle)) throw unknown(handle);
+        if (flags.json) return await printJson({ handle, revoked: true });
         await print(`${handle} is revoked`);
       })
     );
@@ -85,14 +87,18 @@ export function addIdentityCommand(program: Command, context: CommandContext): v
     .argument("<handle>", "its handle")
     .requiredOption("--repo <owner/slug>", "the repo")
     .option("--withdraw", "withdraw the right")
-    .action((handle: string, flags: { repo: string; withdraw?: boolean }) =>
-      withDatabase({}, async (db) => {
+    .option("--json", "print it as one JSON document")
+    .action((handle: string, flags: { repo: string; withdraw?: boolean; json?: boolean }) =>
+      withDatabase(flags, async (db) => {
         const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
         const found = await findHandle(db, handle);
         if (found === undefined) throw unknown(handle);
         const { identityId } = found;
         if (flags.withdraw) await withdrawAccess(db, { repoId, identityId });
         else await grantAccess(db, { repoId, identityId });
+        if (flags.json) {
+          return await printJson({ handle, repo: flags.repo, may_push: !flags.withdraw });
+        }
         await print(`${handle} may ${flags.withdraw ? "no longer " : ""}push to ${flags.repo}`);
       })
     );

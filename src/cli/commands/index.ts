@@ -1,5 +1,5 @@
 /**
- * `mpackd index SOURCE --repo OWNER/SLUG`: stores one mpack if need be, and indexes it as a job.
+ * `mpackd index SOURCE… --repo OWNER/SLUG`: stores mpacks if need be, and indexes them as jobs.
  *
  * @module
  */
@@ -18,12 +18,14 @@ import { setBranches } from "../../jobs/history/set_branches.ts";
 import { indexMpack } from "../../jobs/index/index_mpack.ts";
 import type { IndexResult } from "../../jobs/index/result.ts";
 import type { CommandContext } from "../command.ts";
-import { indexPayload, type MpackFlags, withMpackOptions } from "../mpack_options.ts";
+import { eachSource, sourceMember } from "../each_source.ts";
+import { checkSources, indexPayload, type MpackFlags, withMpackOptions } from "../mpack_options.ts";
 import {
   isKey,
   openOnce,
   openSource,
   putSource,
+  requireSources,
   type SourceOptions,
   uploadSource,
 } from "../mpack_source.ts";
@@ -31,7 +33,7 @@ import { oneLine } from "../history/commit_text.ts";
 import { isShortKey, mpackKeyOf } from "../named_ids.ts";
 import { print, printJson, tell } from "../output.ts";
 import { jobPermissions, requirePermissions } from "../permissions.ts";
-import { openResources } from "../resources.ts";
+import { openResources, type Resources } from "../resources.ts";
 import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
 import { isGoneWorker, workerName } from "../worker_name.ts";
 
@@ -47,21 +49,18 @@ interface IndexFlags extends MpackFlags {
 /** Adds the command. */
 export function addIndexCommand(program: Command, context: CommandContext): void {
   withMpackOptions(program.command("index"))
-    .summary("index one mpack")
+    .summary("index mpacks")
     .description(
-      "Index one mpack: read it once, prove its digest, and make its objects readable in a repo.\n\n" +
+      "Index mpacks, one after another: read each once, prove its digest, and make its objects " +
+        "readable in a repo.\n\n" +
         "SOURCE is an mpack key (sha256:…) whose blob is in the store, s3://bucket/key, a file, or " +
         "- for stdin. Other bytes than those of a key are stored in the same reading. Interrupted, a key " +
         "resumes; the others leave nothing and start over.",
     )
     .option("--branches", "also move all branches that the pack names, as a bundle does")
     .option("--json", "print the result or the error as one JSON document")
-    .action((source: string, flags: IndexFlags) =>
-      context.run(flags, async (signal) => {
-        const result = await runIndex(source, flags, context.config(), signal);
-        if (flags.json) await printJson(result);
-        else await print(summary(result));
-      })
+    .action((sources: string[], flags: IndexFlags) =>
+      context.run(flags, (signal) => runIndex(sources, flags, context.config(), signal))
     );
 }
 
@@ -69,20 +68,44 @@ export function addIndexCommand(program: Command, context: CommandContext): void
 type IndexedResult = IndexResult & { readonly branches?: readonly BranchReport[] };
 
 async function runIndex(
-  given: string,
+  sources: readonly string[],
   flags: IndexFlags,
   config: Config,
   signal: AbortSignal,
-): Promise<IndexedResult> {
+): Promise<number> {
   const payload = indexPayload(flags);
-  const line = new LiveLine();
+  checkSources(sources, flags);
+  await requireSources(sources);
+  requirePermissions(jobPermissions());
+  await using resources = await openResources(config, { isWriting: true });
+  const { db, isEmbedded } = resources;
+  const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), {
+    create: flags.create || isEmbedded,
+  });
+  const place = { resources, repoId, payload, config, signal };
+  return await eachSource(sources, flags, async (source) => {
+    const result = await indexOne(source, flags, place);
+    if (flags.json) await printJson({ ...sourceMember(sources, source), ...result });
+    else await print(summary(result));
+  });
+}
+
+/** Where to index. */
+interface IndexPlace {
+  readonly resources: Resources;
+  readonly repoId: string;
+  readonly payload: Omit<IndexPayload, "mpack_key">;
+  readonly config: Config;
+  readonly signal: AbortSignal;
+}
+
+async function indexOne(
+  given: string,
+  flags: IndexFlags,
+  { resources, repoId, payload, config, signal }: IndexPlace,
+): Promise<IndexedResult> {
+  const { db, store } = resources, line = new LiveLine();
   try {
-    requirePermissions(jobPermissions());
-    await using resources = await openResources(config, { isWriting: true });
-    const { db, store, isEmbedded } = resources;
-    const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), {
-      create: flags.create || isEmbedded,
-    });
     const text = await isShortKey(given) ? await mpackKeyOf(db, repoId, given) : given;
     const { expect, upload, force = false } = flags;
     const withBranches = async (result: IndexResult): Promise<IndexedResult> => {

@@ -1,5 +1,5 @@
 /**
- * `mpackd inspect MPACK`: prints what an mpack contains, and what is wrong with it.
+ * `mpackd inspect MPACK…`: prints what mpacks contain, and what is wrong with them.
  *
  * @module
  */
@@ -10,6 +10,7 @@ import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import type { BlobReader } from "../../stream/store/blob_store.ts";
 import { inspectMpack, type MpackReport } from "../../maintenance/inspect.ts";
+import { eachSource, sourceMember } from "../each_source.ts";
 import { EXIT } from "../exit.ts";
 import { parseCount } from "../flags.ts";
 import type { CommandContext } from "../command.ts";
@@ -31,24 +32,28 @@ interface InspectFlags {
 /** Adds the command. */
 export function addInspectCommand(program: Command, context: CommandContext): void {
   program.command("inspect")
-    .summary("print what one mpack contains")
+    .summary("print what mpacks contain")
     .description(
       "Print what an mpack contains: sections, counts, object sizes, nesting, and its problems. " +
         "Reads it once and writes nothing. Needs a database only for a key of a repo. " +
         "Exit code 3 if there is a problem.",
     )
-    .argument("<mpack>", "a file, - for stdin, s3://bucket/key, or sha256:<64 hex digits>")
+    .argument(
+      "<mpacks...>",
+      "a file, - for stdin, s3://bucket/key, sha256:<64 hex digits> or how a key begins",
+    )
     .option("--repo <owner/slug>", "the repo of a key")
     .option("--objects", "also hash every object, and list those that do not match their id")
     .option("--largest <count>", "number of the largest objects to list", "10")
     .option("--json", "print the report as one JSON document")
-    .action((mpack: string, flags: InspectFlags) =>
-      context.run(flags, async (signal) => {
-        const report = await runInspect(mpack, flags, context.config(), signal);
-        if (flags.json) await printJson(report);
-        else await print(textOf(report));
-        return report.problems_total === 0 ? EXIT.ok : EXIT.rejected;
-      })
+    .action((mpacks: string[], flags: InspectFlags) =>
+      context.run(flags, (signal) =>
+        eachSource(mpacks, flags, async (mpack) => {
+          const report = await runInspect(mpack, flags, context.config(), signal);
+          if (flags.json) await printJson({ ...sourceMember(mpacks, mpack), ...report });
+          else await print(textOf(report));
+          return report.problems_total === 0 ? EXIT.ok : EXIT.rejected;
+        }))
     );
 }
 

@@ -13,11 +13,11 @@ import { cancelJob } from "../../jobs/queue/cancel_job.ts";
 import type { JobRow, JobStatus } from "../../jobs/queue/job.ts";
 import { findJob } from "../../jobs/queue/get_job.ts";
 import { countListed, listJobs } from "../../jobs/queue/list_jobs.ts";
-import { type Pause, pause, type Pauses, readPauses, resume } from "../../jobs/schedules/pauses.ts";
-import { purgeJobs } from "../../jobs/queue/purge_jobs.ts";
+import { type Pause, pause, readPauses, resume } from "../../jobs/schedules/pauses.ts";
+import { countPurged, purgeJobs } from "../../jobs/queue/purge_jobs.ts";
 import { countRetried, retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { parseCount, parseDuration } from "../flags.ts";
-import { jobDetails, jobJson, jobTable } from "../job_text.ts";
+import { jobDetails, jobJson, jobTable, pausedText } from "../job_text.ts";
 import type { CommandContext } from "../command.ts";
 import { print, printJson } from "../output.ts";
 import { openDatabase } from "../resources.ts";
@@ -104,6 +104,7 @@ export function addJobsCommand(program: Command, context: CommandContext): void 
   }
   jobs.command("purge").description("Delete the rows of jobs that have ended.")
     .requiredOption("--older-than <duration>", "only jobs that ended longer ago: 30d, 12h, 5m, …")
+    .option("--dry-run", "only count them")
     .option(...json)
     .action((flags: JobsFlags) => run(flags, (db) => purge(db, flags)));
 }
@@ -124,19 +125,8 @@ async function list(db: Database, flags: JobsFlags): Promise<Answer> {
   const more = total > rows.length ? [`${formatCount(rows.length)} of ${formatCount(total)}`] : [];
   return {
     json: { jobs: rows.map(jobJson), total },
-    text: [shown, ...more, ...await pausedText(db, pauses)].join("\n"),
+    text: [shown, ...more, ...pausedText(pauses, await repoNames(db, pauses.repoIds))].join("\n"),
   };
-}
-
-/** A line for what is paused: otherwise nobody knows why jobs wait. */
-async function pausedText(db: Database, { isAll, types, repoIds }: Pauses): Promise<string[]> {
-  const names = await repoNames(db, repoIds);
-  const paused = [
-    ...(isAll ? ["all jobs"] : []),
-    ...types.map((type) => `jobs of type ${type}`),
-    ...repoIds.map((repoId) => `jobs of ${names.get(repoId) ?? repoId}`),
-  ];
-  return paused.length === 0 ? [] : [`Paused: ${paused.join(", ")}`];
 }
 
 async function setPause(
@@ -203,7 +193,7 @@ async function retry(
     jobIds.push(...batch);
     if (batch.length < ROWS_PER_STATEMENT) break;
   }
-  return { json: { retried: jobIds }, text: `Queued again: ${jobIds.length}` };
+  return { json: { retried: jobIds }, text: `Queued again: ${formatCount(jobIds.length)}` };
 }
 
 async function cancel(db: Database, given: string): Promise<Answer> {
@@ -224,13 +214,17 @@ async function cancel(db: Database, given: string): Promise<Answer> {
 
 async function purge(db: Database, flags: JobsFlags): Promise<Answer> {
   const olderThanMs = parseDuration("--older-than", flags.olderThan);
+  if (flags.dryRun) {
+    const jobs = await countPurged(db, { olderThanMs });
+    return { json: { would_purge: jobs }, text: `Would be purged: ${formatCount(jobs)}` };
+  }
   let purged = 0;
   for (;;) {
     const batch = await purgeJobs(db, { olderThanMs, limit: ROWS_PER_STATEMENT });
     purged += batch;
     if (batch < ROWS_PER_STATEMENT) break;
   }
-  return { json: { purged }, text: `Purged: ${purged}` };
+  return { json: { purged }, text: `Purged: ${formatCount(purged)}` };
 }
 
 async function repoIdOf(db: Database, text: string | undefined): Promise<string | undefined> {

@@ -5,7 +5,7 @@
  */
 
 import type { Command } from "commander";
-import { migrate } from "../../db/schema/migrate.ts";
+import { migrate, pendingMigrations } from "../../db/schema/migrate.ts";
 import type { CommandContext } from "../command.ts";
 import { print, printJson } from "../output.ts";
 import { openDatabase } from "../resources.ts";
@@ -18,10 +18,18 @@ export function addMigrateCommand(program: Command, context: CommandContext): vo
       "Create the tables, or add what is missing to existing tables. If an existing table cannot " +
         "be used, names it and changes nothing. Safe to run at any time.",
     )
+    .option("--dry-run", "only name what would be applied")
     .option("--json", "print the applied migrations as one JSON document")
-    .action((flags: { json?: boolean }) =>
+    .action((flags: { dryRun?: boolean; json?: boolean }) =>
       context.run(flags, async () => {
         await using opened = await openDatabase(context.config(), { isMigrating: true });
+        if (flags.dryRun) {
+          const pending = await pendingMigrations(opened.db);
+          if (flags.json) return await printJson({ would_apply: pending });
+          if (pending.length === 0) await print("The tables are up to date");
+          for (const name of pending) await print(`Would apply ${name}`);
+          return;
+        }
         const { applied } = await migrate(opened.db);
         if (flags.json) return await printJson({ applied });
         if (applied.length === 0) await print("The tables are up to date");

@@ -1,5 +1,5 @@
 /**
- * `mpackd push FILE`: sends a pack to a server, in one signed request or in parts.
+ * `mpackd push FILE…`: sends packs to a server, in one signed request each or in parts.
  *
  * @module
  */
@@ -13,7 +13,8 @@ import { digestOf } from "../../lib/ids.ts";
 import { iterateReader } from "../../stream/store/reader_stream.ts";
 import type { CommandContext } from "../command.ts";
 import { parseCount } from "../flags.ts";
-import { openSource, type Source } from "../mpack_source.ts";
+import { eachSource, sourceMember } from "../each_source.ts";
+import { openSource, requireSources, type Source } from "../mpack_source.ts";
 import { oneLine } from "../history/commit_text.ts";
 import { print, printJson } from "../output.ts";
 import { resultOfAnswer } from "../push/answer.ts";
@@ -33,14 +34,14 @@ interface PushFlags extends RemoteFlags {
 
 export function addPushCommand(program: Command, context: CommandContext): void {
   program.command("push")
-    .summary("push a pack to a server")
+    .summary("push packs to a server")
     .description(
-      "Push a pack to a server (see serve), which stores and indexes it in one pass. If the\n" +
+      "Push packs, one after another, to a server (see serve), which stores and indexes each in one pass. If the\n" +
         "server is busy (429, 503), wait as long as it says and try again, five times in all.\n\n" +
         "With --resume the pack goes to the store in parts, and a push that broke off goes on\n" +
         "with the parts that are missing when the same command is run again.",
     )
-    .argument("<file>", "the pack")
+    .argument("<files...>", "the packs; - is stdin")
     .requiredOption("--remote <url>", "the server, such as http://127.0.0.1:8080")
     .requiredOption("--repo <owner/slug>", "the repo")
     .option("--key <file>", "the private key that signs the request (see identity)")
@@ -50,24 +51,27 @@ export function addPushCommand(program: Command, context: CommandContext): void 
     .option("--resume", "push in parts, and go on where an earlier push broke off")
     .option("--part-bytes <n>", "length of a part that is lost when it breaks", `${64 * MIB}`)
     .option("--json", "print the result, or the error, as one JSON document")
-    .action((file: string, flags: PushFlags) =>
+    .action((files: string[], flags: PushFlags) =>
       context.run(flags, async (signal) => {
-        const line = new LiveLine();
-        try {
-          const config = context.config();
-          checkFlags(flags);
-          const partBytes = parseCount("--part-bytes", flags.partBytes, { min: 5 * MIB });
-          const onWait = () => line.clear(), deadlineMs = config.httpTotalMs;
-          await using source = await openSource(file, config, { signal, line });
-          if (source.body === undefined) throw new ConfigError(`Cannot push ${file}: no file`);
-          const remote = await Remote.open(flags, { signal, deadlineMs, onWait });
-          const result = flags.resume
-            ? await pushInParts(source, remote, { signal, line, deadlineMs, partBytes })
-            : await pushWhole(source, remote, line, flags);
-          await report(result, source.mpackKey, flags);
-        } finally {
-          line.clear();
-        }
+        const line = new LiveLine(), config = context.config();
+        checkFlags(flags);
+        await requireSources(files);
+        const partBytes = parseCount("--part-bytes", flags.partBytes, { min: 5 * MIB });
+        const onWait = () => line.clear(), deadlineMs = config.httpTotalMs;
+        const remote = await Remote.open(flags, { signal, deadlineMs, onWait });
+        return await eachSource(files, flags, async (file) => {
+          try {
+            await using source = await openSource(file, config, { signal, line });
+            if (source.body === undefined) throw new ConfigError(`Cannot push ${file}: no file`);
+            const result = flags.resume
+              ? await pushInParts(source, remote, { signal, line, deadlineMs, partBytes })
+              : await pushWhole(source, remote, line, flags);
+            line.clear();
+            await report(result, { ...flags, mpackKey: source.mpackKey, files, file });
+          } finally {
+            line.clear();
+          }
+        });
       })
     );
 }
@@ -84,10 +88,16 @@ function checkFlags({ branch, force, resume }: PushFlags): void {
 
 async function report(
   result: IndexResult | undefined,
-  mpackKey: string,
-  { repo, json }: PushFlags,
+  { repo, json, mpackKey, files, file }: PushFlags & {
+    readonly mpackKey: string;
+    readonly files: readonly string[];
+    readonly file: string;
+  },
 ): Promise<void> {
-  if (json) return await printJson(result ?? { mpack_key: mpackKey, already_indexed: true });
+  if (json) {
+    const answer = result ?? { mpack_key: mpackKey, already_indexed: true };
+    return await printJson({ ...sourceMember(files, file), ...answer });
+  }
   if (result === undefined) return await print(`${repo} has ${mpackKey} already`);
   const { objects_total, object_refs_written, commits, branch } = result;
   const history = commits === 0 ? "" : `${formatCount(commits)} commits, `;

@@ -46,11 +46,19 @@ export function addStoreCommand(program: Command, context: CommandContext): void
         "was restored or copied, or the store was moved. gc will then delete blobs that this " +
         "database does not need. Look at gc --dry-run first.",
     )
+    .option("--dry-run", "only say what the marker is now")
     .option("--json", "print the new owner as one JSON document")
-    .action((flags: { json?: boolean }) =>
+    .action((flags: { dryRun?: boolean; json?: boolean }) =>
       context.run(flags, async (signal) => {
-        const config = context.config(), store = await openBlobStore(config, { isWriting: true });
+        const config = context.config(), isWriting = !flags.dryRun;
+        const store = await openBlobStore(config, { isWriting });
         await using opened = await openDatabase(config, { maxConnections: 1 });
+        if (flags.dryRun) {
+          const owner = await compareOwner({ db: opened.db, store, signal });
+          if (flags.json) return await printJson(jsonOf(store.url, opened.db.label, owner));
+          const would = owner.ownership === "ours" ? "Nothing to adopt" : "Would adopt";
+          return await print(`${would}: ${textOf(store.url, opened.db.label, owner)}`);
+        }
         const owner = await adoptStore({ db: opened.db, store, signal });
         if (flags.json) return await printJson(jsonOf(store.url, opened.db.label, owner));
         await print(`Adopted: ${store.url} belongs to the database ${owner.database.databaseId}`);

@@ -64,12 +64,14 @@ export function addTokenCommand(program: Command, context: CommandContext): void
   token.command("revoke")
     .summary("revoke a token")
     .argument("<id>", "the token's id, as token list shows it")
-    .action((id: string) =>
-      context.run({}, async () => {
+    .option("--json", "print it as one JSON document")
+    .action((id: string, flags: { json?: boolean }) =>
+      context.run(flags, async () => {
         await using opened = await openDatabase(context.config());
         if (!await revokeToken(opened.db, id)) {
           throw new ConfigError(`Cannot find a valid token ${JSON.stringify(id)}`);
         }
+        if (flags.json) return await printJson({ token_id: id, revoked: true });
         await print(`${id} is revoked`);
       })
     );

@@ -50,3 +50,15 @@ export async function purgeJobs(
       .select(sql<number>`count(*)`.as("purged")));
   return purged;
 }
+
+/** Counts the jobs that `purgeJobs()` would delete, without a limit. */
+export async function countPurged(
+  db: Database,
+  { olderThanMs }: Pick<PurgeOptions, "olderThanMs">,
+): Promise<number> {
+  const [{ jobs }] = await db.query<{ jobs: number }>("count jobs to purge")`
+    select count(*) as jobs from musehub_background_jobs
+    where status in ('done', 'failed', 'cancelled')
+      and finished_at < now() - ${olderThanMs}::float8 * interval '1 ms'`;
+  return jobs;
+}

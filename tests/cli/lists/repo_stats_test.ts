@@ -1,12 +1,12 @@
 import assert from "node:assert/strict";
-import { createRepo } from "../../src/db/repos.ts";
-import { readStats } from "../../src/db/stats.ts";
-import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
-import { sampleBytes } from "../support/store/blobs.ts";
-import { runMain } from "../support/process/main.ts";
-import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
-import { createFixture } from "../support/process/fixture.ts";
-import { commitRecord, snapshotRecord } from "../support/history/records.ts";
+import { createRepo } from "../../../src/db/repos.ts";
+import { readStats } from "../../../src/db/stats.ts";
+import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
+import { sampleBytes } from "../../support/store/blobs.ts";
+import { runMain } from "../../support/process/main.ts";
+import { buildMpack, mpackKey, object } from "../../support/mpack/mpacks.ts";
+import { createFixture } from "../../support/process/fixture.ts";
+import { commitRecord, snapshotRecord } from "../../support/history/records.ts";
 
 Deno.test("repo lists, creates and deletes repos", async () => {
   await using fixture = await createFixture();

@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
-import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
-import { runMain } from "../support/process/main.ts";
-import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
-import { createFixture } from "../support/process/fixture.ts";
+import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
+import { runMain } from "../../support/process/main.ts";
+import { buildMpack, mpackKey, object } from "../../support/mpack/mpacks.ts";
+import { createFixture } from "../../support/process/fixture.ts";
 
 Deno.test("ls lists objects, packs lists mpacks, in pages and until the reader stops", async (t) => {
   await using fixture = await createFixture();

@@ -1,0 +1,119 @@
+/**
+ * `mpackd status`: what waits, runs and failed, and who works on it.
+ *
+ * @module
+ */
+
+import type { Command } from "commander";
+import { readFailures, readLastHour, readQueueNow } from "../../../db/activity.ts";
+import { listFinished } from "../../../db/audits.ts";
+import type { Database } from "../../../db/client/database.ts";
+import { repoNames } from "../../../db/console_repos.ts";
+import { listWorkers } from "../../../db/workers.ts";
+import { readPauses } from "../../../jobs/schedules/pauses.ts";
+import type { CommandContext } from "../../command.ts";
+import { pausedText } from "../../job_text.ts";
+import { print, printJson } from "../../output.ts";
+import { openDatabase } from "../../resources.ts";
+import { formatBytes, formatCount, formatMs } from "../../terminal.ts";
+
+/** Adds the command. */
+export function addStatusCommand(program: Command, context: CommandContext): void {
+  program.command("status")
+    .summary("say what waits, runs and failed")
+    .description(
+      "Say what waits in the queue, runs, and failed in the last day; which workers are alive; what " +
+        "was indexed in the last hour; and when the last audit ended. doctor checks the rest.",
+    )
+    .option("--json", "print it as one JSON document")
+    .action((flags: { json?: boolean }) =>
+      context.run(flags, async () => {
+        await using opened = await openDatabase(context.config(), { maxConnections: 1 });
+        const status = await readStatus(opened.db);
+        if (flags.json) await printJson(status);
+        else await print(await textOf(opened.db, status));
+      })
+    );
+}
+
+async function readStatus(db: Database) {
+  const queue = await readQueueNow(db, undefined);
+  const failures = await readFailures(db, undefined);
+  const workers = await listWorkers(db), pauses = await readPauses(db);
+  const [audit] = await listFinished(db, { limit: 1 });
+  const last_hour = { mpacks: 0, objects: 0, bytes: 0 };
+  for (const minute of await readLastHour(db, undefined)) {
+    last_hour.mpacks += minute.packs;
+    last_hour.objects += minute.objects;
+    last_hour.bytes += minute.sizeBytes;
+  }
+  return {
+    database: db.label,
+    queue: {
+      pending: queue.pending,
+      oldest_pending_ms: Math.round(queue.oldestMs),
+      running: queue.running,
+      failed_last_day: queue.failed,
+      failures_by_code: Object.fromEntries(failures.map(({ code, jobs }) => [code, jobs])),
+    },
+    paused: { all: pauses.isAll, job_types: pauses.types, repo_ids: pauses.repoIds },
+    workers: workers.map(({ worker, version, concurrency, running, isDraining, startedAt }) => ({
+      worker,
+      version,
+      concurrency,
+      running,
+      is_draining: isDraining,
+      started_at: startedAt,
+    })),
+    last_hour,
+    last_audit: audit === undefined
+      ? null
+      : { finished_at: audit.finishedAt, mpacks: audit.mpacks, damaged: audit.damaged },
+  };
+}
+
+async function textOf(db: Database, status: Awaited<ReturnType<typeof readStatus>>) {
+  const { queue, workers, last_hour, last_audit, paused } = status;
+  const count = formatCount, row = (name: string, text: string) => `${name.padEnd(10)} ${text}`;
+  const oldest = queue.pending === 0
+    ? ""
+    : `, the oldest that could run since ${formatMs(queue.oldest_pending_ms)}`;
+  const codes = Object.entries(queue.failures_by_code).map(([code, jobs]) =>
+    `${code} ${count(jobs)}`
+  );
+  const busy = workers.reduce((sum, { running }) => sum + running, 0);
+  const room = workers.reduce((sum, { concurrency }) => sum + concurrency, 0);
+  const repos = await repoNames(db, paused.repo_ids);
+  return [
+    row("database", status.database),
+    row("waiting", `${count(queue.pending)} jobs${oldest}`),
+    row("running", `${count(queue.running)} jobs`),
+    row(
+      "failed",
+      `${count(queue.failed_last_day)} jobs in the last day` +
+        (codes.length === 0 ? "" : `: ${codes.join(", ")}`),
+    ),
+    row(
+      "workers",
+      workers.length === 0
+        ? "none is alive" + (queue.pending > 0 ? ': start one with "mpackd worker"' : "")
+        : `${count(workers.length)} alive, ${count(busy)} of ${count(room)} places busy`,
+    ),
+    row(
+      "last hour",
+      `${count(last_hour.mpacks)} mpacks, ${count(last_hour.objects)} objects, ` +
+        formatBytes(last_hour.bytes),
+    ),
+    row(
+      "last audit",
+      last_audit === null
+        ? "none has ended"
+        : `${formatMs(Math.max(0, Date.now() - last_audit.finished_at.getTime()))} ago: ` +
+          `${count(last_audit.mpacks)} mpacks checked, ${count(last_audit.damaged)} damaged`,
+    ),
+    ...pausedText(
+      { isAll: paused.all, types: paused.job_types, repoIds: paused.repo_ids },
+      repos,
+    ),
+  ].join("\n");
+}
