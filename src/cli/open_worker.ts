@@ -21,6 +21,8 @@ import { parseAddresses } from "../lib/addresses.ts";
 import type { WorkerEvent } from "../jobs/worker/worker_event.ts";
 import type { Check } from "../http/probes.ts";
 import { claimStore, type StoreAndDatabase } from "../maintenance/store_owner.ts";
+import type { BlobStore } from "../stream/store/blob_store.ts";
+import { readMarker } from "../stream/store/store_marker.ts";
 import { logEvents, logNativeHash, logWithoutLease } from "./log.ts";
 import { jobPermissions, requirePermissions } from "./permissions.ts";
 import type { Resources } from "./resources.ts";
@@ -28,6 +30,8 @@ import { VERSION } from "./version.ts";
 import { workerName } from "./worker_name.ts";
 
 const PING_DEADLINE_MS = 2_000;
+/** Probes come every few seconds, also to a store that asks money for each request. */
+const STORE_CHECK_EVERY_MS = 5_000;
 /** The text of a notification about webhooks: see webhooks_1.sql. */
 const WEBHOOKS = "webhooks";
 const COUNT_EVERY_MS = 60_000;
@@ -141,6 +145,7 @@ export function openWorker(
     metrics,
     checks: {
       database: () => ping(db),
+      store: storeCheck(store),
       not_draining: () => !signal.aborted,
       polled_lately: () => worker.silentMs < 3 * pollMs + config.databaseTimeoutMs,
     },
@@ -169,4 +174,17 @@ export function countUses(
 export async function ping(db: Database): Promise<boolean> {
   const options = { action: "ping", deadlineMs: PING_DEADLINE_MS };
   return (await execute(db, db.sql`select 1`, options)).length === 1;
+}
+
+/** A condition of readiness: the store answers, and has its marker. */
+export function storeCheck(store: BlobStore): Check {
+  let last: { readonly at: number; readonly holds: Promise<boolean> } | undefined;
+  return () => {
+    if (last === undefined || performance.now() - last.at > STORE_CHECK_EVERY_MS) {
+      const signal = AbortSignal.timeout(PING_DEADLINE_MS);
+      const holds = readMarker(store, { signal }).then((found) => found !== undefined, () => false);
+      last = { at: performance.now(), holds };
+    }
+    return last.holds;
+  };
 }

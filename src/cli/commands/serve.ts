@@ -22,7 +22,7 @@ import { logStart, openLog } from "../log.ts";
 import { print } from "../output.ts";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
-import { countUses, openWorker, ping } from "../open_worker.ts";
+import { countUses, openWorker, ping, storeCheck } from "../open_worker.ts";
 import { openResources } from "../resources.ts";
 import { observeRequests } from "../request_log.ts";
 import { workerName } from "../worker_name.ts";
@@ -108,6 +108,7 @@ async function serve(
   }, () => [[movedBlobsOpened(), {}]]);
   const checks = working?.checks ?? {
     database: () => ping(db),
+    store: storeCheck(store),
     not_draining: () => !signal.aborted,
   };
   const context = await openHttp({

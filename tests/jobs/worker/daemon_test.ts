@@ -53,7 +53,7 @@ Deno.test("worker runs inserted jobs, answers probes, and ends cleanly at SIGTER
     const ready = await ask("/readyz");
     assert.deepEqual(await ready.json(), {
       ready: true,
-      checks: { database: true, not_draining: true, polled_lately: true },
+      checks: { database: true, store: true, not_draining: true, polled_lately: true },
     });
     const metrics = await (await ask("/metrics")).text();
     for (
