@@ -67,7 +67,14 @@ export {
 export type { IndexProgress } from "./src/jobs/index/context.ts";
 export type { IndexPayload } from "./src/jobs/index/payload.ts";
 export type { IndexMpackOptions } from "./src/jobs/index/index_mpack.ts";
-export { indexMpack, pushMpack } from "./src/jobs/index/library.ts";
+export {
+  enqueue,
+  type EnqueuedJob,
+  type EnqueueOptions,
+  indexMpack,
+  pushMpack,
+} from "./src/jobs/index/library.ts";
+export type { JobStatus } from "./src/jobs/queue/job.ts";
 export type { PushOptions } from "./src/jobs/index/push_mpack.ts";
 export type { BranchReport } from "./src/jobs/history/move_branch.ts";
 export type { IndexResult, MaterializeCounts } from "./src/jobs/index/result.ts";

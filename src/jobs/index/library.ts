@@ -1,6 +1,6 @@
 /**
- * `indexMpack()` and `pushMpack()` for other programs, which may name a wrong store as easily as a
- * user does: the store's marker is compared first, as every command does.
+ * `indexMpack()`, `pushMpack()` and `enqueue()` for other programs, which may name a wrong store as
+ * easily as a user does: the store's marker is compared first, as every command does.
  *
  * @module
  */
@@ -12,6 +12,9 @@ import { ownedStore } from "../../maintenance/owned_store.ts";
 import { claimStore, type StoreAndDatabase } from "../../maintenance/store_owner.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import { indexMpack as index, type IndexMpackOptions } from "./index_mpack.ts";
+import { enqueue as enqueueJob } from "../queue/enqueue.ts";
+import type { JobStatus } from "../queue/job.ts";
+import { checkPayload, type IndexPayload, MPACK_INDEX } from "./payload.ts";
 import { pushMpack as push, type PushOptions } from "./push_mpack.ts";
 import type { IndexResult } from "./result.ts";
 
@@ -61,6 +64,48 @@ export async function indexMpack(options: IndexMpackOptions): Promise<IndexResul
  */
 export async function pushMpack(options: PushOptions): Promise<IndexResult> {
   return await push({ ...options, store: await claim(options) });
+}
+
+/** A pack whose job to queue. */
+export interface EnqueueOptions extends Omit<IndexPayload, "mpack_key"> {
+  /** A database whose tables are there (see `migrate()`). */
+  readonly db: Database;
+  /** The repo that gets the pack's objects. */
+  readonly repoId: string;
+  /** `sha256:` and 64 hex digits. The pack may be uploaded later: the job waits for it. */
+  readonly mpackKey: string;
+  /** Jobs of higher priority go first. Default 0. */
+  readonly priority?: number;
+  /** Milliseconds before which no worker claims the job. Default 0. */
+  readonly delayMs?: number;
+  /** How often the job may be claimed. Default 10. */
+  readonly maxAttempts?: number;
+}
+
+/** The job of a pack. */
+export interface EnqueuedJob {
+  /** Its id. */
+  readonly jobId: string;
+  /** Where it stands. */
+  readonly status: JobStatus;
+  /** Whether it was there already, pending or running, for the same repo and pack. */
+  readonly existing: boolean;
+}
+
+/**
+ * Queues a job that indexes a pack, for any worker; or finds the open one. Needs no store: the worker
+ * looks for the pack's blob when it claims the job.
+ *
+ * @throws {InvalidMpackError} `unexpected-shape` if the key, or another member, is malformed.
+ * @throws {ConfigError} `repo-not-found`.
+ * @throws {DatabaseError} If the database is unavailable; call again.
+ */
+export async function enqueue(options: EnqueueOptions): Promise<EnqueuedJob> {
+  const { db, repoId, mpackKey, priority, delayMs, maxAttempts, ...rest } = options;
+  const payload = { ...checkPayload({ mpack_key: mpackKey, ...rest }) };
+  const job = { repoId, jobType: MPACK_INDEX, payload, priority, delayMs, maxAttempts };
+  const { row: { jobId, status }, existing } = await enqueueJob(db, job);
+  return { jobId, status, existing };
 }
 
 /** Makes sure that the store is the database's; returns it so that a lost mount is noticed later. */
