@@ -62,8 +62,12 @@ const BROWSER_HEADERS = secureHeaders({
   xXssProtection: false,
 });
 
-/** Builds the API out of its routes. */
-export function createApi(context: ApiContext, version: string): Api {
+/** Builds the API out of its routes; with `isConsoleOnly` out of the console and the probes alone. */
+export function createApi(
+  context: ApiContext,
+  version: string,
+  { isConsoleOnly = false }: { readonly isConsoleOnly?: boolean } = {},
+): Api {
   const app = new Hono<HonoEnv>();
   app.use(
     requestId({ headerName: "" }),
@@ -82,7 +86,7 @@ export function createApi(context: ApiContext, version: string): Api {
     answers: { 200: { description: "OpenAPI 3.1", mediaType: "application/json" } },
     handle: () => replyEncoded(text, "json"),
   });
-  const routes = [description, ...API_ROUTES];
+  const routes = isConsoleOnly ? healthRoutes : [description, ...API_ROUTES];
   // Encoded once: a flood of requests for it held the event loop for 0.4 ms each.
   const text: Uint8Array<ArrayBuffer> = new TextEncoder().encode(
     JSON.stringify(describeApi(routes, version)),
@@ -96,7 +100,9 @@ export function createApi(context: ApiContext, version: string): Api {
     app.on(spec.method, path, record(spec, context), (c) => spec.run(c, context));
   }
   app.notFound((c) => {
-    const detail = "Cannot find such a route; /openapi.json lists them";
+    const detail = isConsoleOnly
+      ? `Cannot answer this here: only the console, at ${CONSOLE_PATH}, is served (--ui-only)`
+      : "Cannot find such a route; /openapi.json lists them";
     return problemResponse(new HttpProblem(404, "not-found", detail), c.get("requestId"));
   });
   app.onError((error, c) => {

@@ -39,6 +39,7 @@ interface ServeFlags {
   readonly host: string;
   readonly worker?: boolean;
   readonly open?: boolean;
+  readonly uiOnly?: boolean;
 }
 
 export function addServeCommand(program: Command, context: CommandContext): void {
@@ -52,6 +53,7 @@ export function addServeCommand(program: Command, context: CommandContext): void
     .option("--port <port>", "the port; 0 for any free one", "8080")
     .option("--host <address>", "the address to listen on", "127.0.0.1")
     .option("--open", "print a token that is an admin's until an identity exists")
+    .option("--ui-only", "serve the console and the probes, and nothing of the API")
     .option("--worker", "also run jobs, as the worker command does")
     .action((flags: ServeFlags) => {
       const force = new AbortController();
@@ -125,7 +127,7 @@ async function serve(
       log.with({ request_id: requestId, error: String(error) }).warn("An answer was cut off"),
     ...(openToken === undefined ? {} : { openToken }),
   });
-  await using server = listen(createApi(context, VERSION), {
+  await using server = listen(createApi(context, VERSION, { isConsoleOnly: flags.uiOnly }), {
     hostname: flags.host,
     port,
     config,

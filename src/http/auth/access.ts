@@ -72,13 +72,18 @@ export function checkAccess(
   );
 }
 
+/** Whether the caller owns a repo, or is an admin: collaborators push, and change nothing else. */
+export function mayManage({ owner }: RepoForIdentity, { identity, isAdmin }: Caller): boolean {
+  return isAdmin || identity?.handle === owner;
+}
+
 /**
- * Requires the owner of a repo, or an admin: collaborators push, and change nothing else.
+ * Requires the owner of a repo, or an admin.
  *
  * @throws {HttpProblem} 403.
  */
-export function requireOwner({ owner }: RepoForIdentity, { identity, isAdmin }: Caller): void {
-  if (isAdmin || identity?.handle === owner) return;
+export function requireOwner(repo: RepoForIdentity, caller: Caller): void {
+  if (mayManage(repo, caller)) return;
   throw new HttpProblem(403, "forbidden", "Cannot do this: only the repo's owner may");
 }
 

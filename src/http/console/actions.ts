@@ -4,8 +4,15 @@
  * @module
  */
 
+import { parseRepoName } from "../../db/repos.ts";
+import { resendDelivery, testWebhook } from "../../db/webhooks/deliveries.ts";
+import { ConfigError } from "../../errors.ts";
+import { MPACK_AUDIT } from "../../jobs/audit_handler.ts";
 import { cancelJob } from "../../jobs/queue/cancel_job.ts";
 import { pause, resume } from "../../jobs/schedules/pauses.ts";
+import { enqueue } from "../../jobs/queue/enqueue.ts";
+import { isMpackKey } from "../../lib/ids.ts";
+import { openRepo, requireOwner } from "../auth/access.ts";
 import { purgeJobs } from "../../jobs/queue/purge_jobs.ts";
 import { retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { runNow } from "../../jobs/schedules/fire.ts";
@@ -79,4 +86,63 @@ export async function changeSchedule(
   const change = Object.hasOwn(changes, action) ? changes[action] : undefined;
   const isDone = caller.isAdmin && change !== undefined && await change();
   if (!isDone) throw new HttpProblem(404, "not-found", "Cannot find such a schedule");
+}
+
+/** What an action works with. */
+interface Acting {
+  readonly caller: Caller;
+  readonly context: ApiContext;
+}
+
+/**
+ * Enqueues an audit of a pack.
+ *
+ * @returns The job's id.
+ * @throws {HttpProblem} 403 for who may not push to the repo, 404 if there is none.
+ */
+export async function auditPack(form: URLSearchParams, acting: Acting): Promise<string> {
+  const { context: { db, config } } = acting;
+  const mpackKey = form.get("mpack") ?? "", { repoId } = await repoOfForm(form, acting);
+  if (!isMpackKey(mpackKey)) throw new HttpProblem(404, "not-found", "Cannot find such a pack");
+  const { row } = await enqueue(db, {
+    repoId,
+    jobType: MPACK_AUDIT,
+    payload: { mpack_key: mpackKey },
+    maxAttempts: config.maxAttempts,
+  });
+  return row.jobId;
+}
+
+/**
+ * Tests a webhook, or sends a delivery once more.
+ *
+ * @returns What was done, and to which repo.
+ * @throws {HttpProblem} 403 or 404.
+ */
+export async function tellWebhook(
+  form: URLSearchParams,
+  acting: Acting,
+): Promise<{ readonly action: string; readonly repo: string }> {
+  const { caller, context: { db } } = acting;
+  const repo = await repoOfForm(form, acting), { repoId } = repo;
+  requireOwner(repo, caller);
+  const action = form.get("action") ?? "", id = form.get("id") ?? "";
+  const isDone = action === "test"
+    ? await testWebhook(db, repoId, id) !== undefined
+    : action === "resend" && await resendDelivery(db, repoId, id);
+  if (!isDone) throw new HttpProblem(404, "not-found", "Cannot find such a webhook or delivery");
+  return { action, repo: `${repo.owner}/${repo.slug}` };
+}
+
+/** The repo that a form names, for a caller that may push to it. */
+async function repoOfForm(form: URLSearchParams, { caller, context: { db } }: Acting) {
+  if (!caller.scopes.has("push") && !caller.isAdmin) {
+    throw new HttpProblem(403, "forbidden", "Cannot do this with a token that only reads");
+  }
+  try {
+    return await openRepo(db, parseRepoName(form.get("repo") ?? ""), caller, "push");
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    throw new HttpProblem(404, "repo-not-found", "Cannot find such a repo");
+  }
 }

@@ -18,7 +18,7 @@ import { bodyLimits, readBody } from "../body/body.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem, problemResponse } from "../problem.ts";
 import type { HonoEnv } from "../route.ts";
-import { act, changeSchedule } from "./actions.ts";
+import { act, auditPack, changeSchedule, tellWebhook } from "./actions.ts";
 import { Layout } from "./layout.tsx";
 import { LIVE_SCRIPT } from "./live_script.ts";
 import type { Page, PageMaker } from "./page.ts";
@@ -32,6 +32,7 @@ import { repo } from "./pages/repo.tsx";
 import { repos } from "./pages/repos.tsx";
 import { schedules } from "./pages/schedules.tsx";
 import { settings } from "./pages/settings.tsx";
+import { webhooks } from "./pages/webhooks.tsx";
 import { SESSION_COOKIE, SESSION_SECONDS, Sessions } from "./session.ts";
 import { STYLE } from "./style.ts";
 
@@ -58,6 +59,7 @@ const PAGES: Readonly<Record<string, PageMaker>> = {
   "/repos": repos,
   "/repos/:owner/:slug": repo,
   "/repos/:owner/:slug/packs/:mpackKey": pack,
+  "/repos/:owner/:slug/webhooks": webhooks,
   "/schedules": schedules,
   "/settings": settings,
 };
@@ -88,30 +90,40 @@ export function createConsole(context: ApiContext): Hono<HonoEnv> {
     deleteCookie(c, SESSION_COOKIE, { path: CONSOLE_PATH });
     return c.redirect(`${CONSOLE_PATH}/login`, 303);
   });
-  app.post("/jobs/confirm", async (c) => {
-    refuseForeign(c, context);
-    const caller = await callerOf(c);
-    if (caller === undefined) return toLogin(c);
-    return show(c, confirmPage(readActionForm(await readForm(c, context))), caller);
+  /** A form's page: what it does is answered with another page, or with the place of one. */
+  const post = (
+    path: string,
+    work: (
+      form: URLSearchParams,
+      caller: Caller,
+      c: Context<HonoEnv>,
+    ) => Promise<string> | Page,
+  ) =>
+    app.post(path, async (c) => {
+      refuseForeign(c, context);
+      const caller = await callerOf(c);
+      if (caller === undefined) return toLogin(c);
+      const next = await work(await readForm(c, context), caller, c);
+      if (typeof next !== "string") return show(c, next, caller);
+      return c.redirect(`${CONSOLE_PATH}${next}`, 303);
+    });
+  post("/jobs/confirm", (form) => confirmPage(readActionForm(form)));
+  post("/jobs/act", async (form, caller, c) => {
+    const asked = readActionForm(form), { action, jobIds } = asked;
+    const done = await act(asked, { caller, context, signal: c.req.raw.signal });
+    return `/jobs?${new URLSearchParams({ action, done: `${done}`, asked: `${jobIds.length}` })}`;
   });
-  app.post("/jobs/act", async (c) => {
-    refuseForeign(c, context);
-    const caller = await callerOf(c);
-    if (caller === undefined) return toLogin(c);
-    const form = readActionForm(await readForm(c, context));
-    const done = await act(form, { caller, context, signal: c.req.raw.signal });
-    const { action, jobIds } = form;
-    const query = new URLSearchParams({ action, done: `${done}`, asked: `${jobIds.length}` });
-    return c.redirect(`${CONSOLE_PATH}/jobs?${query}`, 303);
-  });
-  app.post("/schedules", async (c) => {
-    refuseForeign(c, context);
-    const caller = await callerOf(c);
-    if (caller === undefined) return toLogin(c);
-    const form = await readForm(c, context);
+  post("/schedules", async (form, caller) => {
     await changeSchedule(form, { caller, context });
-    const query = new URLSearchParams({ done: form.get("action") ?? "" });
-    return c.redirect(`${CONSOLE_PATH}/schedules?${query}`, 303);
+    return `/schedules?${new URLSearchParams({ done: form.get("action") ?? "" })}`;
+  });
+  post("/webhooks", async (form, caller) => {
+    const { action, repo } = await tellWebhook(form, { caller, context });
+    return `/repos/${repo}/webhooks?${new URLSearchParams({ done: action })}`;
+  });
+  post("/packs/audit", async (form, caller) => {
+    const jobId = await auditPack(form, { caller, context });
+    return `/jobs/${encodeURIComponent(jobId)}`;
   });
   app.get("/live", async (c) => await live(c));
   for (const [path, make] of Object.entries(PAGES)) {

@@ -58,6 +58,7 @@ th { color: var(--soft); font-weight: 500; font-size: 13px; white-space: nowrap;
 tbody tr:last-child td { border-bottom: 0; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 td time, td .status { white-space: nowrap; }
+td.long { overflow-wrap: anywhere; min-width: 12em; }
 .status { font-weight: 600; }
 .status.failed, .status.lost, .status.FAILURE { color: var(--bad); }
 .status.done, .status.ok { color: var(--good); }

@@ -4,7 +4,11 @@ import { claimJobs } from "../../../src/jobs/queue/claim_jobs.ts";
 import { enqueue } from "../../../src/jobs/queue/enqueue.ts";
 import { failJob } from "../../../src/jobs/queue/fail_job.ts";
 import { getJob } from "../../../src/jobs/queue/get_job.ts";
+import { grantAccess } from "../../../src/db/collaborators.ts";
 import { revokeToken } from "../../../src/db/tokens.ts";
+import { addWebhook } from "../../../src/db/webhooks/webhooks.ts";
+import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
+import { buildMpack } from "../../support/mpack/mpacks.ts";
 import { startApi, type TestApi } from "../../support/http/api.ts";
 
 /** A browser without scripts: it keeps the cookie, and sends what a form of the console sends. */
@@ -52,7 +56,10 @@ async function signedIn(api: TestApi, token: string): Promise<Visitor> {
   return visitor;
 }
 
-const PAGES = ["/ui", "/ui/jobs", "/ui/jobs/x", "/ui/repos", "/ui/repos/me/repo", "/ui/settings"];
+const PAGES = [
+  ...["/ui", "/ui/jobs", "/ui/jobs/x", "/ui/repos", "/ui/repos/me/repo", "/ui/settings"],
+  "/ui/repos/me/repo/webhooks",
+];
 
 Deno.test("the console shows nothing without a session, and a session is a strict cookie", async () => {
   await using api = await startApi({ worker: false });
@@ -207,4 +214,60 @@ Deno.test("a job's page tells of its attempts, its error, and what to do", async
   assert.equal(await getJob(db, row.jobId), undefined);
   const [{ left }] = await db.sql`select count(*)::int as left from mpackd_attempts`;
   assert.equal(left, 0);
+});
+
+Deno.test("the owner sees the webhooks, tests one, sends again, and has a pack audited", async () => {
+  await using api = await startApi({ worker: false });
+  const { db, repo, ...fixture } = api.fixture, { repoId } = repo;
+  const mpackKey = await fixture.put(buildMpack({ objects: [] }));
+  await indexMpack(fixture.options(mpackKey));
+  const events = ["branch.moved"], url = "https://hooks.test/<b>";
+  const { webhookId, secret } = await addWebhook(db, { repoId, url, host: "hooks.test", events });
+  const me = await api.identity("me"), friend = await api.identity("friend");
+  await grantAccess(db, { repoId, identityId: friend.identity!.identityId });
+  const owner = await signedIn(api, (await api.token(me)).text);
+  const reader = await signedIn(api, (await api.token(me, { scopes: ["read"] })).text);
+  const other = await signedIn(api, (await api.token(friend)).text);
+  const path = "/ui/repos/me/repo/webhooks", form = { repo: "me/repo" };
+
+  assert.match((await owner.get("/ui/repos/me/repo")).text, /repo\/webhooks/);
+  const { text } = await owner.get(path);
+  assert.match(text, /https:\/\/hooks\.test\/&lt;b&gt;/);
+  assert.ok(!text.includes(secret));
+  const tested = await owner.post("/ui/webhooks", { ...form, action: "test", id: webhookId });
+  assert.equal(tested.location, `${path}?done=test`);
+  const [{ delivery_id: id }] = await db.sql`update mpackd_deliveries set status = 'dead'
+    returning delivery_id`;
+  assert.match((await owner.get(path)).text, /dead/);
+  const again = await owner.post("/ui/webhooks", { ...form, action: "resend", id });
+  assert.equal(again.location, `${path}?done=resend`);
+  const audit = { ...form, mpack: mpackKey };
+  const audited = await owner.post("/ui/packs/audit", audit);
+  assert.match(audited.location!, /^\/ui\/jobs\/sha256/);
+  assert.match((await owner.get(audited.location!)).text, /mpack\.audit/);
+
+  assert.equal((await other.get(path)).status, 404, "a collaborator");
+  assert.equal((await reader.get(path)).status, 200);
+  for (const visitor of [other, reader]) {
+    const refused = await visitor.post("/ui/webhooks", { ...form, action: "test", id: webhookId });
+    assert.equal(refused.status, 403);
+  }
+  assert.equal((await reader.post("/ui/packs/audit", audit)).status, 403);
+  for (const wrong of [{ action: "test", id: "wh_x" }, { action: "x", id }, { repo: "a/b" }]) {
+    const refused = await owner.post("/ui/webhooks", { ...form, ...wrong } as typeof form);
+    assert.equal(refused.status, 404);
+  }
+});
+
+Deno.test("serve --ui-only answers with the console and the probes alone", async () => {
+  await using api = await startApi({ worker: false, isConsoleOnly: true });
+  const visitor = await signedIn(api, api.admin.token);
+  assert.equal((await visitor.get("/ui")).status, 200);
+  assert.equal((await visitor.get("/healthz")).status, 200);
+  const headers = { authorization: `Bearer ${api.admin.token}` };
+  for (const [method, path] of [["POST", "/api/repos"], ["GET", "/me/repo/refs"]]) {
+    const answer = await fetch(api.url + path, { method, headers });
+    assert.equal(answer.status, 404);
+    assert.match((await answer.json()).detail, /only the console, at \/ui, is served/);
+  }
 });

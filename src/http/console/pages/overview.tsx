@@ -2,7 +2,7 @@
 import { readFailures, readLastHour, readQueueNow } from "../../../db/activity.ts";
 import { listWorkers } from "../../../db/workers.ts";
 import { listJobs } from "../../../jobs/queue/list_jobs.ts";
-import type { PageMaker } from "../page.ts";
+import type { PageCall, PageMaker } from "../page.ts";
 import {
   bytesText,
   Chart,
@@ -19,14 +19,18 @@ import {
 /** How many of the running jobs are shown. */
 const RUNNING = 20;
 
+const SERVICES = { database: "Database", store: "Store" };
+
 /** What waits, runs and failed, and what was published in the last hour. */
-export const overview: PageMaker = async ({ viewer, caller, context: { db } }) => {
-  const [queue, hour, failures, running, workers] = await Promise.all([
+export const overview: PageMaker = async ({ viewer, caller, context }) => {
+  const { db } = context;
+  const [queue, hour, failures, running, workers, services] = await Promise.all([
     readQueueNow(db, viewer),
     readLastHour(db, viewer),
     readFailures(db, viewer),
     listJobs(db, { status: "running", visibleTo: viewer, limit: RUNNING }),
     caller.isAdmin ? listWorkers(db) : [],
+    caller.isAdmin ? readServices(context) : [],
   ]);
   const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
   const packs = hour.map((minute) => minute.packs);
@@ -56,6 +60,11 @@ export const overview: PageMaker = async ({ viewer, caller, context: { db } }) =
               {count(workers.length)}
             </Figure>
           )}
+          {services.map(([name, isWell]) => (
+            <Figure name={name} tone={isWell ? "good" : "bad"}>
+              {isWell ? "answers" : "is away"}
+            </Figure>
+          ))}
         </div>
         <div class="charts">
           <Chart name="Packs" values={packs} total={count(sum(packs))} />
@@ -130,6 +139,14 @@ export const overview: PageMaker = async ({ viewer, caller, context: { db } }) =
     ),
   };
 };
+
+/** Whether database and store answer, as `/readyz` says. */
+async function readServices({ probes }: PageCall["context"]): Promise<[string, boolean][]> {
+  const answer = await probes(new Request("http://localhost/readyz"));
+  const { checks = {} } = await answer?.json() ?? {};
+  return Object.entries(SERVICES).filter(([name]) => name in checks)
+    .map(([name, shown]) => [shown, checks[name]]);
+}
 
 /** `45% of 1.2 GB`, as far as a job has said. */
 export function progressText(progress: unknown): string {

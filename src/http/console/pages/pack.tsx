@@ -14,7 +14,7 @@ const MAX_INSPECTED_BYTES = 64 * 1024 * 1024;
 
 /** One pack: its row, and what a reading of it finds. */
 export const pack: PageMaker = async (call) => {
-  const { params, context: { db } } = call;
+  const { caller, params, context: { db } } = call;
   const repo = await repoOf(call), name = `${repo.owner}/${repo.slug}`;
   const { mpackKey } = params;
   const [found] = isMpackKey(mpackKey)
@@ -39,6 +39,14 @@ export const pack: PageMaker = async (call) => {
             ["Tags", count(found.tags)],
           ]}
         />
+        {(caller.scopes.has("push") || caller.isAdmin) && (
+          <form method="post" action="/ui/packs/audit" class="actions">
+            <input type="hidden" name="repo" value={name} />
+            <input type="hidden" name="mpack" value={mpackKey} />
+            <button type="submit">Audit it</button>
+            <span class="soft">A worker hashes it and its objects again.</span>
+          </form>
+        )}
         {await inspected(call, found)}
       </>
     ),

@@ -1,7 +1,7 @@
 /** @jsxImportSource hono/jsx */
 import { countDamaged, listPacks } from "../../../db/console_repos.ts";
 import { listJobs } from "../../../jobs/queue/list_jobs.ts";
-import { openRepo } from "../../auth/access.ts";
+import { mayManage, openRepo } from "../../auth/access.ts";
 import { History, readHistory } from "../history.tsx";
 import type { PageCall, PageMaker } from "../page.ts";
 import { bytesText, count, Facts, Figure, Id, jobHref, Status, Table, Time } from "../parts.tsx";
@@ -11,7 +11,7 @@ const JOBS = 10;
 
 /** One repo: its packs, its last jobs, what is damaged. */
 export const repo: PageMaker = async (call) => {
-  const { query, context: { db } } = call;
+  const { caller, query, context: { db } } = call;
   const repo = await repoOf(call), name = `${repo.owner}/${repo.slug}`;
   const before = Number(query.get("before") ?? NaN);
   const [rows, damaged, jobs, history] = await Promise.all([
@@ -100,6 +100,12 @@ export const repo: PageMaker = async (call) => {
           )}
         <p>
           <a href={`/ui/jobs?${new URLSearchParams({ repo: name })}`}>All jobs of this repo</a>
+          {mayManage(repo, caller) && (
+            <>
+              {" · "}
+              <a href={`/ui/repos/${name}/webhooks`}>Webhooks</a>
+            </>
+          )}
         </p>
       </>
     ),
