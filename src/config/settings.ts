@@ -33,6 +33,7 @@ export type Config = MpackLimits & {
   readonly publishTimeoutMs: number;
   readonly storeUrl: string | undefined;
   readonly home: string;
+  readonly configHome: string | undefined;
   readonly accessKeyId: string | undefined;
   readonly secretAccessKey: string | undefined;
   readonly sessionToken: string | undefined;
@@ -99,6 +100,8 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
     .doc("Where mpacks are stored. Not set: the folder blobs under MPACK_HOME"),
   home: text("MPACK_HOME", "./.mpackd", "folder")
     .doc("Folder of the embedded database and of the default store"),
+  configHome: text("XDG_CONFIG_HOME", undefined, "folder")
+    .doc("Its mpackd/remotes.json has what login and remote save. Not set: ~/.config"),
   accessKeyId: text("AWS_ACCESS_KEY_ID", undefined, "text")
     .doc("Access key of the S3 store. Without both keys they are looked for as docs/s3.md says"),
   secretAccessKey: text("AWS_SECRET_ACCESS_KEY", undefined, "text", { isSecret: true })

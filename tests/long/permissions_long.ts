@@ -70,6 +70,12 @@ async function prepare(): Promise<Situation> {
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen() {} },
     async (request) => {
+      const { pathname } = new URL(request.url);
+      if (pathname === "/api/jobs") return Response.json({ jobs: [], next: null });
+      if (pathname === "/me/full/refs") {
+        return new Response(encode({ branch_heads: { main: commit } }));
+      }
+      if (pathname === "/me/full/fetch") return new Response(PACK);
       if (request.url.endsWith("/refs")) return new Response(encode({ branch_heads: {} }));
       await request.arrayBuffer();
       return Response.json({ ...JSON.parse(setUp.output), ...answer });
@@ -83,11 +89,12 @@ async function prepare(): Promise<Situation> {
   const token = await run(["-A"], ["token", "create", "pusher", "--scopes", "push"], env);
   return {
     fixture,
-    env: { ...env, TOKEN: token.output.trim() },
+    env: { ...env, XDG_CONFIG_HOME: folder, TOKEN: token.output.trim() },
     words: {
       DB: new URL(fixture.databaseUrl).host,
       FILE: file,
       PLACE: place,
+      CONFIG: `${folder}/mpackd`,
       KEY: pushKey,
       NEWKEY: newKey,
       FOLDER: folder,
@@ -101,6 +108,10 @@ async function prepare(): Promise<Situation> {
       "inspect FILE": ["inspect", file],
       "clone URL FOLDER/NEW": ["clone", `${remote}/me/repo`, `${folder}/new`],
       "push FILE": ["push", file, "--remote", remote, ...of, "--key", pushKey],
+      "login URL --key KEY": ["login", remote, "--key", pushKey],
+      "fetch URL --to FOLDER/FILE": ["fetch", `${remote}/me/full`, "--to", newFile],
+      "remote list": ["remote", "list"],
+      "remote add NAME URL": ["remote", "add", "origin", `${remote}/me/repo`],
       "migrate": ["migrate"],
       "repo list": ["repo", "list"],
       "token list": ["token", "list"],
@@ -200,7 +211,11 @@ Deno.test("each command needs exactly the permissions that are documented", asyn
   await using situation = await prepare();
   const { env, args } = situation, rows = await documentedRows();
   await t.step("every command is documented", async () => {
-    const top = `${ROOT}src/cli/commands`, folders = [top, `${top}/history`, `${top}/operate`];
+    const top = `${ROOT}src/cli/commands`,
+      folders = [
+        top,
+        ...["history", "lists", "operate", "remote"].map((folder) => `${top}/${folder}`),
+      ];
     const files = (await Promise.all(folders.map((path) => Array.fromAsync(Deno.readDir(path)))))
       .flat().filter(({ isFile }) => isFile);
     const names = files.map(({ name }) => name.replace(".ts", "").replace("_", "-")).sort();

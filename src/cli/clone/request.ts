@@ -66,8 +66,9 @@ export async function requestRefs(source: CloneSource): Promise<RemoteRefs> {
 export async function requestHistory(
   source: CloneSource,
   want: readonly string[],
+  have: readonly string[] = [],
 ): Promise<AsyncIterable<Uint8Array>> {
-  const body = JSON.stringify({ want, have: [], max_bytes: Number.MAX_SAFE_INTEGER });
+  const body = JSON.stringify({ want, have, max_bytes: Number.MAX_SAFE_INTEGER });
   const response = await send(source, "POST", "fetch", new TextEncoder().encode(body));
   return response.body ?? ReadableStream.from<Uint8Array>([]);
 }

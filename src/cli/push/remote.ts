@@ -4,15 +4,15 @@
  * @module
  */
 
-import { parseRepoName } from "../../db/repos.ts";
-import { ConfigError, ServerError } from "../../errors.ts";
+import { ServerError } from "../../errors.ts";
 import { contentDigest } from "../../http/auth/content_digest.ts";
-import { readSigner } from "../../http/auth/keys.ts";
-import { type Signer, signRequest } from "../../http/auth/signature.ts";
+import { signRequest } from "../../http/auth/signature.ts";
 import { sha256 } from "../../lib/digest.ts";
 import { retryAfterMs } from "../../lib/retry_after.ts";
 import { sleep } from "../../lib/sleep.ts";
 import { networkText } from "../../lib/text/network_text.ts";
+import type { Account } from "../remotes/account.ts";
+import type { RemoteRepo } from "../remotes/repo_url.ts";
 import { errorOfAnswer } from "./answer.ts";
 import { type Answer, sendBody } from "./send_file.ts";
 
@@ -20,14 +20,6 @@ import { type Answer, sendBody } from "./send_file.ts";
 const MAX_ATTEMPTS = 5;
 /** Longest `Retry-After` that is followed. */
 const MAX_WAIT_MS = 60_000;
-
-/** Where to push, and as whom. */
-export interface RemoteFlags {
-  readonly remote: string;
-  readonly repo: string;
-  readonly key?: string;
-  readonly token?: string;
-}
 
 /** One request. Its body is made anew for each attempt. */
 export interface RemoteRequest {
@@ -50,40 +42,29 @@ export interface RemoteOptions {
 
 /** Sends requests for one repo of one server. */
 export class Remote {
-  /** Without a slash at its end. */
-  readonly #base: string;
-  readonly #repo: { readonly owner: string; readonly slug: string };
-  readonly #token: string | undefined;
-  readonly #signer: Signer | undefined;
+  readonly #place: Pick<RemoteRepo, "server" | "repo">;
+  readonly #account: Account;
   readonly #options: RemoteOptions;
 
-  private constructor(flags: RemoteFlags, options: RemoteOptions, signer: Signer | undefined) {
-    this.#base = flags.remote.replace(/\/$/, "");
-    this.#repo = parseRepoName(flags.repo);
-    this.#token = flags.token;
-    this.#signer = signer;
+  constructor(
+    place: Pick<RemoteRepo, "server" | "repo">,
+    account: Account,
+    options: RemoteOptions,
+  ) {
+    this.#place = place;
+    this.#account = account;
     this.#options = options;
-  }
-
-  /** @throws {ConfigError} If the URL, the repo's name or the key is invalid. */
-  static async open(flags: RemoteFlags, options: RemoteOptions): Promise<Remote> {
-    const { remote, key } = flags;
-    if (!/^https?:\/\//.test(remote) || !URL.canParse(remote)) {
-      throw new ConfigError(`Cannot push to ${remote}: it is not a URL`);
-    }
-    const signer = key === undefined ? undefined : await readSigner(key);
-    return new Remote(flags, options, signer);
   }
 
   /** The URL of a path under the repo. */
   pushUrl(name: string): URL {
-    const { owner, slug } = this.#repo;
-    return new URL(`${this.#base}/${owner}/${slug}/push/${name}`);
+    const { server, repo } = this.#place;
+    return new URL(`${server}/${repo}/push/${name}`);
   }
 
   /** The URL of any other path. */
   apiUrl(path: string): URL {
-    return new URL(`${this.#base}${path}`);
+    return new URL(`${this.#place.server}${path}`);
   }
 
   /** Posts a value as JSON, or gets one; returns an answer of success. */
@@ -121,9 +102,10 @@ export class Remote {
   /** Sends one request with a signature of its own, because each is accepted once. */
   async #sendOnce(request: RemoteRequest): Promise<Answer> {
     const { method = "POST", url, sizeBytes } = request, headers = new Headers(request.headers);
-    if (this.#token !== undefined) headers.set("authorization", `Bearer ${this.#token}`);
-    if (this.#signer !== undefined) {
-      const signed = await signRequest({ method, url, headers }, this.#signer);
+    const { token, signer } = this.#account;
+    if (token !== undefined) headers.set("authorization", `Bearer ${token}`);
+    if (signer !== undefined) {
+      const signed = await signRequest({ method, url, headers }, signer);
       for (const [name, value] of Object.entries(signed)) headers.set(name, value);
     }
     const { signal, deadlineMs } = this.#options;

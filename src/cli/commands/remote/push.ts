@@ -5,26 +5,35 @@
  */
 
 import type { Command } from "commander";
-import { contentDigest } from "../../http/auth/content_digest.ts";
-import { ConfigError } from "../../errors.ts";
-import { branchNameFault } from "../../jobs/history/branch_name.ts";
-import type { IndexResult } from "../../jobs/index/result.ts";
-import { digestOf } from "../../lib/ids.ts";
-import { iterateReader } from "../../stream/store/reader_stream.ts";
-import type { CommandContext } from "../command.ts";
-import { parseCount } from "../flags.ts";
-import { eachSource, sourceMember } from "../each_source.ts";
-import { openSource, requireSources, type Source } from "../mpack_source.ts";
-import { oneLine } from "../history/commit_text.ts";
-import { print, printJson } from "../output.ts";
-import { resultOfAnswer } from "../push/answer.ts";
-import { pushInParts } from "../push/in_parts.ts";
-import { Remote, type RemoteFlags } from "../push/remote.ts";
-import { formatCount, LiveLine } from "../terminal.ts";
+import { contentDigest } from "../../../http/auth/content_digest.ts";
+import type { Config } from "../../../config/config.ts";
+import { ConfigError } from "../../../errors.ts";
+import { branchNameFault } from "../../../jobs/history/branch_name.ts";
+import type { IndexResult } from "../../../jobs/index/result.ts";
+import { digestOf } from "../../../lib/ids.ts";
+import { iterateReader } from "../../../stream/store/reader_stream.ts";
+import type { CommandContext } from "../../command.ts";
+import { parseCount } from "../../flags.ts";
+import { eachSource, sourceMember } from "../../each_source.ts";
+import { openSource, requireSources, type Source } from "../../mpack_source.ts";
+import { oneLine } from "../../history/commit_text.ts";
+import { print, printJson } from "../../output.ts";
+import { resultOfAnswer } from "../../push/answer.ts";
+import { pushInParts } from "../../push/in_parts.ts";
+import { Remote } from "../../push/remote.ts";
+import { type AccountFlags, openAccount, withAccountOptions } from "../../remotes/account.ts";
+import { isUrl, remoteRepo } from "../../remotes/repo_url.ts";
+import { readSaved } from "../../remotes/saved.ts";
+import { formatCount, LiveLine } from "../../terminal.ts";
 
 const MIB = 1024 * 1024;
 
-interface PushFlags extends RemoteFlags {
+/** The remote that is meant where none is named, as in git. */
+const USUAL_REMOTE = "origin";
+
+interface PushFlags extends AccountFlags {
+  readonly remote?: string;
+  readonly repo?: string;
   readonly branch?: string;
   readonly force?: boolean;
   readonly resume?: boolean;
@@ -33,7 +42,7 @@ interface PushFlags extends RemoteFlags {
 }
 
 export function addPushCommand(program: Command, context: CommandContext): void {
-  program.command("push")
+  const command = program.command("push")
     .summary("push packs to a server")
     .description(
       "Push packs, one after another, to a server (see serve), which stores and indexes each in one pass. If the\n" +
@@ -41,24 +50,30 @@ export function addPushCommand(program: Command, context: CommandContext): void 
         "With --resume the pack goes to the store in parts, and a push that broke off goes on\n" +
         "with the parts that are missing when the same command is run again.",
     )
-    .argument("<files...>", "the packs; - is stdin")
-    .requiredOption("--remote <url>", "the server, such as http://127.0.0.1:8080")
-    .requiredOption("--repo <owner/slug>", "the repo")
-    .option("--key <file>", "the private key that signs the request (see identity)")
-    .option("--token <token>", "a bearer token instead (see token)")
+    .usage("[options] [remote] <files...>")
+    .argument(
+      "<files...>",
+      "the packs; - is stdin. Before them the repo's URL, or the name of a saved remote; else origin",
+    )
+    .option("--remote <remote>", "the remote, or the server's URL, such as http://127.0.0.1:8080")
+    .option("--repo <owner/slug>", "the repo, if the remote is a server, or another one of it")
     .option("--branch <name>", "move this branch to the pack's last commit, or refuse the pack")
     .option("--force", "move the branch even if it loses commits")
     .option("--resume", "push in parts, and go on where an earlier push broke off")
-    .option("--part-bytes <n>", "length of a part that is lost when it breaks", `${64 * MIB}`)
+    .option("--part-bytes <n>", "length of a part that is lost when it breaks", `${64 * MIB}`);
+  withAccountOptions(command)
     .option("--json", "print the result, or the error, as one JSON document")
-    .action((files: string[], flags: PushFlags) =>
+    .action((given: string[], flags: PushFlags) =>
       context.run(flags, async (signal) => {
         const line = new LiveLine(), config = context.config();
         checkFlags(flags);
+        const { remote: name, files } = await splitRemote(given, flags, config);
         await requireSources(files);
+        const place = await remoteRepo(name, flags.repo, config);
         const partBytes = parseCount("--part-bytes", flags.partBytes, { min: 5 * MIB });
         const onWait = () => line.clear(), deadlineMs = config.httpTotalMs;
-        const remote = await Remote.open(flags, { signal, deadlineMs, onWait });
+        const account = await openAccount(place.url, flags, config);
+        const remote = new Remote(place, account, { signal, deadlineMs, onWait });
         return await eachSource(files, flags, async (file) => {
           try {
             await using source = await openSource(file, config, { signal, line });
@@ -67,13 +82,29 @@ export function addPushCommand(program: Command, context: CommandContext): void 
               ? await pushInParts(source, remote, { signal, line, deadlineMs, partBytes })
               : await pushWhole(source, remote, line, flags);
             line.clear();
-            await report(result, { ...flags, mpackKey: source.mpackKey, files, file });
+            const { repo } = place, { json } = flags, { mpackKey } = source;
+            await report(result, { repo, json, mpackKey, files, file });
           } finally {
             line.clear();
           }
         });
       })
     );
+}
+
+/** The remote and the packs: the first word may name the remote. */
+async function splitRemote(
+  given: readonly string[],
+  { remote }: PushFlags,
+  config: Config,
+): Promise<{ readonly remote: string; readonly files: readonly string[] }> {
+  if (remote !== undefined) return { remote, files: given };
+  const [first, ...rest] = given;
+  const isRemote = isUrl(first) && !first.startsWith("s3://") ||
+    rest.length > 0 && Object.hasOwn((await readSaved(config)).remotes, first);
+  if (!isRemote) return { remote: USUAL_REMOTE, files: given };
+  if (rest.length === 0) throw new ConfigError(`Cannot push to ${first}: name a pack`);
+  return { remote: first, files: rest };
 }
 
 function checkFlags({ branch, force, resume }: PushFlags): void {
@@ -88,7 +119,9 @@ function checkFlags({ branch, force, resume }: PushFlags): void {
 
 async function report(
   result: IndexResult | undefined,
-  { repo, json, mpackKey, files, file }: PushFlags & {
+  { repo, json, mpackKey, files, file }: {
+    readonly repo: string;
+    readonly json: boolean | undefined;
     readonly mpackKey: string;
     readonly files: readonly string[];
     readonly file: string;

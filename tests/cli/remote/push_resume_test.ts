@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { openFileStore } from "../../src/stream/store/folder/folder_store.ts";
-import { startApi } from "../support/http/api.ts";
-import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
-import { runMain, startMain } from "../support/process/main.ts";
-import { methodsOf, sampleBytes } from "../support/store/blobs.ts";
+import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts";
+import { startApi } from "../../support/http/api.ts";
+import { buildMpack, mpackKey, object } from "../../support/mpack/mpacks.ts";
+import { runMain, startMain } from "../../support/process/main.ts";
+import { methodsOf, sampleBytes } from "../../support/store/blobs.ts";
 
 const MIB = 1024 * 1024;
 const PARTS = 6;

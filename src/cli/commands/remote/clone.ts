@@ -4,12 +4,10 @@
  * @module
  */
 
-import { trimEndOf } from "../../../lib/text/trim.ts";
 import type { Command } from "commander";
 import { dirname, resolve } from "node:path";
 import { type Config, limitsOf } from "../../../config/config.ts";
 import { ConfigError } from "../../../errors.ts";
-import { readSigner } from "../../../http/auth/keys.ts";
 import { openFileStore } from "../../../stream/store/folder/folder_store.ts";
 import { checkOut, HISTORY_FILE, HISTORY_FOLDER } from "../../clone/check_out.ts";
 import { readCommitFiles } from "../../clone/read_pack.ts";
@@ -18,12 +16,12 @@ import type { CommandContext } from "../../command.ts";
 import { oneLine, shortId } from "../../history/commit_text.ts";
 import { writeWhole } from "../../history/write_whole.ts";
 import { print, printJson } from "../../output.ts";
+import { type AccountFlags, openAccount, withAccountOptions } from "../../remotes/account.ts";
+import { remoteRepo } from "../../remotes/repo_url.ts";
 import { formatBytes, formatCount, LiveLine } from "../../terminal.ts";
 
-interface CloneFlags {
+interface CloneFlags extends AccountFlags {
   readonly branch?: string;
-  readonly key?: string;
-  readonly token?: string;
   readonly json?: boolean;
 }
 
@@ -39,17 +37,16 @@ interface CloneResult {
 
 /** Adds the command. */
 export function addCloneCommand(program: Command, context: CommandContext): void {
-  program.command("clone")
+  const command = program.command("clone")
     .summary("copy a repo from a server into a folder")
     .description(
       "Copy a repo from a server: the files of a branch into a new folder, and the whole history as " +
         "one pack, .mpackd/history.mpack in it. Every id is checked. If it fails, nothing is left.",
     )
-    .argument("<url>", "the repo, such as http://127.0.0.1:8080/ada/engine")
+    .argument("<url>", "the repo, such as http://127.0.0.1:8080/ada/engine, or a saved remote")
     .argument("<folder>", "a folder that does not exist, or is empty")
-    .option("--branch <name>", "the branch whose files are written (default: the first branch)")
-    .option("--key <file>", "the private key that signs the requests (see identity)")
-    .option("--token <token>", "a bearer token instead (see token)")
+    .option("--branch <name>", "the branch whose files are written (default: the first branch)");
+  withAccountOptions(command)
     .option("--json", "print the result, or the error, as one JSON document")
     .action((url: string, folder: string, flags: CloneFlags) =>
       context.run(flags, async (signal) => {
@@ -67,22 +64,15 @@ export function addCloneCommand(program: Command, context: CommandContext): void
 }
 
 async function runClone(
-  url: string,
+  given: string,
   folder: string,
   flags: CloneFlags,
   { config, signal }: { readonly config: Config; readonly signal: AbortSignal },
 ): Promise<CloneResult> {
-  if (!/^https?:\/\//.test(url) || !URL.canParse(url)) {
-    throw new ConfigError(`Cannot clone ${url}: it is not a URL`);
-  }
+  const { url } = await remoteRepo(given, undefined, config);
   const target = resolve(folder);
   await refuseUsed(target);
-  const source: CloneSource = {
-    url: trimEndOf(url, "/"),
-    signal,
-    ...(flags.token !== undefined && { token: flags.token }),
-    ...(flags.key !== undefined && { signer: await readSigner(flags.key) }),
-  };
+  const source: CloneSource = { url, signal, ...await openAccount(url, flags, config) };
   // Beside the target, so that it can be renamed.
   const part = await Deno.makeTempDir({ dir: dirname(target), prefix: ".mpackd-clone-" });
   let isDone = false;

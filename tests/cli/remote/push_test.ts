@@ -1,11 +1,11 @@
 import assert from "node:assert/strict";
-import { findHandle } from "../../src/db/identities.ts";
-import { startApi, type TestApi } from "../support/http/api.ts";
-import { sampleBytes } from "../support/store/blobs.ts";
-import { runMain } from "../support/process/main.ts";
-import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
-import { MadeHistory } from "../support/history/make_history.ts";
-import { snapshotRecord } from "../support/history/records.ts";
+import { findHandle } from "../../../src/db/identities.ts";
+import { startApi, type TestApi } from "../../support/http/api.ts";
+import { sampleBytes } from "../../support/store/blobs.ts";
+import { runMain } from "../../support/process/main.ts";
+import { buildMpack, mpackKey, object } from "../../support/mpack/mpacks.ts";
+import { MadeHistory } from "../../support/history/make_history.ts";
+import { snapshotRecord } from "../../support/history/records.ts";
 
 /** Longer than socket buffers: the refusal must arrive while the pack is being sent. */
 const CONTENT = sampleBytes(20_000_000, 1);
@@ -79,7 +79,9 @@ Deno.test("push reports the outcome in its exit code and as JSON", async (t) => 
     const made = await runMain(["token", "create", "me"], env);
     assert.equal(made.code, 0, made.stderr);
     const [token] = /mpk_\S+/.exec(made.stdout)!;
-    const { code, stdout, stderr } = await push(PACK, "--token", token);
+    const tokenFile = `${keyFile}.token`;
+    await Deno.writeTextFile(tokenFile, `${token}\n`);
+    const { code, stdout, stderr } = await push(PACK, "--token-file", tokenFile);
     assert.equal(code, 0, stderr);
     assert.match(stdout, /^Pushed sha256:[0-9a-f]{64} to me\/repo: 1 objects, 0 new to it\n$/);
     // No progress line: stderr is not a terminal.
