@@ -44,6 +44,7 @@ export type ErrorCode =
   | "history-not-found"
   | "record-mismatch"
   | "fetch-too-large"
+  | "quota-exceeded"
   | "blob-missing"
   | "store-unavailable"
   | "server-unavailable"
@@ -153,6 +154,36 @@ export class HistoryError extends MpackdError<HistoryErrorCode> {
     options: ErrorOptions = {},
   ) {
     super(message, { ...options, code, retryable: false });
+  }
+}
+
+/** A limit of a tenant, and how much of it is used. */
+export interface QuotaState {
+  /** Whose limit it is: the repo's, or its owner's for all of their repos together. */
+  readonly of: "owner" | "repo";
+  /** What is limited; pushes are those of an hour. */
+  readonly what: "bytes" | "objects" | "packs" | "pushes";
+  /** How much is used. */
+  readonly used: number;
+  /** How much may be used. */
+  readonly limit: number;
+}
+
+/** A limit that a push would exceed; `used` is without the push. */
+export interface ExceededQuota extends QuotaState {
+  /** Milliseconds until the push may succeed; undefined if time alone does not help. */
+  readonly retryAfterMs?: number;
+}
+
+/** A push would exceed a quota. Nothing of it is visible. */
+export class QuotaError extends MpackdError<"quota-exceeded"> {
+  /** The limit; undefined in an error that is rebuilt from a job's row. */
+  readonly quota?: ExceededQuota;
+
+  /** Builds the error. */
+  constructor(message: string, quota?: ExceededQuota) {
+    super(message, { code: "quota-exceeded", retryable: quota?.retryAfterMs !== undefined });
+    if (quota !== undefined) this.quota = quota;
   }
 }
 

@@ -4,6 +4,8 @@
  * @module
  */
 
+import { quotaDefaultsOf } from "../config/quotas.ts";
+import { countAtLimits } from "../db/quotas/quotas.ts";
 import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client/database.ts";
 import { execute } from "../db/client/execute.ts";
@@ -72,6 +74,7 @@ export function openWorker(
   const metrics = new WorkerMetrics({
     countJobs: () => countJobs(db),
     countWithoutLease: () => countWithoutLease(db),
+    countAtLimits: () => countAtLimits(db, quotaDefaultsOf(config)),
     running: () => worker.running,
   });
   const observe = (event: WorkerEvent) => {

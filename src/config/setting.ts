@@ -6,6 +6,7 @@
 
 import { ConfigError } from "../errors.ts";
 import { grouped } from "../lib/numbers.ts";
+import { bytesOf } from "./sizes.ts";
 
 /** One declared setting. */
 export interface Setting<T> {
@@ -88,11 +89,4 @@ export function text<T extends string | undefined>(
 
 function undocumented<T>(setting: Omit<Setting<T>, "doc">): Undocumented<T> {
   return { doc: (doc) => ({ ...setting, doc }) };
-}
-
-function bytesOf(text: string): number {
-  const [, digits, suffix] = /^(\d+)\s*(KiB|MiB|GiB|TiB)?$/.exec(text) ?? [];
-  if (digits === undefined) return NaN;
-  const power = suffix ? ["KiB", "MiB", "GiB", "TiB"].indexOf(suffix) + 1 : 0;
-  return Number(digits) * 1024 ** power;
 }

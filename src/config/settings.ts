@@ -7,6 +7,7 @@
 import { checkRange } from "../lib/addresses.ts";
 import { DEFAULT_LIMITS as LIMITS, type MpackLimits } from "../stream/mpack/limits.ts";
 import { DEFAULT_TIMEOUTS } from "../stream/store/timeouts.ts";
+import { checkLimits } from "./quotas.ts";
 import { choice, integer, type Setting, text } from "./setting.ts";
 
 const MIB = 1024 * 1024;
@@ -24,6 +25,7 @@ const ADDRESSES = {
     list.split(",").map((item) => item.trim()).filter(Boolean).map(checkRange)
       .find((fault) => fault !== undefined),
 };
+const QUOTA = { range: "bytes=10GiB objects=… packs=… pushes=…", check: checkLimits };
 
 /** The value of each setting. {@link SETTINGS} says what it is for. */
 export type Config = MpackLimits & {
@@ -61,6 +63,8 @@ export type Config = MpackLimits & {
   readonly webhookAllow: string | undefined;
   readonly gcGraceMs: number;
   readonly gcMaxPercent: number;
+  readonly ownerQuota: string | undefined;
+  readonly repoQuota: string | undefined;
   readonly httpUrl: string | undefined;
   readonly httpProxies: string | undefined;
   readonly httpForwarded: "x-forwarded-for" | "forwarded";
@@ -164,6 +168,12 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
     .doc("gc collects a blob, an mpack or a deleted repo only when it is older than this"),
   gcMaxPercent: integer("MPACK_GC_MAX_PERCENT", 50, "percent", [0, 100])
     .doc("gc refuses to delete more than this share of the store's bytes at once without --force"),
+
+  // Quotas of tenants that have none of their own.
+  ownerQuota: text("MPACK_OWNER_QUOTA", undefined, "limits", QUOTA)
+    .doc("What an owner's repos may have together, and their pushes an hour. Not set: unlimited"),
+  repoQuota: text("MPACK_REPO_QUOTA", undefined, "limits", QUOTA)
+    .doc("What one repo may have, and its pushes an hour. Not set: unlimited"),
 
   // Limits of one mpack.
   maxPackBytes: integer("MPACK_MAX_PACK_BYTES", LIMITS.maxPackBytes, "bytes", [1, 16 * TIB])

@@ -139,14 +139,18 @@ export async function collectHistoryOf(
 
 /** Deletes the rows of a deleted repo's packs if no rows point into them; returns how many. */
 export async function collectPacksOf(db: Database, repoId: string): Promise<number> {
-  const rows = await db.query("collect the packs of a deleted repo")`
-    delete from musehub_mpacks
-    where repo_id = ${repoId} and ${isDeleted(db, repoId)}
-      and not exists (select from musehub_object_refs where repo_id = ${repoId})
-      and not exists (select from musehub_commit_refs where repo_id = ${repoId})
-      and not exists (select from musehub_snapshot_refs where repo_id = ${repoId})
-    returning 1`;
-  return rows.length;
+  const query = db.query<{ packs: number }>("collect the packs of a deleted repo");
+  const [{ packs }] = await query`
+    with gone as (
+      delete from musehub_mpacks
+      where repo_id = ${repoId} and ${isDeleted(db, repoId)}
+        and not exists (select from musehub_object_refs where repo_id = ${repoId})
+        and not exists (select from musehub_commit_refs where repo_id = ${repoId})
+        and not exists (select from musehub_snapshot_refs where repo_id = ${repoId})
+      returning repo_id, size_bytes, objects, replaced_at
+    ), uncounted as materialized (${uncount(db)})
+    select (select count(*) from gone) as packs from uncounted`;
+  return packs;
 }
 
 /** Deletes the row of a deleted repo if no packs are left, and records that there was one. */
@@ -157,6 +161,10 @@ export async function collectRepo(db: Database, repoId: string): Promise<void> {
       where repo_id = ${repoId} and deleted_at is not null
         and not exists (select from musehub_mpacks where repo_id = ${repoId})
       returning repo_id
+    ), quota as (
+      delete from mpackd_quotas q using removed where q.kind = 'repo' and q.name = removed.repo_id
+    ), usage as (
+      delete from mpackd_usage u using removed where u.kind = 'repo' and u.name = removed.repo_id
     )
     insert into mpackd_removed_repos (repo_id) select repo_id from removed
     on conflict do nothing`;
@@ -221,14 +229,14 @@ export async function collectPacks(
           where j.repo_id = p.repo_id and j.job_type = 'mpack.index'
             and j.status in ('pending', 'running')
             and mpackd_mpack_key(j.payload::text) = p.mpack_key)
-      returning p.mpack_id, p.repo_id, p.is_push
-    ), noted as (
+      returning p.mpack_id, p.repo_id, p.is_push, p.size_bytes, p.objects, p.replaced_at
+    ), uncounted as materialized (${uncount(db)}), noted as (
       insert into mpackd_collections as c (repo_id, run_id, expires_at, ended_at, is_mixed)
       select distinct repo_id, '', '-infinity'::timestamptz, '-infinity'::timestamptz, true
       from gone where is_push is not true order by repo_id
       on conflict (repo_id) do update set is_mixed = true
     )
-    select mpack_id as "mpackId" from gone`;
+    select mpack_id as "mpackId" from gone cross join uncounted`;
   return rows.map(({ mpackId }) => mpackId);
 }
 
@@ -316,6 +324,13 @@ function mayStillRun({ sql }: Database) {
       and coalesce(j.last_error->>'code', '') <> all (${arrayLiteral(BYTE_ERRORS)}::text[])
       and exists (select from musehub_repos r
         where r.repo_id = j.repo_id and r.deleted_at is null))`;
+}
+
+/** Takes the packs of the CTE `gone` from what their tenants have (see usage_1.sql). */
+function uncount({ sql }: Database) {
+  return sql`select mpackd_count_packs_1(array_agg(repo_id), array_agg(-coalesce(size_bytes, 0)),
+      array_agg(-coalesce(objects, 0)), array_agg(-1::bigint), null)
+    from gone where replaced_at is null`;
 }
 
 function isDeleted({ sql }: Database, repoId: string) {

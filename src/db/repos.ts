@@ -26,6 +26,11 @@ export interface Repo extends RepoName {
   readonly createdAt: Date;
 }
 
+/** Whether a text can be the name of an owner, or a slug. */
+export function isName(text: string): boolean {
+  return NAME.test(text);
+}
+
 /**
  * Splits "OWNER/SLUG".
  *

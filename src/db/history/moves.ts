@@ -266,10 +266,12 @@ export async function publishRepack(
       from musehub_mpacks p where p.mpack_id = any(${olds})
       on conflict (repo_id, mpack_key) do update set blob_key = excluded.blob_key,
         etag = excluded.etag, is_push = m.is_push and excluded.is_push
-      returning m.mpack_id
+      returning m.mpack_id, m.size_bytes, m.objects, m.xmax = 0 as is_new
     ), replaced as (
-      update musehub_mpacks p set replaced_at = now() from pack
+      update musehub_mpacks p set replaced_at = now() from pack, musehub_mpacks before
       where p.mpack_id = any(${olds}) and p.mpack_id <> pack.mpack_id
+        and before.mpack_id = p.mpack_id
+      returning p.size_bytes, p.objects, before.replaced_at
     ), commits as materialized (
       ${locked("commit", "musehub_commit_refs", "commit_id", "record_offset")}
     ), moved_commits as (
@@ -288,8 +290,18 @@ export async function publishRepack(
     ), moved_objects as (
       update musehub_object_refs r set mpack_id = pack.mpack_id, content_offset = n.new_offset
       from objects n, pack where r.repo_id = ${repoId} and r.object_id = n.id returning 1
+    ), changed as (
+      select size_bytes as bytes, objects, 1 as packs from pack where is_new
+      union all
+      select -coalesce(size_bytes, 0), -coalesce(objects, 0), -1 from replaced
+      where replaced_at is null
+    ), counted as materialized (
+      select mpackd_count_packs_1(array[${repoId}::text], array[coalesce(sum(bytes), 0)::bigint],
+        array[coalesce(sum(objects), 0)::bigint], array[coalesce(sum(packs), 0)], null)
+      from changed
     )
     select (select count(*) from moved_commits) + (select count(*) from moved_snapshots)
-      + (select count(*) from moved_objects) as moved`;
+      + (select count(*) from moved_objects) as moved
+    from counted`;
   return moved;
 }

@@ -1,3 +1,5 @@
+import type { QuotaRefusal } from "../quotas/quota.ts";
+
 /** How a publish ended. In all cases but the first nothing was changed. */
 export type PublishOutcome =
   | {
@@ -35,6 +37,12 @@ export type PublishOutcome =
     readonly firstOffset: number;
     /** Where the other begins. */
     readonly secondOffset: number;
+  }
+  | {
+    /** The repo or its owner would have more than a quota allows. */
+    readonly outcome: "over-quota";
+    /** The quota. */
+    readonly refusal: QuotaRefusal;
   }
   | {
     /** The repo was deleted since the job began. */

@@ -1,5 +1,6 @@
 import type { ObjectColumns } from "../../lib/object_columns.ts";
 import type { BranchMove } from "../history/branches.ts";
+import type { QuotaDefaults } from "../quotas/quota.ts";
 import type { GraphRow, RecordRows } from "./record_rows.ts";
 
 /** The records of a pack, and where they are. */
@@ -53,6 +54,8 @@ export interface PublishPack {
   readonly history?: PackHistory;
   /** Whether only branches and tags keep what it holds. Default: it is needed without any. */
   readonly isPush?: boolean;
+  /** The limits of tenants that have none of their own. Default: none. */
+  readonly quotaDefaults?: QuotaDefaults;
   /** Rows that were not staged: a whole small pack, or the last batch of a large one. */
   readonly inline?: ObjectColumns;
   /**

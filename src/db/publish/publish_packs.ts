@@ -1,11 +1,17 @@
 import { arrayLiteral } from "../client/array_literal.ts";
 import type { ObjectColumns } from "../../lib/object_columns.ts";
 import type { Database } from "../client/database.ts";
+import type { DatabaseError } from "../../errors.ts";
 import type { Lease } from "../lease.ts";
+import { givenDefaults, type QuotaRefusal } from "../quotas/quota.ts";
 import type { OptimisticInsert } from "./optimistic_insert.ts";
 import type { PublishOutcome } from "./publish_outcome.ts";
 import type { PublishPack } from "./publish_pack.ts";
 import type { SortedRows } from "./prepare.ts";
+import { hasSqlState } from "./sql_state.ts";
+
+/** What usage_1.sql raises. */
+const OVER_QUOTA = "MPQ01";
 
 /** A proved pack, and the job that brings it. */
 export interface LeasedPack {
@@ -31,7 +37,7 @@ export interface PublishPacksOptions {
 
 interface Row {
   readonly job_id: string;
-  readonly outcome: PublishOutcome["outcome"];
+  readonly outcome: Exclude<PublishOutcome["outcome"], "over-quota">;
   readonly rows_found: number;
   readonly conflict: { object_id: string; first_offset: number; second_offset: number } | null;
   readonly mpack_id: number;
@@ -51,8 +57,29 @@ interface Row {
  *
  * @param packs No two with one mpack key. One whose rows are staged is alone.
  * @returns What became of each, by job. A job that another worker holds is not among them.
+ * @throws {DatabaseError} {@link isOverQuota} if one of several packs is: none is published then.
  */
 export async function publishPacks(
+  db: Database,
+  packs: readonly LeasedPack[],
+  options: PublishPacksOptions,
+): Promise<Map<string, PublishOutcome>> {
+  try {
+    return await sendPacks(db, packs, options);
+  } catch (error) {
+    if (packs.length > 1 || !isOverQuota(error)) throw error;
+    const { detail } = error.cause as { readonly detail: string };
+    const refusal = JSON.parse(detail) as QuotaRefusal;
+    return new Map([[packs[0].lease.jobId, { outcome: "over-quota", refusal }]]);
+  }
+}
+
+/** Whether the statement failed because a quota does not allow one of its packs. */
+export function isOverQuota(error: unknown): error is DatabaseError {
+  return hasSqlState(error, OVER_QUOTA);
+}
+
+async function sendPacks(
   db: Database,
   packs: readonly LeasedPack[],
   { deadlineMs, optimistic, lockTimeoutMs }: PublishPacksOptions,
@@ -112,7 +139,9 @@ function describeHistory(packs: readonly LeasedPack[]): string | null {
 
 /** One `mpackd_pack_1`. */
 function describe({ lease, pack, staged, elapsedMs = 0 }: LeasedPack): Record<string, unknown> {
+  const { quotaDefaults } = pack;
   return {
+    ...(quotaDefaults && { quota_defaults: givenDefaults(quotaDefaults) }),
     job_id: lease.jobId,
     fence: lease.fence,
     repo_id: pack.repoId,

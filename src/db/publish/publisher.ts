@@ -18,7 +18,12 @@ import {
 } from "./publish.ts";
 import type { PublishOutcome } from "./publish_outcome.ts";
 import type { PublishPack } from "./publish_pack.ts";
-import { type LeasedPack, publishPacks, type PublishPacksOptions } from "./publish_packs.ts";
+import {
+  isOverQuota,
+  type LeasedPack,
+  publishPacks,
+  type PublishPacksOptions,
+} from "./publish_packs.ts";
 import { hasSqlState } from "./sql_state.ts";
 
 /** Few enough for the statement to be short, however many packs wait. */
@@ -117,7 +122,11 @@ export class Publisher {
     try {
       await this.#settle(group, repos.size > 1 ? { lockTimeoutMs: LOCK_TIMEOUT_MS } : {});
     } catch (error) {
-      if (repos.size > 1 && (hasSqlState(error, LOCK_NOT_AVAILABLE) || isAboutData(error))) {
+      if (group.length > 1 && isOverQuota(error)) {
+        await Promise.all(
+          group.map((pack) => this.#settle([pack], {}).catch((error) => reject([pack], error))),
+        );
+      } else if (repos.size > 1 && (hasSqlState(error, LOCK_NOT_AVAILABLE) || isAboutData(error))) {
         await Promise.all(
           [...repos.values()].map((packs) =>
             this.#settle(packs, {}).catch((error) => reject(packs, error))

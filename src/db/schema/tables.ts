@@ -437,6 +437,31 @@ export const TABLES = {
     is_asked: "boolean=",
     /** An entry for each of the last attempts. */
     log: "json=",
+  /** Limits of tenants. Null: the default of the settings. */
+  mpackd_quotas: {
+    /** `owner` or `repo`. */
+    kind: "text",
+    /** The owner's handle or the repo's id. */
+    name: "text",
+    bytes: "bigint?",
+    objects: "bigint?",
+    packs: "bigint?",
+    /** Pushes an hour. */
+    pushes: "bigint?",
+    changed_at: "timestamptz=",
+  },
+  /** What tenants with limits have. */
+  mpackd_usage: {
+    kind: "text",
+    name: "text",
+    bytes: "bigint=",
+    objects: "bigint=",
+    packs: "bigint=",
+    /** When all was counted the last time; null: not yet. */
+    counted_at: "timestamptz?",
+    /** Pushes since the hour began. */
+    pushes: "bigint=",
+    hour_began_at: "timestamptz?",
   },
   /** Secrets that all servers of one database share, base64. */
   mpackd_secrets: {

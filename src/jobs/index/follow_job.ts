@@ -14,6 +14,7 @@ import {
   type MpackdError,
   type MpackErrorCode,
   ObjectError,
+  QuotaError,
   StoreError,
 } from "../../errors.ts";
 import { sleep } from "../../lib/sleep.ts";
@@ -98,6 +99,8 @@ function errorOf(record: JobRow["lastError"]): MpackdError {
     case "object-not-found":
     case "object-mismatch":
       return new ObjectError(code, message);
+    case "quota-exceeded":
+      return new QuotaError(message);
     case "cancelled":
       return new CancelledError(message);
     case "lease-lost":

@@ -26,7 +26,9 @@
  */
 
 import { type Config, loadConfig } from "../../config/config.ts";
+import { quotaDefaultsOf } from "../../config/quotas.ts";
 import type { Database } from "../../db/client/database.ts";
+import { admitPush } from "../../db/quotas/admit_push.ts";
 import { CancelledError } from "../../errors.ts";
 import { sleep } from "../../lib/sleep.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
@@ -78,6 +80,7 @@ export interface IndexMpackOptions {
  *
  * @returns The result, as it is in the job's row.
  * @throws {InvalidMpackError} If the pack is refused; retrying cannot help.
+ * @throws {QuotaError} If a quota of the repo or its owner does not allow the pack.
  * @throws {StoreError | DatabaseError} If a service is unavailable, or the blob is missing. The job
  * is pending again; any worker or a later call continues it.
  * @throws {CancelledError} If `signal` fired. The job is pending again, and the attempt not counted.
@@ -88,6 +91,7 @@ export async function indexMpack(options: IndexMpackOptions): Promise<IndexResul
   const { signal = new AbortController().signal, config = loadConfig({}) } = options;
   const { leaseMs, maxAttempts } = config;
   const payload = { ...checkPayload({ ...options.payload, mpack_key: mpackKey }) };
+  await admitPush(db, { repoId, mpackKey }, { defaults: quotaDefaultsOf(config), isPush: true });
   const claimAs = { worker, leaseMs };
   const found = await enqueue(db, { repoId, jobType: MPACK_INDEX, payload, maxAttempts, claimAs });
   const { jobId, status, lockedBy } = found.row;

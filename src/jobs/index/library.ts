@@ -38,6 +38,7 @@ const claims = new WeakMap<Database, WeakMap<BlobStore, Claim>>();
  *
  * @returns The result, as it is in the job's row.
  * @throws {InvalidMpackError} If the pack is refused; retrying cannot help.
+ * @throws {QuotaError} If a quota of the repo or its owner does not allow the pack.
  * @throws {StoreError | DatabaseError} If a service is unavailable, or the blob is missing. The job
  * is pending again; any worker or a later call continues it.
  * @throws {CancelledError} If `signal` fired. The job is pending again, and the attempt not counted.
@@ -57,6 +58,7 @@ export async function indexMpack(options: IndexMpackOptions): Promise<IndexResul
  * last byte is hashed. No worker can retry the job, because its bytes came once.
  *
  * @throws {GhostError} If the snapshots name objects that neither the pack nor the repo has.
+ * @throws {QuotaError} If a quota of the repo or its owner does not allow the pack.
  * @throws {InvalidMpackError} If the pack is refused for another reason.
  * @throws {StoreError | DatabaseError} If a service is unavailable; push again.
  * @throws {ConfigError} If the store belongs to another database, or has lost its marker.

@@ -1,6 +1,8 @@
 import { findPublished } from "../../db/publish/publish.ts";
 import type { PublishOutcome } from "../../db/publish/publish_outcome.ts";
 import { Publisher } from "../../db/publish/publisher.ts";
+import { quotaDefaultsOf } from "../../config/quotas.ts";
+import { quotaError } from "../../db/quotas/quota.ts";
 import { ConfigError, DatabaseError, InvalidMpackError, StoreError } from "../../errors.ts";
 import type { ObjectColumns } from "../../lib/object_columns.ts";
 import type { IndexContext, IndexJob } from "./context.ts";
@@ -36,6 +38,7 @@ interface ProvedPack {
  *
  * @throws {InvalidMpackError} `duplicate-key` if an id comes twice with two sizes; `diverged` if the
  * branch of a strict job has moved elsewhere.
+ * @throws {QuotaError} If a quota of the repo or its owner does not allow the pack.
  * @throws {StoreError} `blob-missing` if gc is deleting the blob.
  * @throws {DatabaseError} If the database is unavailable, or has lost staged rows.
  * @throws {LeaseLostError} If another worker holds the job.
@@ -63,6 +66,7 @@ export async function publishPack(
         batches: stager.batches,
         ...(history.published && { history: history.published }),
         isPush: isPush(job.payload, history.result),
+        quotaDefaults: quotaDefaultsOf(config),
         inline,
         result: knownResult(mpackKey, proved),
       }, { deadlineMs: config.publishTimeoutMs, onSend, signal });
@@ -131,6 +135,8 @@ function refusal(
         `Cannot publish the pack: ${published.found} of ${published.expected} rows are staged; ` +
           "the next attempt starts over",
       );
+    case "over-quota":
+      return quotaError(published.refusal);
     case "repo-deleted":
       return new ConfigError("Cannot publish the pack: its repo was deleted", {
         code: "repo-not-found",

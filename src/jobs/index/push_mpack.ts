@@ -10,6 +10,8 @@ import type { Database } from "../../db/client/database.ts";
 import { GhostGuard, type StagedIds } from "../../db/publish/ghost_guard.ts";
 import type { Publisher } from "../../db/publish/publisher.ts";
 import { findMpack } from "../../db/packs.ts";
+import { quotaDefaultsOf } from "../../config/quotas.ts";
+import { type Admission, admitPush, requireLeft } from "../../db/quotas/admit_push.ts";
 import { CancelledError, GhostError, isBlobMissing } from "../../errors.ts";
 import { trimHeap } from "../../lib/heap.ts";
 import { streamMpack } from "./stream_mpack.ts";
@@ -72,12 +74,18 @@ export interface PushOptions {
  * last byte is hashed. No worker can retry the job, because its bytes came once.
  *
  * @throws {GhostError} If the snapshots name objects that neither the pack nor the repo has.
+ * @throws {QuotaError} If a quota of the repo or its owner does not allow the pack.
  * @throws {InvalidMpackError} If the pack is refused for another reason.
  * @throws {StoreError | DatabaseError} If a service is unavailable; push again.
  * @throws Errors of `body`.
  */
 export async function pushMpack(options: PushOptions): Promise<IndexResult> {
-  const { db, config, repoId, mpackKey, worker } = options, { leaseMs } = config;
+  const { db, config, repoId, mpackKey, worker, sizeBytes } = options, { leaseMs } = config;
+  const defaults = quotaDefaultsOf(config);
+  const admission = await admitPush(db, { repoId, mpackKey, sizeBytes }, {
+    defaults,
+    isPush: true,
+  });
   const isNamed = mpackKey !== undefined && typeof options.payload !== "function";
   const payload = isNamed
     ? payloadOf(mpackKey, options.payload as PushPayload)
@@ -92,11 +100,23 @@ export async function pushMpack(options: PushOptions): Promise<IndexResult> {
     claimAs: { worker, leaseMs },
   });
   let bodyError: { readonly thrown: unknown } | undefined;
-  const body = cancellingBody(options.body, (thrown) => bodyError = { thrown });
+  const body = new BodyWithinQuota(
+    cancellingBody(options.body, (thrown) => bodyError = { thrown }),
+    admission,
+  );
   const outcome = await runAttempt(
     db,
     claimed!,
-    (job, scope) => indexBody({ ...job, payload: { ...payload } }, { ...options, body }, scope),
+    (job, scope) =>
+      indexBody({ ...job, payload: { ...payload } }, { ...options, body }, {
+        scope,
+        // Once more when all is known, and nothing of it is stored yet.
+        admitStored: async (stored) => {
+          if (admission === undefined) return;
+          const found = { repoId, sizeBytes: body.sizeBytes, ...stored };
+          await admitPush(db, found, { defaults, isPush: false });
+        },
+      }),
     { leaseMs, claimedAt, isOnly: true, signal: new AbortController().signal },
   );
   // The outcome says only that the job was cancelled.
@@ -121,10 +141,16 @@ function resultOf(outcome: Outcome<IndexResult>): IndexResult {
   throw outcome.error;
 }
 
+interface IndexBodyOptions {
+  readonly scope: AttemptScope;
+  /** Checks the quotas for a pack that is about to be stored. */
+  readonly admitStored: (pack: { mpackKey: string; objects: number }) => Promise<void>;
+}
+
 async function indexBody(
   job: IndexJob,
   options: PushOptions,
-  scope: AttemptScope,
+  { scope, admitStored }: IndexBodyOptions,
 ): Promise<IndexResult> {
   const { db, store, config, repoId, body, sizeBytes, publisher, allowsGhosts } = options;
   let mpackKey = options.mpackKey;
@@ -153,6 +179,7 @@ async function indexBody(
         const ghosts = await guard.ghosts({ staged });
         if (ghosts.count > 0) throw await ghostError(ghosts);
       }
+      await admitStored({ mpackKey: mpackKey!, objects: staged.rows + lastIds.length });
       const there = await blobInUse(db, store, { key: keyOf(), repoId, mpackKey: mpackKey! });
       if (there === undefined) await upload.commit();
       else await upload.discard(there);
@@ -235,6 +262,27 @@ async function* cancellingBody(
     onError(thrown);
     const why = thrown instanceof Error ? thrown.message : String(thrown);
     throw new CancelledError(`Cannot read the pushed pack to its end: ${why}`, { cause: thrown });
+  }
+}
+
+/** A body that fails when it has more bytes than the repo and its owner may add. */
+class BodyWithinQuota implements AsyncIterable<Uint8Array> {
+  /** Bytes read so far. */
+  sizeBytes = 0;
+  readonly #body: AsyncIterable<Uint8Array>;
+  readonly #admission: Admission | undefined;
+
+  constructor(body: AsyncIterable<Uint8Array>, admission: Admission | undefined) {
+    this.#body = body;
+    this.#admission = admission;
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, undefined> {
+    for await (const chunk of this.#body) {
+      this.sizeBytes += chunk.length;
+      if (this.#admission !== undefined) requireLeft(this.#admission, this.sizeBytes);
+      yield chunk;
+    }
   }
 }
 

@@ -4,6 +4,7 @@
  * @module
  */
 
+import type { QuotaState } from "../../errors.ts";
 import type { BranchReport } from "../history/move_branch.ts";
 
 /** How many objects of a pack were written as their own blobs. */
@@ -42,6 +43,8 @@ export interface IndexResult {
   readonly tags_written: number;
   /** Snapshots that were left out because no known rule makes their id. */
   readonly records_unverified?: number;
+  /** Limits of the repo or its owner of which 80 % or more are used. */
+  readonly quota_warnings?: readonly QuotaState[];
   /** What became of the branch that the job names. */
   readonly branch?: BranchReport;
   /** Commits in the pack. */
@@ -87,6 +90,7 @@ const ORDER: readonly string[] = [
   "tags_written",
   "records_unverified",
   "branch",
+  "quota_warnings",
   "commits",
   "snapshots",
   "tags",

@@ -8,7 +8,9 @@
  */
 
 import { blobKeyOf } from "../../config/config.ts";
-import { CancelledError, InvalidMpackError, StoreError } from "../../errors.ts";
+import { quotaDefaultsOf } from "../../config/quotas.ts";
+import { admitPush } from "../../db/quotas/admit_push.ts";
+import { CancelledError, InvalidMpackError, QuotaError, StoreError } from "../../errors.ts";
 import { LinkedAbort } from "../../lib/abort.ts";
 import { type ObjectColumns, objectIdsOf } from "../../lib/object_columns.ts";
 import type { AttemptScope } from "../attempt/handler.ts";
@@ -32,6 +34,7 @@ import { Stager } from "./stager.ts";
  *
  * @returns The result, as it was written to the job's row.
  * @throws {InvalidMpackError} If the pack is refused; retrying cannot help.
+ * @throws {QuotaError} If a quota of the repo or its owner does not allow the pack.
  * @throws {StoreError | DatabaseError} If a service failed for longer than its retries last.
  * @throws {LeaseLostError} If another worker holds the job; nothing more was written.
  */
@@ -74,7 +77,8 @@ function secondVerdict(before: InvalidMpackError, error: Error): Error {
 
 /** Whether no later attempt goes on. */
 function isFinal(error: unknown): boolean {
-  return error instanceof InvalidMpackError || error instanceof CancelledError;
+  return error instanceof InvalidMpackError || error instanceof CancelledError ||
+    error instanceof QuotaError;
 }
 
 interface ReadingOptions {
@@ -103,6 +107,7 @@ class Reading {
   #lastRows: ObjectColumns | undefined;
   #isReading = false;
   #isProved = false;
+  #isAdmitted = false;
 
   constructor(job: IndexJob, { context, scope, hooks, readBytes }: ReadingOptions) {
     this.readBytes = readBytes;
@@ -176,6 +181,7 @@ class Reading {
     if (this.#materializer) this.#materializer.etag = reader.stat.etag;
     this.#stager.continueFrom(pack);
     await this.#history.continueFrom(pack.batches, pack.history);
+    if (this.#materializer) await this.#admit(pack);
     this.#isReading = true;
     for (;;) {
       this.#signal.throwIfAborted();
@@ -189,8 +195,20 @@ class Reading {
       await this.#materializer?.drain();
       await this.#history.drain();
       await this.#hooks?.drain();
-      if (this.#stager.isDue(pack)) await this.#stager.stage(pack, this.readBytes);
+      if (!this.#stager.isDue(pack)) continue;
+      await this.#admit(pack);
+      await this.#stager.stage(pack, this.readBytes);
     }
+  }
+
+  /** Checks the quotas before the first rows or blobs are written. A push has done so. */
+  async #admit({ reader, decoder }: OpenPack): Promise<void> {
+    if (this.#isAdmitted || this.#hooks) return;
+    const { db, config } = this.#context, { repoId, payload } = this.#job;
+    const { sizeBytes } = reader.stat, { objects } = decoder.counts;
+    const pack = { repoId, mpackKey: payload.mpack_key, sizeBytes, objects };
+    await admitPush(db, pack, { defaults: quotaDefaultsOf(config), isPush: false });
+    this.#isAdmitted = true;
   }
 
   async #prove(pack: OpenPack): Promise<void> {

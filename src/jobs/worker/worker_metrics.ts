@@ -5,6 +5,7 @@
  */
 
 import type { IndexResult } from "../index/result.ts";
+import type { TenantsAtLimits } from "../../db/quotas/quotas.ts";
 import { MetricsRegistry } from "./metrics.ts";
 import type { QueueCounts } from "../queue/count_jobs.ts";
 import type { Job } from "../queue/job.ts";
@@ -19,6 +20,8 @@ const COUNTS_MAX_AGE_MS = 5_000;
 interface GaugeSources {
   readonly countJobs: () => Promise<QueueCounts>;
   readonly countWithoutLease: () => Promise<number>;
+  /** Tenants who use so much of a limit. */
+  readonly countAtLimits: () => Promise<TenantsAtLimits>;
   /** Number of jobs running in this process. */
   readonly running: () => number;
 }
@@ -82,7 +85,7 @@ export class WorkerMetrics {
     labels: ["phase"],
   }, { buckets: BUCKETS });
 
-  constructor({ countJobs, countWithoutLease, running }: GaugeSources) {
+  constructor({ countJobs, countWithoutLease, countAtLimits, running }: GaugeSources) {
     const counts = cached(countJobs, COUNTS_MAX_AGE_MS);
     this.registry.gauge(
       { name: "jobs", help: "Jobs in the table by status.", labels: ["status"] },
@@ -96,6 +99,14 @@ export class WorkerMetrics {
       name: "jobs_without_lease",
       help: "Running jobs that no worker holds a lease on: another program's, or left behind.",
     }, async () => [[await countWithoutLease(), {}]]);
+    this.registry.gauge({
+      name: "tenants_at_limits",
+      help: "Owners and repos that use 80 % of a quota or more (near), or all of it (full).",
+      labels: ["level"],
+    }, async () => {
+      const { near, full } = await countAtLimits();
+      return [[near, { level: "near" }], [full, { level: "full" }]];
+    });
     this.registry.gauge(
       { name: "running_jobs", help: "Jobs running in this process." },
       () => [[running(), {}]],

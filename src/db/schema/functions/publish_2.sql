@@ -2,9 +2,9 @@
 -- each pack wholly or not at all.
 --
 -- Takes locks in one order, as every writer does: jobs, branches, packs, refs (of objects, commits and
--- snapshots), graph, tags, and last the objects, commits and snapshots of all repos; and each of these
--- in the order of their keys. The last come last because all repos share them: whoever waits for one
--- of them waits for nothing else that this statement has to wait for.
+-- snapshots), graph, tags, then the objects, commits and snapshots of all repos, and last the usage of
+-- tenants; and each of these in the order of their keys. What all repos share comes late: whoever waits
+-- for it waits for hardly anything else that this statement has to wait for.
 --
 -- A branch moves only from the head that the worker has compared with (compare-and-swap).
 --
@@ -49,6 +49,8 @@ declare
   duplicates bigint[] := zeros;
   pack_ids bigint[] := zeros;
   known_packs bigint[];     -- those that were there before
+  is_new boolean[];         -- those that this statement has made
+  warnings jsonb;           -- limits of tenants that are nearly used up, by place
   starts timestamptz[];     -- since when each attempt counts on what is in the tables
   pushes boolean[] := array(
     select coalesce((g.pack->>'is_push')::boolean, false)
@@ -211,6 +213,7 @@ begin
 
   -- 4. Write the packs' own rows; a blob that has moved is followed.
   known_packs := pack_ids;
+  is_new := array_fill(false, array[cardinality(zeros)]);
   for one in
     insert into musehub_mpacks as m (repo_id, mpack_key, blob_key, etag, size_bytes, objects,
       commits, snapshots, tags, is_push)
@@ -221,9 +224,11 @@ begin
     order by p.repo_id collate "C", p.mpack_key collate "C"
     on conflict (repo_id, mpack_key) do update set blob_key = excluded.blob_key, etag = excluded.etag,
       is_push = m.is_push and excluded.is_push
-    returning array_position(keys, m.mpack_key) as place, m.mpack_id
+    -- A row that was there carries our lock.
+    returning array_position(keys, m.mpack_key) as place, m.mpack_id, m.xmax = 0 as is_new
   loop
     pack_ids[one.place] := one.mpack_id;
+    is_new[one.place] := one.is_new;
   end loop;
   -- What is indexed without a branch is needed without one. Those inserted above say so already.
   for one in
@@ -437,7 +442,20 @@ begin
     perform mpackd_note_records_2(history, repos, uris);
   end if;
 
-  -- 8. Finish the jobs. The objects that were written in batches are counted in the job's row.
+  -- 8. Count what the tenants have (usage_1.sql). Late, because other pushes of a tenant wait from here
+  -- to the end. Who is over a quota fails the whole statement; its sender tries each pack alone.
+  if true = any(is_new)
+    and (given->0->'quota_defaults' <> '{}' or exists (select from mpackd_usage))
+  then
+    select mpackd_count_packs_1(
+        array_agg(case when is_new[p.ordinality] then p.repo_id end order by p.ordinality),
+        array_agg(p.size_bytes order by p.ordinality), array_agg(p.objects order by p.ordinality),
+        array_agg(1::bigint), coalesce(given->0->'quota_defaults', '{}'))
+      into warnings
+      from unnest(packs) with ordinality as p;
+  end if;
+
+  -- 9. Finish the jobs. The objects that were written in batches are counted in the job's row.
   for one in
     select p.ordinality as place, p.* from unnest(packs) with ordinality as p
     order by p.job_id collate "C"
@@ -474,7 +492,9 @@ begin
           'object_refs_written', refs, 'duplicate_objects', duplicate_objects,
           'elapsed_ms', coalesce((one.result->>'elapsed_ms')::integer, 0) + publish_ms,
           'phases_ms', coalesce(one.result->'phases_ms', '{}')
-            || jsonb_build_object('publish', publish_ms)))::json
+            || jsonb_build_object('publish', publish_ms))
+          || case when warnings ? one.place::text
+            then jsonb_build_object('quota_warnings', warnings->one.place::text) else '{}' end)::json
       where j.job_id = one.job_id
       returning (j.result->>'objects_written')::bigint, j.result into objects, result;
     else
