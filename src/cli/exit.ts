@@ -12,6 +12,7 @@ import {
   LeaseLostError,
   MpackdError,
   OutputError,
+  QuotaError,
   ServerError,
   StoreError,
 } from "../errors.ts";
@@ -65,7 +66,7 @@ export function exitCodeOf(error: unknown): number {
   if (
     error instanceof StoreError || error instanceof DatabaseError ||
     error instanceof ServerError || error instanceof LeaseLostError ||
-    error instanceof OutputError
+    error instanceof OutputError || error instanceof QuotaError && error.retryable
   ) return EXIT.unavailable;
   return error instanceof MpackdError ? EXIT.rejected : EXIT.internal;
 }

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { bytesOf } from "../config/sizes.ts";
 import { ConfigError } from "../errors.ts";
 
 const UNITS_MS: Record<string, number> = {
@@ -40,4 +41,15 @@ export function parseCount(
   throw new ConfigError(
     `Cannot use ${flag} ${text}: it is not a whole number from ${min} to ${max}`,
   );
+}
+
+/**
+ * Parses a number of bytes: `1024`, `64KiB`, `8MiB`, `2GiB` or `1TiB`.
+ *
+ * @throws {ConfigError} If it is none of these.
+ */
+export function parseBytes(flag: string, text: string): number {
+  const value = bytesOf(text);
+  if (Number.isSafeInteger(value)) return value;
+  throw new ConfigError(`Cannot use ${flag} ${text}: it is not like 1024, 64KiB, 8MiB or 2GiB`);
 }

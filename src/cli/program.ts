@@ -52,6 +52,7 @@ const COMMANDS: Record<string, () => Promise<AddCommand>> = {
   repo: async () => (await import("./commands/repo.ts")).addRepoCommand,
   webhook: async () => (await import("./commands/operate/webhook.ts")).addWebhookCommand,
   status: async () => (await import("./commands/operate/status.ts")).addStatusCommand,
+  quota: async () => (await import("./commands/operate/quota.ts")).addQuotaCommand,
   doctor: async () => (await import("./commands/operate/doctor.ts")).addDoctorCommand,
   stats: async () => (await import("./commands/stats.ts")).addStatsCommand,
   migrate: async () => (await import("./commands/migrate.ts")).addMigrateCommand,

@@ -31,9 +31,15 @@ export function observeRequests(metrics: MetricsRegistry): (record: RequestRecor
     help: "Time from the head of a request to the head of its answer.",
     labels: ["route"],
   }, { buckets: BUCKETS });
+  const quotaRefusals = metrics.counter({
+    name: "quota_refusals",
+    help: "Requests refused because a quota is used up, by route.",
+    labels: ["route"],
+  });
   return ({ requestId, method, route, status, elapsedMs, handle, refusal, error }) => {
     requests(1, { method, route, status: String(status) });
     durations(elapsedMs, { route });
+    if (refusal?.code === "quota-exceeded") quotaRefusals(1, { route });
     const record = () =>
       log.with({
         request_id: requestId,

@@ -25,6 +25,7 @@ import { jobRoutes } from "./routes/jobs.ts";
 import { objectRoutes } from "./routes/objects.ts";
 import { presignRoutes } from "./routes/presign.ts";
 import { streamRoutes } from "./routes/push_stream.ts";
+import { quotaRoutes } from "./routes/quotas.ts";
 import { repoNameRoutes, repoRoutes } from "./routes/repos.ts";
 import { unpackRoutes } from "./routes/unpack.ts";
 import { uploadPartsRoutes } from "./routes/upload_parts.ts";
@@ -37,6 +38,7 @@ export type Api = (request: Request, peer: Peer) => Promise<Response>;
 const API_ROUTES: readonly Route[] = [
   ...repoRoutes,
   ...webhookRoutes,
+  ...quotaRoutes,
   ...jobRoutes,
   ...presignRoutes,
   ...uploadPartsRoutes,

@@ -5,7 +5,7 @@
  * @module
  */
 
-import { GhostError, MpackdError } from "../errors.ts";
+import { type ExceededQuota, GhostError, MpackdError, QuotaError } from "../errors.ts";
 import { describe } from "../jobs/attempt/run_attempt.ts";
 
 /** The default `Retry-After`. */
@@ -111,6 +111,9 @@ function statusOf(error: MpackdError): number {
     case "limit-exceeded":
     case "fetch-too-large":
       return 413;
+    case "quota-exceeded":
+      // Room comes only when something is deleted, but the next hour comes by itself.
+      return error.retryable ? 429 : 413;
     case "cancelled":
     case "ghost-objects":
     case "diverged":
@@ -153,12 +156,24 @@ export function problemResponse(
     const ghosts = error instanceof GhostError
       ? { missing: error.missing, missing_count: error.missingCount }
       : {};
+    const quota = error instanceof QuotaError ? error.quota : undefined;
     const detail = publicText(error.code, message);
     const status = options.isForMuse ? statusForMuse(error) : statusOf(error);
-    return answer(status, { ...record, detail, ...ghosts }, given);
+    return answer(status, { ...record, detail, ...ghosts, ...quotaMembers(quota) }, {
+      ...given,
+      ...(quota?.retryAfterMs === undefined ? {} : {
+        headers: { "retry-after": String(Math.ceil(quota.retryAfterMs / 1000)) },
+      }),
+    });
   }
   const detail = `mpackd has a defect; its log says more under request ${requestId}`;
   return answer(500, { code: "internal", detail, retryable: false }, given);
+}
+
+function quotaMembers(quota: ExceededQuota | undefined): object {
+  if (quota === undefined) return {};
+  const { of, what, used, limit } = quota;
+  return { quota: { of, what, used, limit } };
 }
 
 /** 409 says that the branch has diverged, and nothing else. */
@@ -200,7 +215,7 @@ function answer(
 }
 
 /** The problem with its detail first, without its lists, in so many characters as are shown. */
-function shownText({ detail, missing: _, errors: __, ...rest }: Problem): string {
+function shownText({ detail, missing: _, errors: __, quota: ___, ...rest }: Problem): string {
   for (let shown = detail;;) {
     const text = JSON.stringify({ detail: shown, ...rest });
     const over = text.length - SHOWN_CHARACTERS;

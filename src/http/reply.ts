@@ -22,8 +22,11 @@ export function reply(
 }
 
 /** Makes an answer as MessagePack whatever the client accepts: MuseHub's reads nothing else. */
-export function replyMsgpack(value: unknown): Response {
-  return replyEncoded(encodeMsgpack(value), "msgpack");
+export function replyMsgpack(
+  value: unknown,
+  headers: Readonly<Record<string, string>> = {},
+): Response {
+  return replyEncoded(encodeMsgpack(value), "msgpack", { headers });
 }
 
 /** Makes an answer of a body that is encoded already. */

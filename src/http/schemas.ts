@@ -20,6 +20,9 @@ export const RepoPath = z.object({ owner: z.string(), slug: z.string() });
 export const RepoIdPath = z.object({ repoId: z.string() });
 export const JobPath = z.object({ jobId: z.string() });
 export const ObjectPath = RepoPath.extend({ objectId: ObjectId });
+export const OwnerPath = z.object({
+  owner: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/, "is not the name of an owner"),
+});
 export const NoQuery = z.object({});
 export const NoParams = z.object({});
 
@@ -155,6 +158,18 @@ const BranchAnswer = z.object({
   message: z.string().optional(),
 });
 
+/** A limit of a tenant, and how much of it is used. */
+const QuotaAnswer = z.object({
+  of: z.enum(["owner", "repo"]).meta({
+    description: "Whose limit: the repo's, or its owner's for all of their repos together",
+  }),
+  what: z.enum(["bytes", "objects", "packs", "pushes"]).meta({
+    description: "What is limited; pushes are those of an hour",
+  }),
+  used: Count,
+  limit: Count,
+});
+
 export const IndexAnswer = z.object({
   job_id: z.string(),
   repo_id: z.string(),
@@ -169,6 +184,9 @@ export const IndexAnswer = z.object({
   tags_written: Count.default(0),
   records_unverified: Count.optional(),
   branch: BranchAnswer.optional(),
+  quota_warnings: z.array(QuotaAnswer).optional().meta({
+    description: "Limits of which 80 % or more are used",
+  }),
   commits: Count,
   snapshots: Count,
   tags: Count,
@@ -230,6 +248,36 @@ export const JobsQuery = z.strictObject({
 /** A page of jobs, newest first. */
 export const JobsAnswer = z.object({ jobs: z.array(JobAnswer), next: z.string().nullable() });
 
+const Limit = z.union([z.int().min(0).max(1e15), z.literal("unlimited")]).optional();
+
+/** Limits of a tenant to set. */
+export const QuotaBody = z.strictObject({
+  bytes: Limit.meta({ description: "Of all packs" }),
+  objects: Limit.meta({ description: "In all packs, each as often as it was pushed" }),
+  packs: Limit.meta({ description: "That are indexed" }),
+  pushes: Limit.meta({ description: "An hour" }),
+}).refine((limits) => Object.keys(limits).length > 0, "names no limit");
+
+export const QuotasQuery = z.strictObject({
+  minPercent: z.coerce.number().min(0).max(1000).default(0).meta({
+    description: "Only those that use so much of a limit",
+  }),
+});
+
+const PerLimit = <T extends z.ZodType>(value: T) =>
+  z.object({ bytes: value, objects: value, packs: value, pushes: value });
+
+/** A tenant with limits. */
+export const TenantAnswer = z.object({
+  of: z.enum(["owner", "repo"]),
+  name: z.string().meta({ description: "The owner's handle, or OWNER/SLUG" }),
+  percent: z.number().meta({ description: "How much of the fullest limit is used" }),
+  limits: PerLimit(Count.nullable()).meta({ description: "null: unlimited" }),
+  used: PerLimit(Count),
+});
+
+export const QuotasAnswer = z.object({ quotas: z.array(TenantAnswer) });
+
 export const ProblemAnswer = z.object({
   type: z.string(),
   title: z.string(),
@@ -241,4 +289,5 @@ export const ProblemAnswer = z.object({
   offset_bytes: Count.optional(),
   missing: z.array(z.string()).optional(),
   missing_count: Count.optional(),
+  quota: QuotaAnswer.optional().meta({ description: "With the code quota-exceeded" }),
 }).loose();

@@ -8,7 +8,7 @@ import { blobKeyOf } from "../config/config.ts";
 import { findMpack } from "../db/packs.ts";
 import { InvalidMpackError, isBlobMissing } from "../errors.ts";
 import { withPrefix } from "../lib/ids.ts";
-import type { BlobStore } from "../stream/store/blob_store.ts";
+import type { BlobStat, BlobStore } from "../stream/store/blob_store.ts";
 import { bodyChunks, bodyLimits } from "./body/body.ts";
 import { hashed } from "./body/hash_body.ts";
 import type { ApiContext } from "./context.ts";
@@ -55,11 +55,16 @@ export async function isStored(
   key: string,
   sizeBytes?: number,
 ): Promise<boolean> {
+  const stat = await statStored(store, key);
+  return stat !== undefined && (sizeBytes === undefined || stat.sizeBytes === sizeBytes);
+}
+
+/** The stat of the blob under this key; undefined if there is none. */
+export async function statStored(store: BlobStore, key: string): Promise<BlobStat | undefined> {
   try {
-    const stat = await store.stat(key);
-    return sizeBytes === undefined || stat.sizeBytes === sizeBytes;
+    return await store.stat(key);
   } catch (error) {
-    if (isBlobMissing(error)) return false;
+    if (isBlobMissing(error)) return undefined;
     throw error;
   }
 }

@@ -32,11 +32,14 @@ Deno.test("/openapi.json describes every route, and every route answers as descr
 });
 
 const ROUTES = [
+  "delete /api/quotas/{owner}",
+  "delete /api/quotas/{owner}/{slug}",
   "delete /api/repos/{repoId}",
   "delete /api/repos/{repoId}/webhooks/{webhookId}",
   "get /api/jobs",
   "get /api/jobs/{jobId}",
   "get /api/jobs/{jobId}/events",
+  "get /api/quotas",
   "get /api/repos/{repoId}",
   "get /api/repos/{repoId}/webhooks",
   "get /api/repos/{repoId}/webhooks/{webhookId}/deliveries",
@@ -73,6 +76,8 @@ const ROUTES = [
   "post /{owner}/{slug}/push/stream",
   "post /{owner}/{slug}/push/unpack-mpack",
   "post /{owner}/{slug}/tags",
+  "put /api/quotas/{owner}",
+  "put /api/quotas/{owner}/{slug}",
   "put /api/uploads/{repoId}/{mpackKey}",
   "put /api/uploads/{repoId}/{mpackKey}/{uploadId}/{number}",
 ];

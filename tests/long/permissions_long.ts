@@ -105,6 +105,7 @@ async function prepare(): Promise<Situation> {
       "completion SHELL": ["completion", "bash"],
       "schedule list": ["schedule", "list"],
       "webhook list": ["webhook", "list", ...of],
+      "quota list": ["quota", "list"],
       "inspect FILE": ["inspect", file],
       "clone URL FOLDER/NEW": ["clone", `${remote}/me/repo`, `${folder}/new`],
       "push FILE": ["push", file, "--remote", remote, ...of, "--key", pushKey],

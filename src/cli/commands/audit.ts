@@ -155,6 +155,11 @@ function textOf(summary: AuditSummary): string {
   if (summary.refs_restored > 0) {
     lines.push(`  ${count(summary.refs_restored)} refs are valid again`);
   }
+  if (summary.quotas_corrected > 0) {
+    lines.push(
+      `  what ${count(summary.quotas_corrected)} tenants have was counted wrongly; corrected`,
+    );
+  }
   if (summary.repair.length > 0) lines.push("To repair:", ...summary.repair.map((s) => `  ${s}`));
   return lines.join("\n");
 }

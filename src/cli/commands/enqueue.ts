@@ -6,6 +6,8 @@
 
 import type { Command } from "commander";
 import { blobKeyOf, type Config } from "../../config/config.ts";
+import { quotaDefaultsOf } from "../../config/quotas.ts";
+import { admitPush } from "../../db/quotas/admit_push.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { MPACK_INDEX } from "../../jobs/index/payload.ts";
 import { enqueue } from "../../jobs/queue/enqueue.ts";
@@ -64,7 +66,11 @@ async function runEnqueue(
       const text = await isShortKey(given) ? await mpackKeyOf(db, repoId, given) : given;
       await using source = await openSource(text, config, { signal, line });
       const blobKey = blobKeyOf(config.blobKey, repoId, source.mpackKey);
-      const { expect, upload } = flags;
+      const { expect, upload } = flags, { mpackKey, sizeBytes } = source;
+      await admitPush(db, { repoId, mpackKey, ...(sizeBytes > 0 && { sizeBytes }) }, {
+        defaults: quotaDefaultsOf(config),
+        isPush: true,
+      });
       await putSource(source, { store, blobKey, expect, upload, signal, line });
       const { row, existing } = await enqueue(db, {
         repoId,

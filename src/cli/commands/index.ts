@@ -6,6 +6,8 @@
 
 import type { Command } from "commander";
 import { blobKeyOf, type Config } from "../../config/config.ts";
+import { quotaDefaultsOf } from "../../config/quotas.ts";
+import { admitPush } from "../../db/quotas/admit_push.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import type { Database } from "../../db/client/database.ts";
 import { CancelledError, InvalidMpackError } from "../../errors.ts";
@@ -124,6 +126,11 @@ async function indexOne(
     const { mpackKey } = source;
     const blobKey = blobKeyOf(config.blobKey, repoId, mpackKey);
     const put = { store, blobKey, expect, upload, signal, line };
+    const { sizeBytes } = source;
+    await admitPush(db, { repoId, mpackKey, ...(sizeBytes > 0 && { sizeBytes }) }, {
+      defaults: quotaDefaultsOf(config),
+      isPush: false,
+    });
     const isNew = await putSource(source, put);
     const indexOnce = () =>
       indexMpack({

@@ -5,9 +5,13 @@
  */
 
 import type { Command } from "commander";
+import { quotaDefaultsOf } from "../../config/quotas.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
+import { WARN_PERCENT } from "../../db/quotas/quota.ts";
+import { listUsage } from "../../db/quotas/quotas.ts";
 import { readStats, type Stats } from "../../db/stats.ts";
 import type { CommandContext } from "../command.ts";
+import { quotaJson, quotaText } from "./operate/quota_text.ts";
 import { print, printJson } from "../output.ts";
 import { formatBytes, formatCount } from "../terminal.ts";
 import { openDatabase } from "../resources.ts";
@@ -32,8 +36,16 @@ export function addStatsCommand(program: Command, context: CommandContext): void
           ? undefined
           : await resolveRepo(db, parseRepoName(flags.repo), { create: false });
         const stats = await readStats(db, { repoId: repo?.repoId });
-        if (flags.json) await printJson(stats);
-        else await print(textOf(stats));
+        const full = await listUsage(db, {
+          defaults: quotaDefaultsOf(context.config()),
+          minPercent: WARN_PERCENT,
+          ...(repo && { tenant: { kind: "repo", name: repo.repoId } }),
+        });
+        if (flags.json) {
+          return await printJson({ ...stats, tenants_at_limits: full.map(quotaJson) });
+        }
+        await print(textOf(stats));
+        for (const tenant of full) await print(`${"at limit".padEnd(10)}${quotaText(tenant)}`);
       })
     );
 }

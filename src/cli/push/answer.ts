@@ -10,10 +10,12 @@ import {
   GhostError,
   InvalidMpackError,
   type MpackErrorCode,
+  QuotaError,
   ServerError,
 } from "../../errors.ts";
 import { IndexAnswer, ProblemAnswer } from "../../http/schemas.ts";
 import type { IndexResult } from "../../jobs/index/result.ts";
+import { retryAfterMs } from "../../lib/retry_after.ts";
 import type { Answer } from "./send_file.ts";
 
 /** The problem of a server that is not mpackd's, or of a proxy in front of it. */
@@ -61,12 +63,16 @@ export function checkedAnswer<T extends z.ZodType>(
 }
 
 /** The error behind any other answer. */
-export function errorOfAnswer({ status, mediaType, value, origin }: Answer): Error {
+export function errorOfAnswer({ status, mediaType, value, origin, headers }: Answer): Error {
   const parsed = mediaType === "application/problem+json"
     ? ProblemAnswer.safeParse(value)
     : undefined;
   const problem = parsed?.success ? parsed.data : NO_PROBLEM;
   const { code, detail = `Cannot push: ${origin} answered ${status}` } = problem;
+  if (code === "quota-exceeded") {
+    const seconds = retryAfterMs(headers.get("retry-after"));
+    return new QuotaError(detail, problem.quota && { ...problem.quota, retryAfterMs: seconds });
+  }
   if (status === 429 || status >= 500) {
     return new ServerError(detail, { status });
   }

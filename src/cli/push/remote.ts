@@ -4,7 +4,7 @@
  * @module
  */
 
-import { ServerError } from "../../errors.ts";
+import { QuotaError, ServerError } from "../../errors.ts";
 import { contentDigest } from "../../http/auth/content_digest.ts";
 import { signRequest } from "../../http/auth/signature.ts";
 import { sha256 } from "../../lib/digest.ts";
@@ -92,7 +92,9 @@ export class Remote {
       const answer = await this.#sendOnce(request);
       if (answer.status >= 200 && answer.status < 300) return answer;
       const isBusy = answer.status === 429 || answer.status === 503;
-      if (!isBusy || attempt === MAX_ATTEMPTS) throw errorOfAnswer(answer);
+      const error = errorOfAnswer(answer);
+      // The hour of a quota may end late.
+      if (!isBusy || attempt === MAX_ATTEMPTS || error instanceof QuotaError) throw error;
       onWait();
       const waitMs = retryAfterMs(answer.headers.get("retry-after")) ?? attempt * 1_000;
       await sleep(Math.min(waitMs, MAX_WAIT_MS), signal);

@@ -437,6 +437,7 @@ export const TABLES = {
     is_asked: "boolean=",
     /** An entry for each of the last attempts. */
     log: "json=",
+  },
   /** Limits of tenants. Null: the default of the settings. */
   mpackd_quotas: {
     /** `owner` or `repo`. */

@@ -6,7 +6,9 @@
 
 import { z } from "zod";
 import { blobKeyOf } from "../../config/config.ts";
+import { quotaDefaultsOf } from "../../config/quotas.ts";
 import { findMpack } from "../../db/packs.ts";
+import { admitPush } from "../../db/quotas/admit_push.ts";
 import { digestOf } from "../../lib/ids.ts";
 import { partUploadsOf } from "../../stream/store/part_blobs.ts";
 import { requireRepo } from "../auth/access.ts";
@@ -14,6 +16,7 @@ import type { ApiContext } from "../context.ts";
 import { countOf, type OpenUpload, openUpload } from "../part_upload.ts";
 import { HttpProblem } from "../problem.ts";
 import { recheckEvery } from "../recheck.ts";
+import { quotaWarning } from "./quota_warning.ts";
 import { reply } from "../reply.ts";
 import { type Route, route } from "../route.ts";
 import { MpackKey, NoQuery, PresignAnswer, PresignBody, RepoPath } from "../schemas.ts";
@@ -49,6 +52,11 @@ const presign = route({
       return reply(request, 200, { already_indexed: true });
     }
     const { part_bytes: partBytes } = body, { repoId } = repo;
+    const admission = await admitPush(db, { repoId, sizeBytes }, {
+      defaults: quotaDefaultsOf(config),
+      isPush: false,
+    });
+    const warning = quotaWarning(admission?.warnings);
     const { maxWholeBytes = Infinity } = partUploadsOf(store);
     const isInParts = partBytes !== undefined || sizeBytes > maxWholeBytes;
     if (isInParts && bind) {
@@ -65,7 +73,7 @@ const presign = route({
         base,
         client,
       });
-      return reply(request, 200, { already_indexed: false, headers: {}, ...parts });
+      return reply(request, 200, { already_indexed: false, headers: {}, ...parts }, warning);
     }
     const key = blobKeyOf(config.blobKey, repoId, mpackKey);
     const signed = await store.presignPut(key, {
@@ -79,7 +87,7 @@ const presign = route({
       upload_url: signed.url,
       headers: signed.headers,
       expires_at: signed.expiresAt.toISOString(),
-    });
+    }, warning);
   },
 });
 

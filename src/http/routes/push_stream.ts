@@ -7,6 +7,7 @@
 import { isMpackKey, withPrefix } from "../../lib/ids.ts";
 import { resultForTenant } from "../../jobs/index/result.ts";
 import { HttpProblem } from "../problem.ts";
+import { quotaWarning } from "./quota_warning.ts";
 import { reply } from "../reply.ts";
 import { type Call, type Route, route } from "../route.ts";
 import { IndexAnswer, PushQuery, RepoPath } from "../schemas.ts";
@@ -28,7 +29,7 @@ const stream = route({
     },
   },
   answers: { 200: { description: "The pack is indexed", schema: IndexAnswer } },
-  problems: [409, 411, 422],
+  problems: [409, 411, 413, 422],
   async handle(call) {
     const { request, caller, query: { branch, head, force }, context: { config } } = call;
     const mpackKey = keyOf(call);
@@ -42,7 +43,7 @@ const stream = route({
         ...(branch !== undefined && { branch, head, force: force === "true", strict: true }),
       },
     });
-    return reply(request, 200, resultForTenant(result));
+    return reply(request, 200, resultForTenant(result), quotaWarning(result.quota_warnings));
   },
 });
 

@@ -5,6 +5,8 @@
  */
 
 import { blobKeyOf } from "../../config/config.ts";
+import { quotaDefaultsOf } from "../../config/quotas.ts";
+import { admitPush } from "../../db/quotas/admit_push.ts";
 import type { Database } from "../../db/client/database.ts";
 import { followJob } from "../../jobs/index/follow_job.ts";
 import { type IndexPayload, MPACK_INDEX } from "../../jobs/index/payload.ts";
@@ -13,10 +15,11 @@ import type { JobRow } from "../../jobs/queue/job.ts";
 import { type IndexResult, resultForTenant } from "../../jobs/index/result.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
+import { quotaWarning } from "./quota_warning.ts";
 import { reply } from "../reply.ts";
 import { type Route, route } from "../route.ts";
 import { AcceptedAnswer, IndexAnswer, NoQuery, RepoPath, UnpackBody } from "../schemas.ts";
-import { isStored } from "../store_upload.ts";
+import { statStored } from "../store_upload.ts";
 
 const unpack = route({
   method: "POST",
@@ -39,13 +42,18 @@ const unpack = route({
   async handle({ request, body, repo, caller, context, recheck }) {
     const { db, store, config } = context, { repoId } = repo;
     const { mpack_key: mpackKey } = body;
-    if (!await isStored(store, blobKeyOf(config.blobKey, repoId, mpackKey))) {
+    const stat = await statStored(store, blobKeyOf(config.blobKey, repoId, mpackKey));
+    if (stat === undefined) {
       throw new HttpProblem(
         404,
         "blob-missing",
         `Cannot index ${mpackKey}: it is not in the store; upload it first`,
       );
     }
+    const admission = await admitPush(db, { repoId, mpackKey, sizeBytes: stat.sizeBytes }, {
+      defaults: quotaDefaultsOf(config),
+      isPush: true,
+    });
     const payload = {
       ...body,
       pusher_id: caller.identity?.identityId,
@@ -60,8 +68,11 @@ const unpack = route({
       context.signal,
     ]);
     await recheck();
-    if (result !== undefined) return reply(request, 200, resultForTenant(result));
+    if (result !== undefined) {
+      return reply(request, 200, resultForTenant(result), quotaWarning(result.quota_warnings));
+    }
     return reply(request, 202, { job_id: jobId, status: "pending" }, {
+      ...quotaWarning(admission?.warnings),
       location: `/api/jobs/${encodeURIComponent(jobId)}`,
       ...(prefer.text === undefined ? {} : { "preference-applied": prefer.text }),
     });

@@ -12,6 +12,7 @@ import {
   recordFinished,
   recordValid,
 } from "../../db/audits.ts";
+import { recountAll } from "../../db/quotas/quotas.ts";
 import { StoreError } from "../../errors.ts";
 import { compareOwner, refuseOwner } from "../store_owner.ts";
 import type { AuditContext } from "./audit_context.ts";
@@ -53,6 +54,8 @@ export interface AuditSummary {
   readonly refs_marked: number;
   /** Refs and records that were marked before and are valid again. */
   readonly refs_restored: number;
+  /** Tenants of whom it was wrongly counted what they have; their quotas go by the right numbers now. */
+  readonly quotas_corrected: number;
   /** The first twenty repair commands. */
   readonly repair: readonly string[];
   /** Duration in milliseconds. */
@@ -110,6 +113,7 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
       else sum.damaged++;
     }
   }
+  const corrected = options.mpackKey === undefined ? await recountAll(db) : [];
   await recordFinished(db, auditId, {
     startedAt: begunAt,
     repoId: options.repoId ?? null,
@@ -130,6 +134,7 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
     findings,
     refs_marked: sum.marked,
     refs_restored: sum.restored,
+    quotas_corrected: corrected.length,
     repair: [...repair],
     elapsed_ms: Math.round(performance.now() - startedAt),
   };

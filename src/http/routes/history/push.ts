@@ -7,6 +7,7 @@
 import { X_MSGPACK } from "../../body/body.ts";
 import { hashed } from "../../body/hash_body.ts";
 import { HttpProblem } from "../../problem.ts";
+import { quotaWarning } from "../quota_warning.ts";
 import { replyMsgpack } from "../../reply.ts";
 import { type Route, route } from "../../route.ts";
 import { NoQuery, RepoPath } from "../../schemas.ts";
@@ -50,7 +51,10 @@ const push = route({
     // it since; this client has not seen that one's commits.
     const { name, head } = result.branch as { name: string; head: string };
     heads[name] = head;
-    return replyMsgpack({ ok: true, message: "ok", branch_heads: heads, remote_head: head });
+    return replyMsgpack(
+      { ok: true, message: "ok", branch_heads: heads, remote_head: head },
+      quotaWarning(result.quota_warnings),
+    );
   },
 });
 

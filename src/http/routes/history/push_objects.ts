@@ -5,6 +5,7 @@
  */
 
 import { withPrefix } from "../../../lib/ids.ts";
+import { quotaWarning } from "../quota_warning.ts";
 import { replyMsgpack } from "../../reply.ts";
 import { type Route, route } from "../../route.ts";
 import { NoQuery, RepoPath } from "../../schemas.ts";
@@ -38,7 +39,8 @@ const pushObjects = route({
       payload: { pusher_id: caller.identity?.identityId, strict: true, partial: true },
     });
     const stored = result.object_refs_written;
-    return replyMsgpack({ stored, skipped: result.objects_total - stored });
+    const answer = { stored, skipped: result.objects_total - stored };
+    return replyMsgpack(answer, quotaWarning(result.quota_warnings));
   },
 });
 
