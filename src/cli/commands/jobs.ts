@@ -21,6 +21,7 @@ import { jobDetails, jobJson, jobTable, pausedText } from "../job_text.ts";
 import type { CommandContext } from "../command.ts";
 import { print, printJson } from "../output.ts";
 import { openDatabase } from "../resources.ts";
+import { addWatchCommand } from "./operate/watch_jobs.ts";
 import { formatCount } from "../terminal.ts";
 
 const STATUSES: readonly JobStatus[] = ["pending", "running", "done", "failed", "cancelled"];
@@ -72,6 +73,7 @@ export function addJobsCommand(program: Command, context: CommandContext): void 
     .argument("<job_id>")
     .option(...json)
     .action((jobId: string, flags: JobsFlags) => run(flags, (db) => show(db, jobId)));
+  addWatchCommand(jobs, context);
   jobs.command("retry").description(
     "Queue failed or cancelled jobs again, with all their attempts.",
   )
