@@ -37,8 +37,11 @@ export function findSnapshots(
     order by r.mpack_id, r.record_offset`;
 }
 
-/** A longer chain of deltas is not followed. */
-const MAX_CHAIN = 10_000;
+/**
+ * Most deltas that may lead to a snapshot. To read one takes some 0.05 ms for each, and they are held
+ * in memory, so the index refuses more; a repack makes them whole manifests.
+ */
+export const MAX_DELTA_DEPTH = 50_000;
 
 /**
  * Finds a snapshot and those that it is a delta over, in one statement.
@@ -59,7 +62,7 @@ export function findSnapshotChain(
       select r.*, c.at + 1 from chain c
       join musehub_snapshot_refs r
         on r.repo_id = ${repoId} and r.snapshot_id = c.parent_snapshot_id
-      where c.at < ${MAX_CHAIN}::integer
+      where c.at <= ${MAX_DELTA_DEPTH}::integer
     )
     select r.snapshot_id as "snapshotId", r.parent_snapshot_id as "parentSnapshotId",
       ${placeColumns(db)}

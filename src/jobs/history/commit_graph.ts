@@ -159,15 +159,16 @@ export class CommitGraph {
   }
 
   /**
-   * A parent that keeps a commit of the pack from being numbered; undefined if all are, after
-   * `number()`. The repo may have it, but not all of its ancestors.
+   * A parent that keeps a commit of the pack from being numbered, and where that commit's record
+   * begins; undefined if all are, after `number()`. The repo may have it, but not all of its ancestors.
    */
-  missingParent(): string | undefined {
+  missingParent(): { readonly parentId: string; readonly offsetBytes: number } | undefined {
     for (let node = 0; node < this.#ids.size; node++) {
       if ((this.#flags.values[node] & IN_PACK) === 0 || this.#generation.values[node] > 0) continue;
       for (const parent of [this.#first.values[node], this.#second.values[node]]) {
         if (parent === NONE || this.#generation.values[parent] > 0) continue;
-        if ((this.#flags.values[parent] & IN_PACK) === 0) return this.#ids.id(parent);
+        if ((this.#flags.values[parent] & IN_PACK) !== 0) continue;
+        return { parentId: this.#ids.id(parent), offsetBytes: this.#offset.values[node] };
       }
     }
     return undefined;

@@ -13,6 +13,7 @@ import {
   missingCommits,
   missingSnapshots,
 } from "../../db/history/graph.ts";
+import { MAX_DELTA_DEPTH } from "../../db/history/snapshots.ts";
 import {
   commitRow,
   type GraphRow,
@@ -42,7 +43,7 @@ export interface Problem {
   readonly offsetBytes?: number;
 }
 
-/** Holds the ids of a pack's records, some 130 bytes for a commit and its snapshot, and checks them. */
+/** Holds the ids of a pack's records, some 140 bytes for a commit and its snapshot, and checks them. */
 export class HistoryCheck {
   /** Snapshots that no known rule names: they are not recorded. */
   unverified = 0;
@@ -54,6 +55,8 @@ export class HistoryCheck {
   readonly #snapshots = new IdTable();
   /** How many deltas lead to each snapshot, plus one; 0 if it is not in the pack. */
   #depths = new Int32Array(64);
+  /** Where the record of the first commit that names each snapshot begins. */
+  #namedAt = new Float64Array(64);
   readonly #tagged = new IdTable();
   #isEmpty = true;
   #sawCut = false;
@@ -83,6 +86,7 @@ export class HistoryCheck {
    * Notes records, in the order of the pack.
    *
    * @returns The rows to be stored.
+   * @throws {InvalidMpackError} `limit-exceeded` if too many deltas lead to a snapshot.
    */
   async add({ commits, snapshots, tags }: PackRecords): Promise<RecordRows> {
     const verified = snapshots.filter(({ isVerifiable }) => isVerifiable);
@@ -98,7 +102,7 @@ export class HistoryCheck {
     }
     for (const commit of commits) {
       this.graph.addCommit(commit);
-      this.#snapshots.add(commit.snapshotId);
+      this.#noteNamed(commit.snapshotId, commit.offsetBytes);
     }
     const depths = await this.#depthsOf(verified);
     const snapshotRows = verified.map((record, i) => {
@@ -127,7 +131,7 @@ export class HistoryCheck {
   #restoreBatch({ commits, snapshots, tags }: StagedRecords): void {
     for (const { id, parents, snapshot, offset } of commits) {
       this.graph.addCommit({ commitId: id, parentIds: parents, offsetBytes: offset });
-      this.#snapshots.add(snapshot);
+      this.#noteNamed(snapshot, offset);
     }
     for (const { id, depth } of snapshots) this.#note(id, depth);
     for (const id of tags) this.#tagged.add(id);
@@ -185,8 +189,10 @@ export class HistoryCheck {
     if (!this.#sawCut) return await this.settleCut();
     this.#problems.push({
       code: "parent-missing",
-      message: `Cannot accept the mpack: the parent ${missing} of a commit is neither in it nor, ` +
-        "with all its ancestors, in the repo",
+      message:
+        `Cannot accept the mpack: the parent ${missing.parentId} of a commit is neither in it ` +
+        "nor, with all its ancestors, in the repo; push it, too,",
+      offsetBytes: missing.offsetBytes,
     });
   }
 
@@ -197,7 +203,8 @@ export class HistoryCheck {
       this.#problems.push({
         code: "snapshot-missing",
         message: `Cannot accept the mpack: the snapshot ${missing} of a commit is neither in it ` +
-          "nor in the repo",
+          "nor in the repo; push it, too,",
+        offsetBytes: this.#namedAt[this.#snapshots.find(missing)],
       });
       return;
     }
@@ -230,13 +237,25 @@ export class HistoryCheck {
   }
 
   #note(snapshotId: string, depth: number): void {
-    const i = this.#snapshots.add(snapshotId);
-    if (i >= this.#depths.length) {
-      const grown = new Int32Array(Math.ceil(i * 1.5) + 64);
-      grown.set(this.#depths);
-      this.#depths = grown;
-    }
+    const i = this.#number(snapshotId);
     if (this.#depths[i] === 0) this.#depths[i] = depth + 1;
+  }
+
+  #noteNamed(snapshotId: string, offsetBytes: number): void {
+    const size = this.#snapshots.size, i = this.#number(snapshotId);
+    if (i === size) this.#namedAt[i] = offsetBytes;
+  }
+
+  /** The number of a snapshot in the lists. */
+  #number(snapshotId: string): number {
+    const i = this.#snapshots.add(snapshotId);
+    if (i < this.#depths.length) return i;
+    const length = Math.ceil(i * 1.5) + 64, depths = this.#depths, namedAt = this.#namedAt;
+    this.#depths = new Int32Array(length);
+    this.#depths.set(depths);
+    this.#namedAt = new Float64Array(length);
+    this.#namedAt.set(namedAt);
+    return i;
   }
 
   /** How many deltas lead to each of these snapshots. A base comes before its deltas. */
@@ -253,10 +272,15 @@ export class HistoryCheck {
       ? new Map<string, number>()
       : await deltaDepths(this.#db, this.#repoId, [...bases]);
     inBatch.clear();
-    return snapshots.map(({ snapshotId, parentSnapshotId: base }) => {
+    return snapshots.map(({ snapshotId, parentSnapshotId: base, offsetBytes }) => {
       const depth = base === null
         ? 0
         : (this.#depthInPack(base) ?? inBatch.get(base) ?? known.get(base) ?? 0) + 1;
+      if (depth > MAX_DELTA_DEPTH) {
+        const message = `Cannot accept snapshot ${snapshotId}: ${depth} deltas lead to it, ` +
+          `${MAX_DELTA_DEPTH} may; push it with its whole manifest, or repack the repo first,`;
+        throw new InvalidMpackError("limit-exceeded", message, { offsetBytes });
+      }
       inBatch.set(snapshotId, depth);
       return depth;
     });

@@ -98,7 +98,10 @@ async function findNewHead(
 ): Promise<string | Problem> {
   const [tip, second] = graph.tips(2);
   if (head === undefined || isStrict) {
-    if (second !== undefined) return tips(`${tip} and ${second} are no other commit's parents`);
+    if (second !== undefined) {
+      const why = `${tip} and ${second} are no other commit's parents; push one of them first,`;
+      return { ...tips(why), offsetBytes: graph.offset(second) };
+    }
     if (tip !== undefined && (head === undefined || isSameId(head, tip))) return tip;
     if (head === undefined) return tips("it has no commit, and no head is named");
     if (tip !== undefined) return tips(`the head named is ${head.slice(0, 80)}, its tip ${tip}`);
