@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { encode } from "@msgpack/msgpack";
 import { assertNoHold, startServer } from "../../support/http/server_process.ts";
 import { MuseClient } from "../../support/muse/client.ts";
+import { commitIdOf, MuseRepo, sha256, snapshotIdOf } from "../../support/muse/repo.ts";
 
 const IDS = 200_000;
 
@@ -34,5 +35,36 @@ Deno.test("200,000 commits of a client hold the event loop of no route of histor
         assert.equal(answer.status, 200);
       }));
   }
+  await server.assertUnharmed();
+});
+
+Deno.test("a manifest of 16 MiB that is not sorted does not hold the event loop", async () => {
+  await using server = await startServer();
+  const content = new TextEncoder().encode("the same"), id = sha256(content);
+  const paths: string[] = [];
+  for (let i = 0, bytes = 0; bytes < 16_000_000; bytes += paths[i++].length + 66) {
+    paths.push(sha256(`path ${i}`).slice(0, 24));
+  }
+  const manifest = Object.fromEntries(paths.map((path) => [path, id]));
+  const repo = new MuseRepo(), snapshot_id = snapshotIdOf(manifest);
+  const first = repo.commit("main", {}), { commit_id: _, ...fields } = repo.commits.get(first)!;
+  const commit = { ...fields, snapshot_id };
+  const pack = new Uint8Array(encode({
+    objects: [{ object_id: id, content }],
+    commits: [{ ...commit, commit_id: commitIdOf(commit) }],
+    snapshots: [{ snapshot_id, manifest, created_at: commit.committed_at }],
+  }));
+  await assertNoHold(server, async () => {
+    const answer = await fetch(`${server.url}/me/repo/push/stream?branch=main`, {
+      method: "POST",
+      headers: {
+        authorization: `Bearer ${server.openToken}`,
+        "x-mpack-key": `sha256:${sha256(pack)}`,
+      },
+      body: pack,
+    });
+    const text = await answer.text();
+    assert.equal(answer.status, 200, text);
+  });
   await server.assertUnharmed();
 });

@@ -1,7 +1,16 @@
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
-import { applyDelta, sortEntries } from "../../../src/stream/mpack/history/manifest_bytes.ts";
+import {
+  applyDelta,
+  mergeEntries,
+  sortEntries,
+} from "../../../src/stream/mpack/history/manifest_bytes.ts";
+import { recordHasher } from "../../../src/hash/record_hash.ts";
+import { MpackDecoder } from "../../../src/stream/mpack/mpack_decoder.ts";
+import { generator } from "../../support/attack/random.ts";
+import { snapshotIdOf } from "../../support/history/records.ts";
+import { buildMpack, cut, map } from "../../support/mpack/mpacks.ts";
 
 const HEX = "ab".repeat(32);
 const entriesOf = (paths: readonly string[]) =>
@@ -26,19 +35,50 @@ Deno.test("sortEntries() sorts by the bytes of paths", () => {
   fc.assert(
     fc.property(fc.uniqueArray(path, { maxLength: 300, size: "max" }), (paths) => {
       const bytes = entriesOf(paths);
-      const sorted = sortEntries(bytes, bytes.length, paths.length);
-      assert.ok(entriesOf(paths.toSorted(byBytes)).equals(sorted));
+      sortEntries(bytes, 0, bytes.length);
+      assert.ok(entriesOf(paths.toSorted(byBytes)).equals(bytes));
+      // The same by two runs, behind what is left alone.
+      const before = entriesOf(["z"]), half = entriesOf(paths.slice(paths.length / 2)).length;
+      const both = Buffer.concat([before, entriesOf(paths)]), middle = both.length - half;
+      sortEntries(both, before.length, middle);
+      sortEntries(both, middle, both.length);
+      mergeEntries(both, before.length, middle, both.length);
+      assert.ok(Buffer.concat([before, bytes]).equals(both));
     }),
     { numRuns: 200 },
   );
+});
+
+Deno.test("MpackDecoder sorts a manifest of several MiB, wherever it leaves the order", () => {
+  const random = generator(1),
+    paths = Array.from({ length: 40_000 }, (_, i) => `${i}`.padStart(99));
+  const orders = [
+    paths.toSorted(() => random.below(3) - 1),
+    paths.toReversed(),
+    [...paths.slice(1), paths[0]],
+    [...paths.slice(20_000), ...paths.slice(0, 20_000)],
+  ];
+  const snapshotId = snapshotIdOf(Object.fromEntries(paths.map((path) => [path, HEX])));
+  for (const order of orders) {
+    const manifest = map(order.map((path) => [path, HEX]));
+    const pack = buildMpack({ snapshots: [{ snapshot_id: snapshotId, manifest }] });
+    let kept: Uint8Array | undefined;
+    const decoder = new MpackDecoder({
+      history: recordHasher,
+      hooks: { snapshot: (_, entries) => kept = entries?.slice() },
+    });
+    for (const chunk of cut(pack, 100_000)) decoder.write(chunk);
+    decoder.end();
+    assert.ok(entriesOf(paths).equals(kept!));
+  }
 });
 
 Deno.test("sortEntries() takes paths with one long beginning, sorted or the wrong way round", () => {
   const paths = Array.from({ length: 5_000 }, (_, i) => `${"deep/".repeat(200)}${i}`);
   for (const order of [paths.toSorted(byBytes), paths.toSorted(byBytes).reverse(), paths]) {
     const bytes = entriesOf(order);
-    const sorted = sortEntries(bytes, bytes.length, order.length);
-    assert.ok(entriesOf(paths.toSorted(byBytes)).equals(sorted));
+    sortEntries(bytes, 0, bytes.length);
+    assert.ok(entriesOf(paths.toSorted(byBytes)).equals(bytes));
   }
 });
 

@@ -20,23 +20,43 @@ export function entryEnd(bytes: Uint8Array, at: number): number {
   return at + ENTRY_BYTES;
 }
 
-/** The first `sizeBytes` bytes of `bytes`, which are whole entries, sorted by path. */
-export function sortEntries(
-  bytes: Uint8Array,
-  sizeBytes: number,
-  entries: number,
-): Uint8Array<ArrayBuffer> {
-  const starts = new Uint32Array(entries);
-  for (let at = 0, i = 0; at < sizeBytes; at = entryEnd(bytes, at)) starts[i++] = at;
-  sortPaths(bytes, starts);
-  const sorted = new Uint8Array(sizeBytes);
-  let to = 0;
-  for (const at of starts) {
-    const end = entryEnd(bytes, at);
-    sorted.set(bytes.subarray(at, end), to);
-    to += end - at;
+/** Sorts the entries from `at` to `end` by path, in place. */
+export function sortEntries(bytes: Uint8Array, at: number, end: number): void {
+  const unsorted = new Uint8Array(bytes.subarray(at, end)), starts: number[] = [];
+  for (let from = 0; from < unsorted.length; from = entryEnd(unsorted, from)) starts.push(from);
+  const sorted = Uint32Array.from(starts);
+  sortPaths(unsorted, sorted);
+  let to = at;
+  for (const from of sorted) {
+    const entry = unsorted.subarray(from, entryEnd(unsorted, from));
+    bytes.set(entry, to);
+    to += entry.length;
   }
-  return sorted;
+}
+
+/** Merges the sorted entries from `at` to `middle` with those from there to `end`, in place. */
+export function mergeEntries(bytes: Uint8Array, at: number, middle: number, end: number): void {
+  // What is written never passes what is left of the second half.
+  const first = new Uint8Array(bytes.subarray(at, middle));
+  let to = at, from = 0, other = middle;
+  while (from < first.length && other < end) {
+    const run = from;
+    while (from < first.length && orderOf(first, from, bytes, other) < 0) {
+      from = entryEnd(first, from);
+    }
+    if (from > run) {
+      bytes.set(first.subarray(run, from), to);
+      to += from - run;
+      if (from === first.length) return;
+    }
+    const otherRun = other;
+    do other = entryEnd(bytes, other); while (
+      other < end && orderOf(first, from, bytes, other) > 0
+    );
+    bytes.copyWithin(to, otherRun, other);
+    to += other - otherRun;
+  }
+  bytes.set(first.subarray(from), to);
 }
 
 /** A manifest with other entries in place of, or beside, some of its own. */

@@ -2,8 +2,9 @@
  * Reads the entries of one manifest, or of what a delta adds, and makes its digest.
  *
  * The entries are kept as the bytes that are hashed. While they come sorted, no path can come twice,
- * and those of a large manifest are hashed as they come. If one does not come sorted, they are
- * sorted at the end, so all of them must have fitted into memory.
+ * and those of a large manifest are hashed as they come. If one does not come sorted, all of them must fit
+ * into memory: they are sorted in runs while they come, and runs of like size are merged, because to
+ * sort 16 MiB at the end would hold the event loop for more than 100 ms.
  *
  * @module
  */
@@ -16,7 +17,7 @@ import { badPath, exceeded } from "../refusals.ts";
 import type { SkippedValues } from "../skipped_values.ts";
 import type { DecoderHooks } from "../types.ts";
 import type { Value } from "../value.ts";
-import { ENTRY_BYTES, entryEnd, sortEntries } from "./manifest_bytes.ts";
+import { ENTRY_BYTES, entryEnd, mergeEntries, sortEntries } from "./manifest_bytes.ts";
 import { comparePaths } from "./sort_paths.ts";
 import type { ManifestState } from "./state.ts";
 import { isPathAt, isPathEnd, PATH_START, PATH_STATES } from "./path_check.ts";
@@ -28,6 +29,8 @@ const FIRST_BYTES = 64 * 1024;
 const KEPT_BYTES = 1024 * 1024;
 /** Bytes that are hashed at once of a manifest that is not kept. */
 const HASH_BYTES = 64 * 1024;
+/** Entries that do not come sorted are sorted in runs of this many bytes. */
+const RUN_BYTES = 1024 * 1024;
 /** The longest string with a length of one byte. */
 const MAX_SHORT_BYTES = 255;
 const STR_8 = 0xd9, FIX_STR = 0xa0;
@@ -65,6 +68,10 @@ export class ManifestReader {
   #hashedBytes = 0;
   #hash: ResumableHash | undefined;
   #isSorted = true;
+  /** Where sorted runs of entries begin. */
+  #runs: number[] = [];
+  /** Where they end, and entries that are not sorted begin. */
+  #runAt = 0;
 
   constructor({ limits, hooks, hasher, containers, keys, skipped }: ManifestReaderOptions) {
     this.#limits = limits;
@@ -88,6 +95,8 @@ export class ManifestReader {
     this.#hashedBytes = 0;
     this.#hash = undefined;
     this.#isSorted = true;
+    this.#runs = [];
+    this.#runAt = 0;
     if (this.#bytes.length > KEPT_BYTES) this.#resize(NONE);
   }
 
@@ -124,6 +133,7 @@ export class ManifestReader {
     this.#end = end + BARE_ID_BYTES + 1;
     this.#hooks.manifestId?.(idText(value.kept.view()));
     if (this.#isTooLong()) this.#hashAhead();
+    if (this.#isRunFull()) this.#endRun();
   }
 
   /**
@@ -184,6 +194,7 @@ export class ManifestReader {
     skipped.nodes += 2 * found;
     if (isSorted) containers.addDistinctKeys(found, base + at);
     containers.valuesEnd(2 * found, base + at);
+    if (this.#isRunFull()) this.#endRun();
     return at;
   }
 
@@ -200,7 +211,8 @@ export class ManifestReader {
   sorted(): Uint8Array | undefined {
     if (this.#hash !== undefined) return undefined;
     if (!this.#isSorted) {
-      this.#resize(sortEntries(this.#bytes, this.#end, this.entries));
+      this.#endRun();
+      while (this.#runs.length > 1) this.#mergeLast();
       this.#isSorted = true;
     }
     return this.#bytes.subarray(0, this.#end);
@@ -249,6 +261,30 @@ export class ManifestReader {
     for (let at = 0; at < this.#end; at = entryEnd(bytes, at)) {
       this.#keys.moveDistinct(bytes, at, bytes.indexOf(0, at));
     }
+    this.#runs = [0];
+    this.#runAt = this.#end;
+  }
+
+  #isRunFull(): boolean {
+    return !this.#isSorted && this.#end - this.#runAt >= RUN_BYTES;
+  }
+
+  /** Sorts what came since the last run; each run is then less than half as long as the one before. */
+  #endRun(): void {
+    const runs = this.#runs;
+    if (this.#runAt === this.#end) return;
+    sortEntries(this.#bytes, this.#runAt, this.#end);
+    runs.push(this.#runAt);
+    this.#runAt = this.#end;
+    for (let last = runs.length - 1; last > 0; last--) {
+      if (2 * (this.#end - runs[last]) < runs[last] - runs[last - 1]) return;
+      this.#mergeLast();
+    }
+  }
+
+  #mergeLast(): void {
+    const middle = this.#runs.pop()!;
+    mergeEntries(this.#bytes, this.#runs[this.#runs.length - 1], middle, this.#end);
   }
 
   /** Whether bytes should be hashed before the manifest ends. */
