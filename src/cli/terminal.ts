@@ -36,6 +36,11 @@ export function formatCount(count: number): string {
   return grouped(count);
 }
 
+/** `1 commit`, `12,345 commits`. */
+export function counted(count: number, one: string, many: string = `${one}s`): string {
+  return `${formatCount(count)} ${count === 1 ? one : many}`;
+}
+
 /** The progress of one step. */
 export interface Step {
   /** The step in one word: `upload`, `index`. */

@@ -10,13 +10,9 @@ import type { Encoding } from "../lib/object_columns.ts";
 import { recordHasher } from "../hash/record_hash.ts";
 import { openSha256 } from "../hash/sha256.ts";
 import type { BlobReader } from "../stream/store/blob_store.ts";
+import { DeltaVerifier } from "../stream/mpack/history/delta_verifier.ts";
 import { DEFAULT_LIMITS, type MpackLimits } from "../stream/mpack/limits.ts";
-import {
-  type DecoderHooks,
-  type MpackCounts,
-  MpackDecoder,
-  type SectionSpan,
-} from "../stream/mpack/mpack_decoder.ts";
+import { type MpackCounts, MpackDecoder, type SectionSpan } from "../stream/mpack/mpack_decoder.ts";
 import { ContentHashes, type HashedObject } from "./content_hashes.ts";
 
 /** The most problems listed; the others are only counted. */
@@ -72,6 +68,8 @@ export interface MpackReport {
   readonly bare_ids: number;
   /** Objects whose content is encoded. */
   readonly encoded: number;
+  /** Snapshots that are deltas to one outside the mpack: `index` verifies them with the repo's. */
+  readonly unverified_deltas: number;
   /** Whether each id is greater than the one before. Then none is repeated. */
   readonly is_sorted: boolean;
   /** The deepest nesting. The top map is level 1. */
@@ -111,10 +109,21 @@ export async function inspectMpack(
     maxContentBytes: limits?.maxContentBytes ?? DEFAULT_LIMITS.maxContentBytes,
     onObject: (object) => found.checkHash(object),
   });
+  const deltas = new DeltaVerifier({
+    limits: { ...DEFAULT_LIMITS, ...limits },
+    hasher: recordHasher,
+  });
   const decoder = new MpackDecoder({
     limits,
     history: recordHasher,
-    hooks: isHashing ? bothHooks(hashes.hooks, found) : found,
+    hooks: {
+      ...(isHashing && hashes.hooks),
+      object(...object) {
+        found.object(...object);
+        if (isHashing) hashes.hooks.object?.(...object);
+      },
+      snapshot: (...snapshot) => deltas.snapshot(...snapshot),
+    },
     rows: false,
   });
   using hasher = await openSha256({ engine: "native", worker: false });
@@ -124,9 +133,18 @@ export async function inspectMpack(
     const buffer = await hasher.borrow();
     const readBytes = await reader.read(buffer);
     // The digest also covers the bytes after a problem.
-    isBroken ||= !found.tries(() =>
-      readBytes === 0 ? decoder.end() : decoder.write(buffer.subarray(0, readBytes))
-    );
+    isBroken ||= !await found.tries(async () => {
+      let problem: { readonly thrown: unknown } | undefined;
+      try {
+        if (readBytes === 0) decoder.end();
+        else decoder.write(buffer.subarray(0, readBytes));
+      } catch (thrown) {
+        problem = { thrown };
+      }
+      // What came before the decoder's problem may have one, too.
+      await deltas.drain();
+      if (problem) throw problem.thrown;
+    });
     // They were checked; their fields are not part of the report.
     decoder.takeRecords();
     await hashes.drain();
@@ -144,23 +162,13 @@ export async function inspectMpack(
     content_bytes: found.contentBytesTotal,
     bare_ids: found.bareIds,
     encoded: found.encoded,
+    unverified_deltas: deltas.unverified,
     is_sorted: decoder.sortedUnique,
     deepest: decoder.deepest,
     histogram: found.histogram(),
     largest: found.largest,
     problems: found.problems,
     problems_total: found.problemsTotal,
-  };
-}
-
-/** The hooks that hash, with `object` for both. */
-function bothHooks(hashing: DecoderHooks, found: Findings): DecoderHooks {
-  return {
-    ...hashing,
-    object(...object) {
-      found.object(...object);
-      hashing.object?.(...object);
-    },
   };
 }
 
@@ -209,9 +217,9 @@ class Findings {
   }
 
   /** Runs a step of the decoder. Notes the problem and returns false if it throws one. */
-  tries(step: () => void): boolean {
+  async tries(step: () => Promise<void>): Promise<boolean> {
     try {
-      step();
+      await step();
       return true;
     } catch (error) {
       if (!(error instanceof InvalidMpackError)) throw error;

@@ -10,8 +10,9 @@ import { recordHasher } from "../hash/record_hash.ts";
 import { trimHeap } from "../lib/heap.ts";
 import { objectIdsOf } from "../lib/object_columns.ts";
 import { untilAborted } from "../lib/abort.ts";
+import { DeltaVerifier } from "../stream/mpack/history/delta_verifier.ts";
+import { DEFAULT_LIMITS, type MpackLimits } from "../stream/mpack/limits.ts";
 import { MpackDecoder } from "../stream/mpack/mpack_decoder.ts";
-import type { MpackLimits } from "../stream/mpack/limits.ts";
 
 /** Which mpack to check, for which repo. */
 export interface GuardMpackOptions {
@@ -45,12 +46,19 @@ export interface GuardResult {
  * Finds the ids that the snapshots name and that are neither in the mpack nor in the repo. Leaves
  * no rows behind. Memory does not grow with the mpack.
  *
+ * A delta names what it adds; the ids of what is before it are looked at where they are named. Deltas
+ * are verified as `index` does it, but for those to a snapshot outside the mpack.
+ *
  * @throws {InvalidMpackError} If the bytes are not a valid mpack.
  * @throws {DatabaseError} If the database is unavailable.
  */
 export async function guardMpack(options: GuardMpackOptions): Promise<GuardResult> {
   const { mpack, limits, signal, onMissing } = options;
   await using guard = new GhostGuard(options);
+  const deltas = new DeltaVerifier({
+    limits: { ...DEFAULT_LIMITS, ...limits },
+    hasher: recordHasher,
+  });
   let entries = 0;
   const decoder = new MpackDecoder({
     limits,
@@ -60,12 +68,14 @@ export async function guardMpack(options: GuardMpackOptions): Promise<GuardResul
         entries++;
         guard.name(objectId);
       },
+      snapshot: (...snapshot) => deltas.snapshot(...snapshot),
     },
   });
   for await (const chunk of untilAborted(mpack, signal)) {
     decoder.write(chunk);
     guard.hold(objectIdsOf(decoder.take()));
     decoder.takeRecords();
+    await deltas.drain();
     if (!guard.isDue) continue;
     await guard.flush();
     trimHeap();

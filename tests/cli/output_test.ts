@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { showControls } from "../../src/cli/output.ts";
+import { counted } from "../../src/cli/terminal.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { runMain, startMain } from "../support/process/main.ts";
 import { createFixture } from "../support/process/fixture.ts";
@@ -18,6 +19,17 @@ async function openResources() {
   const env = { DATABASE_URL: fixture.databaseUrl, MPACK_STORE: `file://${fixture.folder}` };
   return { fixture, key, env };
 }
+
+Deno.test("counted() names one thing or many", () => {
+  const found = [0, 1, 2_000].map((count) => counted(count, "branch", "branches"));
+  assert.deepEqual([...found, counted(1, "tag"), counted(2, "tag")], [
+    "0 branches",
+    "1 branch",
+    "2,000 branches",
+    "1 tag",
+    "2 tags",
+  ]);
+});
 
 Deno.test("a command whose output cannot be written ends with 4, and prints no stack", async (t) => {
   const { fixture, key, env } = await openResources();
@@ -59,6 +71,17 @@ Deno.test("a command whose output cannot be written ends with 4, and prints no s
       assert.doesNotMatch(stderr, /\n\s+at /);
     });
   }
+});
+
+Deno.test("counted() names one thing or many", () => {
+  const found = [0, 1, 2_000].map((count) => counted(count, "branch", "branches"));
+  assert.deepEqual([...found, counted(1, "tag"), counted(2, "tag")], [
+    "0 branches",
+    "1 branch",
+    "2,000 branches",
+    "1 tag",
+    "2 tags",
+  ]);
 });
 
 Deno.test("a command whose output is closed ends without a stack", async (t) => {

@@ -3,7 +3,9 @@ import { inspectMpack } from "../../src/maintenance/inspect.ts";
 import type { MpackLimits } from "../../src/stream/mpack/limits.ts";
 import type { BlobReader } from "../../src/stream/store/blob_store.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
-import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
+import { snapshotIdOf, snapshotRecord } from "../support/history/records.ts";
+import { buildMpack, mpackKey, object, type Value } from "../support/mpack/mpacks.ts";
+import { mark, marked } from "../support/mpack/rules.ts";
 import { readWhole } from "../support/mpack/whole_document.ts";
 
 const MAIN = new URL("../../main.ts", import.meta.url).pathname;
@@ -95,6 +97,31 @@ Deno.test("inspectMpack() names the first problem, and still reads on for the ke
       const whole = readWhole(bytes, limits, { history: true });
       assert.deepEqual(found, whole.accepted ? [] : [[whole.code, whole.offsetBytes]]);
     });
+  }
+});
+
+Deno.test("inspectMpack() verifies deltas within the mpack, and counts the others", async () => {
+  const A = mpackKey(sampleBytes(1)), one = { a: A }, two = { a: A, b: A };
+  const delta = {
+    snapshot_id: snapshotIdOf(two),
+    parent_snapshot_id: snapshotIdOf(one),
+    delta_add: { b: A },
+  };
+  const inspect = async (...snapshots: Value[]) =>
+    await inspectMpack(readerOf(buildMpack({ snapshots })));
+  const right = await inspect(snapshotRecord(one), delta);
+  assert.deepEqual([right.is_valid, right.problems, right.unverified_deltas], [true, [], 0]);
+  const outside = await inspect(delta, { ...delta, delta_add: {} });
+  assert.deepEqual([outside.is_valid, outside.problems, outside.unverified_deltas], [true, [], 2]);
+  const false_ = { ...delta, delta_add: { b: A, c: A } };
+  const { pack, offsetBytes } = marked(
+    buildMpack({ snapshots: [snapshotRecord(one), mark(false_)] }),
+  );
+  for (const stepBytes of [7, 1000]) {
+    const { is_valid, problems } = await inspectMpack(readerOf(pack, stepBytes));
+    assert.equal(is_valid, false);
+    const found = problems.map(({ code, offset_bytes }) => [code, offset_bytes]);
+    assert.deepEqual(found, [["false-id", offsetBytes]]);
   }
 });
 

@@ -11,7 +11,7 @@ import { corpusPacks } from "../support/mpack/corpus.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { readNamed } from "../support/named.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
-import { snapshotRecord } from "../support/history/records.ts";
+import { type Manifest, snapshotIdOf, snapshotRecord } from "../support/history/records.ts";
 
 const UTF8 = new TextEncoder();
 const idOf = (name: string) => mpackKey(UTF8.encode(name));
@@ -104,6 +104,22 @@ Deno.test("guardMpack() refuses what is no pack, and leaves nothing behind", asy
   const bytes = packOf([], Array.from({ length: 50 }, (_, i) => `${i}`));
   await assert.rejects(guarded(fixture, bytes.subarray(0, bytes.length - 1), 2), InvalidMpackError);
   assert.equal(await rowsLeft(fixture), 0);
+});
+
+Deno.test("guardMpack() verifies deltas to snapshots in the pack", async () => {
+  await using fixture = await createFixture();
+  const [one, two] = [{ a: idOf("a") }, { a: idOf("a"), b: idOf("b") }];
+  const delta = (delta_add: Manifest) =>
+    buildMpack({
+      snapshots: [snapshotRecord(one), {
+        snapshot_id: snapshotIdOf(two),
+        parent_snapshot_id: snapshotIdOf(one),
+        delta_add,
+      }],
+    });
+  const { ids } = await guarded(fixture, delta({ b: idOf("b") }));
+  assert.deepEqual(ids, [idOf("a"), idOf("b")].sort());
+  await assert.rejects(guarded(fixture, delta({ c: idOf("b") })), { code: "false-id" });
 });
 
 Deno.test("GhostGuard counts rows staged for a job as held", async () => {

@@ -17,7 +17,7 @@ import type { CommandContext } from "../command.ts";
 import { isKey, openOnce } from "../mpack_source.ts";
 import { isShortKey, mpackKeyOf } from "../named_ids.ts";
 import { print, printJson } from "../output.ts";
-import { formatBytes, formatCount, LiveLine } from "../terminal.ts";
+import { counted, formatBytes, formatCount, LiveLine } from "../terminal.ts";
 import { openBlobStore, openDatabase } from "../resources.ts";
 
 const BAR_CHARACTERS = 30;
@@ -144,6 +144,9 @@ function textOf(report: MpackReport): string {
     } snapshots, ${formatCount(counts.objects)} objects of ${formatBytes(report.content_bytes)}, ${
       formatCount(counts.tags)
     } tags`,
+    ...(report.unverified_deltas === 0 ? [] : [
+      `  ${counted(report.unverified_deltas, "snapshot")} not verified: deltas to one outside it`,
+    ]),
     `  nesting ${report.deepest} deep, ids ${report.is_sorted ? "sorted" : "not sorted"}, ${
       formatCount(report.bare_ids)
     } without sha256:`,

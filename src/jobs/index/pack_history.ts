@@ -19,8 +19,9 @@ import { stageGraph } from "../../db/publish/stage_records.ts";
 import { GhostError } from "../../errors.ts";
 import type { PackRecords } from "../../lib/records.ts";
 import { readManifestPages } from "../../history/read_manifest.ts";
+import { recordHasher } from "../../hash/record_hash.ts";
+import { DeltaVerifier } from "../../stream/mpack/history/delta_verifier.ts";
 import type { DecoderHooks } from "../../stream/mpack/mpack_decoder.ts";
-import { DeltaVerifier } from "../history/delta_verifier.ts";
 import { HistoryCheck, type Problem } from "../history/history_check.ts";
 import {
   type BranchDecision,
@@ -79,6 +80,7 @@ export class PackHistory implements AsyncDisposable {
     const { db, store, config } = context, { repoId } = job;
     const deltas = this.#deltas = new DeltaVerifier({
       limits: limitsOf(config),
+      hasher: recordHasher,
       load: (snapshotId) => readManifestPages({ db, store, repoId, snapshotId }),
     });
     const { branch, strict } = job.payload;

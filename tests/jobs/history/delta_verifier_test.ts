@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { HistoryError, InvalidMpackError } from "../../../src/errors.ts";
 import { recordHasher } from "../../../src/hash/record_hash.ts";
 import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
-import { DeltaVerifier } from "../../../src/jobs/history/delta_verifier.ts";
+import { DeltaVerifier } from "../../../src/stream/mpack/history/delta_verifier.ts";
 import { DEFAULT_LIMITS } from "../../../src/stream/mpack/limits.ts";
 import { MpackDecoder } from "../../../src/stream/mpack/mpack_decoder.ts";
 import { MadeHistory } from "../../support/history/make_history.ts";
@@ -29,6 +29,7 @@ async function verify(pack: Uint8Array, options: VerifyOptions = {}): Promise<vo
   const known = new Map(repo.map((manifest) => [snapshotIdOf(manifest), manifest]));
   const verifier = new DeltaVerifier({
     limits,
+    hasher: recordHasher,
     async *load(snapshotId) {
       const manifest = known.get(snapshotId);
       if (!manifest) throw new HistoryError("history-not-found", "Cannot find it");

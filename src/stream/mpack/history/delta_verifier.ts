@@ -8,13 +8,13 @@
  * @module
  */
 
-import { HistoryError, InvalidMpackError } from "../../errors.ts";
-import { recordHasher } from "../../hash/record_hash.ts";
-import { digestOf } from "../../lib/ids.ts";
-import type { SnapshotRecord } from "../../lib/records.ts";
-import { sleep } from "../../lib/sleep.ts";
-import { applyDelta } from "../../stream/mpack/history/manifest_bytes.ts";
-import type { MpackLimits } from "../../stream/mpack/limits.ts";
+import { HistoryError, InvalidMpackError } from "../../../errors.ts";
+import { digestOf } from "../../../lib/ids.ts";
+import type { RecordHasher } from "../../../lib/record_hasher.ts";
+import type { SnapshotRecord } from "../../../lib/records.ts";
+import { sleep } from "../../../lib/sleep.ts";
+import type { MpackLimits } from "../limits.ts";
+import { applyDelta } from "./manifest_bytes.ts";
 import { RecentManifests } from "./recent_manifests.ts";
 
 /** Bytes of manifests that are built and hashed in some 10 ms; then others have their turn. */
@@ -25,8 +25,12 @@ const KEPT_MANIFESTS = 2;
 /** What a verifier needs. */
 export interface DeltaVerifierOptions {
   readonly limits: Pick<MpackLimits, "maxManifestBytes" | "maxNodes">;
-  /** The entries of a snapshot that the repo has, sorted, in pages. */
-  readonly load: (snapshotId: string) => AsyncIterable<readonly (readonly [string, string])[]>;
+  readonly hasher: RecordHasher;
+  /**
+   * The entries of a snapshot that the repo has, sorted, in pages. Without it, a delta to a snapshot
+   * that is not among the last ones of the pack is counted, and not verified.
+   */
+  readonly load?: (snapshotId: string) => AsyncIterable<readonly (readonly [string, string])[]>;
 }
 
 interface Waiting {
@@ -37,6 +41,8 @@ interface Waiting {
 
 /** Follows one pass over a pack. */
 export class DeltaVerifier {
+  /** Deltas that were not verified. */
+  unverified = 0;
   readonly #options: DeltaVerifierOptions;
   readonly #manifests: RecentManifests;
   /** Snapshots of the last chunk, since the first delta among them. */
@@ -80,7 +86,13 @@ export class DeltaVerifier {
         this.#manifests.add(snapshotId, entries);
         continue;
       }
-      const base = this.#manifests.get(parentSnapshotId) ?? await this.#load(record);
+      const { load } = this.#options;
+      const base = this.#manifests.get(parentSnapshotId) ??
+        (load === undefined ? undefined : await this.#load(record, load(parentSnapshotId)));
+      if (base === undefined) {
+        this.unverified++;
+        continue;
+      }
       const built = applyDelta(base, entries, removed);
       this.#check(record, built.bytes, built.entries);
       this.#manifests.add(snapshotId, built.bytes);
@@ -103,7 +115,7 @@ export class DeltaVerifier {
       throw new InvalidMpackError("limit-exceeded", message, { offsetBytes });
     }
     if (!isVerifiable) return;
-    const digest = recordHasher.hash(bytes.subarray(0, Math.max(0, bytes.length - 1)));
+    const digest = this.#options.hasher.hash(bytes.subarray(0, Math.max(0, bytes.length - 1)));
     if (digest === digestOf(snapshotId)) return;
     const message = `Cannot accept a snapshot: its manifest does not hash to its id ${snapshotId}`;
     throw new InvalidMpackError("false-id", message, { offsetBytes });
@@ -119,11 +131,14 @@ export class DeltaVerifier {
   }
 
   /** The parent's manifest, from the repo. */
-  async #load(record: SnapshotRecord): Promise<Uint8Array> {
+  async #load(
+    record: SnapshotRecord,
+    pages: AsyncIterable<readonly (readonly [string, string])[]>,
+  ): Promise<Uint8Array> {
     const parentId = record.parentSnapshotId!;
     let bytes = new Uint8Array(64 * 1024), sizeBytes = 0;
     try {
-      for await (const page of this.#options.load(parentId)) {
+      for await (const page of pages) {
         for (const [path, id] of page) {
           const text = `${path}\0${digestOf(id)}\0`;
           while (bytes.length - sizeBytes < 3 * text.length) bytes = grown(bytes);

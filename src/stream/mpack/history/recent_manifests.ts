@@ -4,7 +4,7 @@
  * @module
  */
 
-import { digestOf } from "../../lib/ids.ts";
+import { digestOf } from "../../../lib/ids.ts";
 
 /** What most packs need, whose snapshots are no deltas. */
 const FIRST_BYTES = 4 * 1024 * 1024;
