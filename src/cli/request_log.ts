@@ -16,7 +16,8 @@ const STRANGERS_PER_SECOND = 10;
 /**
  * Counts every request, and logs those that were refused or failed.
  *
- * A defect is an error with its stack, a 503 a warning, a refusal an info; the rest is debug.
+ * A defect is an error with its stack, a database or store that is away a warning, a refusal an info;
+ * the rest is debug.
  */
 export function observeRequests(metrics: MetricsRegistry): (record: RequestRecord) => void {
   const log = getLogger(["mpackd", "http"]);
@@ -50,7 +51,8 @@ export function observeRequests(metrics: MetricsRegistry): (record: RequestRecor
         ...(handle === undefined ? {} : { handle }),
         ...(refusal === undefined ? {} : {
           code: refusal.code,
-          error: error?.stack ?? refusal.detail,
+          detail: refusal.detail,
+          ...(error === undefined ? {} : { error: error.stack ?? error.message }),
           ...(refusal.repo === undefined ? {} : { repo: refusal.repo }),
           ...(refusal.mpackKey === undefined ? {} : { mpack_key: refusal.mpackKey }),
         }),
@@ -61,8 +63,9 @@ export function observeRequests(metrics: MetricsRegistry): (record: RequestRecor
       return;
     }
     if (handle === undefined && !isWithinLimit()) return;
-    if (status >= 500) record().warn("{method} {route} {status}: {error}");
-    else record().info("{method} {route} {status}: {error}");
+    const isOutage = status >= 500 && refusal.code !== "busy";
+    if (isOutage) record().warn("{method} {route} {status}: {detail}");
+    else record().info("{method} {route} {status}: {detail}");
   };
 }
 

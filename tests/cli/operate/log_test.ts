@@ -34,7 +34,7 @@ Deno.test("serve logs how it started, and each refusal with its request, repo an
       [line.level, line.status, line.code, line.repo, line.mpack_key],
       ["info", 404, "repo-not-found", "me/repo", KEY],
     );
-    assert.equal(line.message, `POST /{owner}/{slug}/push/stream 404: ${line.error}`);
+    assert.equal(line.message, `POST /{owner}/{slug}/push/stream 404: ${line.detail}`);
   });
   server.kill("SIGTERM");
   const { code, stderr } = await server.ended;
