@@ -30,6 +30,14 @@ Deno.test("a malformed Host, target or covered field is 400", async (t) => {
       );
     });
   }
+  await t.step("the connection of a push that is refused at its first byte is closed", async () => {
+    const head = `POST /me/repo/push HTTP/1.1\r\nHost: 127.0.0.1\r\n${token}\r\nConnection: close`;
+    for (const first of ["\0", "{"]) {
+      const body = first + "x".repeat(5_000);
+      const request = `${head}\r\nContent-Length: ${body.length}\r\n\r\n${body}`;
+      assert.match(await sendRaw(server.url, request), /^HTTP\/1\.1 422 /);
+    }
+  });
   await t.step("a covered field that is no field name", async () => {
     const head = "GET /api/jobs HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n" +
       'Signature-Input: sig=("a b");created=1;keyid="x"\r\nSignature: sig=:AA==:';

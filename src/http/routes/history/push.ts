@@ -35,7 +35,7 @@ const push = route({
     const { request, repo, caller, context } = call;
     const maxBytes = context.config.maxPackBytes + MAX_OTHER_BYTES;
     requireLength(request, maxBytes);
-    const body = new PushBody(withDigest(pushedBytes(call, maxBytes), digestOfBody(call)));
+    using body = new PushBody(withDigest(pushedBytes(call, maxBytes), digestOfBody(call)));
     let terms: PushTerms | undefined;
     const bundle = async function* () {
       yield* body.bundle();

@@ -22,8 +22,11 @@ export interface PushTerms {
   readonly force: boolean;
 }
 
-/** One body, read once: first all of `bundle()`, then `terms()`. */
-export class PushBody {
+/**
+ * One body, read once: first all of `bundle()`, then `terms()`. Dispose of it: a connection is not closed
+ * while somebody may still read what a request brought.
+ */
+export class PushBody implements Disposable {
   readonly #chunks: AsyncIterator<Uint8Array>;
   readonly #token = new TokenReader();
   readonly #seen = new Set<string>();
@@ -68,6 +71,11 @@ export class PushBody {
     // A job takes an empty name for none.
     if (!this.#branch) throw invalid("it names no `branch`");
     return { branch: this.#branch, force: this.#force };
+  }
+
+  [Symbol.dispose](): void {
+    // Do not wait: a silent client may never answer.
+    Promise.resolve(this.#chunks.return?.()).catch(() => {});
   }
 
   /** Reads entries; returns true before the value of `bundle`, false after the last entry. */
@@ -131,7 +139,8 @@ export class PushBody {
       if (bytes > maxBytes) {
         throw new HttpProblem(413, "too-large", `Cannot read the push: ${what} is too long`);
       }
-      parts.push(this.#chunk.subarray(this.#at, end));
+      // The next chunk may come in the same memory.
+      parts.push(this.#chunk.slice(this.#at, end));
       this.#at = end;
     }
     if (parts.length === 1) return parts[0];
