@@ -5,6 +5,10 @@
  */
 
 const PREFIX = "sha256:";
+const DIGITS = 64;
+/** 1 at the code of each lower-case hex digit. */
+const IS_HEX = new Uint8Array(0x10000);
+for (const digit of "0123456789abcdef") IS_HEX[digit.charCodeAt(0)] = 1;
 
 /** A prefixed id, as the source of a regular expression. */
 export const PREFIXED_ID_PATTERN = `${PREFIX}[0-9a-f]{64}`;
@@ -19,9 +23,17 @@ export function isMpackKey(text: string): boolean {
   return MPACK_KEY.test(text);
 }
 
-/** Whether `text` is `sha256:` and 64 lower-case hex digits, or the digits alone. */
+/**
+ * Whether `text` is `sha256:` and 64 lower-case hex digits, or the digits alone.
+ *
+ * Requests name up to 200,000 ids, and a regular expression takes nine times as long.
+ */
 export function isObjectId(text: string): boolean {
-  return OBJECT_ID.test(text);
+  const from = text.length - DIGITS;
+  if (from !== 0 && (from !== PREFIX.length || !text.startsWith(PREFIX))) return false;
+  let isHex = 1;
+  for (let i = from; i < text.length; i++) isHex &= IS_HEX[text.charCodeAt(i)];
+  return isHex === 1;
 }
 
 /** Whether `text` is 64 lower-case hex digits. */

@@ -5,11 +5,11 @@
  */
 
 import type { Database } from "../db/client/database.ts";
-import { type MissingOptions, missingRefs } from "../db/refs.ts";
+import { knownRefs, type MissingOptions } from "../db/refs.ts";
 import { isObjectId } from "../lib/ids.ts";
 
-/** Ids per statement. More would occupy a connection for longer and gain little. */
-const IDS_PER_STATEMENT = 5_000;
+/** Ids per statement. More would occupy a connection, and the event loop, for longer. */
+const IDS_PER_STATEMENT = 10_000;
 
 /** Which ids to look for, and in which repo. */
 export interface GhostOptions {
@@ -44,12 +44,28 @@ async function missing(
   { db, repoId, objectIds }: GhostOptions,
   options: MissingOptions,
 ): Promise<string[]> {
-  const found: string[] = [];
-  const distinct = [...new Set(objectIds)];
-  for (let at = 0; at < distinct.length; at += IDS_PER_STATEMENT) {
-    const ids = distinct.slice(at, at + IDS_PER_STATEMENT);
-    const absent = new Set(await missingRefs(db, repoId, ids.filter(isObjectId), options));
-    found.push(...ids.filter((id) => absent.has(id) || !isObjectId(id)));
+  const found = new Set<string>(), pages = pagesOf(objectIds);
+  const ask = () => {
+    const { done, value: ids } = pages.next();
+    return done
+      ? undefined
+      : { ids, known: knownRefs(db, repoId, ids.filter(isObjectId), options) };
+  };
+  for (let asked = ask(); asked !== undefined;) {
+    const { ids } = asked, known = await asked.known;
+    // The database looks for the next ones meanwhile.
+    asked = ask();
+    for (const id of ids) if (!known.has(id)) found.add(id);
   }
-  return found;
+  return [...found];
+}
+
+function* pagesOf(ids: Iterable<string>): Generator<string[], undefined> {
+  let page: string[] = [];
+  for (const id of ids) {
+    if (page.push(id) < IDS_PER_STATEMENT) continue;
+    yield page;
+    page = [];
+  }
+  if (page.length > 0) yield page;
 }

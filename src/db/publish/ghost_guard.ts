@@ -19,7 +19,7 @@ import {
   spillHeld,
   spillNamed,
 } from "./guard_rows.ts";
-import { missingRefs } from "../refs.ts";
+import { knownRefs } from "../refs.ts";
 import { PUBLISH_DEADLINE_MS } from "./publish.ts";
 
 /** Together these take about 3 MB. */
@@ -203,8 +203,8 @@ export class GhostGuard implements AsyncDisposable {
     const ghosts: string[] = [];
     for (let at = 0; at < candidates.length; at += PAGE_IDS) {
       const ids = candidates.slice(at, at + PAGE_IDS);
-      const missing = await missingRefs(this.#db, this.#repoId, ids, { isDamagedMissing: false });
-      for (const id of missing) ghosts.push(id);
+      const known = await knownRefs(this.#db, this.#repoId, ids, { isDamagedMissing: false });
+      for (const id of ids) if (!known.has(id)) ghosts.push(id);
     }
     ghosts.sort();
     return {

@@ -37,11 +37,8 @@ const filter = route({
   idLists: true,
   answers: { 200: { description: "The ids it lacks, each once", schema: MissingAnswer } },
   async handle({ request, body, repo, context }) {
-    const missing: string[] = [], objectIds = [...await distinct(body.object_ids)];
-    for await (const slice of slicesOf(objectIds)) {
-      const { db } = context, { repoId } = repo;
-      missing.push(...await filterMissing({ db, repoId, objectIds: slice }));
-    }
+    const { db } = context, { repoId } = repo;
+    const missing = await filterMissing({ db, repoId, objectIds: body.object_ids });
     const codec = acceptedCodec(request);
     const headers = { vary: "accept" };
     return replyEncoded(await encodeIdList("missing", missing, codec), codec, { headers });
