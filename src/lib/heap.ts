@@ -12,17 +12,27 @@
 import v8 from "node:v8";
 import vm from "node:vm";
 
-/** An idle mpackd has a heap of about 20 MB; collecting this much more is worth 25 ms. */
-const MIN_HEAP_BYTES = 32 * 1024 * 1024;
+const MIB = 1024 * 1024;
+/** An idle mpackd has a heap of about 20 MB. */
+const MIN_HEAP_BYTES = 32 * MIB;
+/** Collecting this much is worth 25 ms. */
+const MIN_GROWTH_BYTES = 16 * MIB;
 
 let collect: (() => void) | undefined;
+/** What was left the last time. A server keeps over 32 MiB, which each batch of a push collected. */
+let keptBytes = 0;
 
-/** Collects garbage if heap and external buffers together exceed 32 MiB. */
+/** Collects garbage if heap and external buffers exceed 32 MiB, and have grown by 16 since. */
 export function trimHeap(): void {
-  const { total_heap_size, external_memory } = v8.getHeapStatistics();
-  if (total_heap_size + external_memory < MIN_HEAP_BYTES) return;
+  if (heapBytes() < Math.max(MIN_HEAP_BYTES, keptBytes + MIN_GROWTH_BYTES)) return;
   collect ??= exposeCollector();
   collect();
+  keptBytes = heapBytes();
+}
+
+function heapBytes(): number {
+  const { total_heap_size, external_memory } = v8.getHeapStatistics();
+  return total_heap_size + external_memory;
 }
 
 /** `gc` exists only in contexts made after the flag was set. Without it, trimming does nothing. */

@@ -196,13 +196,13 @@ async function indexUnnamed(text: string, options: UnnamedOptions): Promise<Inde
   });
 }
 
-/** The bytes in chunks of their own: they are on their way to the store when the next ones come. */
+/** The bytes in chunks that share one buffer. */
 async function* chunksOf(source: BlobReader, signal: AbortSignal): AsyncGenerator<Uint8Array> {
+  const buffer = new Uint8Array(CHUNK_BYTES);
   for (;;) {
     if (signal.aborted) {
       throw new CancelledError("Interrupted: nothing is visible, nothing is stored");
     }
-    const buffer = new Uint8Array(CHUNK_BYTES);
     const bytes = await source.read(buffer);
     if (bytes === 0) return;
     yield buffer.subarray(0, bytes);

@@ -7,13 +7,13 @@
 import type { z } from "zod";
 import type { Config } from "../../config/config.ts";
 import { sha256Hex } from "../../lib/digest.ts";
-import { orAborted } from "../../lib/abort.ts";
 import { mostSimilar } from "../../lib/similar.ts";
 import { requireSha256 } from "../auth/content_digest.ts";
 import type { BodyBytes } from "./body_budget.ts";
 import { decodeBody } from "./decode_body.ts";
 import { decodeIdLists } from "./id_lists.ts";
 import { HttpProblem } from "../problem.ts";
+import { type BodyLimits, TimedBody, tooLarge } from "./timed_body.ts";
 
 /** MessagePack's registered media type. */
 const MSGPACK = "application/vnd.msgpack";
@@ -23,19 +23,10 @@ const MSGPACK_TYPES = new Set([MSGPACK, X_MSGPACK, "application/msgpack"]);
 const MAX_ERRORS = 10;
 /** Longer names are cut: a name is compared with each known one. */
 const MAX_NAME_LENGTH = 100;
-/** Bytes of each chunk but the last. */
-const CHUNK_BYTES = 64 * 1024;
-
-/** Limits of one body. */
-export interface BodyLimits {
-  readonly maxBytes: number;
-  /** Longest time between two pieces, in milliseconds. */
-  readonly idleMs: number;
-  /** Longest time for the whole body, in milliseconds. */
-  readonly totalMs: number;
-  /** Slowest average rate, once `idleMs` have been spent on waiting for the client. */
-  readonly minBytesPerSecond: number;
-}
+/** Bytes of each chunk of a body that passes by, but the last. */
+const CHUNK_BYTES = 256 * 1024;
+/** … of a body that is kept: this much is allocated before any of it has come. */
+const KEPT_CHUNK_BYTES = 64 * 1024;
 
 /** The limits of a body by the settings. */
 export function bodyLimits(config: Config, maxBytes: number): BodyLimits {
@@ -75,102 +66,54 @@ export function declaredLength(request: Request, maxBytes: number): number | und
 }
 
 /**
- * Yields a body in chunks.
+ * Yields a body in chunks that share one buffer: use a chunk before asking for the next one.
  *
  * @throws {HttpProblem} 413 past `maxBytes`; 408 if it comes too slowly; 400 if the client closes
  * the connection. Throws the signal's reason when the signal fires.
  */
-export async function* bodyChunks(
+export function bodyChunks(
   request: Request,
-  { maxBytes, idleMs, totalMs, minBytesPerSecond }: BodyLimits,
+  limits: BodyLimits,
   signal?: AbortSignal,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
-  const declaredBytes = declaredLength(request, maxBytes) ?? CHUNK_BYTES;
+  return chunksOf(request, limits, { chunkBytes: CHUNK_BYTES, isShared: true, signal });
+}
+
+interface ChunkOptions {
+  readonly chunkBytes: number;
+  /** Whether all chunks share one buffer. */
+  readonly isShared?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+async function* chunksOf(
+  request: Request,
+  limits: BodyLimits,
+  options: ChunkOptions,
+): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
+  const { isShared = false, signal } = options;
+  const declaredBytes = declaredLength(request, limits.maxBytes) ?? options.chunkBytes;
   if (request.body === null) return;
   // Most bodies are far shorter than a chunk, and a buffer is zeroed before it is filled.
-  const chunkBytes = Math.max(1, Math.min(CHUNK_BYTES, declaredBytes));
-  const { reader, isFilling } = openBody(request.body);
-  const endsAt = performance.now() + totalMs;
+  const chunkBytes = Math.max(1, Math.min(options.chunkBytes, declaredBytes));
+  using body = new TimedBody(request.body, limits, signal);
   let buffer = new ArrayBuffer(chunkBytes), filledBytes = 0;
-  let bytes = 0, waitedMs = 0, isDone = false;
-  try {
-    while (true) {
-      // Only waiting for the client counts: a slow store is not its fault.
-      const leftMs = idleMs + bytes / minBytesPerSecond * 1000 - waitedMs;
-      const startedAt = performance.now();
-      const waitMs = Math.max(0, Math.min(idleMs, leftMs, endsAt - startedAt));
-      const reading = readWithin(reader, new Uint8Array(buffer, filledBytes), waitMs);
-      const { done, value } = await orAborted(reading, signal);
-      waitedMs += performance.now() - startedAt;
-      if (done) {
-        isDone = true;
-        if (filledBytes > 0) yield new Uint8Array(value?.buffer ?? buffer, 0, filledBytes);
-        return;
-      }
-      bytes += value.length;
-      if (bytes > maxBytes) throw tooLarge(maxBytes);
-      if (!isFilling) {
-        yield value;
-        continue;
-      }
-      buffer = value.buffer;
-      filledBytes += value.length;
-      if (filledBytes < chunkBytes) continue;
-      yield new Uint8Array(buffer);
-      buffer = new ArrayBuffer(chunkBytes);
-      filledBytes = 0;
+  for (;;) {
+    const { done, value } = await body.read(new Uint8Array(buffer, filledBytes));
+    if (done) {
+      if (filledBytes > 0) yield new Uint8Array(value?.buffer ?? buffer, 0, filledBytes);
+      return;
     }
-  } finally {
-    // Do not wait: a silent client may never answer.
-    if (!isDone) reader.cancel().catch(() => {});
-  }
-}
-
-type Chunk = ReadableStreamReadResult<Uint8Array<ArrayBuffer>>;
-
-interface BodyReader {
-  read(into: Uint8Array<ArrayBuffer>): Promise<Chunk>;
-  cancel(): Promise<void>;
-}
-
-/**
- * Opens a reader that fills our buffers. A plain reader allocates and zeroes 64 KiB for each small
- * piece: 84 MB took 24 s of processor time that way, and 4 s this way. A body that is in memory
- * already has no such reader and is passed on as it is.
- */
-function openBody(
-  body: ReadableStream<Uint8Array<ArrayBuffer>>,
-): { reader: BodyReader; isFilling: boolean } {
-  try {
-    return { reader: body.getReader({ mode: "byob" }) as BodyReader, isFilling: true };
-  } catch {
-    return { reader: body.getReader(), isFilling: false };
-  }
-}
-
-async function readWithin(
-  reader: BodyReader,
-  into: Uint8Array<ArrayBuffer>,
-  waitMs: number,
-): Promise<Chunk> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(
-      () => reject(new HttpProblem(408, "timeout", "Cannot read the body: it comes too slowly")),
-      waitMs,
-    );
-  });
-  try {
-    return await Promise.race([reader.read(into), late]);
-  } catch (cause) {
-    if (cause instanceof HttpProblem) throw cause;
-    throw new HttpProblem(
-      400,
-      "bad-request",
-      "Cannot read the body: the client closed the connection",
-    );
-  } finally {
-    clearTimeout(timer);
+    if (!body.isFilling) {
+      yield value;
+      continue;
+    }
+    buffer = value.buffer;
+    filledBytes += value.length;
+    if (filledBytes < chunkBytes) continue;
+    yield new Uint8Array(buffer);
+    if (!isShared) buffer = new ArrayBuffer(chunkBytes);
+    filledBytes = 0;
   }
 }
 
@@ -186,7 +129,7 @@ export async function readBody(
   { needsDigest, counted }: { readonly needsDigest: boolean; readonly counted: BodyBytes },
 ): Promise<Uint8Array> {
   const chunks: Uint8Array[] = [];
-  for await (const chunk of bodyChunks(request, limits)) {
+  for await (const chunk of chunksOf(request, limits, { chunkBytes: KEPT_CHUNK_BYTES })) {
     counted.add(chunk.length);
     chunks.push(chunk);
   }
@@ -280,12 +223,4 @@ function unknownMember(schema: z.ZodType, given: string) {
   const meant = mostSimilar(name, known);
   const next = meant === undefined ? `it may be ${known.join(", ")}` : `did you mean ${meant}?`;
   return { pointer: `/${name}`, detail: `there is no such member; ${next}` };
-}
-
-function tooLarge(maxBytes: number): HttpProblem {
-  return new HttpProblem(
-    413,
-    "too-large",
-    `Cannot read the body: it is longer than ${maxBytes} bytes`,
-  );
 }

@@ -8,7 +8,8 @@
 import { sha256Hex } from "../../lib/digest.ts";
 import { requireSha256 } from "../auth/content_digest.ts";
 import { HttpProblem } from "../problem.ts";
-import { type BodyLimits, readBody } from "./body.ts";
+import { readBody } from "./body.ts";
+import type { BodyLimits } from "./timed_body.ts";
 import type { BodyBudget, BodyBytes } from "./body_budget.ts";
 
 export interface RequestBodyOptions {

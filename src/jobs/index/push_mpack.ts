@@ -13,7 +13,6 @@ import { findMpack } from "../../db/packs.ts";
 import { quotaDefaultsOf } from "../../config/quotas.ts";
 import { type Admission, admitPush, requireLeft } from "../../db/quotas/admit_push.ts";
 import { CancelledError, GhostError, isBlobMissing } from "../../errors.ts";
-import { trimHeap } from "../../lib/heap.ts";
 import { streamMpack } from "./stream_mpack.ts";
 import type { IndexResult } from "./result.ts";
 import type { BlobStat, BlobStore } from "../../stream/store/blob_store.ts";
@@ -27,7 +26,6 @@ import { checkPayload, type IndexPayload, MPACK_INDEX, UNKNOWN_KEY } from "./pay
 
 /** Most missing ids in a refusal. */
 const MAX_MISSING = 1_000;
-const TRIM_EVERY_BYTES = 16 * 1024 * 1024;
 
 /** The payload but for the key. */
 type PushPayload = Omit<IndexPayload, "mpack_key">;
@@ -44,7 +42,7 @@ export interface PushOptions {
   readonly repoId: string;
   /** `sha256:` and the digest that the bytes must have. Undefined: they get the key they have. */
   readonly mpackKey?: string;
-  /** The bytes, read once. A chunk must not change after it was yielded. */
+  /** The bytes, read once. A chunk is used before the next one is asked for. */
   readonly body: AsyncIterable<Uint8Array>;
   /** Their number, if it is known beforehand. */
   readonly sizeBytes?: number;
@@ -241,23 +239,13 @@ async function ghostError(
   return new GhostError(missing, ghosts.count);
 }
 
-/**
- * The body, with its error turned into one that cancels the job: only the sender can retry.
- *
- * The chunks leave garbage in buffers outside the heap, of which V8 knows little. Without trimming,
- * 200 MB of it piled up.
- */
+/** The body, with its error turned into one that cancels the job: only the sender can retry. */
 async function* cancellingBody(
   body: AsyncIterable<Uint8Array>,
   onError: (thrown: unknown) => void,
 ): AsyncGenerator<Uint8Array, void, undefined> {
-  let bytes = 0;
   try {
-    for await (const chunk of body) {
-      yield chunk;
-      bytes += chunk.length;
-      if (bytes % TRIM_EVERY_BYTES < chunk.length) trimHeap();
-    }
+    yield* body;
   } catch (thrown) {
     onError(thrown);
     const why = thrown instanceof Error ? thrown.message : String(thrown);

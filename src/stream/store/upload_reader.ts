@@ -10,14 +10,11 @@ import { ConfigError } from "../../errors.ts";
 import type { BlobReader, BlobStat, BlobStore } from "./blob_store.ts";
 import { BodyQueue } from "./body_queue.ts";
 
-/** Reading pauses while the store has more than this many bytes still to write. */
-const MAX_BUFFERED_BYTES = 2 * 1024 * 1024;
-
 /** What to upload. */
 export interface UploadOptions {
   /** The blob's key; a function if it is known only at `commit()`. */
   readonly key: string | (() => string);
-  /** The bytes. A chunk must not change after it was yielded. */
+  /** The bytes. A chunk is used before the next one is asked for. */
   readonly body: AsyncIterable<Uint8Array>;
   /** The length of the body in bytes, if it is known. */
   readonly sizeBytes?: number;
@@ -32,7 +29,7 @@ export class UploadReader implements BlobReader {
   readonly #declaredBytes: number | undefined;
   #rest: Uint8Array = new Uint8Array();
   #readBytes = 0;
-  #bufferedBytes = 0;
+  #isBuffered = false;
   #etag = "";
   #storeError: Error | undefined;
   #wake: (() => void) | undefined;
@@ -42,8 +39,8 @@ export class UploadReader implements BlobReader {
   constructor(store: BlobStore, { key, body, sizeBytes }: UploadOptions) {
     this.#chunks = body[Symbol.asyncIterator]();
     this.#declaredBytes = sizeBytes;
-    this.#queue = new BodyQueue((freedBytes) => {
-      this.#bufferedBytes -= freedBytes;
+    this.#queue = new BodyQueue(() => {
+      this.#isBuffered = false;
       this.#wake?.();
     });
     const putOptions = { signal: this.#stop.signal, sizeBytes };
@@ -64,7 +61,10 @@ export class UploadReader implements BlobReader {
     return { sizeBytes: this.#declaredBytes ?? this.#readBytes, etag: this.#etag };
   }
 
-  /** Reads as any reader does; throws the errors of the body and of the store. */
+  /**
+   * Reads as any reader does, and waits until the store has used what was read: so the bytes need no
+   * buffer of their own, and a slow store slows the body. Throws the errors of both.
+   */
   async read(into: Uint8Array): Promise<number> {
     let filledBytes = 0;
     while (filledBytes < into.length) {
@@ -75,6 +75,9 @@ export class UploadReader implements BlobReader {
       this.#rest = this.#rest.subarray(part.length);
     }
     this.#readBytes += filledBytes;
+    // The end of the body is checked while it is written: most packs are no longer than that.
+    if (filledBytes === into.length) await this.#write(into);
+    else if (filledBytes > 0) this.#queue.push(into.slice(0, filledBytes));
     return filledBytes;
   }
 
@@ -117,18 +120,23 @@ export class UploadReader implements BlobReader {
     await this.#written.catch(() => {});
   }
 
-  /** Gets the next chunk once the store has written enough of the earlier ones. */
+  /** Gets the next chunk. */
   async #next(): Promise<boolean> {
-    while (this.#bufferedBytes > MAX_BUFFERED_BYTES && this.#storeError === undefined) {
-      await new Promise<void>((resolve) => this.#wake = resolve);
-    }
     if (this.#storeError !== undefined) throw this.#storeError;
     const { done, value } = await this.#chunks.next();
     if (done) return false;
     this.#rest = value;
-    this.#bufferedBytes += value.length;
-    this.#queue.push(value);
     return true;
+  }
+
+  /** Waits until the store asks for more, and so has used these bytes. */
+  async #write(bytes: Uint8Array): Promise<void> {
+    this.#isBuffered = true;
+    this.#queue.push(bytes);
+    while (this.#isBuffered && this.#storeError === undefined) {
+      await new Promise<void>((resolve) => this.#wake = resolve);
+    }
+    if (this.#storeError !== undefined) throw this.#storeError;
   }
 }
 
