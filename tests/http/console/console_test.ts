@@ -6,6 +6,7 @@ import { failJob } from "../../../src/jobs/queue/fail_job.ts";
 import { getJob } from "../../../src/jobs/queue/get_job.ts";
 import { grantAccess } from "../../../src/db/collaborators.ts";
 import { revokeToken } from "../../../src/db/tokens.ts";
+import { setQuota } from "../../../src/db/quotas/quotas.ts";
 import { addWebhook } from "../../../src/db/webhooks/webhooks.ts";
 import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
 import { buildMpack } from "../../support/mpack/mpacks.ts";
@@ -270,4 +271,33 @@ Deno.test("serve --ui-only answers with the console and the probes alone", async
     assert.equal(answer.status, 404);
     assert.match((await answer.json()).detail, /only the console, at \/ui, is served/);
   }
+});
+
+Deno.test("tenants at their limits are on the overview, and a repo's quotas on its page", async (t) => {
+  await using api = await startApi({ worker: false, env: { MPACK_OWNER_QUOTA: "packs=1" } });
+  const { db, repo, put, options } = api.fixture;
+  const config = api.fixture.config({ MPACK_OWNER_QUOTA: "packs=1" });
+  await indexMpack({ ...options(await put(buildMpack({ objects: [] }))), config });
+  await setQuota(db, { kind: "repo", name: repo.repoId }, { bytes: 1_000_000 });
+  const visitorOf = async (handle: string, isAdmin = false) => {
+    const client = await api.identity(handle, { isAdmin });
+    const scopes = isAdmin ? ["read", "admin"] : ["read"];
+    return await signedIn(api, (await api.token(client, { scopes })).text);
+  };
+  const full = /<td>me<\/td><td class="number"><span class="status failed">100%<\/span>/;
+  for (const [who, isAdmin] of [["root", true], ["me", false]] as const) {
+    await t.step(who, async () => {
+      const visitor = await visitorOf(who, isAdmin);
+      const overview = (await visitor.get("/ui")).text;
+      assert.match(overview, full);
+      assert.match(overview, /1 of 1/);
+      const page = (await visitor.get("/ui/repos/me/repo")).text;
+      assert.match(page, full);
+      assert.match(page, /B of 1.00 MB/);
+    });
+  }
+  await t.step("another tenant", async () => {
+    const { text } = await (await visitorOf("other")).get("/ui");
+    assert.ok(!text.includes("at their limits"));
+  });
 });

@@ -3,6 +3,7 @@ import { readFailures, readLastHour, readQueueNow } from "../../../db/activity.t
 import { listWorkers } from "../../../db/workers.ts";
 import { listJobs } from "../../../jobs/queue/list_jobs.ts";
 import type { PageCall, PageMaker } from "../page.ts";
+import { Quotas, readAtLimits } from "../quotas.tsx";
 import {
   bytesText,
   Chart,
@@ -24,13 +25,14 @@ const SERVICES = { database: "Database", store: "Store" };
 /** What waits, runs and failed, and what was published in the last hour. */
 export const overview: PageMaker = async ({ viewer, caller, context }) => {
   const { db } = context;
-  const [queue, hour, failures, running, workers, services] = await Promise.all([
+  const [queue, hour, failures, running, workers, services, atLimits] = await Promise.all([
     readQueueNow(db, viewer),
     readLastHour(db, viewer),
     readFailures(db, viewer),
     listJobs(db, { status: "running", visibleTo: viewer, limit: RUNNING }),
     caller.isAdmin ? listWorkers(db) : [],
     caller.isAdmin ? readServices(context) : [],
+    readAtLimits({ viewer, context }),
   ]);
   const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
   const packs = hour.map((minute) => minute.packs);
@@ -86,6 +88,7 @@ export const overview: PageMaker = async ({ viewer, caller, context }) => {
             </Table>
           </>
         )}
+        <Quotas title="Tenants at their limits" tenants={atLimits} />
         <h2>Running now</h2>
         {running.length === 0
           ? <p class="soft">Nothing runs.</p>

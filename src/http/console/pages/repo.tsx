@@ -4,6 +4,7 @@ import { listJobs } from "../../../jobs/queue/list_jobs.ts";
 import { mayManage, openRepo } from "../../auth/access.ts";
 import { History, readHistory } from "../history.tsx";
 import type { PageCall, PageMaker } from "../page.ts";
+import { Quotas, readQuotasOf } from "../quotas.tsx";
 import { bytesText, count, Facts, Figure, Id, jobHref, Status, Table, Time } from "../parts.tsx";
 
 const PER_PAGE = 50;
@@ -14,7 +15,7 @@ export const repo: PageMaker = async (call) => {
   const { caller, query, context: { db } } = call;
   const repo = await repoOf(call), name = `${repo.owner}/${repo.slug}`;
   const before = Number(query.get("before") ?? NaN);
-  const [rows, damaged, jobs, history] = await Promise.all([
+  const [rows, damaged, jobs, history, quotas] = await Promise.all([
     listPacks(db, repo.repoId, {
       limit: PER_PAGE + 1,
       ...(Number.isSafeInteger(before) && before > 0 ? { before } : {}),
@@ -22,6 +23,7 @@ export const repo: PageMaker = async (call) => {
     countDamaged(db, repo.repoId),
     listJobs(db, { repoId: repo.repoId, limit: JOBS }),
     readHistory(db, repo.repoId, query.get("branch")),
+    readQuotasOf(repo, call),
   ]);
   const packs = rows.slice(0, PER_PAGE), last = packs.at(-1);
   return {
@@ -41,6 +43,7 @@ export const repo: PageMaker = async (call) => {
             {damaged >= 1_000 ? "1,000 or more" : count(damaged)}
           </Figure>
         </div>
+        <Quotas title="Quotas" tenants={quotas} />
         {history !== undefined && <History name={name} history={history} />}
         <h2>Packs, newest first</h2>
         {packs.length === 0 ? <p class="soft">Nothing was pushed yet.</p> : (
