@@ -1,7 +1,6 @@
 import type { Branch } from "../db/history/branches.ts";
 import { InvalidMpackError } from "../errors.ts";
 import type { BlobReader } from "../stream/store/blob_store.ts";
-import { BufferedReader } from "./records/buffered_reader.ts";
 import { ValueCursor } from "./records/value_cursor.ts";
 
 /** More branches of one pack are not read. */
@@ -16,8 +15,7 @@ const MAX_BRANCHES = 100_000;
  */
 export async function readBranchHeads(reader: BlobReader): Promise<Branch[]> {
   const { sizeBytes } = reader.stat;
-  const bytes = new BufferedReader(reader, sizeBytes);
-  const cursor = new ValueCursor((into) => bytes.read(into), sizeBytes);
+  const cursor = new ValueCursor((into) => reader.read(into), sizeBytes);
   const heads: Branch[] = [];
   try {
     for (let left = await cursor.mapLength(); left > 0; left--) {

@@ -6,8 +6,10 @@
 
 import type { Branch } from "../db/history/branches.ts";
 import type { Tag } from "../db/history/commit_names.ts";
-import { arrayHeader, binHeader, mapHeader, str } from "../lib/msgpack_headers.ts";
-import { readObjects } from "../objects/read_objects.ts";
+import type { ObjectLocation } from "../db/refs.ts";
+import { arrayHeader, mapHeader, str } from "../lib/msgpack_headers.ts";
+import { copyObjects } from "../objects/copy_objects.ts";
+import { locateObjects } from "../objects/locate_objects.ts";
 import { inChunks } from "./chunks.ts";
 import { copyCommits, SnapshotCopier } from "./records/copy_records.ts";
 import type { IdPages } from "./select/id_pages.ts";
@@ -17,9 +19,6 @@ import {
   type SelectOptions,
   snapshotRows,
 } from "./select/select_history.ts";
-
-/** After a repack all objects are one run: cut, its parts are read while others are sent. */
-const RUN_BYTES = 8 * 1024 * 1024;
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -60,15 +59,7 @@ async function* partsOf(
     yield* copier.copy(await snapshotRows(options, ids));
   }
   yield bytes(str("objects"), arrayHeader(objects.size));
-  const { db, store, repoId, signal } = options, objectIds = each(objects);
-  const from = { db, store, repoId, signal };
-  for await (
-    const object of readObjects({ ...from, objectIds, order: "stored", maxRunBytes: RUN_BYTES })
-  ) {
-    yield objectHeader(object.objectId, object.sizeBytes);
-    if (object.content !== undefined) yield object.content;
-    else yield* object.chunks();
-  }
+  yield* copyObjects(located(options, objects), options);
   if (tags.length > 0) yield bytes(str("tags"), arrayHeader(tags.length));
   for (const tag of tags) yield tagRecord(tag);
   if (!isHeadsFirst) yield* branchHeads(branches);
@@ -79,12 +70,22 @@ function* branchHeads(branches: readonly Branch[]): Generator<Bytes, void, undef
   for (const { name, headCommitId } of branches) yield bytes(str(name), str(headCommitId));
 }
 
-async function* each(ids: IdPages): AsyncGenerator<string, void, undefined> {
-  for await (const page of ids.pages()) yield* page;
+/** Where the objects lie, page by page. */
+async function* located(
+  { db, repoId }: SelectOptions,
+  objects: IdPages,
+): AsyncGenerator<readonly ObjectLocation[], void, undefined> {
+  const objectIds = each(objects);
+  for await (
+    const { found, refused } of locateObjects({ db, repoId, objectIds, order: "stored" })
+  ) {
+    for (const { error } of refused) throw error;
+    yield found;
+  }
 }
 
-function objectHeader(objectId: string, sizeBytes: number): Bytes {
-  return bytes(mapHeader(2), str("object_id"), str(objectId), str("content"), binHeader(sizeBytes));
+async function* each(ids: IdPages): AsyncGenerator<string, void, undefined> {
+  for await (const page of ids.pages()) yield* page;
 }
 
 function tagRecord({ tag, commitId, createdAt }: Tag): Bytes {

@@ -40,12 +40,19 @@ export function planReads(
     : planAsked(locations, options);
 }
 
+/** Plans requests in byte order. Empty contents need none, and are left out. */
+export function storedRuns(
+  locations: readonly ObjectLocation[],
+  { maxGapBytes, maxRunBytes = Infinity }: Pick<PlanOptions, "maxGapBytes" | "maxRunBytes">,
+): Run[] {
+  return runsOf(locations, maxGapBytes).flatMap((run) => cutRun(run, maxRunBytes));
+}
+
 /** Each run is a batch. A run that is too long for memory is streamed. */
 function planStored(locations: readonly ObjectLocation[], options: PlanOptions): ReadBatch[] {
-  const { maxGapBytes, maxBatchBytes, maxRunBytes = Infinity } = options;
+  const { maxBatchBytes } = options;
   const empty = locations.filter(({ sizeBytes }) => sizeBytes === 0);
-  const runs = runsOf(locations, maxGapBytes).flatMap((run) => cutRun(run, maxRunBytes));
-  const batches = runs.map((run) => ({
+  const batches = storedRuns(locations, options).map((run) => ({
     objects: run,
     runs: [run],
     isBuffered: lengthOf(run) <= maxBatchBytes,

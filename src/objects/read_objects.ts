@@ -11,7 +11,7 @@ import { DEFAULT_LIMITS } from "../stream/mpack/limits.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { prefetch } from "./prefetch.ts";
 import { type BatchContents, checkContent, readBatch } from "./read_batch.ts";
-import { locateObjects } from "./locate_objects.ts";
+import { locateObjects, type LocationPage } from "./locate_objects.ts";
 import { planReads, type ReadBatch } from "./plan_reads.ts";
 import { refusalOf, RunReader } from "./run_reader.ts";
 import { checkedChunks, type Chunks, storedChunks } from "./check_object.ts";
@@ -46,11 +46,6 @@ export interface ReadObjectsOptions {
    * 4 GiB.
    */
   readonly maxContentBytes?: number;
-  /**
-   * In stored order: the most content bytes that one request reads. A longer run is streamed; if it
-   * is cut to `maxBatchBytes` instead, its parts are read before their turn. Default: any number.
-   */
-  readonly maxRunBytes?: number;
   /** Batches read before their turn; each takes up to `maxBatchBytes`. Default 3. */
   readonly concurrency?: number;
   /**
@@ -59,6 +54,16 @@ export interface ReadObjectsOptions {
   readonly onRefused?: (error: MpackdError, objectId: string) => void;
   /** Ends the reading with the signal's reason. */
   readonly signal?: AbortSignal;
+}
+
+/** How to read objects that were looked up. */
+export interface ReadLocatedOptions
+  extends Omit<ReadObjectsOptions, "db" | "repoId" | "objectIds"> {
+  /**
+   * In stored order: the most content bytes that one request reads. A longer run is streamed; if it
+   * is cut to `maxBatchBytes` instead, its parts are read before their turn. Default: any number.
+   */
+  readonly maxRunBytes?: number;
 }
 
 /** One object. */
@@ -86,8 +91,17 @@ export interface ObjectEntry {
  *
  * @throws {StoreError | DatabaseError} If a service is unavailable.
  */
-export async function* readObjects(
+export function readObjects(
   options: ReadObjectsOptions,
+): AsyncGenerator<ObjectEntry, void, undefined> {
+  const order = options.objectIds === undefined ? "stored" : options.order;
+  return readLocated(locateObjects(options), { ...options, order });
+}
+
+/** Reads objects that were looked up: see {@link readObjects}. */
+export async function* readLocated(
+  pages: AsyncIterable<LocationPage>,
+  options: ReadLocatedOptions,
 ): AsyncGenerator<ObjectEntry, void, undefined> {
   const { store, signal, concurrency = 3 } = options;
   const { maxContentBytes = DEFAULT_LIMITS.maxContentBytes } = options;
@@ -99,7 +113,7 @@ export async function* readObjects(
     contents: batch.isBuffered ? readBatch(store, batch, signal) : undefined,
   });
   for await (
-    const { batch, contents } of prefetch(batchesOf(options, refuse), start, concurrency)
+    const { batch, contents } of prefetch(batchesOf(pages, options, refuse), start, concurrency)
   ) {
     signal?.throwIfAborted();
     if (contents !== undefined) yield* deliver(batch, await contents, refuse, maxContentBytes);
@@ -109,10 +123,14 @@ export async function* readObjects(
 
 type Refuse = (error: MpackdError, objectId: string) => void;
 
-async function* batchesOf(options: ReadObjectsOptions, refuse: Refuse) {
-  const { objectIds, maxGapBytes = 256 * 1024, maxBatchBytes = 8 * MIB, maxRunBytes } = options;
-  const order = objectIds === undefined ? "stored" : options.order ?? "asked";
-  for await (const { found, refused } of locateObjects(options)) {
+async function* batchesOf(
+  pages: AsyncIterable<LocationPage>,
+  options: ReadLocatedOptions,
+  refuse: Refuse,
+) {
+  const { order = "asked", maxGapBytes = 256 * 1024, maxBatchBytes = 8 * MIB } = options;
+  const { maxRunBytes } = options;
+  for await (const { found, refused } of pages) {
     for (const { error, objectId } of refused) refuse(error, objectId);
     yield* planReads(found, { order, maxGapBytes, maxBatchBytes, maxRunBytes });
   }

@@ -35,15 +35,14 @@ export async function* copyCommits(
   signal?: AbortSignal,
 ): AsyncGenerator<Bytes, void, undefined> {
   const records = rows.map((row) => ({ ...row, name: `commit ${row.commitId}` }));
-  for await (const { record, cursor, readNext } of openRecords(store, records, signal)) {
+  for await (const { record, cursor, whole } of openRecords(store, records, signal)) {
     const { recordBytes, merged } = record;
     if (recordBytes > MAX_HELD_BYTES) {
       await commitOf(record, cursor);
       yield* copyLong(store, record, signal);
       continue;
     }
-    const bytes = new Uint8Array(recordBytes);
-    await readAll(record, readNext, bytes);
+    const bytes = await whole();
     await commitOf(record, cursorOver(bytes));
     if (merged === null) yield bytes;
     else {
@@ -139,8 +138,11 @@ export class SnapshotCopier {
   ): AsyncGenerator<Bytes, void, undefined> {
     const { store, signal } = this.#options, cache = this.#cache;
     if (isCopied) {
-      for await (const { record, readNext } of openRecords(store, rows.map(named), signal)) {
-        yield* pieces(record, readNext, record.recordBytes);
+      const records = openRecords(store, rows.map(named), signal);
+      for await (const { record, readNext, whole } of records) {
+        const { recordBytes } = record;
+        if (recordBytes <= MAX_HELD_BYTES) yield await whole();
+        else yield* pieces(record, readNext, recordBytes);
       }
       return;
     }

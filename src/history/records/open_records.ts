@@ -6,9 +6,10 @@
 
 import type { RecordPlace } from "../../db/history/places.ts";
 import { HistoryError } from "../../errors.ts";
-import { isOtherVersion, openAnyVersion } from "../../objects/open_version.ts";
-import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
-import { BufferedReader } from "./buffered_reader.ts";
+import { BlockReader } from "../../objects/block_reader.ts";
+import { isOtherVersion } from "../../objects/open_version.ts";
+import type { BlobStore } from "../../stream/store/blob_store.ts";
+import { BlockBytes } from "./block_bytes.ts";
 import { type ReadNext, ValueCursor } from "./value_cursor.ts";
 
 /** Records at most this far apart are read by one request. */
@@ -20,8 +21,14 @@ export interface OpenRecord<R> {
   readonly record: R;
   /** Its values. What is left unread is skipped before the next record. */
   readonly cursor: ValueCursor;
-  /** Reads its next bytes; use this or the cursor. */
+  /** Reads its next bytes; use one of the three. */
   readonly readNext: ReadNext;
+  /**
+   * All its bytes, mostly without a copy. Only for a record that may be held in memory.
+   *
+   * @throws {HistoryError} `record-mismatch` if the blob ends earlier or was replaced.
+   */
+  whole(): Promise<Uint8Array<ArrayBuffer>>;
 }
 
 /** A record and what to call it in an error: `commit sha256:…`. */
@@ -70,7 +77,7 @@ export async function* openRecords<R extends NamedPlace>(
     for (const record of run) refuseDamaged(record);
     const runBytes = last.recordOffset + last.recordBytes - first.recordOffset;
     await using reader = await open(store, first, runBytes, signal);
-    const bytes = new BufferedReader(reader, runBytes);
+    const bytes = new BlockBytes(reader);
     let at = first.recordOffset;
     for (const record of run) {
       const end = record.recordOffset + record.recordBytes;
@@ -81,7 +88,18 @@ export async function* openRecords<R extends NamedPlace>(
         at += readBytes;
         return readBytes;
       };
-      yield { record, readNext, cursor: new ValueCursor(readNext, record.recordBytes) };
+      const whole = async () => {
+        at = end;
+        let found: Uint8Array<ArrayBuffer> | undefined;
+        try {
+          found = await bytes.take(record.recordBytes);
+        } catch (error) {
+          throw asMismatch(record, error);
+        }
+        if (found === undefined) throw mismatch(record, CUT);
+        return found;
+      };
+      yield { record, readNext, whole, cursor: new ValueCursor(readNext, record.recordBytes) };
     }
   }
 }
@@ -116,15 +134,10 @@ async function open(
   first: NamedPlace,
   lengthBytes: number,
   signal?: AbortSignal,
-): Promise<BlobReader> {
-  const { blobKey, etag, recordOffset } = first;
+): Promise<BlockReader> {
   try {
-    return await openAnyVersion(store, blobKey, {
-      offsetBytes: recordOffset,
-      lengthBytes,
-      etag,
-      signal,
-    });
+    const range = { ...first, offsetBytes: first.recordOffset, lengthBytes };
+    return await BlockReader.open(store, range, { signal });
   } catch (error) {
     throw asMismatch(first, error);
   }

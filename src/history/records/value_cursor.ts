@@ -37,11 +37,15 @@ export class ValueCursor {
   #readBytes = 0;
   #leftBytes: number;
 
-  /** @param sizeBytes Length of the range. */
-  constructor(readNext: ReadNext, sizeBytes: number) {
+  /**
+   * @param sizeBytes Length of the range, without what has been read of it.
+   * @param read The first bytes of the range.
+   */
+  constructor(readNext: ReadNext, sizeBytes: number, read: Uint8Array = NONE) {
     this.#readNext = readNext;
     this.#leftBytes = sizeBytes;
-    this.#piece = NONE;
+    this.#piece = read;
+    this.#end = this.#readBytes = read.length;
   }
 
   /** Bytes of the range that come before the next value. */
@@ -230,13 +234,7 @@ export class ValueCursor {
   }
 }
 
-/** A cursor over bytes in memory. */
+/** A cursor over bytes in memory, which are not copied. */
 export function cursorOver(bytes: Uint8Array): ValueCursor {
-  let at = 0;
-  return new ValueCursor((into) => {
-    const part = bytes.subarray(at, at + into.length);
-    into.set(part);
-    at += part.length;
-    return Promise.resolve(part.length);
-  }, bytes.length);
+  return new ValueCursor(() => Promise.resolve(0), 0, bytes);
 }

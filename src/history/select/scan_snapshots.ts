@@ -20,7 +20,6 @@ import {
 } from "../read_manifest.ts";
 import {
   cursorOver,
-  type ReadNext,
   type TextPair,
   type ValueCursor,
   type VisitPair,
@@ -60,8 +59,8 @@ export async function* scanSnapshots(
 ): AsyncGenerator<ScannedSnapshot, void, undefined> {
   cache ??= new ManifestCache(from);
   const records = openRecords(from.store, rows.map(named), from.signal);
-  for await (const { record, cursor, readNext } of records) {
-    const bytes = record.recordBytes <= MAX_HELD_BYTES ? await held(record, readNext) : undefined;
+  for await (const { record, cursor, whole } of records) {
+    const bytes = record.recordBytes <= MAX_HELD_BYTES ? await whole() : undefined;
     const found = await scan(record, bytes === undefined ? cursor : cursorOver(bytes), visit);
     const { createdAt } = found;
     if (found.hash !== undefined) {
@@ -133,18 +132,6 @@ async function scanManifest(cursor: ValueCursor, visit: VisitId): Promise<RawMan
   };
   for (let left = await cursor.mapLength(); left > 0;) left -= await cursor.pairs(left, visitPair);
   return hash;
-}
-
-async function held(record: SnapshotPlace, readNext: ReadNext): Promise<Uint8Array> {
-  const bytes = new Uint8Array(record.recordBytes);
-  let readBytes: number;
-  try {
-    readBytes = await readNext(bytes);
-  } catch (error) {
-    throw asMismatch(record, error);
-  }
-  if (readBytes < bytes.length) throw mismatch(record, "the blob ended before them");
-  return bytes;
 }
 
 /**

@@ -1,0 +1,169 @@
+/**
+ * Copies objects out of packs as the records `{object_id, content}` that they are there.
+ *
+ * Between two contents of a pack there are mostly the bytes that a new document needs there, too. So
+ * whole blocks are passed on as they were read, and each content is hashed where it lies.
+ *
+ * @module
+ */
+
+import type { ObjectLocation } from "../db/refs.ts";
+import { binHeader, mapHeader, str } from "../lib/msgpack_headers.ts";
+import type { BlobStore } from "../stream/store/blob_store.ts";
+import { BlockReader } from "./block_reader.ts";
+import { asMismatch, mismatch, ObjectCheck } from "./check_object.ts";
+import { type Run, storedRuns } from "./plan_reads.ts";
+import { readLocated, type ReadLocatedOptions } from "./read_objects.ts";
+
+/**
+ * Neighbours that are farther apart are read by two requests. A longer run is read by several, each of
+ * which begins before its turn.
+ */
+const CUTS = { maxGapBytes: 256 * 1024, maxRunBytes: 8 * 1024 * 1024 };
+/** Runs opened before their turn; each has read at most one block. */
+const AHEAD = 3;
+
+type Bytes = Uint8Array<ArrayBuffer>;
+type Source = Pick<ReadLocatedOptions, "store" | "signal">;
+
+/**
+ * Writes the records of objects, in the order of their bytes in the store. The last byte of a content
+ * comes after the check of its digest. An encoded content is written plain.
+ *
+ * @param pages None of the objects is known to be damaged.
+ * @throws {ObjectError} `object-mismatch` if stored bytes are not the object.
+ * @throws {StoreError} If a blob is missing, or the store unavailable.
+ */
+export async function* copyObjects(
+  pages: AsyncIterable<readonly ObjectLocation[]>,
+  options: Source,
+): AsyncGenerator<Bytes, void, undefined> {
+  for await (const page of pages) {
+    const plain = page.filter(({ encoding }) => encoding === null);
+    for (const location of plain) {
+      if (location.sizeBytes > 0) continue;
+      new ObjectCheck(location).finish();
+      yield objectHeader(location.objectId, 0);
+    }
+    yield* copyRuns(storedRuns(plain, CUTS), options);
+    if (plain.length === page.length) continue;
+    const encoded = page.filter(({ encoding }) => encoding !== null);
+    const how = { ...options, ...CUTS, order: "stored" } as const;
+    for await (const object of readLocated(onePage(encoded), how)) {
+      yield objectHeader(object.objectId, object.sizeBytes);
+      yield* object.chunks();
+    }
+  }
+}
+
+async function* onePage(found: readonly ObjectLocation[]) {
+  yield await Promise.resolve({ found, refused: [] });
+}
+
+async function* copyRuns(
+  runs: readonly Run[],
+  { store, signal }: Source,
+): AsyncGenerator<Bytes, void, undefined> {
+  const opened: Promise<BlockReader>[] = [];
+  let next = 0;
+  try {
+    for (const run of runs) {
+      while (next < runs.length && opened.length <= AHEAD) {
+        const opening = openRun(store, runs[next++], signal);
+        // Awaited when it is its turn. Until then a rejection is not unhandled.
+        opening.catch(() => {});
+        opened.push(opening);
+      }
+      signal?.throwIfAborted();
+      yield* copyRun(run, await opened[0]);
+      await (await opened.shift()!)[Symbol.asyncDispose]();
+    }
+  } finally {
+    for (const opening of await Promise.allSettled(opened)) {
+      if (opening.status === "fulfilled") await opening.value[Symbol.asyncDispose]();
+    }
+  }
+}
+
+async function openRun(store: BlobStore, run: Run, signal?: AbortSignal): Promise<BlockReader> {
+  const first = run[0], last = run[run.length - 1], offsetBytes = first.contentOffset;
+  const lengthBytes = last.contentOffset + last.sizeBytes - offsetBytes;
+  try {
+    return await BlockReader.open(store, { ...first, offsetBytes, lengthBytes }, { signal });
+  } catch (error) {
+    throw asMismatch(first, error);
+  }
+}
+
+async function* copyRun(
+  run: Run,
+  reader: BlockReader,
+): AsyncGenerator<Bytes, void, undefined> {
+  /** Of the block: bytes before `from` were passed on or dropped, those before `at` are to pass on. */
+  let block: Bytes = new Uint8Array(), from = 0, at = 0;
+  let position = run[0].contentOffset;
+  const load = async (location: ObjectLocation) => {
+    from = at = 0;
+    try {
+      block = await reader.next() ?? new Uint8Array();
+    } catch (error) {
+      throw asMismatch(location, error);
+    }
+    if (block.length === 0) throw mismatch(location, "the blob ended before them");
+  };
+  for (const location of run) {
+    const header = headerOf(location);
+    let gapBytes = location.contentOffset - position;
+    if (gapBytes === header.length && isAt(block, at, header)) at += gapBytes;
+    else {
+      const own = header.slice();
+      if (at > from) yield block.subarray(from, at);
+      for (; gapBytes > block.length - at; await load(location)) gapBytes -= block.length - at;
+      from = at += gapBytes;
+      yield own;
+    }
+    const content = new ObjectCheck(location);
+    for (let leftBytes = location.sizeBytes; leftBytes > 0;) {
+      if (at === block.length) {
+        if (at > from) yield block.subarray(from, at);
+        await load(location);
+      }
+      const end = Math.min(block.length, at + leftBytes);
+      content.update(block.subarray(at, end));
+      leftBytes -= end - at;
+      at = end;
+    }
+    content.finish();
+    position = location.contentOffset + location.sizeBytes;
+  }
+  if (at > from) yield block.subarray(from, at);
+}
+
+function isAt(block: Bytes, at: number, header: Bytes): boolean {
+  if (at + header.length > block.length) return false;
+  for (let i = 0; i < header.length; i++) if (block[at + i] !== header[i]) return false;
+  return true;
+}
+
+const UTF8 = new TextEncoder();
+const BEFORE_ID = [...mapHeader(2), ...str("object_id")], AFTER_ID = str("content");
+/** An id has 64 or 71 characters, the header of a content at most 5 bytes. */
+const SCRATCH = new Uint8Array(BEFORE_ID.length + 2 + 71 + AFTER_ID.length + 5);
+SCRATCH.set(BEFORE_ID);
+
+/** What comes before a content. Valid until the next call. */
+function headerOf({ objectId, sizeBytes }: Pick<ObjectLocation, "objectId" | "sizeBytes">): Bytes {
+  let at = BEFORE_ID.length;
+  SCRATCH[at++] = 0xd9;
+  SCRATCH[at++] = objectId.length;
+  at += UTF8.encodeInto(objectId, SCRATCH.subarray(at)).written;
+  SCRATCH.set(AFTER_ID, at);
+  at += AFTER_ID.length;
+  const header = binHeader(sizeBytes);
+  SCRATCH.set(header, at);
+  return SCRATCH.subarray(0, at + header.length);
+}
+
+function objectHeader(objectId: string, sizeBytes: number): Bytes {
+  return headerOf({ objectId, sizeBytes }).slice();
+}
