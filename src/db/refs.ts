@@ -9,6 +9,7 @@
 
 import { arrayLiteral } from "./client/array_literal.ts";
 import type { Database } from "./client/database.ts";
+import { readArray } from "./client/read_array.ts";
 
 /** Where one object of one repo lies. */
 export interface ObjectLocation {
@@ -37,17 +38,36 @@ export interface ObjectLocation {
  * @returns The locations in no order. An id is left out if the repo has no ref for it, or if another
  * program wrote the ref without a location.
  */
-export function findLocations(
+export async function findLocations(
   db: Database,
   repoId: string,
   objectIds: readonly string[],
 ): Promise<ObjectLocation[]> {
-  return db.query<ObjectLocation>("find objects")`
-    select ${columns(db)}
+  const packs = await db.query<LocationsInPack>("find objects")`
+    select m.mpack_key as "mpackKey", m.blob_key as "blobKey", m.etag, r.encoding,
+      r.damaged_at as "damagedAt", array_agg(r.object_id)::text as ids,
+      array_agg(r.content_offset)::text as offsets, array_agg(r.size_bytes)::text as sizes
     from musehub_object_refs r
     join musehub_mpacks m on m.mpack_id = r.mpack_id and m.repo_id = r.repo_id
     where r.repo_id = ${repoId} and r.object_id = any(${arrayLiteral(objectIds)}::text[])
-      and ${isLocated(db)}`;
+      and ${isLocated(db)}
+    group by m.mpack_id, r.encoding, r.damaged_at`;
+  const locations: ObjectLocation[] = [];
+  for (const { ids, offsets, sizes, ...pack } of packs) {
+    const contentOffsets = readArray(offsets), sizesBytes = readArray(sizes);
+    for (const [i, objectId] of readArray(ids).entries()) {
+      const contentOffset = Number(contentOffsets[i]), sizeBytes = Number(sizesBytes[i]);
+      locations.push({ objectId, ...pack, contentOffset, sizeBytes });
+    }
+  }
+  return locations;
+}
+
+/** What the objects of one mpack have in common, and the others as arrays. */
+interface LocationsInPack extends Omit<ObjectLocation, "objectId" | "contentOffset" | "sizeBytes"> {
+  readonly ids: string;
+  readonly offsets: string;
+  readonly sizes: string;
 }
 
 /**

@@ -1,6 +1,7 @@
 import type { Database } from "../db/client/database.ts";
 import { type GraphRow, readAncestors } from "../db/history/ancestors.ts";
 
+/** A page of a log needs few rows. */
 const FIRST_ROWS = 64;
 /** A statement of so many rows takes about 50 ms. */
 const MAX_ROWS = 4_096;
@@ -15,11 +16,13 @@ export class GraphReader {
   readonly #db: Database;
   readonly #repoId: string;
   readonly #kept = new Map<string, GraphRow>();
-  #rows = FIRST_ROWS;
+  #rows: number;
 
-  constructor(db: Database, repoId: string) {
+  /** @param firstRows Rows of the first statement; each reads twice as many as the one before. */
+  constructor(db: Database, repoId: string, firstRows: number = FIRST_ROWS) {
     this.#db = db;
     this.#repoId = repoId;
+    this.#rows = firstRows;
   }
 
   /** The rows of these commits; a commit that the repo does not have is left out. */

@@ -58,7 +58,9 @@ export async function* walkDifference(
 ): AsyncGenerator<DifferencePage, void, undefined> {
   const { db, repoId, want, have, signal } = options;
   const there = await distinct(have);
-  const walk = new Walk(new GraphReader(db, repoId), there);
+  // Without `have` the whole history is read.
+  const graph = new GraphReader(db, repoId, there.size === 0 ? PAGE_COMMITS : undefined);
+  const walk = new Walk(graph, there);
   await walk.start(want, there.size <= MAX_FOLLOWED ? [...there] : []);
   while (!walk.isDone) {
     signal?.throwIfAborted();

@@ -6,19 +6,11 @@
 
 import type { Branch } from "../db/history/branches.ts";
 import type { Tag } from "../db/history/commit_names.ts";
-import type { ObjectLocation } from "../db/refs.ts";
 import { arrayHeader, mapHeader, str } from "../lib/msgpack_headers.ts";
 import { copyObjects } from "../objects/copy_objects.ts";
-import { locateObjects } from "../objects/locate_objects.ts";
 import { inChunks } from "./chunks.ts";
 import { copyCommits, SnapshotCopier } from "./records/copy_records.ts";
-import type { IdPages } from "./select/id_pages.ts";
-import {
-  commitRows,
-  type HistorySelection,
-  type SelectOptions,
-  snapshotRows,
-} from "./select/select_history.ts";
+import type { HistorySelection, SelectOptions } from "./select/select_history.ts";
 
 type Bytes = Uint8Array<ArrayBuffer>;
 
@@ -50,16 +42,14 @@ async function* partsOf(
   yield bytes(mapHeader(tags.length > 0 ? 5 : 4));
   if (isHeadsFirst) yield* branchHeads(branches);
   yield bytes(str("commits"), arrayHeader(commits.size));
-  for await (const ids of commits.pages()) {
-    yield* copyCommits(options.store, await commitRows(options, ids), options.signal);
+  for await (const rows of commits.pages()) {
+    yield* copyCommits(options.store, rows, options.signal);
   }
   yield bytes(str("snapshots"), arrayHeader(snapshots.size));
   const copier = new SnapshotCopier(options, { isWhole, overNothing });
-  for await (const ids of snapshots.pages()) {
-    yield* copier.copy(await snapshotRows(options, ids));
-  }
+  for await (const rows of snapshots.pages()) yield* copier.copy(rows);
   yield bytes(str("objects"), arrayHeader(objects.size));
-  yield* copyObjects(located(options, objects), options);
+  yield* copyObjects(objects.pages(), options);
   if (tags.length > 0) yield bytes(str("tags"), arrayHeader(tags.length));
   for (const tag of tags) yield tagRecord(tag);
   if (!isHeadsFirst) yield* branchHeads(branches);
@@ -68,24 +58,6 @@ async function* partsOf(
 function* branchHeads(branches: readonly Branch[]): Generator<Bytes, void, undefined> {
   yield bytes(str("branch_heads"), mapHeader(branches.length));
   for (const { name, headCommitId } of branches) yield bytes(str(name), str(headCommitId));
-}
-
-/** Where the objects lie, page by page. */
-async function* located(
-  { db, repoId }: SelectOptions,
-  objects: IdPages,
-): AsyncGenerator<readonly ObjectLocation[], void, undefined> {
-  const objectIds = each(objects);
-  for await (
-    const { found, refused } of locateObjects({ db, repoId, objectIds, order: "stored" })
-  ) {
-    for (const { error } of refused) throw error;
-    yield found;
-  }
-}
-
-async function* each(ids: IdPages): AsyncGenerator<string, void, undefined> {
-  for await (const page of ids.pages()) yield* page;
 }
 
 function tagRecord({ tag, commitId, createdAt }: Tag): Bytes {

@@ -14,10 +14,8 @@ const FIRST_SLOTS = 1024;
 /** Whoever pushes ids must not be able to choose those that collide. */
 const SEED = crypto.getRandomValues(new Uint32Array(WORDS));
 
-const NIBBLE = new Uint8Array(256).fill(0xff);
-for (const [value, digit] of [..."0123456789abcdef"].entries()) {
-  NIBBLE[digit.charCodeAt(0)] = value;
-}
+/** The digits of each byte. */
+const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
 /**
  * Ids, each once: open addressing over 36 bytes an id. Adding one takes a tenth of what a string and
@@ -30,6 +28,8 @@ export class DigestSet {
   #size = 0;
   readonly #id = new Uint32Array(WORDS);
   readonly #text = new Uint8Array(PREFIX.length + DIGEST_CHARACTERS);
+  #viewed: Uint8Array = this.#text;
+  #view: DataView = new DataView(this.#text.buffer);
 
   get size(): number {
     return this.#size;
@@ -71,9 +71,12 @@ export class DigestSet {
   *ids(): Generator<string, void, undefined> {
     for (let slot = 0; slot < this.#slots; slot++) {
       if (this.#used[slot] === 0) continue;
-      let text = this.#words[slot * WORDS + DIGEST_WORDS] === 1 ? PREFIX : "";
+      const at = slot * WORDS;
+      let text = this.#words[at + DIGEST_WORDS] === 1 ? PREFIX : "";
       for (let i = 0; i < DIGEST_WORDS; i++) {
-        text += this.#words[slot * WORDS + i].toString(16).padStart(8, "0");
+        const word = this.#words[at + i];
+        text += HEX[word >>> 24] + HEX[word >>> 16 & 0xff] + HEX[word >>> 8 & 0xff] +
+          HEX[word & 0xff];
       }
       yield text;
     }
@@ -90,17 +93,27 @@ export class DigestSet {
     const id = this.#id, at = to - DIGEST_CHARACTERS;
     const isPrefixed = at - from === PREFIX.length;
     if (at !== from && !isPrefixed) throw new RangeError("an id is not 64 hex digits");
+    if (this.#viewed !== bytes) {
+      this.#viewed = bytes;
+      this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    }
+    const view = this.#view;
     let wrong = 0;
-    for (let i = 0, p = at; i < DIGEST_WORDS; i++) {
+    for (let i = 0, p = at; i < DIGEST_WORDS; i++, p += 8) {
       let word = 0;
-      for (let digit = 0; digit < 8; digit++) {
-        const nibble = NIBBLE[bytes[p++]];
-        wrong |= nibble;
-        word = word << 4 | nibble & 0xf;
+      for (let half = 0; half < 8; half += 4) {
+        // Four digits at once: half the time of one after the other.
+        const digits = view.getUint32(p + half), isLetter = digits >>> 6 & 0x01010101;
+        const values = (digits & 0x0f0f0f0f) + 9 * isLetter;
+        // 0 to 9 have 3 as their upper half, and a to f have 6.
+        wrong |= digits >>> 4 & 0x0f0f0f0f ^ 0x03030303 + 3 * isLetter;
+        wrong |= values & 0x10101010 | values + 0x06060606 >>> 4 & 0x01010101 ^ isLetter;
+        const pairs = values | values >>> 4;
+        word = word << 16 | pairs >>> 8 & 0xff00 | pairs & 0xff;
       }
       id[i] = word;
     }
-    if (wrong > 0xf) throw new RangeError("an id is not 64 hex digits");
+    if (wrong !== 0) throw new RangeError("an id is not 64 hex digits");
     id[DIGEST_WORDS] = isPrefixed ? 1 : 0;
   }
 

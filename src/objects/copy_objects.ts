@@ -12,6 +12,7 @@ import { binHeader, mapHeader, str } from "../lib/msgpack_headers.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { BlockReader } from "./block_reader.ts";
 import { asMismatch, mismatch, ObjectCheck } from "./check_object.ts";
+import { openAhead } from "./open_ahead.ts";
 import { type Run, storedRuns } from "./plan_reads.ts";
 import { readLocated, type ReadLocatedOptions } from "./read_objects.ts";
 
@@ -64,24 +65,10 @@ async function* copyRuns(
   runs: readonly Run[],
   { store, signal }: Source,
 ): AsyncGenerator<Bytes, void, undefined> {
-  const opened: Promise<BlockReader>[] = [];
-  let next = 0;
-  try {
-    for (const run of runs) {
-      while (next < runs.length && opened.length <= AHEAD) {
-        const opening = openRun(store, runs[next++], signal);
-        // Awaited when it is its turn. Until then a rejection is not unhandled.
-        opening.catch(() => {});
-        opened.push(opening);
-      }
-      signal?.throwIfAborted();
-      yield* copyRun(run, await opened[0]);
-      await (await opened.shift()!)[Symbol.asyncDispose]();
-    }
-  } finally {
-    for (const opening of await Promise.allSettled(opened)) {
-      if (opening.status === "fulfilled") await opening.value[Symbol.asyncDispose]();
-    }
+  const open = (run: Run) => openRun(store, run, signal);
+  for await (const [run, reader] of openAhead(runs, open, AHEAD)) {
+    signal?.throwIfAborted();
+    yield* copyRun(run, reader);
   }
 }
 

@@ -118,7 +118,8 @@ function cutRun(run: Run, maxBytes: number): Run[] {
   return parts;
 }
 
-function byPosition(one: ObjectLocation, other: ObjectLocation): number {
+/** Sorts contents by blob, and by the order of their bytes in it. */
+export function byPosition(one: ObjectLocation, other: ObjectLocation): number {
   if (one.blobKey !== other.blobKey) return one.blobKey < other.blobKey ? -1 : 1;
   if (one.contentOffset !== other.contentOffset) return one.contentOffset - other.contentOffset;
   return one.objectId < other.objectId ? -1 : one.objectId === other.objectId ? 0 : 1;

@@ -4,6 +4,7 @@ import { planFetch, writeFetch } from "../../src/history/fetch.ts";
 import { MadeHistory, snapshotDigest } from "../support/history/make_history.ts";
 import { indexHistory } from "../support/history/record_history.ts";
 import { concat, mpackKey } from "../support/mpack/mpacks.ts";
+import { patchByte } from "../support/patch.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 
 interface Document {
@@ -161,4 +162,29 @@ Deno.test("a fetch is refused before its first byte", async (t) => {
     await Deno.writeFile(fixture.blobPath(pack.mpackKey), bytes);
     await assert.rejects(() => plan(), { code: "record-mismatch" });
   });
+});
+
+Deno.test("a fetch ends before a commit that is not what its id says", async (t) => {
+  for (
+    const [what, at, why] of [
+      ["its message", "commit 1", /no rule gives them this id/],
+      ["its own id", "commit_id", /not this commit's record|no rule|longer than the record/],
+    ] as const
+  ) {
+    await t.step(what, async () => {
+      await using fixture = await createFixture();
+      const { db, store, repo: { repoId } } = fixture, history = new MadeHistory();
+      const id = history.commit({ files: { a: "a" } }), pack = history.pack();
+      await indexHistory(fixture, pack);
+      const { offsetBytes, sizeBytes } = pack.places.get(id)!;
+      const record = Buffer.from(pack.bytes).subarray(offsetBytes, offsetBytes + sizeBytes);
+      await patchByte(fixture.blobPath(pack.mpackKey), offsetBytes + record.indexOf(at) + 1);
+      const plan = await planFetch({ db, store, repoId, want: [id], have: [] });
+      const parts: Uint8Array[] = [];
+      await assert.rejects(async () => {
+        for await (const part of writeFetch(plan, [])) parts.push(part);
+      }, { code: "record-mismatch", message: why });
+      assert(!Buffer.from(concat(parts)).includes("snapshot_id"));
+    });
+  }
 });

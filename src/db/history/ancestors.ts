@@ -6,6 +6,7 @@
 
 import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
+import { readArray } from "../client/read_array.ts";
 
 /** One commit among its relatives. */
 export interface GraphRow {
@@ -60,15 +61,10 @@ export async function readAncestors(
     ) as r on true`;
   return rows.map(({ commitId, parents, generation, timeMs }) => ({
     commitId,
-    parentIds: idsOf(parents),
+    parentIds: parents === null ? [] : readArray(parents),
     generation,
     timeMs: timeMs === null ? null : Number(timeMs),
   }));
-}
-
-/** The ids of an array as PostgreSQL writes it. */
-function idsOf(array: string | null): string[] {
-  return array === null || array === "{}" ? [] : array.slice(1, -1).split(",");
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Database } from "../client/database.ts";
+import { readArray } from "../client/read_array.ts";
 
 /** Where one record of a repo's history lies: the bytes of its map in a pack of the same repo. */
 export interface RecordPlace {
@@ -28,4 +29,35 @@ export function placeColumns({ sql }: Database) {
 export function isPlaced({ sql }: Database) {
   return sql`r.record_offset is not null and r.record_bytes is not null
     and m.blob_key is not null and m.etag is not null`;
+}
+
+/** What the records of one pack have in common, and the others as arrays. */
+export interface PlacesInPack extends Omit<RecordPlace, "recordOffset" | "recordBytes"> {
+  readonly offsets: string;
+  readonly sizes: string;
+}
+
+/** The columns of {@link PlacesInPack}, grouped by `m.mpack_id, r.damaged_at`. */
+export function packColumns({ sql }: Database) {
+  return sql`m.mpack_id as "mpackId", m.mpack_key as "mpackKey", m.blob_key as "blobKey", m.etag,
+    r.damaged_at as "damagedAt", array_agg(r.record_offset)::text as offsets,
+    array_agg(r.record_bytes)::text as sizes`;
+}
+
+/** The places of records, each with what `row` reads for its number. */
+export function* placesOf<R>(
+  { offsets, sizes, mpackId, mpackKey, blobKey, etag, damagedAt }: PlacesInPack,
+  row: (i: number) => R,
+): Generator<R & RecordPlace, void, undefined> {
+  const recordOffsets = readArray(offsets), recordsBytes = readArray(sizes);
+  for (let i = 0; i < recordOffsets.length; i++) {
+    const recordOffset = Number(recordOffsets[i]), recordBytes = Number(recordsBytes[i]);
+    const place = { mpackId, mpackKey, blobKey, etag, recordOffset, recordBytes, damagedAt };
+    yield { ...row(i), ...place };
+  }
+}
+
+/** Sorts records by the order of their bytes. */
+export function inStoredOrder(one: RecordPlace, other: RecordPlace): number {
+  return one.mpackId - other.mpackId || one.recordOffset - other.recordOffset;
 }

@@ -6,7 +6,16 @@
 
 import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
-import { isPlaced, placeColumns, type RecordPlace } from "./places.ts";
+import { readArray } from "../client/read_array.ts";
+import {
+  inStoredOrder,
+  isPlaced,
+  packColumns,
+  placeColumns,
+  type PlacesInPack,
+  placesOf,
+  type RecordPlace,
+} from "./places.ts";
 
 /** One snapshot of a repo, as its row says. */
 export interface SnapshotRow extends RecordPlace {
@@ -22,19 +31,29 @@ export interface SnapshotRow extends RecordPlace {
  * @returns The snapshots in the order of their bytes in the store. An id is left out if the repo has
  * no such snapshot.
  */
-export function findSnapshots(
+export async function findSnapshots(
   db: Database,
   repoId: string,
   snapshotIds: readonly string[],
 ): Promise<SnapshotRow[]> {
-  return db.query<SnapshotRow>("find snapshots")`
-    select r.snapshot_id as "snapshotId", r.parent_snapshot_id as "parentSnapshotId",
-      ${placeColumns(db)}
+  const packs = await db.query<PlacesInPack & { ids: string; parents: string }>("find snapshots")`
+    select ${packColumns(db)}, array_agg(r.snapshot_id)::text as ids,
+      array_agg(coalesce(r.parent_snapshot_id, '-'))::text as parents
     from musehub_snapshot_refs r
     join musehub_mpacks m on m.mpack_id = r.mpack_id and m.repo_id = r.repo_id
     where r.repo_id = ${repoId} and r.snapshot_id = any(${arrayLiteral(snapshotIds)}::text[])
       and ${isPlaced(db)}
-    order by r.mpack_id, r.record_offset`;
+    group by m.mpack_id, r.damaged_at`;
+  const rows: SnapshotRow[] = [];
+  for (const pack of packs) {
+    const ids = readArray(pack.ids), parents = readArray(pack.parents);
+    const row = (i: number) => ({
+      snapshotId: ids[i],
+      parentSnapshotId: parents[i] === "-" ? null : parents[i],
+    });
+    for (const placed of placesOf(pack, row)) rows.push(placed);
+  }
+  return rows.sort(inStoredOrder);
 }
 
 /**

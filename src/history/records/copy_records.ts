@@ -8,6 +8,7 @@ import type { CommitRow } from "../../db/history/commits.ts";
 import type { SnapshotRow } from "../../db/history/snapshots.ts";
 import { DigestSet } from "../../lib/digest_set.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
+import { checkCommit } from "./commit_check.ts";
 import { annotatedRecord, type RecordPart } from "./commit_record.ts";
 import { asMismatch, mismatch, type NamedPlace, openRecords } from "./open_records.ts";
 import { commitOf } from "../read_commit.ts";
@@ -43,7 +44,7 @@ export async function* copyCommits(
       continue;
     }
     const bytes = await whole();
-    await commitOf(record, cursorOver(bytes));
+    checkCommit(record, bytes);
     if (merged === null) yield bytes;
     else {
       for (const part of await annotatedRecord(cursorOver(bytes), merged)) {

@@ -7,6 +7,7 @@
 import type { RecordPlace } from "../../db/history/places.ts";
 import { HistoryError } from "../../errors.ts";
 import { BlockReader } from "../../objects/block_reader.ts";
+import { openAhead } from "../../objects/open_ahead.ts";
 import { isOtherVersion } from "../../objects/open_version.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import { BlockBytes } from "./block_bytes.ts";
@@ -72,13 +73,10 @@ export async function* openRecords<R extends NamedPlace>(
   records: readonly R[],
   signal?: AbortSignal,
 ): AsyncGenerator<OpenRecord<R>, void, undefined> {
-  for (const run of runsOf(records)) {
-    const first = run[0], last = run[run.length - 1];
-    for (const record of run) refuseDamaged(record);
-    const runBytes = last.recordOffset + last.recordBytes - first.recordOffset;
-    await using reader = await open(store, first, runBytes, signal);
+  const openRun = (run: readonly NamedPlace[]) => open(store, run, signal);
+  for await (const [run, reader] of openAhead([...runsOf(records)], openRun, 1)) {
     const bytes = new BlockBytes(reader);
-    let at = first.recordOffset;
+    let at = run[0].recordOffset;
     for (const record of run) {
       const end = record.recordOffset + record.recordBytes;
       if (!await bytes.skip(record.recordOffset - at)) throw mismatch(record, CUT);
@@ -131,10 +129,12 @@ function isNear(last: RecordPlace, next: RecordPlace): boolean {
 
 async function open(
   store: BlobStore,
-  first: NamedPlace,
-  lengthBytes: number,
+  run: readonly NamedPlace[],
   signal?: AbortSignal,
 ): Promise<BlockReader> {
+  for (const record of run) refuseDamaged(record);
+  const first = run[0], last = run[run.length - 1];
+  const lengthBytes = last.recordOffset + last.recordBytes - first.recordOffset;
   try {
     const range = { ...first, offsetBytes: first.recordOffset, lengthBytes };
     return await BlockReader.open(store, range, { signal });

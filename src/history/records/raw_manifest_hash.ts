@@ -4,12 +4,13 @@ const DIGEST_CHARACTERS = 64;
 const SCRATCH_BYTES = 64 * 1024;
 
 /**
- * The digest that names a snapshot, made of the bytes of its entries as they lie in a record, without
- * a string for each. It is only that if the entries are sorted.
+ * The digests that name snapshots, made of the bytes of their entries as they lie in records, without
+ * a string for each. A digest is only that if the entries are sorted.
  */
 export class RawManifestHash {
-  readonly #core = openNativeCore();
+  #core = openNativeCore();
   #scratch = new Uint8Array(SCRATCH_BYTES);
+  #view = new DataView(this.#scratch.buffer);
   #at = 0;
   /** Where the last path is in the scratch bytes. */
   #pathAt = 0;
@@ -21,8 +22,16 @@ export class RawManifestHash {
     return this.#isSorted;
   }
 
-  /** Hashes the next entry. */
-  add(bytes: Uint8Array, pathAt: number, pathEnd: number, idEnd: number): void {
+  /** Begins another manifest. */
+  reset(): void {
+    this.#core = openNativeCore();
+    this.#at = 0;
+    this.#pathEnd = -1;
+    this.#isSorted = true;
+  }
+
+  /** Hashes the next entry, whose id ends at `idEnd`. */
+  add(bytes: DataView, pathAt: number, pathEnd: number, idEnd: number): void {
     if (!this.#isSorted) return;
     const isFirst = this.#pathEnd < 0;
     if (!isFirst) this.#isSorted = this.#isAfterLast(bytes, pathAt, pathEnd);
@@ -32,10 +41,13 @@ export class RawManifestHash {
     let at = this.#at;
     if (!isFirst) scratch[at++] = 0;
     this.#pathAt = at;
-    for (let i = pathAt; i < pathEnd; i++) scratch[at++] = bytes[i];
+    for (let i = pathAt; i < pathEnd; i++) scratch[at++] = bytes.getUint8(i);
     this.#pathEnd = at;
     scratch[at++] = 0;
-    for (let i = idEnd - DIGEST_CHARACTERS; i < idEnd; i++) scratch[at++] = bytes[i];
+    const view = this.#view;
+    for (let i = idEnd - DIGEST_CHARACTERS; i < idEnd; i += 4, at += 4) {
+      view.setUint32(at, bytes.getUint32(i));
+    }
     this.#at = at;
   }
 
@@ -45,20 +57,22 @@ export class RawManifestHash {
     return this.#core.digest();
   }
 
-  #isAfterLast(bytes: Uint8Array, from: number, to: number): boolean {
+  #isAfterLast(bytes: DataView, from: number, to: number): boolean {
     const scratch = this.#scratch, end = this.#pathEnd;
     let at = this.#pathAt;
-    while (at < end && from < to && bytes[from] === scratch[at]) {
+    while (at < end && from < to && bytes.getUint8(from) === scratch[at]) {
       at++;
       from++;
     }
     // The last path is the beginning of this one, or they differ here.
-    return at === end ? from < to : from < to && bytes[from] > scratch[at];
+    return at === end ? from < to : from < to && bytes.getUint8(from) > scratch[at];
   }
 
   #makeRoom(needed: number): void {
     this.#core.update(this.#scratch.subarray(0, this.#at));
     this.#at = 0;
-    if (needed > this.#scratch.length) this.#scratch = new Uint8Array(2 * needed);
+    if (needed <= this.#scratch.length) return;
+    this.#scratch = new Uint8Array(2 * needed);
+    this.#view = new DataView(this.#scratch.buffer);
   }
 }

@@ -5,44 +5,46 @@ import { DatabaseError } from "../../errors.ts";
 /** Ids per page. */
 export const PAGE_IDS = 5_000;
 
-/** Ids in an order; those that are too many for memory are in the database. */
-export interface IdPages {
-  /** How many ids there are. */
+/** Rows in an order, or ids: those that are too many for memory are in the database. */
+export interface Pages<T> {
+  /** How many there are. */
   readonly size: number;
-  /** The ids in pages of 5,000. */
-  pages(): AsyncIterable<readonly string[]>;
+  /** They in pages of 5,000. */
+  pages(): AsyncIterable<readonly T[]>;
 }
 
 /** Pages in memory. */
-export function pagesInMemory(ids: readonly string[]): IdPages {
+export function pagesInMemory<T>(rows: readonly T[]): Pages<T> {
   return {
-    size: ids.length,
+    size: rows.length,
     async *pages() {
-      for (let at = 0; at < ids.length; at += PAGE_IDS) {
-        yield await Promise.resolve(ids.slice(at, at + PAGE_IDS));
+      for (let at = 0; at < rows.length; at += PAGE_IDS) {
+        yield await Promise.resolve(rows.slice(at, at + PAGE_IDS));
       }
     },
   };
 }
 
-/** Pages in the database. */
-export function pagesInDatabase(
+/** Pages in the database, whose rows are read when it is their turn. */
+export function pagesInDatabase<T>(
   db: Database,
-  { walkId, kind, size }: {
+  { walkId, kind, size, read }: {
     readonly walkId: string;
     readonly kind: WalkKind;
     readonly size: number;
+    /** Reads the rows of a page of ids. */
+    read(ids: readonly string[]): Promise<readonly T[]>;
   },
-): IdPages {
+): Pages<T> {
   return {
     size,
     async *pages() {
-      let read = 0;
-      for (let page = 0; read < size; page++) {
+      let done = 0;
+      for (let page = 0; done < size; page++) {
         const ids = await readWalkPage(db, { walkId, kind, page });
-        if (ids.length === 0) throw lost(read, size);
-        read += ids.length;
-        yield ids;
+        if (ids.length === 0) throw lost(done, size);
+        done += ids.length;
+        yield await read(ids);
       }
     },
   };
@@ -98,13 +100,6 @@ export class Ids {
   async spillAll(): Promise<number> {
     await this.#spill();
     return this.#written;
-  }
-
-  /** The ids in the order in which they were added. */
-  async inOrder(): Promise<IdPages> {
-    if (!this.isSpilled) return pagesInMemory([...this.#ids]);
-    const { db, walkId, kind } = this.#options;
-    return pagesInDatabase(db, { walkId, kind, size: await this.spillAll() });
   }
 
   async #spill(): Promise<void> {

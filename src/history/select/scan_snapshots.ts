@@ -11,6 +11,7 @@ import { type Manifest, ManifestCache } from "./manifest_cache.ts";
 import { ManifestHash } from "../records/manifest_hash.ts";
 import { asMismatch, mismatch, openRecords } from "../records/open_records.ts";
 import { RawManifestHash } from "../records/raw_manifest_hash.ts";
+import { RecentIds } from "./recent_ids.ts";
 import {
   fullManifest,
   named,
@@ -27,8 +28,12 @@ import {
 
 /** A longer record is not held in memory. */
 const MAX_HELD_BYTES = 1024 * 1024;
+const DIGEST_CHARACTERS = 64;
 
-/** Called with each object id that a snapshot names. */
+/**
+ * Called with the object ids that snapshots name; not always with one that the snapshot before has at
+ * the same place.
+ */
 export type VisitId = (bytes: Uint8Array, from: number, to: number) => void;
 
 /** One snapshot that was read. */
@@ -59,9 +64,10 @@ export async function* scanSnapshots(
 ): AsyncGenerator<ScannedSnapshot, void, undefined> {
   cache ??= new ManifestCache(from);
   const records = openRecords(from.store, rows.map(named), from.signal);
+  const scanner = new ManifestScanner(visit);
   for await (const { record, cursor, whole } of records) {
     const bytes = record.recordBytes <= MAX_HELD_BYTES ? await whole() : undefined;
-    const found = await scan(record, bytes === undefined ? cursor : cursorOver(bytes), visit);
+    const found = await scan(record, bytes === undefined ? cursor : cursorOver(bytes), scanner);
     const { createdAt } = found;
     if (found.hash !== undefined) {
       await checkWhole(record, found.hash, bytes, from);
@@ -92,7 +98,7 @@ interface Scanned {
 async function scan(
   record: SnapshotPlace,
   cursor: ValueCursor,
-  visit: VisitId,
+  scanner: ManifestScanner,
 ): Promise<Scanned> {
   const found: Scanned = {
     snapshotId: undefined,
@@ -112,7 +118,7 @@ async function scan(
           for (const pair of page) found.added.push(pair);
         }
       } else if (key === "manifest" && await cursor.isMap()) {
-        found.hash = await scanManifest(cursor, visit);
+        found.hash = await scanner.scan(cursor);
       } else await cursor.skip();
     }
   } catch (error) {
@@ -124,14 +130,35 @@ async function scan(
   return found;
 }
 
-async function scanManifest(cursor: ValueCursor, visit: VisitId): Promise<RawManifestHash> {
-  const hash = new RawManifestHash();
-  const visitPair: VisitPair = (bytes, pathAt, pathEnd, idAt, idEnd) => {
-    hash.add(bytes, pathAt, pathEnd, idEnd);
-    visit(bytes, idAt, idEnd);
-  };
-  for (let left = await cursor.mapLength(); left > 0;) left -= await cursor.pairs(left, visitPair);
-  return hash;
+/** Reads manifests one after the other. */
+class ManifestScanner {
+  readonly #hash = new RawManifestHash();
+  readonly #recent = new RecentIds();
+  readonly #visit: VisitId;
+
+  constructor(visit: VisitId) {
+    this.#visit = visit;
+  }
+
+  /** Reads a manifest; the hash is good until the next one. */
+  async scan(cursor: ValueCursor): Promise<RawManifestHash> {
+    const hash = this.#hash, recent = this.#recent, visit = this.#visit;
+    let nth = 0, viewed: Uint8Array | undefined, view: DataView;
+    hash.reset();
+    const visitPair: VisitPair = (bytes, pathAt, pathEnd, idAt, idEnd) => {
+      if (idEnd - idAt < DIGEST_CHARACTERS) throw new RangeError("an id is not 64 hex digits");
+      if (viewed !== bytes) {
+        viewed = bytes;
+        view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+      }
+      hash.add(view, pathAt, pathEnd, idEnd);
+      if (!recent.isSame(view, nth++, idAt, idEnd)) visit(bytes, idAt, idEnd);
+    };
+    for (let left = await cursor.mapLength(); left > 0;) {
+      left -= await cursor.pairs(left, visitPair);
+    }
+    return hash;
+  }
 }
 
 /**

@@ -13,7 +13,8 @@ import {
   sortSnapshots,
   type WalkKind,
 } from "../../db/history/walk_ids.ts";
-import { findLocations } from "../../db/refs.ts";
+import { inStoredOrder } from "../../db/history/places.ts";
+import { findLocations, type ObjectLocation } from "../../db/refs.ts";
 import { HistoryError, ObjectError } from "../../errors.ts";
 import { DigestSet } from "../../lib/digest_set.ts";
 import { trimHeap } from "../../lib/heap.ts";
@@ -21,12 +22,13 @@ import { refuseDamaged } from "../../objects/check_object.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import { walkDifference } from "../walk_difference.ts";
 import type { ByteBudget } from "./byte_budget.ts";
-import { type IdPages, Ids, lost, PAGE_IDS, pagesInDatabase, pagesInMemory } from "./id_pages.ts";
+import { byPosition } from "../../objects/plan_reads.ts";
+import { Ids, lost, PAGE_IDS, type Pages, pagesInDatabase, pagesInMemory } from "./id_pages.ts";
 import { ManifestCache } from "./manifest_cache.ts";
 import { type ScannedSnapshot, scanSnapshots, type VisitId } from "./scan_snapshots.ts";
 import { snapshotRecordBytes } from "../records/snapshot_record.ts";
 
-/** Ids of each kind kept in memory; all of them go to the database when there are more. */
+/** Rows of each kind kept in memory; the ids of all go to the database when there are more. */
 const MAX_IDS = 20_000;
 /** So many snapshots of `have` are read, and ids kept of them, for objects that need not be sent. */
 const MAX_EDGES = 16, MAX_THERE = 200_000;
@@ -48,7 +50,7 @@ export interface SelectOptions {
    * repo does not have are ignored.
    */
   readonly have: readonly string[];
-  /** Ids of each kind kept in memory. Default 20,000. */
+  /** Rows of each kind kept in memory, of some 300 bytes. Default 20,000. */
   readonly maxIds?: number;
   /** Ends the work with the signal's reason. */
   readonly signal?: AbortSignal;
@@ -57,11 +59,11 @@ export interface SelectOptions {
 /** All that is to be sent. Dispose of it: it may have rows in the database. */
 export interface HistorySelection extends AsyncDisposable {
   /** Children before parents. */
-  readonly commits: IdPages;
+  readonly commits: Pages<CommitRow>;
   /** In the order of their bytes in the store. */
-  readonly snapshots: IdPages;
-  /** Each once. */
-  readonly objects: IdPages;
+  readonly snapshots: Pages<SnapshotRow>;
+  /** Each once; not known to be damaged. */
+  readonly objects: Pages<ObjectLocation>;
   /** Snapshots that are deltas over nothing. */
   readonly overNothing: DigestSet;
 }
@@ -117,17 +119,26 @@ class Selector {
   }
 
   /** The commits, and the snapshots that they name. */
-  async #records(): Promise<{ commits: IdPages; snapshots: IdPages; edges: Set<string> }> {
-    const commits = this.#ids("commit"), snapshots = this.#ids("snapshot");
+  async #records() {
+    const ids = this.#ids("commit"), snapshots = this.#ids("snapshot");
     const edges = new Set<string>();
+    let rows: CommitRow[] = [];
     for await (const page of walkDifference(this.#options)) {
       for (const edge of page.edges) if (edges.size < MAX_EDGES) edges.add(edge);
-      const rows = await commitRows(this.#options, page.commits.map(({ commitId }) => commitId));
-      for (const row of rows) this.#budget.add(sentBytes(row));
-      await commits.add(rows.map(({ commitId }) => commitId));
-      await snapshots.add(rows.map(({ snapshotId }) => snapshotId));
+      const found = await commitRows(this.#options, page.commits.map(({ commitId }) => commitId));
+      for (const row of found) this.#budget.add(sentBytes(row));
+      await ids.add(found.map(({ commitId }) => commitId));
+      await snapshots.add(found.map(({ snapshotId }) => snapshotId));
+      rows = ids.isSpilled ? [] : rows.concat(found);
     }
-    return { commits: await commits.inOrder(), snapshots: await this.#sorted(snapshots), edges };
+    const commits = ids.isSpilled ? await this.#spilledCommits(ids) : pagesInMemory(rows);
+    return { commits, snapshots: await this.#sorted(snapshots), edges };
+  }
+
+  async #spilledCommits(ids: Ids): Promise<Pages<CommitRow>> {
+    const { walkId } = this.#spilling, size = await ids.spillAll();
+    const read = (ids: readonly string[]) => commitRows(this.#options, ids);
+    return pagesInDatabase(this.#options.db, { walkId, kind: "commit", size, read });
   }
 
   /** The objects of the commits that the missing ones build upon. */
@@ -145,17 +156,16 @@ class Selector {
   }
 
   async #objects(
-    snapshots: IdPages,
+    snapshots: Pages<SnapshotRow>,
     there: DigestSet,
     overNothing: DigestSet,
-  ): Promise<IdPages> {
+  ): Promise<Pages<ObjectLocation>> {
     const found = new DigestSet(), objects = this.#ids("object");
     const visit: VisitId = (bytes, from, to) => {
       if (!there.has(bytes, from, to)) found.add(bytes, from, to);
     };
     const cache = new ManifestCache(this.#options);
-    for await (const ids of snapshots.pages()) {
-      const rows = await snapshotRows(this.#options, ids);
+    for await (const rows of snapshots.pages()) {
       for await (const scanned of scanSnapshots({ ...this.#options, rows, visit, cache })) {
         this.#count(scanned, overNothing);
         if (found.size < this.#maxIds) continue;
@@ -164,8 +174,9 @@ class Selector {
         trimHeap();
       }
     }
+    if (!objects.isSpilled) return await this.#located([...found.ids()]);
     await objects.add(found.ids());
-    return objects.isSpilled ? await this.#sortedObjects(objects) : await this.#located(objects);
+    return await this.#sortedObjects(objects);
   }
 
   #count({ row, createdAt, manifest }: ScannedSnapshot, overNothing: DigestSet): void {
@@ -177,23 +188,20 @@ class Selector {
     );
   }
 
-  async #sorted(snapshots: Ids): Promise<IdPages> {
+  async #sorted(snapshots: Ids): Promise<Pages<SnapshotRow>> {
     const { db, repoId } = this.#options, { walkId } = this.#spilling;
+    const read = (ids: readonly string[]) => snapshotRows(this.#options, ids);
     if (!snapshots.isSpilled) {
-      const rows = await snapshotRows(this.#options, [...snapshots.inMemory()]);
-      rows.sort((one, other) =>
-        one.mpackId - other.mpackId || one.recordOffset - other.recordOffset
-      );
-      return pagesInMemory(rows.map(({ snapshotId }) => snapshotId));
+      return pagesInMemory((await read([...snapshots.inMemory()])).sort(inStoredOrder));
     }
     const written = await snapshots.spillAll();
     const sorted = await sortSnapshots(db, { walkId, repoId, pageIds: PAGE_IDS });
     if (sorted.written !== written) throw lost(sorted.written, written);
     if (sorted.missing !== null) notThere(`snapshot ${sorted.missing}`);
-    return pagesInDatabase(db, { walkId, kind: "snapshot-sorted", size: sorted.found });
+    return pagesInDatabase(db, { walkId, kind: "snapshot-sorted", size: sorted.found, read });
   }
 
-  async #sortedObjects(objects: Ids): Promise<IdPages> {
+  async #sortedObjects(objects: Ids): Promise<Pages<ObjectLocation>> {
     const { db, repoId } = this.#options, { walkId } = this.#spilling;
     const written = await objects.spillAll();
     const sorted = await sortObjects(db, { walkId, repoId, pageIds: PAGE_IDS });
@@ -205,23 +213,19 @@ class Selector {
       }
     }
     this.#budget.add(sorted.sizeBytes + OBJECT_BYTES * sorted.found);
-    return pagesInDatabase(db, { walkId, kind: "object-sorted", size: sorted.found });
+    const read = (ids: readonly string[]) => locations(this.#options, ids);
+    return pagesInDatabase(db, { walkId, kind: "object-sorted", size: sorted.found, read });
   }
 
-  async #located(objects: Ids): Promise<IdPages> {
-    const { db, repoId } = this.#options, pages = pagesInMemory([...objects.inMemory()]);
-    for await (const ids of pages.pages()) {
-      const locations = await findLocations(db, repoId, ids);
-      if (locations.length < ids.length) {
-        const found = new Set(locations.map(({ objectId }) => objectId));
-        throw noObject(ids.find((id) => !found.has(id))!);
-      }
-      for (const location of locations) {
-        refuseDamaged(location);
+  async #located(objectIds: readonly string[]): Promise<Pages<ObjectLocation>> {
+    const found: ObjectLocation[] = [];
+    for await (const ids of pagesInMemory(objectIds).pages()) {
+      for (const location of await locations(this.#options, ids)) {
         this.#budget.add(OBJECT_BYTES + location.sizeBytes);
+        found.push(location);
       }
     }
-    return pages;
+    return pagesInMemory(found.sort(byPosition));
   }
 
   #ids(kind: WalkKind): Ids {
@@ -229,8 +233,22 @@ class Selector {
   }
 }
 
+/** Where the objects lie, if none is missing or damaged. */
+async function locations(
+  { db, repoId }: Pick<SelectOptions, "db" | "repoId">,
+  ids: readonly string[],
+): Promise<ObjectLocation[]> {
+  const found = await findLocations(db, repoId, ids);
+  if (found.length < ids.length) {
+    const there = new Set(found.map(({ objectId }) => objectId));
+    throw noObject(ids.find((id) => !there.has(id))!);
+  }
+  for (const location of found) refuseDamaged(location);
+  return found;
+}
+
 /** The rows in the order of the ids. */
-export async function commitRows(
+async function commitRows(
   { db, repoId }: Pick<SelectOptions, "db" | "repoId">,
   commitIds: readonly string[],
 ): Promise<CommitRow[]> {
@@ -240,7 +258,7 @@ export async function commitRows(
 }
 
 /** The rows in the order of their bytes in the store, page by page. */
-export async function snapshotRows(
+async function snapshotRows(
   { db, repoId }: Pick<SelectOptions, "db" | "repoId">,
   ids: readonly string[],
 ): Promise<SnapshotRow[]> {
