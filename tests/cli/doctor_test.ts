@@ -54,7 +54,7 @@ Deno.test("doctor names each thing that is away, and goes on with the others", a
   const { bad } = await doctor(gone);
   assert.deepEqual(
     bad.filter(({ status }) => status === "failure").map(({ name }) => name),
-    ["database", "store write", "store delete"],
+    ["database", "store write"],
   );
   const { bad: half } = await doctor({ ...gone, DATABASE_URL: fixture.databaseUrl });
   assert.match(half.find(({ name }) => name === "store owner")?.found ?? "", /^Cannot/);
@@ -77,6 +77,12 @@ Deno.test("doctor sees old tables, missing rights, failed jobs and a foreign sto
       finished_at) values ('a', 'r', 'mpack.index', '{}', 'failed', now()),
       ('b', 'r', 'mpack.index', '{}', 'running', null)`;
     await sql`insert into mpackd_migrations (name) values ('9999_later')`;
+    await sql`alter table musehub_branches disable trigger mpackd_note_branch_move`;
+    await sql`insert into mpackd_webhooks (webhook_id, repo_id, url, host, events, secret, disabled_at)
+      values ('w', 'r', 'https://a.test/', 'a.test', '{}', '', now())`;
+    const { bad: own } = await doctor({ DATABASE_URL: fixture.databaseUrl, ...store });
+    const webhooks = own.find(({ name }) => name === "webhooks");
+    assert.equal(webhooks?.found, "1, of which 1 are disabled and 0 fail");
     const url = new URL(fixture.databaseUrl);
     [url.username, url.password] = [role, "secret"];
     await Deno.writeTextFile(
@@ -88,6 +94,10 @@ Deno.test("doctor sees old tables, missing rights, failed jobs and a foreign sto
     assert.equal(code, 2);
     assert.equal(found.get("store owner")?.status, "failure");
     assert.equal(found.get("rights")?.status, "warning");
+    assert.equal(
+      found.get("triggers")?.found,
+      "mpackd_note_branch_move is disabled or missing: webhooks are not told of branches that move",
+    );
     assert.match(found.get("schema")?.found ?? "", /9999_later/);
     assert.match(found.get("failed jobs")?.found ?? "", /^1 /);
     assert.match(found.get("jobs without a lease")?.found ?? "", /^1 /);

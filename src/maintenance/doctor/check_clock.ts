@@ -5,6 +5,9 @@ const WARN_MS = 5_000;
 /** S3 engines and `serve` refuse signatures that are off by 15 minutes; half of it is too near. */
 const FAIL_MS = 7 * 60_000;
 
+/** Less is shown as nothing. */
+const SHOWN_MS = 100;
+
 /** A look at another clock, with the times of this machine around it, in milliseconds. */
 export interface ClockReading {
   /** Before the question was sent. */
@@ -23,7 +26,7 @@ export function checkClock(name: string, reading: ClockReading): Check {
   const aheadMs = Math.max(0, otherAt - answeredAt);
   const behindMs = Math.max(0, sentAt - (otherAt + resolutionMs));
   const differenceMs = Math.max(aheadMs, behindMs);
-  const found = differenceMs === 0
+  const found = differenceMs < SHOWN_MS
     ? "the same as here"
     : `${(differenceMs / 1000).toFixed(1)} s ${aheadMs > 0 ? "ahead of" : "behind"} this machine`;
   const next = "synchronize both clocks (chrony, systemd-timesyncd)";

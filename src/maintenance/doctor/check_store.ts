@@ -16,6 +16,7 @@ import { checkClock } from "./check_clock.ts";
 /** More than one part of a multipart upload, which a body of unknown length becomes. */
 const LARGE_BYTES = 9 * 1024 * 1024;
 const SMALL = new TextEncoder().encode("mpackd doctor writes, reads and removes this.\n");
+const WRITE = "store write";
 const WRONG_SHA256 = "0".repeat(64);
 const EXPIRES_SECONDS = 60;
 
@@ -35,10 +36,16 @@ export async function* checkStore(options: StoreOptions): AsyncGenerator<Check, 
   if (db !== undefined) yield await checkOwner(db, store, signal);
   if (!isWriting) return;
   const folder = `mpackd-doctor/${crypto.randomUUID()}`;
+  let hasWritten = false;
   try {
-    yield* tryRequests(store, folder, signal);
+    for await (const check of tryRequests(store, folder, signal)) {
+      if (check.name === WRITE) hasWritten = check.status === "ok";
+      yield check;
+    }
   } finally {
-    yield await removeAll(store, folder);
+    const removed = await removeAll(store, folder);
+    // Where nothing could be written, there is nothing to remove by hand.
+    if (hasWritten) yield removed;
   }
 }
 
@@ -71,7 +78,7 @@ async function* tryRequests(
 ): AsyncGenerator<Check, void, undefined> {
   const key = `${folder}/small`;
   const sentAt = Date.now();
-  const written = yield* attempt("store write", async () => {
+  const written = yield* attempt(WRITE, async () => {
     const { etag } = await store.put(key, ReadableStream.from([SMALL]), {
       sizeBytes: SMALL.length,
       signal,

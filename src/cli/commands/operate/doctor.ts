@@ -62,10 +62,17 @@ export function addDoctorCommand(program: Command, context: CommandContext): voi
           checks.filter((check) => check.status === status).length;
         const warnings = count("warning"), failures = count("failure");
         if (flags.json) await printJson({ checks, warnings, failures });
-        else await print(`\n${checks.length} checks, ${warnings} warnings, ${failures} failures`);
+        else {
+          const bad = [some(warnings, "warning"), some(failures, "failure")].join(", ");
+          await print(`\n${some(checks.length, "check")}, ${bad}`);
+        }
         return failures > 0 ? EXIT.usage : EXIT.ok;
       })
     );
+}
+
+function some(count: number, what: string): string {
+  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function connectionsOf(config: Config): number {

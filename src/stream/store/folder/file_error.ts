@@ -20,7 +20,7 @@ const ADVICE: Record<string, string> = {
   EISDIR: "a folder has the blob's name",
   ENOTEMPTY: "a folder has the blob's name",
   EEXIST: "a folder has the blob's name",
-  ENOTDIR: "a blob has the name of a folder of the key",
+  ENOTDIR: "a file, or another blob, has the name of a folder in its path",
 };
 
 /** These can pass: a full disk may be emptied. A wrong mode stays wrong. */
