@@ -20,7 +20,9 @@ export async function smallPacks(resources: BenchResources, share: number): Prom
   const bench = new Bench(resources.env.DATABASE_URL), packs = Math.round(share * PACKS);
   const noOps = () => bench.throughput(CONTENDERS[0], NO_OPS, CONCURRENCY);
   const before = await noOps();
-  const run = await runPacks(await bench.database(), { packs, concurrency: CONCURRENCY });
+  const options = { packs, concurrency: CONCURRENCY };
+  const run = await runPacks(await bench.database(), options);
+  const bare = await runPacks(await bench.database(), { ...options, commits: 0 });
   const noOp = (before + await noOps()) / 2;
   await bench.close();
   const what = `${count(packs)} packs of 20 objects, ${CONCURRENCY} at once`;
@@ -33,6 +35,13 @@ export async function smallPacks(resources: BenchResources, share: number): Prom
         against: `no-op jobs: ${count(noOp)}/s`,
         value: run.perSecond / noOp,
         aim: { atLeast: 0.5 },
+      },
+      {
+        what: `what their commits cost, ${count(packs)} packs`,
+        ours: `${count(run.perSecond)} packs/s`,
+        against: `without their commits: ${count(bare.perSecond)}/s`,
+        value: run.perSecond / bare.perSecond,
+        aim: { atLeast: 0.75 },
       },
       {
         what: `statements a job, ${what}`,

@@ -27,10 +27,14 @@ export interface PackRun {
   readonly statementsPerJob: number;
 }
 
-/** Packs of 20 objects through one worker, from a folder. */
+/** Packs of 20 objects through one worker, from a folder; with a commit each by default. */
 export async function runPacks(
   url: string,
-  { packs, concurrency }: { readonly packs: number; readonly concurrency: number },
+  { packs, concurrency, commits = 1 }: {
+    readonly packs: number;
+    readonly concurrency: number;
+    readonly commits?: 0 | 1;
+  },
 ): Promise<PackRun> {
   let statements = 0;
   const db: Database = {
@@ -43,7 +47,7 @@ export async function runPacks(
   await addRepos(db, REPO_ID);
   for (let seed = 1; seed <= packs; seed++) {
     const size = { kind: "range", minBytes: 16, maxBytes: 2_000 } as const;
-    const shape = { objects: OBJECTS, size, seed, commits: 1, snapshots: 1 };
+    const shape = { objects: OBJECTS, size, seed, commits, snapshots: commits };
     const bytes = concat(await Array.fromAsync(makeMpack(shape), (chunk) => chunk.slice()));
     const key = mpackKey(bytes);
     await store.put(`mpacks/${REPO_ID}/${key}`, ReadableStream.from([bytes]));

@@ -7,6 +7,8 @@
 -- Whether commits of a repo wait for an ancestor.
 create or replace function mpackd_has_cut_commits_2(of_repo text) returns boolean
 language plpgsql stable
+-- Planned while a table is empty, this would read the whole table ever after.
+set enable_seqscan = off
 set plan_cache_mode = force_generic_plan
 as $cut$
 begin
@@ -14,6 +16,21 @@ begin
     select from musehub_commit_graph g where g.repo_id = of_repo and g.generation is null);
 end
 $cut$;
+
+-- Whether an audit found records of one of these repos damaged.
+create or replace function mpackd_has_damaged_records_2(repos text[]) returns boolean
+language plpgsql stable
+-- As above: for 64 packs a plan made for an empty table took 0.1 ms for each of 2,000 packs there.
+set enable_seqscan = off
+set plan_cache_mode = force_generic_plan
+as $damaged$
+begin
+  return exists (
+      select from musehub_commit_refs c where c.repo_id = any(repos) and c.damaged_at is not null)
+    or exists (
+      select from musehub_snapshot_refs s where s.repo_id = any(repos) and s.damaged_at is not null);
+end
+$damaged$;
 
 -- Moves branches, each from the head that the worker has seen. Returns those that are elsewhere by now.
 create or replace function mpackd_move_branches_2(history jsonb, repos text[])
@@ -187,11 +204,9 @@ begin
   end loop;
 
   -- 4. Records that an audit found damaged get their new place.
-  perform mpackd_heal_records_2(history, repos, pack_ids, staged_job)
-  where exists (
-      select from musehub_commit_refs c where c.repo_id = any(repos) and c.damaged_at is not null)
-    or exists (
-      select from musehub_snapshot_refs s where s.repo_id = any(repos) and s.damaged_at is not null);
+  if mpackd_has_damaged_records_2(array(select distinct u.repo from unnest(repos) as u(repo))) then
+    perform mpackd_heal_records_2(history, repos, pack_ids, staged_job);
+  end if;
 
   -- 5. The graph: new commits, and those that had to wait for an ancestor.
   with rows as (
