@@ -66,7 +66,7 @@ export class DeltaVerifier {
     if (entries === undefined) return;
     if (record.parentSnapshotId !== null) this.#manifests.expectDeltas();
     else if (this.#waiting.length === 0) {
-      return this.#manifests.add(record.snapshotId, entries.slice());
+      return this.#manifests.add(record.snapshotId, entries);
     }
     this.#waiting.push({ record, entries: entries.slice(), removed });
   }
