@@ -9,6 +9,7 @@
 
 import { Command, InvalidArgumentError } from "commander";
 import { bulk } from "./http/bulk.ts";
+import { commits } from "./http/commits.ts";
 import type { HttpBench } from "./http/contest.ts";
 import { rgw, swift } from "./http/engines.ts";
 import { largePush, smallPacks, smallPush } from "./http/pushes.ts";
@@ -23,6 +24,7 @@ import { aimText, type Part, passes, table } from "./index/row.ts";
 const PARTS: Record<string, (bench: HttpBench) => Promise<Part>> = {
   reads,
   bulk,
+  commits,
   packs: smallPacks,
   push: largePush,
   index: smallPush,

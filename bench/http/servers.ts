@@ -17,6 +17,8 @@ export interface Server extends AsyncDisposable {
   readonly url: string;
   /** Processor time it has taken so far, of all its threads. */
   cpuSeconds(): Promise<number>;
+  /** The most memory it has had so far. */
+  peakBytes(): Promise<number>;
 }
 
 /** Starts `main.ts serve`; with `profile`, it writes a CPU profile into that folder at its end. */
@@ -46,6 +48,10 @@ async function start(args: string[], env: Record<string, string>): Promise<Serve
         const text = await Deno.readTextFile(`/proc/${child.pid}/stat`);
         const fields = text.slice(text.lastIndexOf(")") + 2).split(" ");
         return (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND;
+      },
+      async peakBytes() {
+        const text = await Deno.readTextFile(`/proc/${child.pid}/status`);
+        return 1024 * Number(/^VmHWM:\s*(\d+) kB/m.exec(text)![1]);
       },
       async [Symbol.asyncDispose]() {
         child.kill("SIGTERM");
