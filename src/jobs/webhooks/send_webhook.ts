@@ -7,7 +7,7 @@
 import { Buffer } from "node:buffer";
 import { type ClientRequest, type IncomingMessage, request as httpRequest } from "node:http";
 import { request as httpsRequest } from "node:https";
-import type { LookupFunction } from "node:net";
+import { isIP, type LookupFunction } from "node:net";
 import { Webhook } from "standardwebhooks";
 import type { ClaimedDelivery, DeliveryAttempt } from "../../db/webhooks/deliveries.ts";
 import { orAborted } from "../../lib/abort.ts";
@@ -20,6 +20,10 @@ const DEADLINE_MS = 15_000;
 /** So much of an answer is read, and the first of it kept. */
 const MAX_ANSWER_BYTES = 64 * 1024;
 const KEPT_BYTES = 500;
+/** All that a receiver may send, heads and framing included; looked at this often. */
+const MAX_WIRE_BYTES = 1024 * 1024, LOOK_MS = 50;
+/** Answers of 1xx before the answer. */
+const MAX_INTERIM = 4;
 
 /** How to send. */
 export interface SendOptions extends ReceiverRules {
@@ -52,8 +56,7 @@ export async function sendWebhook(
   const elapsed = () => Math.round(performance.now() - startedAt);
   try {
     const url = new URL(text);
-    requireNetwork(url);
-    const addresses = await orAborted(findAddresses(url, options), signal);
+    const addresses = await orAborted(reachable(url, options), signal);
     const body = Buffer.from(payload), sentAt = new Date();
     const headers = {
       "host": url.host,
@@ -91,11 +94,30 @@ export async function sendWebhook(
 }
 
 /** Deno would ask on a terminal, and wait for somebody to answer. */
-function requireNetwork(url: URL): void {
-  const port = url.port || (url.protocol === "https:" ? "443" : "80");
-  const host = `${url.hostname}:${port}`;
-  if (Deno.permissions.querySync({ name: "net", host }).state === "granted") return;
-  throw new Error(`the worker may not connect there: it lacks --allow-net=${host}`);
+function mayConnect(host: string): boolean {
+  return Deno.permissions.querySync({ name: "net", host }).state === "granted";
+}
+
+/**
+ * Finds the addresses that were checked and that this process may connect to. Where it may not,
+ * Deno's node:net throws from a callback, which nobody could catch.
+ */
+async function reachable(url: URL, options: SendOptions): Promise<readonly Address[]> {
+  const host = hostOf(url),
+    lacks = (what: string) =>
+      new Error(`the worker may not connect there: it lacks --allow-net=${what}`);
+  if (isIP(host) === 0 && !mayConnect(host)) throw lacks(host);
+  const port = portOf(url);
+  const addresses = await findAddresses(url, options);
+  const placeOf = ({ address, family }: Address) =>
+    `${family === 6 ? `[${address}]` : address}:${port}`;
+  const allowed = addresses.filter((address) => mayConnect(placeOf(address)));
+  if (allowed.length === 0) throw lacks(placeOf(addresses[0]));
+  return allowed;
+}
+
+function portOf({ port, protocol }: URL): string {
+  return port || (protocol === "https:" ? "443" : "80");
 }
 
 interface Post {
@@ -119,7 +141,7 @@ function post({ url, addresses, headers, body, ca, signal }: Post): Promise<Answ
     const request: ClientRequest = (isTls ? httpsRequest : httpRequest)({
       method: "POST",
       host,
-      port: url.port || (isTls ? 443 : 80),
+      port: portOf(url),
       path: `${url.pathname}${url.search}`,
       headers,
       signal,
@@ -128,6 +150,16 @@ function post({ url, addresses, headers, body, ca, signal }: Post): Promise<Answ
       lookup: pinned(addresses),
       ...(isTls && ca !== undefined ? { ca } : {}),
     });
+    // What the parser swallows (interim answers, chunk extensions) reaches no other listener.
+    let interim = 0;
+    request.on("information", () => {
+      if (++interim > MAX_INTERIM) request.destroy(new Error("it sent too many interim answers"));
+    });
+    const looking = setInterval(() => {
+      const bytesRead = request.socket?.bytesRead ?? 0;
+      if (bytesRead > MAX_WIRE_BYTES) request.destroy(new Error("it sent too much"));
+    }, LOOK_MS);
+    request.on("close", () => clearInterval(looking));
     request.on("error", reject);
     request.on("response", (response: IncomingMessage) => {
       const chunks: Buffer[] = [];

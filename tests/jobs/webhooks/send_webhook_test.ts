@@ -133,3 +133,35 @@ Deno.test("sendWebhook() follows no redirect, reads little, and waits no longer 
   });
   assert.equal(silent.error, "no answer within 100 ms", "the resolver does not answer");
 });
+
+Deno.test("sendWebhook() ends an answer that does not begin, or hides its bytes from us", async () => {
+  const hostile: [head: string, rest: string, error: RegExp][] = [
+    ["", "HTTP/1.1 100 Continue\r\n\r\n", /too many interim answers/],
+    ["HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n1;", "x", /it sent too much/],
+    ["HTTP/1.1 200 OK\r\n", "x: y\r\n", /overflow/i],
+  ];
+  for (const [head, rest, error] of hostile) {
+    using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+    const { port } = listener.addr as Deno.NetAddr;
+    const flooding = (async () => {
+      using connection = await listener.accept();
+      const encoder = new TextEncoder(), flood = encoder.encode(rest.repeat(4_000));
+      await connection.write(encoder.encode(head));
+      for (;;) await connection.write(flood);
+    })().catch(() => {});
+    assert.match((await send(`http://127.0.0.1:${port}/`)).error!, error);
+    await flooding;
+  }
+});
+
+Deno.test({
+  name: "sendWebhook() names the permission that it lacks, and ends no process",
+  permissions: { net: ["hooks.test"], read: true, env: true },
+  fn: async () => {
+    const name = await send("http://other.test:1/", { resolve: LOCAL });
+    assert.match(name.error!, /it lacks --allow-net=other\.test$/);
+    // Deno's node:net throws where nobody can catch it.
+    const address = await send("http://hooks.test:1/", { resolve: LOCAL });
+    assert.match(address.error!, /it lacks --allow-net=127\.0\.0\.1:1$/);
+  },
+});

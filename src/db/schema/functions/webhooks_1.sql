@@ -127,6 +127,8 @@ $note$;
 execute format('alter function mpackd_note_job_1() set search_path = %I, pg_temp', current_schema());
 execute format('alter function mpackd_note_branch_1() set search_path = %I, pg_temp',
   current_schema());
+-- Whoever may make a trigger could otherwise tell of events that were none.
+revoke execute on function mpackd_note_job_1(), mpackd_note_branch_1() from public;
 
 create or replace trigger mpackd_note_job
   after update on musehub_background_jobs for each row
