@@ -10,6 +10,8 @@ import assert from "node:assert/strict";
 import axe from "axe-core";
 import puppeteer, { type Browser, type Page } from "puppeteer-core";
 import { createRepo } from "../../src/db/repos.ts";
+import { testWebhook } from "../../src/db/webhooks/deliveries.ts";
+import { addWebhook } from "../../src/db/webhooks/webhooks.ts";
 import { putSchedule } from "../../src/jobs/schedules/schedules.ts";
 import { seeWorker } from "../../src/db/workers.ts";
 import { enqueue } from "../../src/jobs/queue/enqueue.ts";
@@ -48,6 +50,17 @@ async function furnish(
     running: 0,
     isDraining: false,
   });
+  const { webhookId } = await addWebhook(db, {
+    repoId: repo.repoId,
+    url: `https://hooks.test/${"a-long-path/".repeat(20)}`,
+    host: "hooks.test",
+    events: ["pack.published", "branch.moved"],
+  });
+  await testWebhook(db, repo.repoId, webhookId);
+  await db.sql`update mpackd_deliveries set status = 'dead', attempts = 9, ended_at = now(),
+    log = jsonb_build_array(jsonb_build_object('attempt', 9, 'at', now(), 'status', 500,
+      'duration_ms', 12, 'answer', repeat('no', 250), 'error', 'it answered 500'))`;
+  await db.sql`update mpackd_webhooks set disabled_at = now(), note = 'no delivery has succeeded'`;
   await putSchedule(db, { name: "nightly", cron: "0 3 * * *", task: "gc", options: {} });
   const { row } = await enqueue(db, {
     repoId: repo.repoId,
@@ -106,6 +119,7 @@ Deno.test({
       "/ui/repos",
       "/ui/repos/me/repo",
       `/ui/repos/me/repo/packs/${mpackKey}`,
+      "/ui/repos/me/repo/webhooks",
       "/ui/schedules",
       "/ui/settings",
     ];
@@ -201,6 +215,12 @@ Deno.test({
     });
     await page.waitForFunction(() => document.querySelector(".figure")?.textContent === "Waiting2");
     assert.deepEqual(complaints, []);
+
+    await page.goto(`${api.url}/ui/repos/me/repo`);
+    await reach("Webhooks");
+    await reach("Resend");
+    await reach("Test");
+    assert.match(await page.$eval("main", (main) => main.textContent ?? ""), /will send a test/);
 
     await page.goto(`${api.url}/ui/schedules`);
     await reach("Run now");
