@@ -30,3 +30,29 @@ export async function reposWithMany(db: Database, minPacks: number): Promise<str
     order by count(*) desc, m.repo_id`;
   return rows.map((row) => row.repo_id);
 }
+
+/**
+ * Notes that a repo needs what one of its mpacks holds only as long as a branch or tag reaches it, as
+ * if the mpack had come by a push. Its history must have been read. When this is so of all mpacks of
+ * the repo, gc collects in it.
+ *
+ * @returns How many other mpacks of the repo are needed whatever reaches them.
+ */
+export async function makeCollectable(
+  db: Database,
+  { repoId, mpackKey }: { readonly repoId: string; readonly mpackKey: string },
+): Promise<number> {
+  const [{ others }] = await db.query<{ others: number }>("let gc collect from an mpack")`
+    with others as (
+      select count(*)::int as others from musehub_mpacks
+      where repo_id = ${repoId} and mpack_key <> ${mpackKey} and is_push is not true
+    ), made as (
+      update musehub_mpacks set is_push = true
+      where repo_id = ${repoId} and mpack_key = ${mpackKey}
+    ), unmixed as (
+      update mpackd_collections c set is_mixed = false from others
+      where c.repo_id = ${repoId} and c.is_mixed and others.others = 0
+    )
+    select others from others`;
+  return others;
+}

@@ -3,6 +3,7 @@ import { collectGarbage, type GcOptions, type GcSummary } from "../../src/mainte
 import { MadeHistory, type PackPart } from "../support/history/make_history.ts";
 import { indexHistory } from "../support/history/record_history.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
+import { runMain } from "../support/process/main.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 
@@ -227,5 +228,47 @@ Deno.test("gc leaves repos alone whose history is not all there is", async (t) =
     await unchanged(fixture, { postponed: 1 });
     await fixture.db.sql`update musehub_background_jobs set status = 'done'`;
     assert.equal((await gc(fixture)).commits, 1);
+  });
+});
+
+Deno.test("index --collectable lets gc collect in a repo with mpacks that came by no push", async (t) => {
+  await using fixture = await createFixture();
+  const history = new MadeHistory();
+  const base = history.commit({ files: { a: "base" } });
+  const left = history.commit({ parents: [], files: { a: "left behind" } });
+  const unknown = history.commit({
+    parents: [],
+    files: { a: "of a commit that was never pushed" },
+  });
+  const old = history.commit({ parents: [], files: { a: "indexed by version 0.2" } });
+  await push(fixture, history, { commits: [base] }, { name: "main", head: base });
+  const keys = [
+    await push(fixture, history, { commits: [old] }),
+    await push(fixture, history, { objects: history.objectsOf([unknown]), commits: [] }),
+  ];
+  await push(fixture, history, { commits: [left] });
+  const { sql } = fixture.db;
+  await sql`update musehub_mpacks set is_push = null where mpack_key = ${keys[0]}`;
+  await sql`update musehub_mpacks set is_push = false where mpack_key = ${keys[1]}`;
+  // One more such mpack was collected.
+  await sql`insert into mpackd_collections (repo_id, run_id, expires_at, ended_at, is_mixed)
+    values (${fixture.repo.repoId}, '', now(), now(), true)`;
+  await age(fixture);
+  const everything = await rowsOf(fixture);
+  const env = { DATABASE_URL: fixture.databaseUrl, MPACK_STORE: `file://${fixture.folder}` };
+  for (const [i, key] of keys.entries()) {
+    await t.step(`nothing is collected while ${2 - i} of them are not`, async () => {
+      assert.deepEqual(await gc(fixture), {});
+      assert.deepEqual(await rowsOf(fixture), everything);
+    });
+    const args = ["index", key, "--repo", "me/repo", "--collectable"];
+    const { code, stderr } = await runMain(args, env);
+    assert.equal(code, 0, stderr);
+    assert.match(stderr, i === 0 ? /1 other mpack of it is not/ : /gc now removes what no branch/);
+  }
+  await t.step("then what no branch reaches is", async () => {
+    const { commits, snapshots, history_refs } = await gc(fixture);
+    assert.deepEqual([commits, snapshots, history_refs], [2, 2, 3]);
+    assert.deepEqual(await rowsOf(fixture), reached(history, [base]));
   });
 });

@@ -8,9 +8,10 @@ import type { Command } from "commander";
 import { blobKeyOf, type Config } from "../../config/config.ts";
 import { quotaDefaultsOf } from "../../config/quotas.ts";
 import { admitPush } from "../../db/quotas/admit_push.ts";
+import { makeCollectable } from "../../db/packs.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import type { Database } from "../../db/client/database.ts";
-import { CancelledError, InvalidMpackError } from "../../errors.ts";
+import { CancelledError, ConfigError, InvalidMpackError } from "../../errors.ts";
 import type { IndexProgress } from "../../jobs/index/context.ts";
 import type { BranchReport } from "../../jobs/history/move_branch.ts";
 import type { IndexPayload } from "../../jobs/index/payload.ts";
@@ -36,7 +37,7 @@ import { isShortKey, mpackKeyOf } from "../named_ids.ts";
 import { print, printJson, tell } from "../output.ts";
 import { jobPermissions, requirePermissions } from "../permissions.ts";
 import { openResources, type Resources } from "../resources.ts";
-import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
+import { counted, formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
 import { isGoneWorker, workerName } from "../worker_name.ts";
 
 const LABELS = { open: "waiting", stream: "index", publish: "publish" } as const;
@@ -45,6 +46,7 @@ const LABELS = { open: "waiting", stream: "index", publish: "publish" } as const
 const CHUNK_BYTES = 256 * 1024;
 
 interface IndexFlags extends MpackFlags {
+  readonly collectable?: boolean;
   readonly json?: boolean;
 }
 
@@ -60,6 +62,10 @@ export function addIndexCommand(program: Command, context: CommandContext): void
         "resumes; the others leave nothing and start over.",
     )
     .option("--branches", "also move all branches that the pack names, as a bundle does")
+    .option(
+      "--collectable",
+      "let gc remove what no branch or tag reaches of it, as of a push (default: only with --branch)",
+    )
     .option("--json", "print the result or the error as one JSON document")
     .action((sources: string[], flags: IndexFlags) =>
       context.run(flags, (signal) => runIndex(sources, flags, context.config(), signal))
@@ -111,6 +117,7 @@ async function indexOne(
     const text = await isShortKey(given) ? await mpackKeyOf(db, repoId, given) : given;
     const { expect, upload, force = false } = flags;
     const withBranches = async (result: IndexResult): Promise<IndexedResult> => {
+      if (flags.collectable) await letCollect(db, repoId, result);
       if (!flags.branches) return result;
       const blobKey = blobKeyOf(config.blobKey, repoId, result.mpack_key);
       await using reader = await store.open(blobKey, { signal });
@@ -165,6 +172,28 @@ async function indexOne(
   } finally {
     line.clear();
   }
+}
+
+/** @throws {ConfigError} If it has records that cannot be read: what they name must be kept. */
+async function letCollect(
+  db: Database,
+  repoId: string,
+  { mpack_key: mpackKey, records_unverified: unread }: IndexResult,
+): Promise<void> {
+  if (unread) {
+    throw new ConfigError(
+      `Cannot make ${mpackKey} collectable: ${
+        counted(unread, "snapshot")
+      } in it of an unknown form ` +
+        "may name objects that nothing else does; it is indexed, and all of it is kept",
+    );
+  }
+  const others = await makeCollectable(db, { repoId, mpackKey });
+  const rest = others === 0
+    ? "gc now removes what no branch or tag of the repo reaches, once it is older than its grace time"
+    : `gc removes nothing of the repo's history while ${counted(others, "other mpack")} of it ` +
+      (others === 1 ? "is not" : "are not");
+  tell(`Made ${mpackKey} collectable: ${rest}`);
 }
 
 /** What a source without a known key is indexed with. */
