@@ -35,19 +35,28 @@ export interface PartsOptions extends SourceOptions {
   readonly deadlineMs: number;
   /** Wanted length of a part; undefined for the server's choice. */
   readonly partBytes: number;
+  /** The branch to move to the mpack's last commit; without it none moves. */
+  readonly branch?: string;
+  /** Whether the branch may lose commits. */
+  readonly force?: boolean;
 }
 
-/** Uploads what the server lacks, and indexes it. Undefined if the repo has the mpack already. */
+/**
+ * Uploads what the server lacks, and indexes it. Undefined if the repo has the mpack already and no
+ * branch is to move. With one it is indexed again: its upload may have been indexed without.
+ */
 export async function pushInParts(
   source: Source,
   remote: Remote,
   options: PartsOptions,
 ): Promise<IndexResult | undefined> {
-  const { mpackKey } = source;
-  if (await uploadParts(source, remote, options) === "known") return undefined;
+  const { mpackKey } = source, { branch, force } = options;
+  const found = await uploadParts(source, remote, options);
+  if (found === "known" && branch === undefined) return undefined;
   const complete = await remote.json(remote.pushUrl("mpack-complete"), { mpack_key: mpackKey });
   checkedAnswer(complete, CompleteAnswer);
-  const answer = await remote.json(remote.pushUrl("unpack-mpack"), { mpack_key: mpackKey });
+  const asked = { mpack_key: mpackKey, ...(branch !== undefined && { branch, force }) };
+  const answer = await remote.json(remote.pushUrl("unpack-mpack"), asked);
   if (answer.status !== 202) return resultOfAnswer(answer, mpackKey);
   const { job_id } = checkedAnswer(answer, AcceptedAnswer);
   return await followJob(remote, job_id, source, options);

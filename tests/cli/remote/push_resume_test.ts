@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts";
+import { MadeHistory } from "../../support/history/make_history.ts";
 import { startApi } from "../../support/http/api.ts";
 import { buildMpack, mpackKey, object } from "../../support/mpack/mpacks.ts";
 import { runMain, startMain } from "../../support/process/main.ts";
@@ -73,6 +74,25 @@ Deno.test("push --resume goes on where a killed push broke off", async (t) => {
         assert.equal(JSON.parse(ended.stdout).mpack_key, mpackKey(small));
       });
     }
+    await t.step("--branch moves a branch, if the parts were indexed before, too", async () => {
+      const history = new MadeHistory();
+      const root = history.commit({ files: { a: "a" } });
+      const [left, right] = ["l", "r"].map((a) =>
+        history.commit({ parents: [root], files: { a } })
+      );
+      const pushed = async (commits: readonly string[], ...how: string[]) => {
+        await Deno.writeFile(pack, history.pack({ commits }).bytes);
+        const { code, stdout } = await runMain([...resume, ...how, "--json"]);
+        return { code, value: JSON.parse(stdout) };
+      };
+      assert.equal((await pushed([root, left])).value.branch, undefined);
+      const again = await pushed([root, left], "--branch", "main");
+      assert.deepEqual(again.value.branch, { name: "main", head: left, moved: true });
+      const lost = await pushed([right], "--branch", "main");
+      assert.deepEqual([lost.code, lost.value.error.code], [3, "diverged"]);
+      const forced = await pushed([right], "--branch", "main", "--force");
+      assert.deepEqual(forced.value.branch, { name: "main", head: right, moved: true });
+    });
     await t.step("a login page in place of an answer is no push: 2", async () => {
       const page = () => new Response("<html>", { headers: { "content-type": "text/html" } });
       await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, page);

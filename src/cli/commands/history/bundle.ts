@@ -12,7 +12,7 @@ import type { CommandContext } from "../../command.ts";
 import { openHistory } from "../../history/open_history.ts";
 import { writeWhole } from "../../history/write_whole.ts";
 import { printJson, tell } from "../../output.ts";
-import { formatBytes, formatCount, LiveLine } from "../../terminal.ts";
+import { counted, formatBytes, LiveLine } from "../../terminal.ts";
 
 interface BundleFlags {
   readonly repo: string;
@@ -69,8 +69,8 @@ async function runBundle(
     if (flags.json) return await printJson({ ...made.counts, size_bytes: sizeBytes });
     const { commits, objects, branches, tags } = made.counts;
     tell(
-      `Wrote ${formatCount(branches)} branches, ${formatCount(tags)} tags, ` +
-        `${formatCount(commits)} commits and ${formatCount(objects)} objects, ` +
+      `Wrote ${counted(branches, "branch", "branches")}, ${counted(tags, "tag")}, ` +
+        `${counted(commits, "commit")} and ${counted(objects, "object")}, ` +
         `${formatBytes(sizeBytes)}, to ${flags.to}`,
     );
   } finally {

@@ -18,7 +18,7 @@ import { writeWhole } from "../../history/write_whole.ts";
 import { print, printJson } from "../../output.ts";
 import { type AccountFlags, openAccount, withAccountOptions } from "../../remotes/account.ts";
 import { remoteRepo } from "../../remotes/repo_url.ts";
-import { formatBytes, formatCount, LiveLine } from "../../terminal.ts";
+import { counted, formatBytes, LiveLine } from "../../terminal.ts";
 
 interface CloneFlags extends AccountFlags {
   readonly branch?: string;
@@ -56,8 +56,10 @@ export function addCloneCommand(program: Command, context: CommandContext): void
           result.head === null
             ? `Cloned an empty repo into ${folder}`
             : `Cloned ${oneLine(result.branch)} at ${shortId(result.head)} into ${folder}: ` +
-              `${formatCount(result.files)} files; history of ${formatCount(result.commits)} ` +
-              `commits, ${formatBytes(result.size_bytes)}`,
+              `${counted(result.files, "file")}; history of ${
+                counted(result.commits, "commit")
+              }, ` +
+              formatBytes(result.size_bytes),
         );
       })
     );

@@ -24,7 +24,7 @@ import { Remote } from "../../push/remote.ts";
 import { type AccountFlags, openAccount, withAccountOptions } from "../../remotes/account.ts";
 import { isUrl, remoteRepo } from "../../remotes/repo_url.ts";
 import { readSaved } from "../../remotes/saved.ts";
-import { formatCount, LiveLine } from "../../terminal.ts";
+import { counted, formatCount, LiveLine } from "../../terminal.ts";
 
 const MIB = 1024 * 1024;
 
@@ -66,6 +66,7 @@ export function addPushCommand(program: Command, context: CommandContext): void 
     .action((given: string[], flags: PushFlags) =>
       context.run(flags, async (signal) => {
         const line = new LiveLine(), config = context.config();
+        const { branch, force = false } = flags;
         checkFlags(flags);
         const { remote: name, files } = await splitRemote(given, flags, config);
         await requireSources(files);
@@ -79,7 +80,10 @@ export function addPushCommand(program: Command, context: CommandContext): void 
             await using source = await openSource(file, config, { signal, line });
             if (source.body === undefined) throw new ConfigError(`Cannot push ${file}: no file`);
             const result = flags.resume
-              ? await pushInParts(source, remote, { signal, line, deadlineMs, partBytes })
+              ? await pushInParts(source, remote, {
+                ...{ signal, line, deadlineMs, partBytes },
+                ...(branch !== undefined && { branch, force }),
+              })
               : await pushWhole(source, remote, line, flags);
             line.clear();
             const { repo } = place, { json } = flags, { mpackKey } = source;
@@ -107,11 +111,8 @@ async function splitRemote(
   return { remote: first, files: rest };
 }
 
-function checkFlags({ branch, force, resume }: PushFlags): void {
+function checkFlags({ branch, force }: PushFlags): void {
   if (force && branch === undefined) throw new ConfigError("Cannot use --force without --branch");
-  if (resume && branch !== undefined) {
-    throw new ConfigError("Cannot use --branch with --resume: push the pack, then index its key");
-  }
   const fault = branch === undefined ? undefined : branchNameFault(branch);
   if (fault === undefined) return;
   throw new ConfigError(`Cannot use --branch ${JSON.stringify(branch)}: ${fault}`);
@@ -133,9 +134,9 @@ async function report(
   }
   if (result === undefined) return await print(`${repo} has ${mpackKey} already`);
   const { objects_total, object_refs_written, commits, branch } = result;
-  const history = commits === 0 ? "" : `${formatCount(commits)} commits, `;
+  const history = commits === 0 ? "" : `${counted(commits, "commit")}, `;
   await print(
-    `Pushed ${mpackKey} to ${repo}: ${history}${formatCount(objects_total)} objects, ` +
+    `Pushed ${mpackKey} to ${repo}: ${history}${counted(objects_total, "object")}, ` +
       `${formatCount(object_refs_written)} new to it`,
   );
   if (branch === undefined) return;
