@@ -97,8 +97,8 @@ export function createApi(
   app.use(`${CONSOLE_PATH}/*`, recordAs(`${CONSOLE_PATH}/*`, context));
   app.route(CONSOLE_PATH, createConsole(context));
   for (const spec of routes) {
-    // The path of a file has slashes.
-    const path = spec.path.replaceAll(/\{(\w+)\}/g, ":$1").replace(/:path$/, ":path{.+}");
+    // The path of a file has slashes; that of the root folder is empty.
+    const path = spec.path.replaceAll(/\{(\w+)\}/g, ":$1").replace(/:path$/, ":path{.*}");
     app.on(spec.method, path, record(spec, context), (c) => spec.run(c, context));
   }
   app.notFound((c) => {

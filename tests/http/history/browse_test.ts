@@ -136,9 +136,9 @@ Deno.test("GET tree lists folders of a commit, page by page", async (t) => {
     value.entries.map(({ name, type }) => type === "folder" ? `${name}/` : name);
   const ROOT = ["README.md", "__proto__", "docs.txt", "docs/", "docs0", "src/"];
   await t.step("the root", async () => {
-    for (const path of [head, "main"]) {
+    for (const path of [head, "main", `${head}/`, "main/"]) {
       const { value, headers } = await get(path);
-      assert.deepEqual(names(value), ROOT);
+      assert.deepEqual(names(value), ROOT, path);
       assert.deepEqual([value.commit_id, value.path, value.next], [head, "", null]);
       assert.equal(headers.get("etag"), `"${head}"`);
       assert.match(value.entries[0].object_id, /^sha256:/);

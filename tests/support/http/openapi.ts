@@ -82,6 +82,6 @@ function operationOf(
 
 function patternOf(path: string): RegExp {
   const pattern = path.replaceAll(/[.]/g, "\\$&")
-    .replace(/\{path\}$/, ".+").replaceAll(/\{\w+\}/g, "[^/]+");
+    .replace(/\{path\}$/, ".*").replaceAll(/\{\w+\}/g, "[^/]+");
   return new RegExp(`^${pattern}$`);
 }
