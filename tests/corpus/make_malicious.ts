@@ -6,6 +6,7 @@
 
 import { bombs } from "./cases/bombs.ts";
 import type { MaliciousCase } from "./cases/case.ts";
+import { histories } from "./cases/histories.ts";
 import { keys } from "./cases/keys.ts";
 import { objects } from "./cases/objects.ts";
 import { shapes } from "./cases/shapes.ts";
@@ -22,11 +23,13 @@ export interface MaliciousEntry {
   readonly why: string;
   /** Limits to set, where the defaults would need a large file. */
   readonly limits?: MaliciousCase["limits"];
+  /** True: the verdict is that of a reader who reads commits, snapshots and tags, too. */
+  readonly history?: true;
 }
 
 /** Every case, by name. */
 export function maliciousCases(): MaliciousCase[] {
-  const cases = [...bombs(), ...keys(), ...objects(), ...shapes()];
+  const cases = [...bombs(), ...histories(), ...keys(), ...objects(), ...shapes()];
   cases.sort((a, b) => a.name < b.name ? -1 : 1);
   const twice = cases.find(({ name }, i) => i > 0 && cases[i - 1].name === name);
   if (twice) throw new RangeError(`Cannot write two cases as ${twice.name}.mpack`);
@@ -34,9 +37,10 @@ export function maliciousCases(): MaliciousCase[] {
 }
 
 /** A case's line of the index. */
-export function entryOf({ name, code, offsetBytes, why, limits }: MaliciousCase): MaliciousEntry {
+export function entryOf(one: MaliciousCase): MaliciousEntry {
+  const { name, code, offsetBytes, why, limits, history } = one;
   const entry = { file: `${name}.mpack`, code, offset_bytes: offsetBytes, why };
-  return limits ? { ...entry, limits } : entry;
+  return { ...entry, ...(limits && { limits }), ...(history && { history }) };
 }
 
 if (import.meta.main) {

@@ -7,19 +7,19 @@ const FOLDER = new URL("malicious/", import.meta.url);
 const INDEX: MaliciousEntry[] = JSON.parse(Deno.readTextFileSync(new URL("index.json", FOLDER)));
 
 Deno.test("every malicious pack gets its verdict, however it is cut", async (t) => {
-  for (const { file, code, offset_bytes: offsetBytes, limits } of INDEX) {
+  for (const { file, code, offset_bytes: offsetBytes, limits, history } of INDEX) {
     await t.step(`${file}: ${code ?? "valid"}`, () => {
       const bytes = Deno.readFileSync(new URL(file, FOLDER));
-      const verdict = readWhole(bytes, limits);
+      const verdict = readWhole(bytes, limits, { history });
       if (code === null) assert.ok(verdict.accepted, JSON.stringify(verdict));
       else assert.deepEqual(verdict, { accepted: false, code, offsetBytes });
       for (const chunkBytes of [1, 2, 3, 5, 64, 1000, bytes.length + 1]) {
-        assert.deepEqual(decodeMpack(bytes, { chunkBytes, limits }), verdict);
+        assert.deepEqual(decodeMpack(bytes, { chunkBytes, limits, history }), verdict);
       }
       // A state costs as much as there is depth: not after every byte of 50,000.
       let calls = 0;
       const resume = () => ++calls % 50 === 1;
-      assert.deepEqual(decodeMpack(bytes, { chunkBytes: 2, limits, resume }), verdict);
+      assert.deepEqual(decodeMpack(bytes, { chunkBytes: 2, limits, history, resume }), verdict);
     });
   }
 });
@@ -45,6 +45,7 @@ Deno.test("the malicious packs show every code that the format knows", () => {
       "bad-content",
       "unsupported-encoding",
       "limit-exceeded",
-    );
+    )
+    .concat("false-id", "bad-record-id", "bad-text", "bad-path");
   for (const code of [...all, null]) assert.ok(codes.has(code), `${code}`);
 });

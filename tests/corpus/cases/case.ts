@@ -22,6 +22,8 @@ export interface MaliciousCase {
   readonly bytes: Uint8Array;
   /** Limits other than the defaults. */
   readonly limits?: Partial<WholeLimits>;
+  /** Whether the verdict is that of a reader who reads records, too. */
+  readonly history?: true;
 }
 
 /** A pack with a mark before the byte to blame. */

@@ -18,6 +18,7 @@ import {
   snapshotIdOf,
   snapshotRecord,
 } from "../../support/history/records.ts";
+import { MuseClient } from "../../support/muse/client.ts";
 import {
   buildMpack,
   bytesOf,
@@ -29,6 +30,7 @@ import {
   type Value,
 } from "../../support/mpack/mpacks.ts";
 import { HELLO, mark, marked } from "../../support/mpack/rules.ts";
+import { encodedObject, runFrame } from "../../support/mpack/zstd.ts";
 
 const A = mpackKey(HELLO), NOBODYS = mpackKey(new TextEncoder().encode("nobody's"));
 const FILES: Manifest = { "a.txt": A }, MORE: Manifest = { "a.txt": A, "b.txt": A };
@@ -277,4 +279,63 @@ Deno.test("a hostile history gets its code and its byte by each way, and leaves 
       assert.equal(await fixture.dump(), changed, way);
     }
   });
+});
+
+Deno.test("no route sends what a bomb in zstd decodes to", async (t) => {
+  await using api = await startApi({ env: { MPACK_MAX_CONTENT_BYTES: "1048576" } });
+  const { admin, fixture } = api;
+  // 64 MiB in 2 KiB; its id is right, as far as a reader would get.
+  const stored = runFrame({ blocks: Array(512).fill(128 * 1024) });
+  const plain = new Uint8Array(512 * 128 * 1024).fill(0x61), objectId = mpackKey(plain);
+  const files = { "bomb.txt": objectId }, commit = commitOf(files);
+  const pack = buildMpack({
+    commits: [commit],
+    snapshots: [snapshotRecord(files)],
+    objects: [encodedObject({ plain, stored, objectId })],
+  });
+  const payload = { branch: "main", strict: true };
+  await indexMpack({ ...fixture.options(await fixture.put(pack)), payload });
+  const asked: Record<string, [path: string, json?: object]> = {
+    "GET objects/ID": [`/me/repo/objects/${objectId}`],
+    "POST objects": ["/me/repo/objects", { object_ids: [objectId] }],
+    "GET blob": ["/me/repo/blob/main/bomb.txt"],
+    "POST fetch": ["/me/repo/fetch", { want: [commit.commit_id], have: [] }],
+  };
+  for (const [name, [path, json]] of Object.entries(asked)) {
+    await t.step(name, async () => {
+      const answer = await fetch(api.url + path, {
+        method: json === undefined ? "GET" : "POST",
+        headers: {
+          authorization: `Bearer ${admin.token}`,
+          "accept-encoding": "identity",
+          "content-type": "application/json",
+        },
+        ...(json && { body: JSON.stringify(json) }),
+      });
+      // What has begun as a stream is cut, or comes without the object.
+      const bytes = await answer.bytes().catch(() => undefined);
+      assert.ok(answer.status >= 400 || bytes === undefined || bytes.length < 10_000, name);
+      if (answer.status === 200 && bytes !== undefined) {
+        assert.ok(!new TextDecoder().decode(bytes).includes("aaaaaaaa"), name);
+      }
+    });
+  }
+});
+
+Deno.test("a repo of ten thousand branches is listed, cloned and pushed to", async () => {
+  await using api = await startApi();
+  const { db, repo: { repoId } } = api.fixture, url = `${api.url}/me/repo`;
+  await db.sql`update musehub_repos set visibility = 'public' where repo_id = ${repoId}`;
+  const ada = new MuseClient(url, api.admin.token);
+  for (let i = 0; i < 10; i++) ada.repo.commit("main", { a: `${i}` });
+  const head = await ada.push("main");
+  await db.sql`insert into musehub_branches (repo_id, name, head_commit_id)
+    select ${repoId}, 'b' || i || '-' || right(commit_id, 9), commit_id
+    from musehub_commit_refs, generate_series(1, 1000) as i where repo_id = ${repoId}`;
+  const clone = await MuseClient.clone(url);
+  assert.equal(clone?.repo.branches.size, 10_001);
+  assert.deepEqual(clone.repo.files(head), ada.repo.files(head));
+  const next = ada.repo.commit("main", { a: "next" });
+  assert.equal(await ada.push("main"), next);
+  assert.equal(await clone.fetch("main"), next);
 });
