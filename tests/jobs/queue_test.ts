@@ -488,6 +488,11 @@ Deno.test("listJobs() pages through, newest first, and countJobs() counts", asyn
   const counts = await countJobs(db, { jobTypes: [TYPE] });
   assert.deepEqual(counts.byStatus, { pending: 5, running: 0, done: 0, failed: 1, cancelled: 0 });
   assert(counts.oldestPendingMs > 0);
+  // One that waited for its time is not late: its age alone would raise an alarm.
+  await db.sql`update musehub_background_jobs
+    set created_at = now() - interval '1 year', run_at = now() - interval '1 minute'`;
+  const { oldestPendingMs } = await countJobs(db, { jobTypes: [TYPE] });
+  assert(oldestPendingMs >= 60_000 && oldestPendingMs < 86_400_000, `${oldestPendingMs}`);
   assert.equal((await countJobs(db, { jobTypes: ["other"] })).byStatus.pending, 0);
 });
 

@@ -5,7 +5,7 @@ import type { JobStatus } from "./job.ts";
 export interface QueueCounts {
   /** Jobs by status, zeros included. */
   readonly byStatus: Readonly<Record<JobStatus, number>>;
-  /** Age of the oldest job that could be claimed now, in milliseconds; 0 if there is none. */
+  /** How long a job that could be claimed now has been able to, in milliseconds; 0 without one. */
   readonly oldestPendingMs: number;
 }
 
@@ -21,7 +21,9 @@ export async function countJobs(
         .select([
           "status",
           sql<number>`count(*)`.as("jobs"),
-          sql<number | null>`(1000 * extract(epoch from now() - min(created_at) filter (
+          sql<
+            number | null
+          >`(1000 * extract(epoch from now() - min(greatest(created_at, run_at)) filter (
           where status = 'pending' and isfinite(created_at)
             and (run_at is null or run_at <= now()))))::float8`.as("age"),
         ])

@@ -93,7 +93,7 @@ export class WorkerMetrics {
     );
     this.registry.gauge({
       name: "oldest_pending_seconds",
-      help: "Age of the oldest job that could be claimed now; 0 without one.",
+      help: "How long the job that waits longest could have been claimed; 0 without one.",
     }, async () => [[(await counts()).oldestPendingMs / 1000, {}]]);
     this.registry.gauge({
       name: "jobs_without_lease",
