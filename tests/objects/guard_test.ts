@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { arrayLiteral } from "../../src/db/client/array_literal.ts";
 import { GhostGuard } from "../../src/db/publish/ghost_guard.ts";
 import { createRepo } from "../../src/db/repos.ts";
-import { DatabaseError, InvalidMpackError } from "../../src/errors.ts";
+import { DatabaseError, InvalidMpackError, LeaseLostError } from "../../src/errors.ts";
 import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { filterMissing, findGhosts } from "../../src/objects/ghosts.ts";
 import { guardMpack } from "../../src/objects/guard_mpack.ts";
@@ -11,6 +11,7 @@ import { corpusPacks } from "../support/mpack/corpus.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { readNamed } from "../support/named.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
+import { startJob, takeOver } from "../support/process/leases.ts";
 import { type Manifest, snapshotIdOf, snapshotRecord } from "../support/history/records.ts";
 
 const UTF8 = new TextEncoder();
@@ -158,6 +159,31 @@ Deno.test("GhostGuard notices ids that the database has lost, named, held or sta
       DatabaseError,
     );
   });
+});
+
+Deno.test("GhostGuard writes nothing that the job's next attempt would find", async () => {
+  await using fixture = await createFixture();
+  const { db } = fixture, { repoId } = fixture.repo;
+  const stale = await startJob(db, repoId);
+  await using first = new GhostGuard({ db, repoId, lease: stale });
+  first.name(idOf("a"));
+  first.hold([idOf("b")]);
+  const state = await first.flush();
+  assert.equal(state.batches, 2);
+
+  const lease = await takeOver(db, stale.jobId);
+  assert.equal(await GhostGuard.canResume(db, state, lease), true);
+  await using second = new GhostGuard({ db, repoId, lease, from: state });
+  // The first attempt does not know yet: its statements come after those of the second began.
+  first.hold([idOf("c")]);
+  await assert.rejects(first.flush(), LeaseLostError);
+  first.name(idOf("d"));
+  await assert.rejects(first.flush(), LeaseLostError);
+  await assert.rejects(GhostGuard.canResume(db, { ...state, batches: 1 }, stale), LeaseLostError);
+  assert.equal(await rowsLeft(fixture), 2);
+  second.hold([idOf("e")]);
+  assert.equal((await second.flush()).batches, 3);
+  assert.equal(await rowsLeft(fixture), 3);
 });
 
 Deno.test("GhostGuard sweeps up after guards that died", async () => {

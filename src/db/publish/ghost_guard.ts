@@ -10,6 +10,7 @@
 
 import { DatabaseError } from "../../errors.ts";
 import type { Database } from "../client/database.ts";
+import type { Lease } from "../lease.ts";
 import {
   deleteGuard,
   ghostPage,
@@ -37,6 +38,8 @@ export interface GuardOptions {
   readonly maxIds?: number;
   /** Milliseconds that the statement which compares all ids may take. Default: an hour. */
   readonly deadlineMs?: number;
+  /** The hold on the job whose attempts hand the written ids on. Without one, nobody may. */
+  readonly lease?: Lease;
   /** Goes on with the ids that an earlier guard has written, if `canResume()` says that they are there. */
   readonly from?: GuardState;
 }
@@ -88,6 +91,7 @@ export class GhostGuard implements AsyncDisposable {
   readonly #maxIds: number;
   readonly #deadlineMs: number;
   readonly #guardId: string;
+  readonly #lease: Lease | undefined;
   readonly #named = new Set<string>();
   #held: string[] = [];
   /** What was written to the table. */
@@ -101,6 +105,7 @@ export class GhostGuard implements AsyncDisposable {
     this.#db = db;
     this.#repoId = repoId;
     this.#maxIds = maxIds;
+    this.#lease = options.lease;
     this.#guardId = from?.guard_id ?? crypto.randomUUID();
     if (from) Object.assign(this.#spilled, { batches: from.batches, named: from.named });
   }
@@ -110,8 +115,12 @@ export class GhostGuard implements AsyncDisposable {
    *
    * They are lost after a crash of the database, or a day.
    */
-  static async canResume(db: Database, { guard_id, batches, named }: GuardState): Promise<boolean> {
-    return batches === 0 || await rewindGuard(db, { guardId: guard_id, batches }) === named;
+  static async canResume(
+    db: Database,
+    { guard_id: guardId, batches, named }: GuardState,
+    lease: Lease,
+  ): Promise<boolean> {
+    return batches === 0 || await rewindGuard(db, { guardId, batches, lease }) === named;
   }
 
   /** Notes that a snapshot names this id, which must be well-formed. */
@@ -147,7 +156,7 @@ export class GhostGuard implements AsyncDisposable {
   }
 
   async #spill(named: readonly string[], held: readonly string[]): Promise<GuardState> {
-    const to = { guardId: this.#guardId, repoId: this.#repoId };
+    const to = { guardId: this.#guardId, repoId: this.#repoId, lease: this.#lease };
     for (let at = 0; at < named.length; at += PAGE_IDS) {
       const ids = named.slice(at, at + PAGE_IDS);
       this.#spilled.named += await spillNamed(this.#db, { ...to, batch: this.#nextBatch(), ids });

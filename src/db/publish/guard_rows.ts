@@ -6,6 +6,7 @@
 
 import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
+import { type Lease, leaseLost } from "../lease.ts";
 
 /** Ids that one statement writes. */
 export interface GuardBatch {
@@ -16,21 +17,28 @@ export interface GuardBatch {
   /** Its number, from 0. Batch 0 also deletes what guards of more than a day ago have left. */
   readonly batch: number;
   readonly ids: readonly string[];
+  /**
+   * The hold on the job. Its next attempt goes on with the rows, so a statement of this one that is
+   * still under way when the lease is lost must not write.
+   */
+  readonly lease?: Lease;
 }
 
 /**
  * Writes those of the named ids that the repo has no ref for.
  *
  * @returns How many were written.
+ * @throws {LeaseLostError} If the job is no longer held.
  */
 export async function spillNamed(
   db: Database,
-  { guardId, repoId, batch, ids }: GuardBatch,
+  { guardId, repoId, batch, ids, lease }: GuardBatch,
 ): Promise<number> {
-  const [row] = await db.query<{ kept: number }>("write the ids that a pack names")`
-    with ${sweep(db.sql, batch)},
+  const action = "write the ids that a pack names";
+  const [row] = await db.query<{ kept: number; isHeld: boolean }>(action)`
+    with ${sweep(db.sql, batch)}, held as materialized (${holding(db.sql, lease)}),
     unknown as materialized (
-      select id from unnest(${arrayLiteral(ids)}::text[]) id
+      select id from held, unnest(${arrayLiteral(ids)}::text[]) id
       where not exists (
         select from musehub_object_refs r where r.repo_id = ${repoId} and r.object_id = id)
     ), kept as (
@@ -38,19 +46,36 @@ export async function spillNamed(
       select ${guardId}, 'named', ${batch}::integer, array_agg(id) from unknown
       having count(*) > 0
     )
-    select count(*) as kept from unknown`;
+    select (select count(*) from unknown) as kept, exists (select from held) as "isHeld"`;
+  if (!row.isHeld) throw leaseLost(action, lease!);
   return row.kept;
 }
 
-/** Writes ids that the pack contains. */
+/**
+ * Writes ids that the pack contains.
+ *
+ * @throws {LeaseLostError} If the job is no longer held.
+ */
 export async function spillHeld(
   db: Database,
-  { guardId, batch, ids }: GuardBatch,
+  { guardId, batch, ids, lease }: GuardBatch,
 ): Promise<void> {
-  await db.query<object>("write the ids that a pack contains")`
-    with ${sweep(db.sql, batch)}
+  const action = "write the ids that a pack contains";
+  const rows = await db.query<object>(action)`
+    with ${sweep(db.sql, batch)}, held as materialized (${holding(db.sql, lease)})
     insert into mpack_guard_ids (guard_id, kind, batch, ids)
-    values (${guardId}, 'held', ${batch}::integer, ${arrayLiteral(ids)}::text[])`;
+    select ${guardId}, 'held', ${batch}::integer, ${arrayLiteral(ids)}::text[] from held
+    returning batch`;
+  if (rows.length === 0) throw leaseLost(action, lease!);
+}
+
+/** One row while the job is held. It is locked until the statement ends: a claim passes over it. */
+function holding(sql: Database["sql"], lease: Lease | undefined) {
+  if (lease === undefined) return sql`select`;
+  return sql`
+    select from musehub_background_jobs
+    where job_id = ${lease.jobId} and fence = ${lease.fence} and status = 'running'
+    for no key update`;
 }
 
 function sweep(sql: Database["sql"], batch: number) {
@@ -63,16 +88,23 @@ function sweep(sql: Database["sql"], batch: number) {
  * Deletes what a guard wrote from this batch on.
  *
  * @returns How many named ids are in the batches before it.
+ * @throws {LeaseLostError} If the job is no longer held.
  */
 export async function rewindGuard(
   db: Database,
-  { guardId, batches }: { readonly guardId: string; readonly batches: number },
+  { guardId, batches, lease }: Pick<GuardBatch, "guardId" | "lease"> & {
+    readonly batches: number;
+  },
 ): Promise<number> {
-  const [row] = await db.query<{ named: number }>("go on with the ids of a pack")`
-    with gone as (
-      delete from mpack_guard_ids where guard_id = ${guardId} and batch >= ${batches}::integer)
-    select coalesce(sum(cardinality(ids)), 0)::bigint as named from mpack_guard_ids
+  const action = "go on with the ids of a pack";
+  const [row] = await db.query<{ named: number; isHeld: boolean }>(action)`
+    with held as materialized (${holding(db.sql, lease)}), gone as (
+      delete from mpack_guard_ids
+      where guard_id = ${guardId} and batch >= ${batches}::integer and exists (select from held))
+    select coalesce(sum(cardinality(ids)), 0)::bigint as named, exists (select from held) as "isHeld"
+    from mpack_guard_ids
     where guard_id = ${guardId} and kind = 'named' and batch < ${batches}::integer`;
+  if (!row.isHeld) throw leaseLost(action, lease!);
   return row.named;
 }
 

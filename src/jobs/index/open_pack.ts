@@ -94,7 +94,7 @@ async function resume(
     return `${staged.recordBatches} batches of records are staged, the checkpoint counts ` +
       `${record_batches}`;
   }
-  if (guard !== undefined && !await GhostGuard.canResume(db, guard)) {
+  if (guard !== undefined && !await GhostGuard.canResume(db, guard, job)) {
     return "the ids that its snapshots name are no longer there";
   }
   let reader: BlobReader;

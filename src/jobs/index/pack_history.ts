@@ -97,7 +97,7 @@ export class PackHistory implements AsyncDisposable {
     const { repoId, jobId } = this.#job;
     if (this.#isGuarded) {
       const resumed = from?.guard && { from: from.guard };
-      this.#guard = new GhostGuard({ db, repoId, deadlineMs, ...resumed });
+      this.#guard = new GhostGuard({ db, repoId, deadlineMs, lease: this.#job, ...resumed });
     }
     this.#recordBatches = from?.record_batches ?? 0;
     if (this.#recordBatches > 0) await this.#check.restore(jobId, batches);
