@@ -68,13 +68,15 @@ async function packBytes(seed: number): Promise<Uint8Array<ArrayBuffer>> {
 async function deletedBlob(browser: Browser): Promise<void> {
   await using server = await startServer({ args: ["--worker"] });
   const { fixture } = server, { db, repo: { repoId } } = fixture;
+  // The console of a process beside the one that works.
+  await using pages = await startServer({ fixture, args: ["--ui-only"] });
   const bytes = await packBytes(1), mpackKey = await fixture.put(bytes);
   await Deno.remove(fixture.blobPath(mpackKey));
   const payload = { mpack_key: mpackKey };
   const { row } = await enqueue(db, {
     ...{ repoId, jobType: "mpack.index", payload, maxAttempts: 1 },
   });
-  const operator = await signIn(browser, server);
+  const operator = await signIn(browser, pages);
   await operator.sees(/Databaseanswers/);
   await operator.sees(/Storeanswers/);
   await operator.sees(/blob-missing/);

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { stageBatch } from "../../src/db/publish/stage.ts";
+import { testWebhook } from "../../src/db/webhooks/deliveries.ts";
+import { addWebhook } from "../../src/db/webhooks/webhooks.ts";
 import { writeTombstones } from "../../src/db/tombstones.ts";
 import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { enqueue } from "../../src/jobs/queue/mod.ts";
@@ -180,6 +182,11 @@ Deno.test("collectGarbage() collects a deleted repo with all it has, and nothing
   const other = `mpacks/other/${key}`;
   await fixture.store.put(other, ReadableStream.from([packOf(0, 1, 2)]));
   await indexMpack({ ...fixture.options(key), repoId: "other", payload });
+  const hook = { url: "https://a.test/", host: "a.test", events: ["branch.moved"] };
+  for (const repoId of [repo.repoId, "other"]) {
+    const { webhookId } = await addWebhook(db, { repoId, ...hook });
+    await testWebhook(db, repoId, webhookId);
+  }
   await db.sql`update musehub_repos set deleted_at = now() - interval '2 days'
     where repo_id = ${repo.repoId}`;
   await age(fixture);
@@ -193,6 +200,9 @@ Deno.test("collectGarbage() collects a deleted repo with all it has, and nothing
   assert.ok(left.every((blob) => blob.includes("/other/")));
   const [{ refs }] = await db.sql`select count(*)::int as refs from musehub_object_refs`;
   assert.equal(refs, 3);
+  const hooks = await db.sql`select w.repo_id from mpackd_webhooks w
+    full join mpackd_deliveries d on d.webhook_id = w.webhook_id`;
+  assert.deepEqual(hooks.map(({ repo_id }) => repo_id), ["other"]);
   const [{ tombstones }] = await db.sql`select count(*)::int as tombstones from mpackd_tombstones`;
   assert.equal(tombstones, 0);
 });

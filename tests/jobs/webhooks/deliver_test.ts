@@ -16,6 +16,9 @@ import {
   WEBHOOK_EVENTS,
 } from "../../../src/db/webhooks/webhooks.ts";
 import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
+import { mpackdHandlers } from "../../../src/jobs/handlers.ts";
+import { getJob } from "../../../src/jobs/queue/get_job.ts";
+import { Worker } from "../../../src/jobs/worker/worker.ts";
 import { enqueue } from "../../../src/jobs/queue/enqueue.ts";
 import { Deliverer, type DelivererOptions } from "../../../src/jobs/webhooks/deliverer.ts";
 import { parseAddresses } from "../../../src/lib/addresses.ts";
@@ -274,10 +277,24 @@ Deno.test("a receiver that hangs takes two places, and an owner's receivers four
   // Another worker gets none of the owner's places either.
   await deliver(fixture, { untilEmpty: true });
   assert.equal(running, 4);
+  // A worker's jobs have places of their own.
+  const config = fixture.config(), { store } = fixture;
+  const mpackKey = await fixture.put(buildMpack({ objects: [] }));
+  const { row } = await enqueue(db, {
+    ...{ repoId: fixture.repo.repoId, jobType: "mpack.index", payload: { mpack_key: mpackKey } },
+  });
+  await new Worker({
+    ...{ db, handlers: mpackdHandlers({ db, store, config }), worker: "w", leaseMs: 30_000 },
+    ...{ concurrency: 1, perRepo: 1, pollMs: 50, drainMs: 0, untilEmpty: true },
+    signal: new AbortController().signal,
+  }).run();
+  assert.equal((await getJob(db, row.jobId))?.status, "done");
+  // Six more events, which find no free place either.
+  assert.equal(running, 4);
   held.resolve();
   await delivering;
   assert.equal(most, 4);
-  assert.equal(receiver.received.length, 19);
+  assert.equal(receiver.received.length, 25);
 });
 
 Deno.test("what a killed worker had claimed is sent again once its lease has ended", async () => {
