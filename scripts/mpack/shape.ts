@@ -4,6 +4,8 @@
  * @module
  */
 
+import { readBytes, SIZE_FORMS } from "../../src/lib/text/quantities.ts";
+
 /** A top-level key that the generator can write. */
 export type Section = "commits" | "snapshots" | "objects" | "tags" | "branch_heads";
 
@@ -104,12 +106,9 @@ function requireInteger(name: string, value: number, max: number): void {
  * @throws {RangeError} If it is none.
  */
 export function parseBytes(text: string): number {
-  const found = /^(\d+(?:\.\d+)?)(|KiB|MiB|GiB)$/.exec(text);
-  const bytes = found
-    ? Number(found[1]) * 1024 ** ["", "KiB", "MiB", "GiB"].indexOf(found[2])
-    : NaN;
-  if (!Number.isInteger(bytes)) {
-    throw new RangeError(`Cannot read the size "${text}": want 512, 64KiB, 1.5MiB or 3GiB`);
+  const bytes = readBytes(text);
+  if (bytes === undefined) {
+    throw new RangeError(`Cannot read the size "${text}": want ${SIZE_FORMS}`);
   }
   if (bytes > MAX_BIN_BYTES) {
     throw new RangeError(`Cannot make an object of ${text}: a bin holds ${MAX_BIN_BYTES} bytes`);

@@ -13,6 +13,7 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
   "enqueue": "enqueue pack.mpack --repo ada/engine --priority 5",
   "worker": "worker --concurrency 8 --http-port 9100",
   "jobs list": "jobs list --status failed --code digest-mismatch",
+  "jobs watch": "jobs watch --interval 5s",
   "jobs show": "jobs show 3f9a1c20",
   "jobs retry": "jobs retry --failed --code store-unavailable --since 2h --dry-run",
   "jobs cancel": "jobs cancel 3f9a1c20",

@@ -4,16 +4,10 @@
  * @module
  */
 
-import { bytesOf } from "../config/sizes.ts";
 import { ConfigError } from "../errors.ts";
-
-const UNITS_MS: Record<string, number> = {
-  ms: 1,
-  s: 1_000,
-  m: 60_000,
-  h: 3_600_000,
-  d: 86_400_000,
-};
+import { grouped } from "../lib/numbers.ts";
+import { mostSimilar } from "../lib/similar.ts";
+import { readBytes, readMs, SIZE_FORMS, TIME_FORMS } from "../lib/text/quantities.ts";
 
 /**
  * Parses `30d`, `12h`, `5m`, `10s` or `250ms` into milliseconds.
@@ -21,9 +15,47 @@ const UNITS_MS: Record<string, number> = {
  * @throws {ConfigError} If it is none of these.
  */
 export function parseDuration(flag: string, text: string): number {
-  const [, digits, unit] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? [];
-  if (digits !== undefined) return Number(digits) * UNITS_MS[unit];
-  throw new ConfigError(`Cannot use ${flag} ${text}: it is not like 30d, 12h, 5m, 10s or 250ms`);
+  const ms = readMs(text);
+  if (ms !== undefined) return ms;
+  const why = /^\d+$/.test(text) ? "it has no unit; write it like" : "it is not like";
+  throw new ConfigError(`Cannot use ${flag} ${text}: ${why} ${TIME_FORMS}`);
+}
+
+/**
+ * Parses a number of bytes, such as `64MiB`, within a range.
+ *
+ * @throws {ConfigError} If it is none.
+ */
+export function parseBytes(
+  flag: string,
+  text: string,
+  { min = 0 }: { readonly min?: number } = {},
+): number {
+  const bytes = readBytes(text);
+  if (bytes === undefined) {
+    throw new ConfigError(`Cannot use ${flag} ${text}: it is no size like ${SIZE_FORMS}`);
+  }
+  if (bytes >= min) return bytes;
+  throw new ConfigError(`Cannot use ${flag} ${text}: it is less than ${grouped(min)} bytes`);
+}
+
+/**
+ * Parses one of a few words.
+ *
+ * @throws {ConfigError} If it is none of them; says which was meant.
+ */
+export function parseChoice<Word extends string>(
+  flag: string,
+  text: string,
+  words: readonly Word[],
+): Word {
+  const word = words.find((word) => word === text);
+  if (word !== undefined) return word;
+  const meant = mostSimilar(text, words);
+  throw new ConfigError(
+    `Cannot use ${flag} ${text}: ` +
+      (meant === undefined ? `it is none of ${words.join(", ")}` : `did you mean ${meant}?`),
+  );
 }
 
 /**
@@ -41,15 +73,4 @@ export function parseCount(
   throw new ConfigError(
     `Cannot use ${flag} ${text}: it is not a whole number from ${min} to ${max}`,
   );
-}
-
-/**
- * Parses a number of bytes: `1024`, `64KiB`, `8MiB`, `2GiB` or `1TiB`.
- *
- * @throws {ConfigError} If it is none of these.
- */
-export function parseBytes(flag: string, text: string): number {
-  const value = bytesOf(text);
-  if (Number.isSafeInteger(value)) return value;
-  throw new ConfigError(`Cannot use ${flag} ${text}: it is not like 1024, 64KiB, 8MiB or 2GiB`);
 }

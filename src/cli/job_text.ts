@@ -36,25 +36,65 @@ export function jobJson(job: JobRow): Record<string, unknown> {
 /** How many digits of an id are shown. `jobs show` finds a job by them. */
 const ID_DIGITS = 12;
 
-/** A table with one line per job, whose repos are named if they are known. */
-export function jobTable(jobs: readonly JobRow[], names: ReadonlyMap<string, string>): string {
-  const lines = jobs.map((job) => [
-    short(job.jobId),
-    job.status,
-    names.get(job.repoId) ?? short(job.repoId),
-    short(typeof job.payload?.mpack_key === "string" ? job.payload.mpack_key : ""),
-    job.jobType,
-    `${job.attempt}/${job.maxAttempts}`,
-    `${formatMs(Math.max(0, Date.now() - job.createdAt.getTime()))} ago`,
-    tookText(job),
-    job.status === "done" ? "" : job.lastError?.code ?? "",
-  ]);
-  const heads = ["job", "status", "repo", "pack", "type", "attempt", "created", "took", "code"];
-  const rows = [heads, ...lines];
-  const widths = heads.map((_, column) => Math.max(...rows.map((row) => row[column].length)));
-  return rows.map((row) =>
-    row.map((cell, column) => cell.padEnd(widths[column])).join("  ").trimEnd()
+/** The least width of the column of repos. */
+const MIN_REPO = 10;
+
+/**
+ * A table with one line per job, whose repos are named if they are known.
+ *
+ * @param width The columns of the terminal: the type, then the names of repos give way. Default: any.
+ */
+export function jobTable(
+  jobs: readonly JobRow[],
+  names: ReadonlyMap<string, string>,
+  width: number = Infinity,
+): string {
+  const table = [
+    ["job", ...jobs.map((job) => short(job.jobId))],
+    ["status", ...jobs.map((job) => job.status)],
+    ["repo", ...jobs.map((job) => names.get(job.repoId) ?? short(job.repoId))],
+    ["pack", ...jobs.map((job) => packOf(job))],
+    ["type", ...jobs.map((job) => job.jobType)],
+    ["attempt", ...jobs.map((job) => `${job.attempt}/${job.maxAttempts}`)],
+    ["created", ...jobs.map((job) => agoText(job.createdAt))],
+    ["took", ...jobs.map((job) => tookText(job))],
+    ["code", ...jobs.map((job) => job.status === "done" ? "" : job.lastError?.code ?? "")],
+  ];
+  const isOneType = new Set(jobs.map((job) => job.jobType)).size === 1;
+  if (isOneType && widthOf(table) > width) table.splice(table.findIndex(isNamed("type")), 1);
+  const repo = table.findIndex(isNamed("repo"));
+  const room = columnWidth(table[repo]) - Math.max(0, widthOf(table) - width);
+  table[repo] = table[repo].map((cell) => cutTo(cell, Math.max(MIN_REPO, room)));
+  const widths = table.map(columnWidth);
+  return table[0].map((_, row) =>
+    cutTo(table.map((cells, at) => cells[row].padEnd(widths[at])).join(GAP).trimEnd(), width)
   ).join("\n");
+}
+
+const GAP = "  ";
+
+function isNamed(name: string) {
+  return ([head]: readonly string[]) => head === name;
+}
+
+function columnWidth(cells: readonly string[]): number {
+  return cells.reduce((widest, { length }) => Math.max(widest, length), 0);
+}
+
+function widthOf(table: readonly (readonly string[])[]): number {
+  return table.reduce((sum, cells) => sum + columnWidth(cells), GAP.length * (table.length - 1));
+}
+
+function cutTo(text: string, width: number): string {
+  return text.length > width ? `${text.slice(0, width - 1)}…` : text;
+}
+
+function packOf({ payload }: JobRow): string {
+  return short(typeof payload?.mpack_key === "string" ? payload.mpack_key : "");
+}
+
+function agoText(date: Date): string {
+  return `${formatMs(Math.max(0, Date.now() - date.getTime()))} ago`;
 }
 
 function short(id: string): string {

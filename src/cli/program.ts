@@ -61,6 +61,20 @@ const COMMANDS: Record<string, () => Promise<AddCommand>> = {
   version: async () => (await import("./commands/operate/version.ts")).addVersionCommand,
 };
 
+/** The commands as `--help` groups them. */
+const GROUPS: Readonly<Record<string, readonly string[]>> = {
+  "Mpacks:": ["index", "inspect", "check", "enqueue"],
+  "Repos and their history:": [
+    ...["repo", "ls", "packs", "cat", "export", "refs", "log", "show", "ls-tree", "bundle"],
+  ],
+  "Other machines:": ["login", "logout", "remote", "push", "clone", "fetch"],
+  "Services:": ["migrate", "worker", "serve", "identity", "token", "quota", "webhook"],
+  "Operation:": [
+    ...["status", "jobs", "schedule", "doctor", "stats", "audit", "gc", "repack", "store"],
+  ],
+  "Itself:": ["config", "completion", "version"],
+};
+
 /** Other names of commands, by which module has them. */
 const OTHER_NAMES: Readonly<Record<string, string>> = { guard: "check", verify: "audit" };
 
@@ -112,7 +126,14 @@ export async function createProgram(
     .version(VERSION)
     .addHelpText("after", EXIT_HELP)
     .showHelpAfterError("(--help shows what is accepted)");
-  for (const name of names) (await COMMANDS[name]())(program, context);
+  const grouped = new Set(Object.values(GROUPS).flat());
+  const others = Object.keys(COMMANDS).filter((name) => !grouped.has(name));
+  for (const [group, members] of [...Object.entries(GROUPS), ["Others:", others] as const]) {
+    if (members.length > 0) program.commandsGroup(group);
+    for (const name of members) {
+      if (names.includes(name)) (await COMMANDS[name]())(program, context);
+    }
+  }
   for (const command of withSubcommands(program)) {
     const example = EXAMPLES[pathOf(command)];
     if (example === undefined) continue;

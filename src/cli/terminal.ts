@@ -109,6 +109,11 @@ export class LiveLine {
   }
 }
 
+/** The columns of the terminal that stdout is; undefined if it is none. */
+export function terminalWidth(): number | undefined {
+  return Deno.stdout.isTerminal() ? consoleSize().columns : undefined;
+}
+
 function consoleSize(): { columns: number } {
   try {
     return Deno.consoleSize();

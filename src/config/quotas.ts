@@ -5,7 +5,7 @@
  */
 
 import { ConfigError, type QuotaState } from "../errors.ts";
-import { bytesOf } from "./sizes.ts";
+import { readBytes } from "../lib/text/quantities.ts";
 
 type QuotaName = QuotaState["what"];
 
@@ -41,7 +41,7 @@ function parseLimits(text = ""): Limits {
     const [word, given = "", ...rest] = part.split("=");
     const name = NAMES.find((known) => known === word);
     const value = name === "bytes"
-      ? bytesOf(given)
+      ? readBytes(given) ?? NaN
       : /^\d{1,15}$/.test(given)
       ? Number(given)
       : NaN;

@@ -6,7 +6,7 @@
 
 import { ConfigError } from "../errors.ts";
 import { grouped } from "../lib/numbers.ts";
-import { bytesOf } from "./sizes.ts";
+import { readBytes, readMs } from "../lib/text/quantities.ts";
 
 /** One declared setting. */
 export interface Setting<T> {
@@ -32,7 +32,7 @@ interface Undocumented<T> {
   doc(sentence: string): Setting<T>;
 }
 
-/** A whole number within a range. Bytes may be given as `64KiB`, `8MiB`, `2GiB` or `1TiB`. */
+/** A whole number within a range. Bytes may be given as `64KiB`, times as `5m`. */
 export function integer(
   env: string,
   fallback: number,
@@ -41,8 +41,8 @@ export function integer(
 ): Undocumented<number> {
   const range = `${grouped(min)} to ${grouped(max)}`;
   const parse = (text: string) => {
-    const value = unit === "bytes" ? bytesOf(text) : /^\d+$/.test(text) ? Number(text) : NaN;
-    if (value >= min && value <= max) return value;
+    const value = numberOf(text, unit);
+    if (Number.isInteger(value) && value >= min && value <= max) return value;
     throw new ConfigError(
       `Cannot use ${env}: "${text}" is not a whole number of ${unit} from ${range}`,
     );
@@ -89,4 +89,13 @@ export function text<T extends string | undefined>(
 
 function undocumented<T>(setting: Omit<Setting<T>, "doc">): Undocumented<T> {
   return { doc: (doc) => ({ ...setting, doc }) };
+}
+
+/** A number in the setting's unit, or a time or size with a unit of its own. */
+function numberOf(text: string, unit: string): number {
+  if (/^\d+$/.test(text)) return Number(text);
+  if (unit === "bytes") return readBytes(text) ?? NaN;
+  if (unit === "ms") return readMs(text) ?? NaN;
+  if (unit === "seconds") return (readMs(text) ?? NaN) / 1_000;
+  return NaN;
 }

@@ -1,6 +1,7 @@
 import { ConfigError } from "../errors.ts";
 import { sha256Hex } from "../lib/digest.ts";
 import { withPrefix } from "../lib/ids.ts";
+import { mostSimilar } from "../lib/similar.ts";
 import type { Database } from "./client/database.ts";
 import type { Row } from "./schema/tables.ts";
 
@@ -122,10 +123,25 @@ export async function resolveRepo(
   const repo = await findRepo(db, name);
   if (repo !== undefined) return repo;
   if (create) return (await createRepo(db, name)).repo;
+  const wanted = `${name.owner}/${name.slug}`, meant = await similarRepo(db, wanted);
   throw new ConfigError(
-    `Cannot find repo ${name.owner}/${name.slug} on ${db.label}; create it first`,
+    `Cannot find repo ${wanted} on ${db.label}: ` +
+      (meant === undefined
+        ? `create it with "mpackd repo create ${wanted}"`
+        : `did you mean ${meant}?`),
     { code: "repo-not-found" },
   );
+}
+
+/** Repos that are compared with a name that none has. */
+const COMPARED = 1_000;
+
+/** The repo that somebody who misspelt a name meant: of the first 1,000 by name. */
+async function similarRepo(db: Database, wanted: string): Promise<string | undefined> {
+  const rows = await db.query<{ name: string }>("look for a repo")`
+    select owner || '/' || slug as name from musehub_repos where deleted_at is null
+    order by owner, slug limit ${COMPARED}::bigint`;
+  return mostSimilar(wanted, rows.map((row) => row.name));
 }
 
 /** What can be changed of a repo. */

@@ -4,7 +4,9 @@
  * @module
  */
 
+import { arrayLiteral } from "./client/array_literal.ts";
 import type { Database } from "./client/database.ts";
+import { TABLES } from "./schema/tables.ts";
 
 /** Counting hundreds of millions of rows takes minutes. */
 const DEADLINE_MS = 10 * 60_000;
@@ -96,4 +98,46 @@ export async function readStats(
       ]);
   }, { deadlineMs: DEADLINE_MS });
   return row;
+}
+
+/** What `gc` will take, as far as it can be told without reading the refs. In snake_case. */
+export interface WaitingForGc {
+  readonly repos: number;
+  /** Of deleted repos. */
+  readonly packs: number;
+  readonly pack_bytes: number;
+  /** Batches of jobs that have ended. */
+  readonly staged_batches: number;
+}
+
+/** Counts what waits for `gc`: the rows of deleted repos, and staged rows of jobs that have ended. */
+export async function readWaitingForGc(db: Database): Promise<WaitingForGc> {
+  const [row] = await db.query<WaitingForGc>("count what waits for gc", {
+    deadlineMs: DEADLINE_MS,
+  })`
+    select
+      (select count(*) from musehub_repos where deleted_at is not null and exists (
+        select from musehub_mpacks p where p.repo_id = musehub_repos.repo_id)) as repos,
+      count(p.mpack_id) as packs, coalesce(sum(p.size_bytes), 0)::bigint as pack_bytes,
+      (select count(*) from mpack_staged_objects s where not exists (
+        select from musehub_background_jobs j
+        where j.job_id = s.job_id and j.status in ('pending', 'running'))) as staged_batches
+    from musehub_mpacks p join musehub_repos r using (repo_id) where r.deleted_at is not null`;
+  return row;
+}
+
+/** What one table takes on the disk, in bytes. In snake_case. */
+export interface TableSpace {
+  readonly name: string;
+  readonly table_bytes: number;
+  readonly index_bytes: number;
+}
+
+/** What the tables take on the disk, the largest first. */
+export function readSpace(db: Database): Promise<TableSpace[]> {
+  const names = arrayLiteral(Object.keys(TABLES));
+  return db.query<TableSpace>("measure the tables")`
+    select name, pg_table_size(oid) as table_bytes, pg_indexes_size(oid) as index_bytes
+    from unnest(${names}::text[]) as name, to_regclass(name) as oid
+    where oid is not null order by pg_total_relation_size(oid) desc, name`;
 }

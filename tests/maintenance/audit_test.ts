@@ -380,7 +380,7 @@ Deno.test("mpackd audit prints a line per finding, then the summary, and exits 3
   await t.step("valid", async () => {
     const { code, text } = await run("--repo", "me/repo");
     assert.equal(code, 0);
-    assert.match(text, /^Checked 2 mpacks, 13 objects, .*: all valid/);
+    assert.match(text, /^2 mpacks checked, 0 damaged: 13 objects, /);
   });
   await Deno.remove(fixture.blobPath(key));
   await t.step("damaged", async () => {

@@ -100,7 +100,7 @@ Deno.test("makeMpack() refuses a shape that cannot be", async (t) => {
 
 Deno.test("parseBytes() reads units and refuses what no bin can hold", () => {
   assert.equal(parseBytes("1.5MiB"), 1_572_864);
-  for (const text of ["", "-1", "1.5", "4GiB", "2 MB"]) {
+  for (const text of ["", "-1", "1.5", "4GiB", "2mb"]) {
     assert.throws(() => parseBytes(text), RangeError, text);
   }
 });

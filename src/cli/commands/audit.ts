@@ -139,9 +139,9 @@ function textOf(summary: AuditSummary): string {
   const count = formatCount;
   const earlier = before === 0 ? "" : ` (and ${count(before)} earlier)`;
   const lines = [
-    `Checked ${count(mpacks)} mpacks${earlier}, ${count(summary.objects)} objects, ` +
-    `${formatBytes(summary.bytes)} in ${formatMs(summary.elapsed_ms)}: ` +
-    (mpacks_damaged === 0 ? "all valid" : `${count(mpacks_damaged)} mpacks damaged`),
+    `${count(mpacks)} mpacks checked${earlier}, ${count(mpacks_damaged)} damaged: ` +
+    `${count(summary.objects)} objects, ${formatBytes(summary.bytes)} in ` +
+    formatMs(summary.elapsed_ms),
   ];
   if (summary.mpacks_moved > 0) {
     lines.push(`  ${count(summary.mpacks_moved)} mpacks were moved and are valid`);

@@ -10,7 +10,7 @@ import { ConfigError } from "../../errors.ts";
 import { locateObject } from "../../objects/locate_object.ts";
 import { readLocated } from "../../objects/read_object.ts";
 import type { CommandContext } from "../command.ts";
-import { parseCount } from "../flags.ts";
+import { parseBytes } from "../flags.ts";
 import { objectIdOf } from "../named_ids.ts";
 import { printJson, untilClosed, writeStdout } from "../output.ts";
 import { openResources } from "../resources.ts";
@@ -48,8 +48,8 @@ async function runCat(
   signal: AbortSignal,
 ): Promise<void> {
   const range = {
-    offsetBytes: flags.offset === undefined ? undefined : parseCount("--offset", flags.offset),
-    lengthBytes: flags.length === undefined ? undefined : parseCount("--length", flags.length),
+    offsetBytes: flags.offset === undefined ? undefined : parseBytes("--offset", flags.offset),
+    lengthBytes: flags.length === undefined ? undefined : parseBytes("--length", flags.length),
   };
   await using resources = await openResources(context.config(), {
     isWriting: false,

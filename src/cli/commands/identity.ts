@@ -18,7 +18,7 @@ import {
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import type { CommandContext } from "../command.ts";
-import { print, printJson } from "../output.ts";
+import { print, printJson, tell } from "../output.ts";
 import { openDatabase } from "../resources.ts";
 
 const HANDLE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
@@ -65,6 +65,7 @@ export function addIdentityCommand(program: Command, context: CommandContext): v
       withDatabase(flags, async (db) => {
         const all = await listIdentities(db);
         if (flags.json) return await printJson(all.map(shown));
+        if (all.length === 0) tell("No identities");
         for (const { handle, identityId, isAgent, isAdmin, revokedAt } of all) {
           const marks = [isAgent && "agent", isAdmin && "admin", revokedAt && "revoked"];
           await print([handle, identityId, ...marks.filter(Boolean)].join("  "));
@@ -148,5 +149,7 @@ function shown({ identityId, handle, isAgent, isAdmin, createdAt, revokedAt }: I
 }
 
 function unknown(handle: string): ConfigError {
-  return new ConfigError(`Cannot find a valid identity ${JSON.stringify(handle)}`);
+  return new ConfigError(
+    `Cannot find a valid identity ${JSON.stringify(handle)}: "mpackd identity list" lists them`,
+  );
 }

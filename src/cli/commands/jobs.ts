@@ -16,13 +16,13 @@ import { countListed, listJobs } from "../../jobs/queue/list_jobs.ts";
 import { type Pause, pause, readPauses, resume } from "../../jobs/schedules/pauses.ts";
 import { countPurged, purgeJobs } from "../../jobs/queue/purge_jobs.ts";
 import { countRetried, retryJobs } from "../../jobs/queue/retry_jobs.ts";
-import { parseCount, parseDuration } from "../flags.ts";
+import { parseChoice, parseCount, parseDuration } from "../flags.ts";
 import { jobDetails, jobJson, jobTable, pausedText } from "../job_text.ts";
 import type { CommandContext } from "../command.ts";
 import { print, printJson } from "../output.ts";
 import { openDatabase } from "../resources.ts";
 import { addWatchCommand } from "./operate/watch_jobs.ts";
-import { formatCount } from "../terminal.ts";
+import { formatCount, terminalWidth } from "../terminal.ts";
 
 const STATUSES: readonly JobStatus[] = ["pending", "running", "done", "failed", "cancelled"];
 /** Rows per statement: few, so that no lock is held for long. */
@@ -112,18 +112,16 @@ export function addJobsCommand(program: Command, context: CommandContext): void 
 }
 
 async function list(db: Database, flags: JobsFlags): Promise<Answer> {
-  const { status, type: jobType } = flags;
-  if (status !== undefined && !STATUSES.some((known) => known === status)) {
-    throw new ConfigError(`Cannot use --status ${status}: it is none of ${STATUSES.join(", ")}`);
-  }
+  const { type: jobType } = flags;
+  const status = flags.status && parseChoice("--status", flags.status, STATUSES);
   const limit = parseCount("--limit", flags.limit, { min: 1, max: 100_000 });
   const repoId = await repoIdOf(db, flags.repo);
-  const which = { status: status as JobStatus, repoId, jobType, code: flags.code };
+  const which = { status: status || undefined, repoId, jobType, code: flags.code };
   const rows = await listJobs(db, { ...which, limit });
   const total = rows.length < limit ? rows.length : await countListed(db, which);
   const pauses = await readPauses(db);
   const names = await repoNames(db, rows.map((row) => row.repoId));
-  const shown = rows.length === 0 ? "No jobs" : jobTable(rows, names);
+  const shown = rows.length === 0 ? "No jobs" : jobTable(rows, names, terminalWidth());
   const more = total > rows.length ? [`${formatCount(rows.length)} of ${formatCount(total)}`] : [];
   return {
     json: { jobs: rows.map(jobJson), total },
@@ -168,7 +166,7 @@ async function retry(
   flags: JobsFlags,
 ): Promise<Answer> {
   if ((jobId === undefined) !== (flags.failed ?? false)) {
-    throw new ConfigError("Cannot retry: give one job or --failed");
+    throw new ConfigError('Cannot retry: give one job ("mpackd jobs list" lists them) or --failed');
   }
   if (jobId !== undefined) {
     const row = await findJob(db, jobId);
@@ -235,5 +233,7 @@ async function repoIdOf(db: Database, text: string | undefined): Promise<string 
 }
 
 function noSuchJob(verb: string, jobId: JobRow["jobId"]): ConfigError {
-  return new ConfigError(`Cannot ${verb} job ${jobId}: there is no such job`);
+  return new ConfigError(
+    `Cannot ${verb} job ${jobId}: there is no such job ("mpackd jobs list" lists them)`,
+  );
 }

@@ -17,7 +17,7 @@ import {
 import { ConfigError } from "../../errors.ts";
 import type { CommandContext } from "../command.ts";
 import { readStats } from "../../db/stats.ts";
-import { print, printJson } from "../output.ts";
+import { print, printJson, tell } from "../output.ts";
 import { openDatabase } from "../resources.ts";
 import { formatBytes, formatCount } from "../terminal.ts";
 
@@ -43,13 +43,16 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
       context.run(flags, async () => {
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
         const shown: unknown[] = [];
+        let isEmpty = true;
         for await (const page of listRepos(opened.db)) {
           for (const found of page) {
+            isEmpty = false;
             if (flags.json) shown.push(jsonOf(found));
             else await print(textOf(found));
           }
         }
-        if (flags.json) await printJson(shown);
+        if (flags.json) return await printJson(shown);
+        if (isEmpty) tell('No repos: "mpackd repo create OWNER/SLUG" makes one');
       })
     );
   repo.command("create")

@@ -9,7 +9,14 @@ import { quotaDefaultsOf } from "../../config/quotas.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { WARN_PERCENT } from "../../db/quotas/quota.ts";
 import { listUsage } from "../../db/quotas/quotas.ts";
-import { readStats, type Stats } from "../../db/stats.ts";
+import {
+  readSpace,
+  readStats,
+  readWaitingForGc,
+  type Stats,
+  type TableSpace,
+  type WaitingForGc,
+} from "../../db/stats.ts";
 import type { CommandContext } from "../command.ts";
 import { quotaJson, quotaText } from "./operate/quota_text.ts";
 import { print, printJson } from "../output.ts";
@@ -25,7 +32,10 @@ interface StatsFlags {
 export function addStatsCommand(program: Command, context: CommandContext): void {
   program.command("stats")
     .summary("count mpacks, objects, refs and bytes")
-    .description("Count mpacks, objects, refs and bytes, and how much of them is repeated.")
+    .description(
+      "Count mpacks, objects, refs and bytes, and how much of them is repeated; without --repo also " +
+        "what waits for gc, and what tables and indexes take.",
+    )
     .option("--repo <owner/slug>", "only this repo. Default: all, without the deleted ones")
     .option("--json", "print the counts as one JSON document")
     .action((flags: StatsFlags) =>
@@ -41,11 +51,16 @@ export function addStatsCommand(program: Command, context: CommandContext): void
           minPercent: WARN_PERCENT,
           ...(repo && { tenant: { kind: "repo", name: repo.repoId } }),
         });
+        // Both are about the database as a whole.
+        const more = repo === undefined
+          ? { waiting_for_gc: await readWaitingForGc(db), tables: await readSpace(db) }
+          : undefined;
         if (flags.json) {
-          return await printJson({ ...stats, tenants_at_limits: full.map(quotaJson) });
+          return await printJson({ ...stats, tenants_at_limits: full.map(quotaJson), ...more });
         }
         await print(textOf(stats));
         for (const tenant of full) await print(`${"at limit".padEnd(10)}${quotaText(tenant)}`);
+        if (more) await print(spaceText(more.waiting_for_gc, more.tables));
       })
     );
 }
@@ -81,6 +96,30 @@ function textOf(stats: Stats): string {
       `${percent(refs - objects, refs)} of ` +
         "the refs are to objects that another repo has, too",
     ),
-    row("other", stats.packs, stats.other_bytes, "in mpacks, not pointed at by refs"),
+    `${"other".padEnd(27)}${formatBytes(stats.other_bytes).padStart(9)}  ` +
+    "in mpacks, not pointed at by refs",
+  ].join("\n");
+}
+
+/** The largest tables that are shown one by one. */
+const SHOWN_TABLES = 5;
+
+function spaceText(waiting: WaitingForGc, tables: readonly TableSpace[]): string {
+  const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
+  const line = (name: string, table: number, index: number) =>
+    `  ${name.padEnd(28)}${formatBytes(table).padStart(9)}  indexes ${
+      formatBytes(index).padStart(9)
+    }`;
+  return [
+    `waits for gc: ${formatCount(waiting.packs)} mpacks of deleted repos, ` +
+    `${formatBytes(waiting.pack_bytes)}; ${formatCount(waiting.staged_batches)} staged batches ` +
+    '("mpackd gc --dry-run" also looks for what no branch reaches)',
+    "database:",
+    line(
+      "all tables",
+      sum(tables.map((t) => t.table_bytes)),
+      sum(tables.map((t) => t.index_bytes)),
+    ),
+    ...tables.slice(0, SHOWN_TABLES).map((t) => line(t.name, t.table_bytes, t.index_bytes)),
   ].join("\n");
 }

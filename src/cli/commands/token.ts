@@ -11,7 +11,7 @@ import { createToken, listTokens, revokeToken, type TokenRow } from "../../db/to
 import { ConfigError } from "../../errors.ts";
 import { parseDuration } from "../flags.ts";
 import type { CommandContext } from "../command.ts";
-import { print, printJson } from "../output.ts";
+import { print, printJson, tell } from "../output.ts";
 import { openDatabase } from "../resources.ts";
 
 interface CreateFlags {
@@ -36,7 +36,12 @@ export function addTokenCommand(program: Command, context: CommandContext): void
         await using opened = await openDatabase(context.config());
         const identity = await findHandle(opened.db, handle);
         if (identity === undefined) {
-          throw new ConfigError(`Cannot find a valid identity ${JSON.stringify(handle)}`);
+          throw new ConfigError(
+            `Cannot find a valid identity ${
+              JSON.stringify(handle)
+            }: "mpackd identity create" makes ` +
+              'one, "mpackd identity list" lists them',
+          );
         }
         const { text, tokenId, secretHash } = mintToken();
         const { identityId } = identity;
@@ -54,6 +59,7 @@ export function addTokenCommand(program: Command, context: CommandContext): void
         await using opened = await openDatabase(context.config());
         const all = await listTokens(opened.db);
         if (flags.json) return await printJson(all.map(shown));
+        if (all.length === 0) tell("No tokens");
         for (const row of all) {
           const { tokenId, handle, scopes, expiresAt, revokedAt } = row;
           const end = revokedAt ? "revoked" : `until ${expiresAt.toISOString()}`;
@@ -69,7 +75,9 @@ export function addTokenCommand(program: Command, context: CommandContext): void
       context.run(flags, async () => {
         await using opened = await openDatabase(context.config());
         if (!await revokeToken(opened.db, id)) {
-          throw new ConfigError(`Cannot find a valid token ${JSON.stringify(id)}`);
+          throw new ConfigError(
+            `Cannot find a valid token ${JSON.stringify(id)}: "mpackd token list" lists them`,
+          );
         }
         if (flags.json) return await printJson({ token_id: id, revoked: true });
         await print(`${id} is revoked`);

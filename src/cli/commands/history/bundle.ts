@@ -68,6 +68,9 @@ async function runBundle(
     line.clear();
     if (flags.json) return await printJson({ ...made.counts, size_bytes: sizeBytes });
     const { commits, objects, branches, tags } = made.counts;
+    if (branches + tags === 0) {
+      tell(`Warning: ${flags.repo} has no branch and no tag, so nothing of it is in the bundle`);
+    }
     tell(
       `Wrote ${counted(branches, "branch", "branches")}, ${counted(tags, "tag")}, ` +
         `${counted(commits, "commit")} and ${counted(objects, "object")}, ` +

@@ -56,7 +56,10 @@ async function runLog(
     ? await findHead(db, repoId, await defaultBranch(db, repoId))
     : await resolveCommit(db, repoId, name);
   if (from === undefined) {
-    return tell(`${flags.repo} has no branch ${await defaultBranch(db, repoId)} yet`);
+    return tell(
+      `${flags.repo} has no branch ${await defaultBranch(db, repoId)} yet: index or push with ` +
+        "--branch NAME makes one",
+    );
   }
   const names = await refNames(db, repoId);
   const draw = flags.json ? jsonLine : drawer(flags.oneline ? shortText : fullText);

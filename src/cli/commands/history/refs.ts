@@ -50,7 +50,9 @@ async function runRefs(flags: RefsFlags, context: CommandContext): Promise<void>
     count++;
     await print(`  ${shortId(commitId)}  tag: ${oneLine(tag)}`);
   }
-  if (count === 0) tell(`${flags.repo} has no branches and no tags`);
+  if (count === 0) {
+    tell(`${flags.repo} has no branches and no tags: index or push with --branch NAME makes one`);
+  }
 }
 
 function branchJson({ name, headCommitId }: Branch) {

@@ -9,7 +9,7 @@ import { limitsOf } from "../../../config/config.ts";
 import { parseRepoName, resolveRepo } from "../../../db/repos.ts";
 import { repack, type RepackSummary } from "../../../maintenance/repack/repack.ts";
 import type { CommandContext } from "../../command.ts";
-import { parseCount } from "../../flags.ts";
+import { parseBytes } from "../../flags.ts";
 import { print, printJson, tell } from "../../output.ts";
 import { formatBytes, formatCount, formatMs } from "../../terminal.ts";
 import { openResources } from "../../resources.ts";
@@ -52,7 +52,7 @@ async function runRepack(
   const config = context.config();
   const packBytes = flags.packBytes === undefined
     ? GIB
-    : parseCount("--pack-bytes", flags.packBytes);
+    : parseBytes("--pack-bytes", flags.packBytes);
   await using resources = await openResources(config, { isWriting: true });
   const { db, store } = resources;
   const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });

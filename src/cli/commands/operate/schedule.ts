@@ -168,5 +168,7 @@ function lineOf({ name, task, cron, isPaused, nextAt, lastAt, lastStatus }: Sche
 }
 
 function noSuch(verb: string, name: string): ConfigError {
-  return new ConfigError(`Cannot ${verb} the schedule ${name}: there is none of that name`);
+  return new ConfigError(
+    `Cannot ${verb} the schedule ${name}: there is none of that name ("mpackd schedule list" lists them)`,
+  );
 }

@@ -75,9 +75,8 @@ async function readStatus(db: Database) {
 async function textOf(db: Database, status: Awaited<ReturnType<typeof readStatus>>) {
   const { queue, workers, last_hour, last_audit, paused } = status;
   const count = formatCount, row = (name: string, text: string) => `${name.padEnd(10)} ${text}`;
-  const oldest = queue.pending === 0
-    ? ""
-    : `, the oldest that could run since ${formatMs(queue.oldest_pending_ms)}`;
+  const jobs = (number: number) => `${count(number)} ${number === 1 ? "job" : "jobs"}`;
+  const oldest = queue.pending === 0 ? "" : `, the oldest for ${formatMs(queue.oldest_pending_ms)}`;
   const codes = Object.entries(queue.failures_by_code).map(([code, jobs]) =>
     `${code} ${count(jobs)}`
   );
@@ -86,11 +85,11 @@ async function textOf(db: Database, status: Awaited<ReturnType<typeof readStatus
   const repos = await repoNames(db, paused.repo_ids);
   return [
     row("database", status.database),
-    row("waiting", `${count(queue.pending)} jobs${oldest}`),
-    row("running", `${count(queue.running)} jobs`),
+    row("waiting", `${jobs(queue.pending)}${oldest}`),
+    row("running", jobs(queue.running)),
     row(
       "failed",
-      `${count(queue.failed_last_day)} jobs in the last day` +
+      `${jobs(queue.failed_last_day)} in the last day` +
         (codes.length === 0 ? "" : `: ${codes.join(", ")}`),
     ),
     row(

@@ -13,7 +13,7 @@ import type { IndexResult } from "../../../jobs/index/result.ts";
 import { digestOf } from "../../../lib/ids.ts";
 import { iterateReader } from "../../../stream/store/reader_stream.ts";
 import type { CommandContext } from "../../command.ts";
-import { parseCount } from "../../flags.ts";
+import { parseBytes } from "../../flags.ts";
 import { eachSource, sourceMember } from "../../each_source.ts";
 import { openSource, requireSources, type Source } from "../../mpack_source.ts";
 import { oneLine } from "../../history/commit_text.ts";
@@ -60,7 +60,7 @@ export function addPushCommand(program: Command, context: CommandContext): void 
     .option("--branch <name>", "move this branch to the pack's last commit, or refuse the pack")
     .option("--force", "move the branch even if it loses commits")
     .option("--resume", "push in parts, and go on where an earlier push broke off")
-    .option("--part-bytes <n>", "length of a part that is lost when it breaks", `${64 * MIB}`);
+    .option("--part-bytes <n>", "length of a part that is lost when it breaks", "64MiB");
   withAccountOptions(command)
     .option("--json", "print the result, or the error, as one JSON document")
     .action((given: string[], flags: PushFlags) =>
@@ -71,7 +71,7 @@ export function addPushCommand(program: Command, context: CommandContext): void 
         const { remote: name, files } = await splitRemote(given, flags, config);
         await requireSources(files);
         const place = await remoteRepo(name, flags.repo, config);
-        const partBytes = parseCount("--part-bytes", flags.partBytes, { min: 5 * MIB });
+        const partBytes = parseBytes("--part-bytes", flags.partBytes, { min: 5 * MIB });
         const onWait = () => line.clear(), deadlineMs = config.httpTotalMs;
         const account = await openAccount(place.url, flags, config);
         const remote = new Remote(place, account, { signal, deadlineMs, onWait });
