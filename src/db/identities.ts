@@ -18,6 +18,9 @@ export interface Identity {
   readonly revokedAt: Date | null;
 }
 
+/** What each request needs of its identity. */
+export type Signer = Pick<Identity, "identityId" | "handle" | "isAdmin">;
+
 /** An identity to create. */
 export type NewIdentity = Pick<
   Identity,

@@ -30,7 +30,7 @@ export interface FoundPlace {
 }
 
 type Found =
-  & Row<"mpackd_identities">
+  & Pick<Row<"mpackd_identities">, "identity_id" | "handle" | "is_admin">
   & { secret_hash: string; scope_list: string; is_collaborator: boolean }
   & { repo_id: string | null; owner: string; slug: string; name: string; visibility: string }
   & { repo_created_at: Date }
@@ -62,7 +62,7 @@ export async function findTokenAt(
       and o.content_offset is not null and o.size_bytes is not null
     left join musehub_mpacks m on m.mpack_id = o.mpack_id and m.repo_id = o.repo_id`;
   const [row] = await db.query<Found>("find a token")`
-    select i.*, t.secret_hash, array_to_string(t.scopes, ',') as scope_list,
+    select i.identity_id, i.handle, i.is_admin, t.secret_hash, array_to_string(t.scopes, ',') as scope_list,
       r.repo_id, r.owner, r.slug, r.name, r.visibility, r.created_at as repo_created_at,
       c.identity_id is not null as is_collaborator ${objectColumns}
     from mpackd_tokens t

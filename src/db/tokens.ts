@@ -1,6 +1,6 @@
 import { arrayLiteral } from "./client/array_literal.ts";
 import type { Database } from "./client/database.ts";
-import { type Identity, toIdentity } from "./identities.ts";
+import type { Signer } from "./identities.ts";
 import type { Row } from "./schema/tables.ts";
 
 /** A bearer token as it is stored, without its secret. */
@@ -49,27 +49,30 @@ export interface LiveToken {
   /** SHA-256 of the secret part, hex. */
   readonly secretHash: string;
   readonly scopes: string[];
-  readonly identity: Identity;
+  readonly identity: Signer;
 }
 
 /** Finds a token; undefined if it is unknown, expired or revoked, or its identity is revoked. */
 export async function findToken(db: Database, tokenId: string): Promise<LiveToken | undefined> {
   const [row] = await db.query<TokenColumns>("find a token")`
-    select i.*, t.secret_hash, array_to_string(t.scopes, ',') as scope_list
+    select i.identity_id, i.handle, i.is_admin, t.secret_hash,
+      array_to_string(t.scopes, ',') as scope_list
     from mpackd_tokens t join mpackd_identities i using (identity_id)
     where t.token_id = ${tokenId} and t.revoked_at is null and t.expires_at > now()
       and i.revoked_at is null`;
   return row && toLiveToken(row);
 }
 
-type TokenColumns = Row<"mpackd_identities"> & { secret_hash: string; scope_list: string };
+type TokenColumns =
+  & Pick<Row<"mpackd_identities">, "identity_id" | "handle" | "is_admin">
+  & { secret_hash: string; scope_list: string };
 
 /** A live token of its row. */
 export function toLiveToken(row: TokenColumns): LiveToken {
   return {
     secretHash: row.secret_hash,
     scopes: row.scope_list.split(","),
-    identity: toIdentity(row),
+    identity: { identityId: row.identity_id, handle: row.handle, isAdmin: row.is_admin },
   };
 }
 

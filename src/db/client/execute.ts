@@ -1,6 +1,7 @@
 import type postgres from "postgres";
 import { DatabaseError } from "../../errors.ts";
 import type { Database, StatementOptions } from "./database.ts";
+import { startDeadline } from "../../lib/deadline.ts";
 import { codeOf, isUnsent } from "./error_code.ts";
 import { translateError } from "./translate_error.ts";
 
@@ -46,17 +47,16 @@ export async function execute<T extends readonly (object | undefined)[]>(
   const next = typeof query === "function" ? query : undefined;
   const startedAt = performance.now();
   let running = next?.() ?? query as postgres.PendingQuery<T>;
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  let isLate = false;
+  let stop = () => {}, isLate = false;
   const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
+    stop = startDeadline(deadlineMs, () => {
       isLate = true;
       cancel(db, running as Running);
-      timer = setTimeout(() => {
+      stop = startDeadline(CANCEL_GRACE_MS, () => {
         sockets.dropSilent(startedAt);
         reject(new Error("the server did not obey a cancel either"));
-      }, CANCEL_GRACE_MS);
-    }, deadlineMs);
+      });
+    });
   });
   try {
     for (let attempt = 1;; attempt++) {
@@ -88,7 +88,7 @@ export async function execute<T extends readonly (object | undefined)[]>(
       }
     }
   } finally {
-    clearTimeout(timer);
+    stop();
   }
 }
 

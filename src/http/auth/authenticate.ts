@@ -10,7 +10,7 @@ import {
   findHandle,
   findIdentity,
   hasIdentities,
-  type Identity,
+  type Signer,
 } from "../../db/identities.ts";
 import { findToken, type LiveToken } from "../../db/tokens.ts";
 import { type AskedPlace, findTokenAt, type FoundPlace } from "../../db/token_at_place.ts";
@@ -25,7 +25,7 @@ import { checkMsignTime, isMsign, msignBase, readMsign } from "./msign.ts";
 import { checkSignature, readSignature } from "./signature.ts";
 import { SignatureError } from "./signature_base.ts";
 import { checkOpenRequest } from "./open_mode.ts";
-import { isSecret, parseToken, type Scope, SCOPES } from "./token.ts";
+import { isSameHash, isSecret, type MintedToken, parseToken, type Scope, SCOPES } from "./token.ts";
 
 const SKEW_MS = 60_000;
 const MAX_KEYS = 10_000;
@@ -34,7 +34,7 @@ const OPEN_MS = 1_000;
 
 export interface Caller {
   /** Undefined for anonymous requests, and while no identity exists. */
-  readonly identity: Identity | undefined;
+  readonly identity: Signer | undefined;
   /** May read and push to every repo. */
   readonly isAdmin: boolean;
   readonly scopes: ReadonlySet<Scope>;
@@ -143,7 +143,9 @@ export class Authenticator {
     authorization: string,
     { request, peer, limit, place: asked }: AskedRequest,
   ): Promise<Caller> {
-    const { guesses } = this.#options, credential = sha256Hex(authorization);
+    const [, text = ""] = /^Bearer +(\S+)$/i.exec(authorization) ?? [], parsed = parseToken(text);
+    const { guesses } = this.#options;
+    const credential = parsed ? `${parsed.tokenId} ${parsed.secretHash}` : sha256Hex(authorization);
     // Only who has the token can make it count, so this cannot use up the limit of another.
     const client = guesses.clientOf(credential);
     if (client !== undefined) limit.count(client);
@@ -151,7 +153,7 @@ export class Authenticator {
       const place = { address: networkOf(peer.address), credential };
       return await guesses.check(
         place,
-        () => this.#byToken(authorization, { request, peer, asked }),
+        () => this.#byToken({ text, parsed }, { request, peer, asked }),
       );
     } catch (error) {
       if (client !== undefined && error instanceof HttpProblem && error.status === 401) {
@@ -163,23 +165,21 @@ export class Authenticator {
   }
 
   async #byToken(
-    authorization: string,
+    { text, parsed }: { readonly text: string; readonly parsed: ReturnType<typeof parseToken> },
     { request, peer, asked }: {
       readonly request: Request;
       readonly peer: Peer;
       readonly asked: AskedPlace | undefined;
     },
   ): Promise<Caller> {
-    const [, text = ""] = /^Bearer +(\S+)$/i.exec(authorization) ?? [];
     const { openToken } = this.#options;
     if (openToken !== undefined && isSecret(text, sha256Hex(openToken)) && await this.#isOpen()) {
       const refusal = checkOpenRequest(request, peer.address);
       if (refusal !== undefined) throw unauthenticated(refusal);
       return { ...OPEN_ADMIN, isValid: () => this.#isOpen() };
     }
-    const parsed = parseToken(text);
     const found = parsed && await this.#findToken(parsed, asked);
-    if (!parsed || !found || !isSecret(parsed.secret, found.secretHash)) {
+    if (!parsed || !found || !isSameHash(parsed.secretHash, found.secretHash)) {
       throw unauthenticated("the bearer token is unknown, expired or revoked");
     }
     const scopes = new Set(found.scopes as Scope[]), { identity } = found;
@@ -195,12 +195,12 @@ export class Authenticator {
   }
 
   async #findToken(
-    { tokenId, secret }: { readonly tokenId: string; readonly secret: string },
+    { tokenId, secretHash }: Pick<MintedToken, "tokenId" | "secretHash">,
     place: AskedPlace | undefined,
   ): Promise<LiveToken & { readonly place?: FoundPlace } | undefined> {
     const { db } = this.#options;
     if (place === undefined) return await findToken(db, tokenId);
-    return await findTokenAt(db, { tokenId, secretHash: sha256Hex(secret) }, place);
+    return await findTokenAt(db, { tokenId, secretHash }, place);
   }
 
   async #bySignature({ request, peer, limit }: AskedRequest): Promise<Caller | undefined> {

@@ -5,7 +5,7 @@
  */
 
 import { timingSafeEqual } from "node:crypto";
-import { sha256, sha256Hex } from "../../lib/digest.ts";
+import { sha256Hex } from "../../lib/digest.ts";
 
 const ID_BYTES = 8;
 const SECRET_BYTES = 32;
@@ -39,13 +39,20 @@ export function mintOpenToken(): string {
   return `mpk_open_${secret.toBase64({ alphabet: "base64url", omitPadding: true })}`;
 }
 
-/** Splits a token; undefined if `text` does not have the form of one. */
-export function parseToken(text: string): { tokenId: string; secret: string } | undefined {
+/** Splits a token, and hashes its secret; undefined if `text` does not have the form of one. */
+export function parseToken(
+  text: string,
+): Pick<MintedToken, "tokenId" | "secretHash"> | undefined {
   const match = TOKEN.exec(text);
-  return match === null ? undefined : { tokenId: match[1], secret: match[2] };
+  return match === null ? undefined : { tokenId: match[1], secretHash: sha256Hex(match[2]) };
 }
 
 /** Compares a secret with a stored hash in constant time. */
 export function isSecret(secret: string, secretHash: string): boolean {
-  return timingSafeEqual(sha256(secret), Uint8Array.fromHex(secretHash));
+  return isSameHash(sha256Hex(secret), secretHash);
+}
+
+/** Compares two hex hashes of the same length in constant time. */
+export function isSameHash(one: string, other: string): boolean {
+  return timingSafeEqual(Uint8Array.fromHex(one), Uint8Array.fromHex(other));
 }
