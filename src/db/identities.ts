@@ -28,7 +28,7 @@ export type NewIdentity = Pick<
 >;
 
 /** An identity of its row. */
-export function toIdentity(row: Row<"mpackd_identities">): Identity {
+function toIdentity(row: Row<"mpackd_identities">): Identity {
   return {
     identityId: row.identity_id,
     handle: row.handle,

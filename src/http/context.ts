@@ -11,6 +11,7 @@ import type { BlobStore } from "../stream/store/blob_store.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import type { BodyBudget } from "./body/body_budget.ts";
 import type { RateLimit } from "./rate_limit.ts";
+import type { Answer } from "./server/answer.ts";
 
 /** One answered request, for the log and the metrics. */
 export interface RequestRecord {
@@ -65,7 +66,7 @@ export interface ApiContext {
   /** Fires when the time to drain is over: running uploads and reads are cut. */
   readonly force: AbortSignal;
   /** Answers `/healthz`, `/readyz` and `/metrics`; undefined for other paths. */
-  readonly probes: (request: Request) => Promise<Response | undefined>;
+  readonly probes: (request: Request) => Promise<Answer | undefined>;
   readonly onRequest?: (record: RequestRecord) => void;
   /** Gets the errors that cut an answer off after its head was sent. */
   readonly onCut?: (cut: { readonly requestId: string; readonly error: unknown }) => void;

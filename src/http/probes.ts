@@ -5,6 +5,8 @@
  */
 
 import type { MetricsRegistry } from "../jobs/worker/metrics.ts";
+import { replyEncoded } from "./reply.ts";
+import type { Answer } from "./server/answer.ts";
 
 /** Tells whether one condition of readiness holds. */
 export type Check = () => Promise<boolean> | boolean;
@@ -23,26 +25,27 @@ export interface ProbeOptions {
  */
 export function createProbes(
   { checks, metrics }: ProbeOptions,
-): (request: Request) => Promise<Response | undefined> {
+): (request: Request) => Promise<Answer | undefined> {
   let checking: Promise<(readonly [string, boolean])[]> | undefined;
   return async (request) => {
     const { pathname } = new URL(request.url);
     if (!["/healthz", "/readyz", "/metrics"].includes(pathname)) return undefined;
     if (request.method !== "GET" && request.method !== "HEAD") {
-      return new Response(null, { status: 405, headers: { allow: "GET, HEAD" } });
+      return { status: 405, headers: { allow: "GET, HEAD" }, body: null };
     }
-    if (pathname === "/healthz") return new Response("ok\n");
+    if (pathname === "/healthz") {
+      return { status: 200, headers: { "content-type": "text/plain;charset=UTF-8" }, body: "ok\n" };
+    }
     if (pathname === "/metrics") {
-      return new Response(await metrics.text(), {
-        headers: { "content-type": metrics.contentType },
-      });
+      const headers = { "content-type": metrics.contentType };
+      return { status: 200, headers, body: await metrics.text() };
     }
     // A flood of probes makes no flood of statements.
     checking ??= runAll(checks).finally(() => checking = undefined);
     const results = await checking;
     const isReady = results.every(([, holds]) => holds);
     const body = { ready: isReady, checks: Object.fromEntries(results) };
-    return Response.json(body, { status: isReady ? 200 : 503 });
+    return replyEncoded(JSON.stringify(body), "json", { status: isReady ? 200 : 503 });
   };
 }
 

@@ -7,6 +7,7 @@
 
 import { type ExceededQuota, GhostError, MpackdError, QuotaError } from "../errors.ts";
 import { describe } from "../jobs/attempt/run_attempt.ts";
+import type { Answer } from "./server/answer.ts";
 
 /** The default `Retry-After`. */
 const RETRY_AFTER_SECONDS = 5;
@@ -138,11 +139,11 @@ const SHOWN_CHARACTERS = 400;
  *
  * @param options.isForMuse Whether the route is one of MuseHub's clients.
  */
-export function problemResponse(
+export function problemAnswer(
   thrown: unknown,
   requestId: string,
   options: { readonly isForMuse: boolean } = { isForMuse: false },
-): Response {
+): Answer {
   const error = thrown instanceof Error ? thrown : new Error(String(thrown));
   const given = { requestId, ...options };
   if (error instanceof HttpProblem) {
@@ -202,16 +203,17 @@ function answer(
     readonly isForMuse: boolean;
     readonly headers?: Readonly<Record<string, string>>;
   },
-): Response {
-  const headers = new Headers({ "content-type": "application/problem+json", ...given });
-  if (status === 503 && !headers.has("retry-after")) {
-    headers.set("retry-after", String(RETRY_AFTER_SECONDS));
-  }
-  if (status === 401) headers.set("www-authenticate", CHALLENGES);
+): Answer {
+  const headers = {
+    "content-type": "application/problem+json",
+    ...(status === 503 && { "retry-after": String(RETRY_AFTER_SECONDS) }),
+    ...given,
+    ...(status === 401 && { "www-authenticate": CHALLENGES }),
+  };
   const title = TITLES[status] ?? "Error";
   const type = `urn:mpackd:error:${problem.code}`;
   const body = { type, title, status, instance: `urn:mpackd:request:${requestId}`, ...problem };
-  return new Response(isForMuse ? shownText(body) : JSON.stringify(body), { status, headers });
+  return { status, headers, body: isForMuse ? shownText(body) : JSON.stringify(body) };
 }
 
 /** The problem with its detail first, without its lists, in so many characters as are shown. */

@@ -6,6 +6,7 @@
 
 import { encode } from "@msgpack/msgpack";
 import { codecOf, X_MSGPACK } from "./body/body.ts";
+import type { Answer } from "./server/answer.ts";
 
 type Codec = "json" | "msgpack";
 
@@ -15,7 +16,7 @@ export function reply(
   status: number,
   value: unknown,
   headers: Readonly<Record<string, string>> = {},
-): Response {
+): Answer {
   const codec = acceptedCodec(request);
   const body = codec === "msgpack" ? encodeMsgpack(value) : JSON.stringify(value);
   return replyEncoded(body, codec, { status, headers: { vary: "accept", ...headers } });
@@ -25,21 +26,21 @@ export function reply(
 export function replyMsgpack(
   value: unknown,
   headers: Readonly<Record<string, string>> = {},
-): Response {
+): Answer {
   return replyEncoded(encodeMsgpack(value), "msgpack", { headers });
 }
 
 /** Makes an answer of a body that is encoded already. */
 export function replyEncoded(
-  body: BodyInit,
+  body: NonNullable<Answer["body"]>,
   codec: Codec,
   { status = 200, headers = {} }: {
     readonly status?: number;
     readonly headers?: Readonly<Record<string, string>>;
   } = {},
-): Response {
+): Answer {
   const contentType = codec === "msgpack" ? X_MSGPACK : "application/json";
-  return new Response(body, { status, headers: { "content-type": contentType, ...headers } });
+  return { status, headers: { "content-type": contentType, ...headers }, body };
 }
 
 function encodeMsgpack(value: unknown): Uint8Array<ArrayBuffer> {

@@ -7,7 +7,6 @@
  * @module
  */
 
-import type { Context } from "hono";
 import type { z } from "zod";
 import type { RepoForIdentity, RepoPlace } from "../db/collaborators.ts";
 import type { AskedPlace, FoundPlace } from "../db/token_at_place.ts";
@@ -29,6 +28,7 @@ import type { Peer } from "./server/connection.ts";
 import type { ApiContext } from "./context.ts";
 import { HttpProblem } from "./problem.ts";
 import type { RateLimit } from "./rate_limit.ts";
+import type { Answer } from "./server/answer.ts";
 import { networkOf } from "../lib/addresses.ts";
 import { type Recheck, recheckEvery } from "./recheck.ts";
 import type { SendOptions } from "./slow_reader.ts";
@@ -81,15 +81,13 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   readonly answers: Readonly<Record<number, AnswerSpec>>;
   /** Statuses of problems besides those that every route may answer. */
   readonly problems?: readonly number[];
-  handle(call: Call<z.output<P>, z.output<Q>, z.output<B>>): Promise<Response> | Response;
+  handle(call: Call<z.output<P>, z.output<Q>, z.output<B>>): Promise<Answer> | Answer;
 }
 
 /** One checked request, as the handler of a route gets it. */
 export interface Call<P = unknown, Q = unknown, B = unknown> {
   /** The request; its body is read already unless the route has `rawBody`. */
   readonly request: Request;
-  /** For Hono's helpers. */
-  readonly hono: Context;
   /** Checks now and then that the caller still has access. */
   readonly recheck: Recheck;
   /** How to send a streamed answer. */
@@ -107,38 +105,42 @@ export interface Call<P = unknown, Q = unknown, B = unknown> {
 
 /** A route without the types of its schemas. */
 export interface Route extends Omit<RouteSpec<z.ZodType, z.ZodType, z.ZodType>, "handle"> {
-  /** Checks and answers a request. */
-  run(c: Context<HonoEnv>, context: ApiContext): Promise<Response>;
+  /** Checks and answers a request whose path has these parameters. */
+  run(exchange: Exchange, params: PathParams, context: ApiContext): Promise<Answer>;
 }
 
-/** What a request carries on its way through Hono. */
-export interface HonoEnv {
-  readonly Bindings: { readonly peer: Peer };
-  readonly Variables: {
-    requestId: string;
-    caller?: Caller;
-    isForMuse?: boolean;
-    /** The checked body: the log looks there for the key of a refused pack. */
-    body?: unknown;
-  };
+/** The parameters of a path, decoded. */
+export type PathParams = Readonly<Record<string, string>>;
+
+/** A request on its way to its answer, and what was found out of it, for the log. */
+export interface Exchange {
+  readonly request: Request;
+  readonly peer: Peer;
+  /** The `X-Request-Id` of the answer. */
+  readonly requestId: string;
+  caller?: Caller;
+  /** The checked body: the log looks there for the key of a refused pack. */
+  body?: unknown;
 }
 
 /** Declares a route. */
 export function route<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType>(
   spec: RouteSpec<P, Q, B>,
 ): Route {
-  return { ...spec, run: (c, context) => run(spec, c, context) };
+  return {
+    ...spec,
+    run: (exchange, params, context) => run(spec, exchange, params, context),
+  };
 }
 
 async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType>(
   spec: RouteSpec<P, Q, B>,
-  c: Context<HonoEnv>,
+  exchange: Exchange,
+  params: PathParams,
   context: ApiContext,
-): Promise<Response> {
-  const { raw: request } = c.req, { peer } = c.env;
-  const params = c.req.param() as Record<string, string>;
-  const { access, scope = access === "push" ? "push" : "read", isForMuse = false } = spec;
-  c.set("isForMuse", isForMuse);
+): Promise<Answer> {
+  const { request, peer, requestId } = exchange;
+  const { access, scope = access === "push" ? "push" : "read" } = spec;
   const limit = new RouteLimit(context.rateLimit, spec.limitedAs);
   using body = new RequestBody(request, {
     limits: bodyLimits(context.config, maxBodyBytes(spec, request, context)),
@@ -155,7 +157,7 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
       ...{ request, peer, limit, body },
       ...(isOfRepo && isPlace(place) ? { place: withObject(place, params) } : {}),
     }, context);
-  c.set("caller", caller);
+  exchange.caller = caller;
   if (!limit.isCounted) limit.count(caller.client);
   if (access === "identity") requireIdentity(caller);
   const openPlace = async () =>
@@ -170,14 +172,15 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
     throw new HttpProblem(403, "forbidden", `Cannot do this with a token without "${scope}"`);
   }
   refuseEncoded(request);
-  const query = Object.fromEntries(new URL(request.url).searchParams);
+  const query = request.url.includes("?")
+    ? Object.fromEntries(new URL(request.url).searchParams)
+    : {};
   const checkedParams = checkShape(spec.params, params, "path");
   const checkedQuery = checkShape(spec.query, query, "query");
   const checkedBody = await bodyOf(spec, { request, caller, body }, context);
-  c.set("body", checkedBody);
+  exchange.body = checkedBody;
   return await spec.handle({
     request,
-    hono: c,
     recheck,
     sending: {
       recheck,
@@ -189,7 +192,7 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
         held.use(peer.hold());
         return held;
       },
-      onError: (error) => context.onCut?.({ requestId: c.get("requestId"), error }),
+      onError: (error) => context.onCut?.({ requestId, error }),
     },
     caller,
     params: checkedParams,

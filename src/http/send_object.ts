@@ -8,6 +8,7 @@ import { checkLocation, locateObject } from "../objects/locate_object.ts";
 import { plainSize, readEncoded, readLocated } from "../objects/read_object.ts";
 import { acceptsCoding } from "./body/accept_encoding.ts";
 import { parseRange } from "./range_header.ts";
+import type { Answer } from "./server/answer.ts";
 import type { AnswerSpec, Call } from "./route.ts";
 import { cutSlowReader } from "./slow_reader.ts";
 
@@ -42,7 +43,7 @@ export async function sendObject(
   >,
   objectId: string,
   lifetime: "max-age=31536000, immutable" | "no-cache" = "max-age=31536000, immutable",
-): Promise<Response> {
+): Promise<Answer> {
   const { db, store } = context;
   // The first statement looks for the id as it was asked; the other spelling takes another one.
   const location = found?.objectId === objectId && found.location !== undefined
@@ -52,7 +53,7 @@ export async function sendObject(
   const isEncoded = location.encoding === "zstd" && acceptsCoding(request.headers, "zstd");
   const plainTag = `"${objectId}"`, encodedTag = `"${objectId};zstd"`;
   const etag = isEncoded ? encodedTag : plainTag;
-  const headers = new Headers({
+  const headers: Record<string, string> = {
     etag,
     // An object never changes, but access to it does: only browsers may cache a private one.
     "cache-control": `${repo.visibility === "public" ? "public" : "private"}, ` +
@@ -62,10 +63,10 @@ export async function sendObject(
     "accept-ranges": "bytes",
     ...(location.encoding !== null && { vary: "accept-encoding" }),
     ...(isEncoded && { "content-encoding": "zstd" }),
-  });
+  };
   const known = request.headers.get("if-none-match");
   if (known?.split(",").some((tag) => [etag, `W/${etag}`, "*"].includes(tag.trim()))) {
-    return new Response(null, { status: 304, headers });
+    return { status: 304, headers, body: null };
   }
   const condition = request.headers.get("if-range");
   const field = condition === null || condition === etag ? request.headers.get("range") : null;
@@ -80,14 +81,14 @@ export async function sendObject(
   const range = whole === undefined ? undefined : parseRange(field, whole);
   const status = range === undefined ? 200 : 206;
   const setLength = (lengthBytes: number, sizeBytes: number) => {
-    headers.set("content-length", String(lengthBytes));
+    headers["content-length"] = String(lengthBytes);
     if (range === undefined) return;
     const last = range.offsetBytes + lengthBytes - 1;
-    headers.set("content-range", `bytes ${range.offsetBytes}-${last}/${sizeBytes}`);
+    headers["content-range"] = `bytes ${range.offsetBytes}-${last}/${sizeBytes}`;
   };
   if (isHead) {
     setLength(range?.lengthBytes ?? whole!, whole!);
-    return new Response(null, { status, headers });
+    return { status, headers, body: null };
   }
   const opened = await read(store, location, { ...options, ...range });
   const { lengthBytes, sizeBytes, content } = opened;
@@ -95,5 +96,5 @@ export async function sendObject(
   // The sockets' buffers take as much, so a slow reader holds nothing here.
   const isSmall = content !== undefined && lengthBytes <= SENT_AT_ONCE_BYTES;
   const body = isSmall ? content : cutSlowReader(opened.stream, sending);
-  return new Response(body, { status, headers });
+  return { status, headers, body };
 }

@@ -5,8 +5,7 @@
  * @module
  */
 
-import type { Context } from "hono";
-import { type SSEStreamingApi, streamSSE } from "hono/streaming";
+import { SSEStreamingApi } from "hono/streaming";
 import { sleep } from "../lib/sleep.ts";
 import { getJob } from "../jobs/queue/get_job.ts";
 import type { JobRow } from "../jobs/queue/job.ts";
@@ -15,6 +14,7 @@ import type { ApiContext } from "./context.ts";
 import type { Call } from "./route.ts";
 import { publicError } from "./problem.ts";
 import { camelKeys } from "./reply.ts";
+import type { Answer } from "./server/answer.ts";
 import { cutSlowReader } from "./slow_reader.ts";
 
 /** How often the job's row is read, in milliseconds. */
@@ -25,27 +25,26 @@ const POLL_MS = 500;
  * Without news, a comment every half `httpIdleMs` keeps proxies from closing the connection.
  */
 export function jobEvents(
-  c: Context,
   jobId: string,
-  { context, sending }: Pick<Call, "context" | "sending">,
-): Response {
+  { request, context, sending }: Pick<Call, "request" | "context" | "sending">,
+): Answer {
   const { config } = context, hangup = new AbortController();
   const signal = AbortSignal.any([
     hangup.signal,
-    c.req.raw.signal,
+    request.signal,
     context.signal,
     AbortSignal.timeout(config.httpTotalMs),
   ]);
-  const response = streamSSE(c, async (stream) => {
-    stream.onAbort(() => hangup.abort());
-    // On an error the stream just ends: Hono would send its text, and clients reconnect anyway.
-    await sendEvents(stream, jobId, context, signal).catch(() => {});
-  });
+  const { readable, writable } = new TransformStream();
+  const stream = new SSEStreamingApi(writable, readable);
+  stream.onAbort(() => hangup.abort());
+  // On an error the stream just ends, and clients connect again.
+  sendEvents(stream, jobId, context, signal).catch(() => {}).finally(() => stream.close());
   const headers = {
     "content-type": "text/event-stream",
     "cache-control": "no-store, no-transform",
   };
-  return new Response(cutSlowReader(response.body!, sending), { headers });
+  return { status: 200, headers, body: cutSlowReader(stream.responseReadable, sending) };
 }
 
 async function sendEvents(

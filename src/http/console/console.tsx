@@ -16,8 +16,8 @@ import { sleep } from "../../lib/sleep.ts";
 import type { Caller } from "../auth/authenticate.ts";
 import { bodyLimits, readBody } from "../body/body.ts";
 import type { ApiContext } from "../context.ts";
-import { HttpProblem, problemResponse } from "../problem.ts";
-import type { HonoEnv } from "../route.ts";
+import { HttpProblem, problemAnswer } from "../problem.ts";
+import type { Exchange } from "../route.ts";
 import { act, auditPack, changeSchedule, tellWebhook } from "./actions.ts";
 import { Layout } from "./layout.tsx";
 import { LIVE_SCRIPT } from "./live_script.ts";
@@ -52,6 +52,11 @@ export const CONSOLE_POLICY = "default-src 'none'; style-src 'self'; script-src 
   "img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; " +
   "frame-ancestors 'none'";
 
+/** Hono's name for what comes with a request. */
+export interface ConsoleEnv {
+  readonly Bindings: Exchange;
+}
+
 const PAGES: Readonly<Record<string, PageMaker>> = {
   "/": overview,
   "/jobs": jobs,
@@ -65,9 +70,9 @@ const PAGES: Readonly<Record<string, PageMaker>> = {
 };
 
 /** Makes the pages. Mount them at {@link CONSOLE_PATH}. */
-export function createConsole(context: ApiContext): Hono<HonoEnv> {
+export function createConsole(context: ApiContext): Hono<ConsoleEnv> {
   const sessions = new Sessions(context.uploadSecret);
-  const app = new Hono<HonoEnv>();
+  const app = new Hono<ConsoleEnv>();
   const file = (path: string, type: string, text: string) =>
     app.get(path, () => new Response(text, { headers: { "content-type": type } }));
   file("/style.css", "text/css; charset=utf-8", STYLE);
@@ -96,7 +101,7 @@ export function createConsole(context: ApiContext): Hono<HonoEnv> {
     work: (
       form: URLSearchParams,
       caller: Caller,
-      c: Context<HonoEnv>,
+      c: Context<ConsoleEnv>,
     ) => Promise<string> | Page,
   ) =>
     app.post(path, async (c) => {
@@ -137,19 +142,17 @@ export function createConsole(context: ApiContext): Hono<HonoEnv> {
     throw new HttpProblem(404, "not-found", "There is no such page");
   });
   app.onError(async (error, c) => {
-    const problem = problemResponse(error, c.get("requestId")), { status } = problem;
-    const { title, detail } = await problem.json();
-    const shown = await show(c, problemPage(title, detail), c.get("caller"), status);
-    for (const name of ["retry-after"]) {
-      const value = problem.headers.get(name);
-      if (value !== null) shown.headers.set(name, value);
-    }
+    const { status, headers, body } = problemAnswer(error, c.env.requestId);
+    const { title, detail } = JSON.parse(body as string);
+    const shown = await show(c, problemPage(title, detail), c.env.caller, status);
+    const { "retry-after": retryAfter } = headers;
+    if (retryAfter !== undefined) shown.headers.set("retry-after", retryAfter);
     return shown;
   });
   return app;
 
   /** The caller of a session; undefined without one, or if its token counts no more. */
-  async function callerOf(c: Context<HonoEnv>): Promise<Caller | undefined> {
+  async function callerOf(c: Context<ConsoleEnv>): Promise<Caller | undefined> {
     const token = await sessions.open(getCookie(c, SESSION_COOKIE));
     if (token === undefined) {
       context.rateLimit.countRequest(`address ${c.env.peer.address}`);
@@ -160,7 +163,7 @@ export function createConsole(context: ApiContext): Hono<HonoEnv> {
     return caller;
   }
 
-  async function identify(c: Context<HonoEnv>, token: string): Promise<Caller | undefined> {
+  async function identify(c: Context<ConsoleEnv>, token: string): Promise<Caller | undefined> {
     const headers = new Headers(c.req.raw.headers);
     headers.set("authorization", `Bearer ${token}`);
     const { peer } = c.env, limit = { count: () => {}, uncount: () => {} };
@@ -174,7 +177,7 @@ export function createConsole(context: ApiContext): Hono<HonoEnv> {
         bodyDigest: () => Promise.reject(new Error("A session has no body to sign")),
       });
       if (caller.identity === undefined && !caller.isAdmin) return undefined;
-      c.set("caller", caller);
+      c.env.caller = caller;
       return caller;
     } catch (error) {
       if (!(error instanceof HttpProblem && error.status === 401)) throw error;
@@ -183,7 +186,7 @@ export function createConsole(context: ApiContext): Hono<HonoEnv> {
     }
   }
 
-  async function signIn(c: Context<HonoEnv>, token: string): Promise<Response> {
+  async function signIn(c: Context<ConsoleEnv>, token: string): Promise<Response> {
     const caller = await identify(c, token.trim());
     if (caller === undefined) {
       const why = "The token is unknown, expired or revoked.";
@@ -199,7 +202,7 @@ export function createConsole(context: ApiContext): Hono<HonoEnv> {
     return c.redirect(CONSOLE_PATH, 303);
   }
 
-  function pageFor(c: Context<HonoEnv>, make: PageMaker, caller: Caller): Promise<Page> {
+  function pageFor(c: Context<ConsoleEnv>, make: PageMaker, caller: Caller): Promise<Page> {
     const { identity, isAdmin } = caller;
     return make({
       caller,
@@ -212,7 +215,7 @@ export function createConsole(context: ApiContext): Hono<HonoEnv> {
   }
 
   /** Sends the content of a page whenever it has changed. */
-  async function live(c: Context<HonoEnv>): Promise<Response> {
+  async function live(c: Context<ConsoleEnv>): Promise<Response> {
     const asked = c.req.query("path") ?? "";
     const url = URL.canParse(asked, c.req.url) ? new URL(asked, c.req.url) : undefined;
     const isOurs = url?.origin === new URL(c.req.url).origin &&
@@ -248,7 +251,7 @@ export function createConsole(context: ApiContext): Hono<HonoEnv> {
 
 /** Refuses what a page of another origin caused: the session's cookie may come along. */
 function refuseForeign(
-  c: Context<HonoEnv>,
+  c: Context<ConsoleEnv>,
   { config }: ApiContext,
   { isLink = false }: { readonly isLink?: boolean } = {},
 ): void {
@@ -262,27 +265,27 @@ function refuseForeign(
   throw new HttpProblem(403, "forbidden", "Cannot do this for a page of another origin");
 }
 
-function isSecure(c: Context<HonoEnv>, { config }: ApiContext): boolean {
+function isSecure(c: Context<ConsoleEnv>, { config }: ApiContext): boolean {
   return new URL(config.httpUrl ?? c.req.url).protocol === "https:";
 }
 
-async function readForm(c: Context<HonoEnv>, context: ApiContext): Promise<URLSearchParams> {
+async function readForm(c: Context<ConsoleEnv>, context: ApiContext): Promise<URLSearchParams> {
   const type = c.req.header("content-type")?.split(";")[0].trim().toLowerCase();
   if (type !== "application/x-www-form-urlencoded") {
     throw new HttpProblem(415, "unsupported-media-type", "Cannot read the form: send it as one");
   }
-  using counted = context.bodies.open(c.get("caller")?.client ?? `address ${c.env.peer.address}`);
+  using counted = context.bodies.open(c.env.caller?.client ?? `address ${c.env.peer.address}`);
   const limits = bodyLimits(context.config, MAX_FORM_BYTES);
   const bytes = await readBody(c.req.raw, limits, { needsDigest: false, counted });
   return new URLSearchParams(new TextDecoder().decode(bytes));
 }
 
-function toLogin(c: Context<HonoEnv>): Response {
+function toLogin(c: Context<ConsoleEnv>): Response {
   return c.redirect(`${CONSOLE_PATH}/login`, 303);
 }
 
 async function show(
-  c: Context<HonoEnv>,
+  c: Context<ConsoleEnv>,
   page: Page,
   caller?: Caller,
   status = 200,

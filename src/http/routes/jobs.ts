@@ -111,10 +111,7 @@ const events = route({
       await requireValid(call.caller);
       await jobOf(call, "inside");
     });
-    return jobEvents(call.hono, jobId, {
-      context: call.context,
-      sending: { ...call.sending, recheck },
-    });
+    return jobEvents(jobId, { ...call, sending: { ...call.sending, recheck } });
   },
 });
 

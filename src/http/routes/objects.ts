@@ -89,7 +89,8 @@ const many = route({
     if (damaged !== undefined) refuseDamaged(damaged);
     const { maxContentBytes } = context.config;
     const pack = packOf({ db, store, repoId, objectIds, maxContentBytes, signal });
-    return new Response(cutSlowReader(pack, sending), { headers: { "content-type": X_MSGPACK } });
+    const headers = { "content-type": X_MSGPACK };
+    return { status: 200, headers, body: cutSlowReader(pack, sending) };
   },
 });
 

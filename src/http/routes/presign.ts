@@ -145,7 +145,7 @@ const upload = route({
     const checkRepo = () => requireRepo(context.db, params.repoId);
     await checkRepo();
     await storeUpload(request, upload, context, recheckEvery(checkRepo));
-    return new Response(null, { status: 200 });
+    return { status: 200, headers: {}, body: null };
   },
 });
 

@@ -19,6 +19,7 @@ import type { Caller } from "../auth/authenticate.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
 import { reply } from "../reply.ts";
+import type { Answer } from "../server/answer.ts";
 import { type Route, route } from "../route.ts";
 import {
   NoParams,
@@ -145,7 +146,7 @@ async function setLimits(
   tenant: Tenant,
   body: { readonly [Name in QuotaName]?: number | "unlimited" },
   { caller, context }: Admin,
-): Promise<Response> {
+): Promise<Answer> {
   requireAdmin(caller);
   const { db, signal, config } = context;
   const limits: Limits = Object.fromEntries(
@@ -157,10 +158,10 @@ async function setLimits(
   return reply(request, 200, shown(usage));
 }
 
-async function removeLimits(tenant: Tenant, { caller, context: { db } }: Admin): Promise<Response> {
+async function removeLimits(tenant: Tenant, { caller, context: { db } }: Admin): Promise<Answer> {
   requireAdmin(caller);
   await removeQuota(db, tenant);
-  return new Response(null, { status: 204 });
+  return { status: 204, headers: {}, body: null };
 }
 
 function shown({ kind, label, limits, used, percent }: TenantUsage) {

@@ -161,7 +161,7 @@ const remove = route({
       throw new HttpProblem(403, "forbidden", "Cannot delete the repo: only its owner may");
     }
     await deleteRepo(context.db, repo);
-    return new Response(null, { status: 204 });
+    return { status: 204, headers: {}, body: null };
   },
 });
 

@@ -109,13 +109,13 @@ const uploadPart = route({
     const key = partKey(uploadId, number);
     if (await isStored(context.store, key, sizeBytes)) {
       await request.body?.cancel();
-      return new Response(null, { status: 200 });
+      return { status: 200, headers: {}, body: null };
     }
     const chunks = bodyChunks(request, bodyLimits(context.config, sizeBytes));
     const body = whileAllowed(chunks, recheckEvery(checkRepo));
     const signal = context.force;
     await context.store.put(key, body, { sizeBytes, signal });
-    return new Response(null, { status: 200 });
+    return { status: 200, headers: {}, body: null };
   },
 });
 

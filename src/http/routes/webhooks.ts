@@ -139,7 +139,7 @@ const remove = route({
   async handle({ params, repo, caller, context }) {
     requireOwner(repo, caller);
     if (!await removeWebhook(context.db, repo.repoId, params.webhookId)) throw noSuch("webhook");
-    return new Response(null, { status: 204 });
+    return { status: 204, headers: {}, body: null };
   },
 });
 

@@ -44,7 +44,6 @@ export class Connection implements Peer {
   #sending = 0;
   #hasAsked = false;
   #isDraining = false;
-  #isFinished = false;
   #quietSince = performance.now();
 
   /** Takes over `client`, and closes it. */
@@ -56,9 +55,8 @@ export class Connection implements Peer {
       signal: this.#cut.signal,
       handler: (request, sent) => this.#answer(request, sent),
     });
-    const finish = () => void (this.#isFinished = true);
     // A connection that was reset has finished, too.
-    this.#finished = served.then(finish, finish);
+    this.#finished = served.catch(() => {});
   }
 
   /** Resolves when the connection is closed and no request of it runs. */
@@ -89,8 +87,7 @@ export class Connection implements Peer {
   }
 
   close(): void {
-    // Deno 2.9.6 throws where nobody can catch it if a signal fires after the end.
-    if (!this.#isFinished) this.#cut.abort();
+    this.#cut.abort();
   }
 
   /** Makes the connection overdue as soon as its requests are answered. */

@@ -14,15 +14,20 @@
 
 /** How to serve a connection. */
 export interface ServeOptions {
-  /** Closes the connection at once. Must not fire after `finished`. */
+  /** Closes the connection at once. */
   readonly signal: AbortSignal;
   /** Answers a request; `sent` settles when the answer is sent or cannot be. */
   handler(request: Request, sent: Promise<void>): Promise<Response>;
 }
 
+/** What Deno uses of a signal. */
+interface Cut {
+  addEventListener(type: "abort", listener: () => void): void;
+}
+
 type ServeOnConnection = (
   connection: Deno.TcpConn,
-  signal: AbortSignal,
+  signal: Cut,
   handler: (request: Request, info: Deno.ServeHandlerInfo) => Promise<Response>,
   onError: (error: unknown) => Response,
   onListen: () => void,
@@ -47,9 +52,26 @@ export function serveConnection(
 ): Promise<void> {
   return serveHttpOnConnection!(
     connection,
-    signal,
+    safely(signal),
     (request, info) => handler(request, info.completed),
     () => new Response(null, { status: 500 }),
     () => {},
   ).finished;
+}
+
+/**
+ * The signal, but a listener that throws is not an uncaught error. Deno's listener throws if the
+ * client has closed the connection while one of its requests is still running.
+ */
+function safely(signal: AbortSignal): Cut {
+  return {
+    addEventListener: (type, listener) =>
+      signal.addEventListener(type, () => {
+        try {
+          listener();
+        } catch {
+          // The connection has ended.
+        }
+      }, { once: true }),
+  };
 }

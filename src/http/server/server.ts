@@ -37,7 +37,12 @@ export interface ApiServer extends AsyncDisposable {
 export function listenForProbes(config: Config, options: ProbeOptions): ApiServer {
   const probes = createProbes(options);
   return listen(
-    async (request) => await probes(request) ?? new Response("Not found\n", { status: 404 }),
+    async (request) => {
+      const answer = await probes(request);
+      return answer === undefined
+        ? new Response("Not found\n", { status: 404 })
+        : new Response(request.method === "HEAD" ? null : answer.body, answer);
+    },
     { hostname: config.httpHost, port: config.httpPort, config, closeMs: 0 },
   );
 }

@@ -146,7 +146,7 @@ export const overview: PageMaker = async ({ viewer, caller, context }) => {
 /** Whether database and store answer, as `/readyz` says. */
 async function readServices({ probes }: PageCall["context"]): Promise<[string, boolean][]> {
   const answer = await probes(new Request("http://localhost/readyz"));
-  const { checks = {} } = await answer?.json() ?? {};
+  const { checks = {} } = answer === undefined ? {} : JSON.parse(answer.body as string);
   return Object.entries(SERVICES).filter(([name]) => name in checks)
     .map(([name, shown]) => [shown, checks[name]]);
 }

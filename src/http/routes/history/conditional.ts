@@ -5,6 +5,7 @@
  */
 
 import { reply } from "../../reply.ts";
+import type { Answer } from "../../server/answer.ts";
 import type { Call } from "../../route.ts";
 
 /** Answers `value` under `etag`, or 304 if the client has it. */
@@ -12,7 +13,7 @@ export function replyTagged(
   { request, repo }: Pick<Call, "request" | "repo">,
   etag: string,
   value: unknown,
-): Response {
+): Answer {
   const headers = {
     etag: `"${etag}"`,
     // Which commit a branch's name stands for changes, and so does access.
@@ -20,7 +21,7 @@ export function replyTagged(
     vary: "accept",
   };
   if (!isKnown(request, etag)) return reply(request, 200, value, headers);
-  return new Response(null, { status: 304, headers });
+  return { status: 304, headers, body: null };
 }
 
 /** Whether the client says that it has the answer under this ETag. */

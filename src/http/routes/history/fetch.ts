@@ -48,7 +48,7 @@ const fetchRoute = route({
     }
     const source = ReadableStream.from(writeFetch(plan, heads));
     const headers = { "content-type": X_MSGPACK };
-    return new Response(cutSlowReader(source, sending), { headers });
+    return { status: 200, headers, body: cutSlowReader(source, sending) };
   },
 });
 
