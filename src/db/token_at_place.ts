@@ -36,6 +36,39 @@ type Found =
   & { repo_created_at: Date }
   & { [Name in keyof ObjectLocation]: ObjectLocation[Name] | null };
 
+/** The four texts of the statement. The last parameter is the object's id, if one is asked for. */
+const TEXTS = {
+  byId: textOf("r.repo_id = $3"),
+  byIdWithObject: textOf("r.repo_id = $3", "$4"),
+  byName: textOf("r.owner = $3 and r.slug = $4"),
+  byNameWithObject: textOf("r.owner = $3 and r.slug = $4", "$5"),
+};
+
+function textOf(isPlace: string, objectId?: string): string {
+  const objectColumns = objectId === undefined ? "" : `,
+      o.object_id as "objectId", m.mpack_key as "mpackKey", m.blob_key as "blobKey", m.etag,
+      o.content_offset as "contentOffset", o.size_bytes as "sizeBytes",
+      o.damaged_at as "damagedAt", o.encoding`;
+  const objects = objectId === undefined ? "" : `
+    left join musehub_object_refs o on o.object_id = ${objectId} and o.repo_id =
+      case when r.visibility = 'public' or c.identity_id is not null or i.is_admin
+        or i.handle = r.owner then r.repo_id end
+      and o.content_offset is not null and o.size_bytes is not null
+    left join musehub_mpacks m on m.mpack_id = o.mpack_id and m.repo_id = o.repo_id`;
+  return `
+    select i.identity_id, i.handle, i.is_admin, t.secret_hash,
+      array_to_string(t.scopes, ',') as scope_list,
+      r.repo_id, r.owner, r.slug, r.name, r.visibility, r.created_at as repo_created_at,
+      c.identity_id is not null as is_collaborator ${objectColumns}
+    from mpackd_tokens t
+    join mpackd_identities i using (identity_id)
+    left join musehub_repos r on ${isPlace} and r.deleted_at is null
+    left join mpackd_collaborators c
+      on c.repo_id = r.repo_id and c.identity_id = i.identity_id ${objects}
+    where t.token_id = $1 and t.secret_hash = $2 and t.revoked_at is null
+      and t.expires_at > now() and i.revoked_at is null`;
+}
+
 /**
  * Finds a token as `findToken()` does, and the place with it.
  *
@@ -47,31 +80,12 @@ export async function findTokenAt(
   { tokenId, secretHash }: { readonly tokenId: string; readonly secretHash: string },
   place: AskedPlace,
 ): Promise<(LiveToken & { readonly place: FoundPlace }) | undefined> {
-  const isPlace = "repoId" in place
-    ? db.sql`r.repo_id = ${place.repoId}`
-    : db.sql`r.owner = ${place.owner} and r.slug = ${place.slug}`;
   const { objectId } = place;
-  const objectColumns = objectId === undefined ? db.sql`` : db.sql`,
-      o.object_id as "objectId", m.mpack_key as "mpackKey", m.blob_key as "blobKey", m.etag,
-      o.content_offset as "contentOffset", o.size_bytes as "sizeBytes",
-      o.damaged_at as "damagedAt", o.encoding`;
-  const objects = objectId === undefined ? db.sql`` : db.sql`
-    left join musehub_object_refs o on o.object_id = ${objectId} and o.repo_id =
-      case when r.visibility = 'public' or c.identity_id is not null or i.is_admin
-        or i.handle = r.owner then r.repo_id end
-      and o.content_offset is not null and o.size_bytes is not null
-    left join musehub_mpacks m on m.mpack_id = o.mpack_id and m.repo_id = o.repo_id`;
-  const [row] = await db.query<Found>("find a token")`
-    select i.identity_id, i.handle, i.is_admin, t.secret_hash, array_to_string(t.scopes, ',') as scope_list,
-      r.repo_id, r.owner, r.slug, r.name, r.visibility, r.created_at as repo_created_at,
-      c.identity_id is not null as is_collaborator ${objectColumns}
-    from mpackd_tokens t
-    join mpackd_identities i using (identity_id)
-    left join musehub_repos r on ${isPlace} and r.deleted_at is null
-    left join mpackd_collaborators c
-      on c.repo_id = r.repo_id and c.identity_id = i.identity_id ${objects}
-    where t.token_id = ${tokenId} and t.secret_hash = ${secretHash} and t.revoked_at is null
-      and t.expires_at > now() and i.revoked_at is null`;
+  const names = "repoId" in place ? [place.repoId] : [place.owner, place.slug];
+  const way = "repoId" in place ? "byId" : "byName";
+  const text = TEXTS[objectId === undefined ? way : `${way}WithObject` as const];
+  const parameters = [tokenId, secretHash, ...names, ...(objectId === undefined ? [] : [objectId])];
+  const [row] = await db.run<Found>("find a token", text, parameters);
   return row && { ...toLiveToken(row), place: toPlace(row, objectId) };
 }
 

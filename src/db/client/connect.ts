@@ -123,6 +123,11 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
         return Array.from(await execute(this, query, { ...options, action }));
       };
     },
+    async run<Row>(this: Database, action: string, text: string, parameters: readonly string[]) {
+      const query = () =>
+        this.sql.unsafe<(Row & object)[]>(text, [...parameters], { prepare: true });
+      return Array.from(await execute(this, query, { action }));
+    },
     async build<Row>(
       this: Database,
       action: string,

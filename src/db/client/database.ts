@@ -67,6 +67,16 @@ export interface Database {
    */
   query<Row>(action: string, options?: StatementOptions): RunSql<Row>;
   /**
+   * Runs a statement whose text is always the same: its parameters are `$1`, `$2`, …
+   *
+   * For the statement of each request: to put a text together of fragments takes 10 µs.
+   *
+   * @param action The verb phrase after "Cannot" in errors: "find a token".
+   * @throws As {@link query}.
+   * @ignore
+   */
+  run<Row>(action: string, text: string, parameters: readonly string[]): Promise<Row[]>;
+  /**
    * Runs a statement that Kysely builds; loads Kysely at the first call.
    *
    * @param action The verb phrase after "Cannot" in errors: "list tokens".
