@@ -205,7 +205,7 @@ Deno.test("indexMpack() starts over if it was killed between a delta and its par
   const deltas = Array.from({ length: 12 }, (_, i) => delta(state(i), state(i + 1)));
   const bytes = pack(snapshotRecord(state(0)), ...deltas);
   const options = fixture.options(await fixture.put(bytes), { MPACK_BATCH_ROWS: "1" });
-  const { db } = faultyDatabase(fixture.db, { at: 4, fault: "refused", times: Infinity });
+  const { db } = faultyDatabase(fixture.db, { at: 6, fault: "refused", times: Infinity });
   await assert.rejects(indexMpack({ ...options, db }), { code: "database-unavailable" });
   await fixture.db.sql`update musehub_background_jobs set lease_expires_at = now()`;
   const [{ checkpoint }] = await fixture.db.sql`select checkpoint from musehub_background_jobs`;

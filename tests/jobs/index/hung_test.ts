@@ -54,7 +54,7 @@ Deno.test("main.ts push gives up on a server that takes the pack and never answe
     { MPACK_HTTP_TOTAL_MS: "1000" },
   );
   assert.equal(code, 4, stderr);
-  assert.match(stderr, /no answer in 1000 ms \(store-unavailable\)/);
+  assert.match(stderr, /no answer in 1000 ms \(server-unavailable\)/);
   listener.close();
   await accepting;
   for (const connection of connections) connection.close();

@@ -54,8 +54,9 @@ Deno.test("indexMpack() killed at 90% leaves a tenth and one checkpoint interval
   const pack = await packOf(1_200);
   const key = await fixture.put(pack);
   const { clean, batches } = await runClean(fixture, key);
-  // One statement enqueues the job, then each stages a batch.
-  await runAndDie(fixture, key, 1 + Math.ceil(0.9 * batches) + 1);
+  // One statement asks for the quotas, one enqueues the job, one asks for the quotas once the length
+  // is known, then each stages a batch.
+  await runAndDie(fixture, key, 3 + Math.ceil(0.9 * batches) + 1);
   const { offset_bytes } = await checkpointOf(fixture);
   assert.ok(offset_bytes > 0.85 * pack.length, `only ${offset_bytes} of ${pack.length}`);
   const counted = faultyStore(fixture.store, { at: Infinity, fault: "cut" });
@@ -77,8 +78,8 @@ Deno.test("indexMpack() killed twenty times in one pack reads little twice, and 
   let readBytes = 0, lastOffset = 0, lastBatches = 0;
   for (let kill = 1; kill <= 20; kill++) {
     // The first attempt enqueues; a later one finds the job, claims it, counts what is staged, and
-    // reads the records of eight batches at once.
-    const statements = kill === 1 ? 3 : 5 + Math.ceil(lastBatches / 8);
+    // reads the records of eight batches at once. Each asks for the quotas twice.
+    const statements = kill === 1 ? 5 : 7 + Math.ceil(lastBatches / 8);
     readBytes += await runAndDie(fixture, key, statements, env);
     const { offset_bytes, batches } = await checkpointOf(fixture);
     lastBatches = batches;
