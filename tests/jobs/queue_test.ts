@@ -186,7 +186,7 @@ Deno.test("rows of another program delay no job of ours, and break no list", asy
     await insert("endless", "status, lease_expires_at", "'running', 'infinity'");
     assert.equal(await countWithoutLease(db), 2);
     for (const key of ["none", "endless"]) {
-      // Neither the repo's quota nor the mpack is taken by them.
+      // Neither the repo's share nor the mpack is taken by them.
       assert.equal((await add(db, key)).existing, false, key);
       const [job] = await take(db, { perRepo: 1 });
       assert.equal(job?.payload.mpack_key, key);
@@ -228,7 +228,7 @@ Deno.test("rows of another program delay no job of ours, and break no list", asy
   });
 });
 
-Deno.test("claimJobs() keeps a repo to its quota, those already running included", async () => {
+Deno.test("claimJobs() keeps a repo to its share, those already running included", async () => {
   await using test = await open("repo-2");
   const { db } = test;
   for (const key of ["a", "b", "c"]) await add(db, key);

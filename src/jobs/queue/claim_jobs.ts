@@ -28,7 +28,7 @@ export interface ClaimOptions {
   readonly takeOver?: readonly string[];
 }
 
-/** Other workers lock some candidates, and a repo's quota rules out others. */
+/** Other workers lock some candidates, and a repo's share rules out others. */
 const CANDIDATES_PER_JOB = 2;
 const MIN_LIMIT = 16;
 
@@ -46,7 +46,7 @@ const MOST_FENCE = Number.MAX_SAFE_INTEGER;
  * A running row without a lease that ends belongs to another program. It is not claimed, and delays no
  * other job: nothing says that the other program still exists.
  *
- * The claim reads the head of the queue. Only if repos at their quota fill the head, it reads the
+ * The claim reads the head of the queue. Only if repos at their share fill the head, it reads the
  * head of each other repo: ten thousand jobs of one repo do not delay the others. A fair claim always
  * does that, and among jobs of one priority prefers those of owners with few running jobs: ten
  * thousand jobs in a hundred repos of one owner do not delay another owner.
@@ -80,20 +80,30 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
     ? sql`coalesce(j.attempt, 0) >= coalesce(j.max_attempts, ${DEFAULT_MAX_ATTEMPTS}::integer)`
     : sql`false`;
   const order = sql`coalesce(priority, 0) desc, created_at, job_id`;
+  // A fair claim reads the head of each repo, so what the head of the queue has is among them.
+  const found = isFair
+    ? sql`select * from expired union all select * from heads`
+    : sql`select * from expired union select * from head union select * from heads`;
   const isShort = isFair ? sql`true` : sql`exists (select from shortage)`;
   // Looked up one by one: a join may read all repos. A repo without a row is a tenant of its own.
   const tenant = sql`coalesce((
     select owner from musehub_repos r where r.repo_id = found.repo_id), found.repo_id)`;
+  // Of each tenant as many as one claim may take, and some for those that others have locked: ten
+  // thousand repos of one owner would else be ten thousand rows to look up and sort.
   const turns = sql`, busy_tenants as materialized (
       select ${tenant} as tenant, sum(running) as running from busy_repos as found group by 1
+    ), tenants as materialized (
+      select repo_id, ${tenant} as tenant from (select distinct repo_id from ranked) as found
     ), turns as materialized (
-      select job_id, 1 as place_in_repo, 1 as place_among_duplicates, coalesce(running, 0)
-        + row_number() over (partition by tenant order by ${order}) as turn
+      select job_id, 1 as place_in_repo, 1 as place_among_duplicates,
+        coalesce(running, 0) + place as turn
       from (
-        select job_id, priority, created_at, ${tenant} as tenant from ranked as found
+        select job_id, tenant, row_number() over (partition by tenant order by ${order}) as place
+        from ranked join tenants using (repo_id)
         where place_in_repo <= ${perRepo}::integer and place_among_duplicates = 1
       ) as owned
       left join busy_tenants using (tenant)
+      where place <= ${candidates}
     )`;
   const columns = sql`job_id, repo_id, job_type, priority, created_at,
     mpackd_mpack_key(payload::text) as mpack_key`;
@@ -118,7 +128,7 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
       order by ${order}
       limit ${candidates}
     ), shortage as materialized (
-      -- One row if the head is full and the quotas let through fewer jobs than asked for.
+      -- One row if the head is full and the shares let through fewer jobs than asked for.
       select from (select repo_id, count(*) as waiting from head group by repo_id) as own
       left join busy_repos using (repo_id)
       having sum(waiting) = ${candidates}
@@ -149,7 +159,7 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
         row_number() over (
           partition by repo_id, job_type, coalesce(mpack_key, job_id) order by ${order}
         ) as place_among_duplicates
-      from (select * from expired union select * from head union select * from heads) as found
+      from (${found}) as found
       left join busy_repos using (repo_id)
       where not exists (
         select from busy where busy.repo_id = found.repo_id and busy.job_type = found.job_type
