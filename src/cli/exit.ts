@@ -16,7 +16,7 @@ import {
   ServerError,
   StoreError,
 } from "../errors.ts";
-import { describe } from "../jobs/attempt/run_attempt.ts";
+import { describe } from "../jobs/attempt/error_record.ts";
 import { codeOf } from "../stream/store/folder/file_error.ts";
 import { redact } from "../lib/redact.ts";
 import { printJson, tell } from "./output.ts";

@@ -6,7 +6,7 @@
  */
 
 import { type ExceededQuota, GhostError, MpackdError, QuotaError } from "../errors.ts";
-import { describe } from "../jobs/attempt/run_attempt.ts";
+import { describe } from "../jobs/attempt/error_record.ts";
 import type { Answer } from "./server/answer.ts";
 
 /** The default `Retry-After`. */

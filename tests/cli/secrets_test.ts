@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { describe } from "../../src/jobs/attempt/run_attempt.ts";
+import { describe } from "../../src/jobs/attempt/error_record.ts";
 import { addSecrets } from "../../src/lib/redact.ts";
 import { runMain } from "../support/process/main.ts";
 

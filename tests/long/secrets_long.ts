@@ -7,7 +7,7 @@
 
 import assert from "node:assert/strict";
 import { loadConfig, SETTINGS } from "../../src/config/config.ts";
-import { describe } from "../../src/jobs/attempt/run_attempt.ts";
+import { describe } from "../../src/jobs/attempt/error_record.ts";
 import { connectDatabase } from "../../src/db/client/connect.ts";
 import { createRepo } from "../../src/db/repos.ts";
 import { migrate } from "../../src/db/schema/migrate.ts";

@@ -10,7 +10,7 @@ import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import { inspectMpack, type MpackReport } from "../../maintenance/inspect.ts";
 import { guardMpack, type GuardResult } from "../../objects/guard_mpack.ts";
-import { describe } from "../../jobs/attempt/run_attempt.ts";
+import { describe } from "../../jobs/attempt/error_record.ts";
 import { eachSource, sourceMember } from "../each_source.ts";
 import { EXIT, exitCodeOf } from "../exit.ts";
 import type { CommandContext } from "../command.ts";

@@ -16,8 +16,6 @@ import type { IndexProgress } from "../../jobs/index/context.ts";
 import type { BranchReport } from "../../jobs/history/move_branch.ts";
 import type { IndexPayload } from "../../jobs/index/payload.ts";
 import type { BlobReader, BlobStore } from "../../stream/store/blob_store.ts";
-import { readBranchHeads } from "../../history/read_branch_heads.ts";
-import { setBranches } from "../../jobs/history/set_branches.ts";
 import { indexMpack } from "../../jobs/index/index_mpack.ts";
 import type { IndexResult } from "../../jobs/index/result.ts";
 import type { CommandContext } from "../command.ts";
@@ -121,6 +119,9 @@ async function indexOne(
       if (!flags.branches) return result;
       const blobKey = blobKeyOf(config.blobKey, repoId, result.mpack_key);
       await using reader = await store.open(blobKey, { signal });
+      // Loaded here, because most calls need none of it before the first word.
+      const { readBranchHeads } = await import("../../history/read_branch_heads.ts");
+      const { setBranches } = await import("../../jobs/history/set_branches.ts");
       const heads = await readBranchHeads(reader);
       return { ...result, branches: await setBranches({ db, repoId, heads, force }) };
     };

@@ -4,8 +4,8 @@ import type { Database } from "../client/database.ts";
 import { execute } from "../client/execute.ts";
 import { checkSession, SESSION_SETTINGS } from "../client/session.ts";
 import { isWrongServer } from "../client/translate_error.ts";
-import { migrations } from "./migrations/mod.ts";
-import { findObstacles, type FoundColumn, type TableShape } from "./table_shape.ts";
+import { MIGRATION_NAMES } from "./migration_names.ts";
+import type { FoundColumn, TableShape } from "./table_shape.ts";
 
 const OLDEST_SERVER = 150_000;
 
@@ -32,6 +32,8 @@ export interface MigrateResult {
  */
 export async function migrate(db: Database): Promise<MigrateResult> {
   const done = await readDone(db);
+  if (MIGRATION_NAMES.every((name) => done.has(name))) return { applied: [] };
+  const { migrations } = await import("./migrations/mod.ts");
   const missing = migrations.filter(({ name }) => !done.has(name));
   const shapes = missing.flatMap(({ tables = [] }) => tables);
   if (shapes.length > 0) await checkTables(db, shapes);
@@ -50,7 +52,7 @@ export async function migrate(db: Database): Promise<MigrateResult> {
 /** Names of the migrations that were not applied yet, in order. */
 export async function pendingMigrations(db: Database): Promise<string[]> {
   const done = await readDone(db);
-  return migrations.map(({ name }) => name).filter((name) => !done.has(name));
+  return MIGRATION_NAMES.filter((name) => !done.has(name));
 }
 
 async function readDone(db: Database): Promise<Set<string>> {
@@ -93,6 +95,7 @@ async function checkTables(db: Database, shapes: readonly TableShape[]): Promise
     from information_schema.columns
     where table_schema = current_schema() and table_name = any(${names}::text[])
     order by table_name, ordinal_position`;
+  const { findObstacles } = await import("./table_shape.ts");
   const obstacles = findObstacles(shapes, found);
   if (obstacles.length > 0) {
     throw new ConfigError(`Cannot migrate ${db.label}: ${obstacles.join("; ")}`);

@@ -6,12 +6,12 @@
  */
 
 import type { Database } from "../../db/client/database.ts";
-import { CancelledError, LeaseLostError, MpackdError, WrongStoreError } from "../../errors.ts";
-import { redact } from "../../lib/redact.ts";
+import { CancelledError, LeaseLostError, WrongStoreError } from "../../errors.ts";
 import { finishCancelled } from "../queue/finish_cancelled.ts";
 import { failJob } from "../queue/fail_job.ts";
 import type { Job } from "../queue/job.ts";
 import { releaseJob } from "../queue/release_job.ts";
+import { describe } from "./error_record.ts";
 import type { JobHandler } from "./handler.ts";
 import { LeaseKeeper } from "./lease_keeper.ts";
 import { type Backoff, backoffOf, isRetryable } from "./retry_policy.ts";
@@ -105,25 +105,4 @@ async function settle(
 function cancelled(cause: Error): Outcome<never> & { readonly status: "cancelled" } {
   const error = new CancelledError("Cannot try again: the job was cancelled", { cause });
   return { status: "cancelled", error };
-}
-
-/** An error as a job's row, `--json` and the API show it. */
-interface ErrorRecord {
-  /** An {@link ErrorCode}, or `internal` for an unexpected error. */
-  readonly code: string;
-  /** For people. */
-  readonly message: string;
-  /** Whether the same call may succeed later. */
-  readonly retryable: boolean;
-  /** First byte of the pack that is wrong, if one is. */
-  readonly offset_bytes?: number;
-}
-
-export function describe(error: Error): ErrorRecord {
-  const message = redact(error.message);
-  if (!(error instanceof MpackdError)) return { code: "internal", message, retryable: true };
-  const { code, retryable } = error;
-  const offsetBytes = "offsetBytes" in error ? error.offsetBytes as number : undefined;
-  const record = { code, message, retryable };
-  return offsetBytes === undefined ? record : { ...record, offset_bytes: offsetBytes };
 }

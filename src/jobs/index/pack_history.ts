@@ -18,18 +18,11 @@ import {
 import { stageGraph } from "../../db/publish/stage_records.ts";
 import { GhostError } from "../../errors.ts";
 import type { PackRecords } from "../../lib/records.ts";
-import { readManifestPages } from "../../history/read_manifest.ts";
 import { recordHasher } from "../../hash/record_hash.ts";
 import { DeltaVerifier } from "../../stream/mpack/history/delta_verifier.ts";
 import type { DecoderHooks } from "../../stream/mpack/mpack_decoder.ts";
 import { HistoryCheck, type Problem } from "../history/history_check.ts";
-import {
-  type BranchDecision,
-  type BranchReport,
-  type BranchRequest,
-  decideBranch,
-  refuse,
-} from "../history/move_branch.ts";
+import type { BranchDecision, BranchReport, BranchRequest } from "../history/move_branch.ts";
 import type { HistoryCheckpoint } from "./checkpoint.ts";
 import type { IndexContext, IndexJob } from "./context.ts";
 import type { IndexPayload } from "./payload.ts";
@@ -81,7 +74,11 @@ export class PackHistory implements AsyncDisposable {
     const deltas = this.#deltas = new DeltaVerifier({
       limits: limitsOf(config),
       hasher: recordHasher,
-      load: (snapshotId) => readManifestPages({ db, store, repoId, snapshotId }),
+      async *load(snapshotId) {
+        // Few packs build upon a manifest of the repo.
+        const { readManifestPages } = await import("../../history/read_manifest.ts");
+        yield* readManifestPages({ db, store, repoId, snapshotId });
+      },
     });
     const { branch, strict } = job.payload;
     this.#isGuarded = !isGuardedElsewhere && (branch !== undefined || strict === true);
@@ -154,7 +151,9 @@ export class PackHistory implements AsyncDisposable {
     // The graph of a large pack is staged before the publish could ask for this.
     if (staged.batches > 0) await this.#check.settleCut();
     const { problem } = this.#check;
-    if (isStrict && problem !== undefined) refuse(problem);
+    if (isStrict && problem !== undefined) {
+      (await import("../history/move_branch.ts")).refuse(problem);
+    }
     if (this.#guard !== undefined && (isStrict || problem === undefined)) {
       this.#guard.hold(lastIds);
       const error = await ghostError(await this.#guard.ghosts({ staged }));
@@ -173,6 +172,7 @@ export class PackHistory implements AsyncDisposable {
   async decide(): Promise<void> {
     const request = this.#request;
     if (request === undefined) return;
+    const { decideBranch, refuse } = await import("../history/move_branch.ts");
     const { db } = this.#context, { repoId } = this.#job;
     const problem = this.#decisions++ < MAX_DECISIONS ? this.#ghosts : lostRace(request.name);
     const decision = await decideBranch({

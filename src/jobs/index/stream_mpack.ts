@@ -20,7 +20,6 @@ import { type OpenPack, openPack } from "./open_pack.ts";
 import { proveCount, provePack } from "./prove.ts";
 import { PackHistory } from "./pack_history.ts";
 import { publishPack } from "./publish.ts";
-import { removeUnwanted } from "./remove_unwanted.ts";
 import type { IndexResult } from "./result.ts";
 import { Stager } from "./stager.ts";
 
@@ -258,6 +257,7 @@ class Reading {
     await this.settle();
     const { batches, lastBatch } = this.#stager;
     const unstaged = [lastBatch, this.#lastRows ?? decoder.take()];
+    const { removeUnwanted } = await import("./remove_unwanted.ts");
     // gc finds later what cannot be deleted now.
     await removeUnwanted(this.#job, this.#context, {
       batches,

@@ -1,3 +1,4 @@
+import type { MigrationName } from "../migration_names.ts";
 import { createOrComplete, type TableShape } from "../table_shape.ts";
 import { tables } from "./0001_tables.ts";
 import { sql as queue } from "./0002_queue.ts";
@@ -22,8 +23,8 @@ import webhooks from "../functions/webhooks_1.sql" with { type: "text" };
 
 /** One migration. After its release its statements never change; another migration follows. */
 export interface Migration {
-  /** Its file's name without the ending. */
-  readonly name: string;
+  /** Its file's name without the ending; listed in migration_names.ts, too. */
+  readonly name: MigrationName;
   /** Statements for the body of a PL/pgSQL block. */
   readonly sql: string;
   /** The tables in it that other programs may have made already. */
