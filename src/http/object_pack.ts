@@ -4,107 +4,70 @@
  * @module
  */
 
-import { readObjects, type ReadObjectsOptions } from "../objects/read_objects.ts";
+import type { Database } from "../db/client/database.ts";
+import type { ObjectLocation } from "../db/refs.ts";
+import { type MpackdError, ObjectError } from "../errors.ts";
+import { inChunks } from "../history/chunks.ts";
+import { arrayHeader, mapHeader, str } from "../lib/msgpack_headers.ts";
+import { copyObjects } from "../objects/copy_objects.ts";
+import { locateObjects } from "../objects/locate_objects.ts";
+import type { BlobStore } from "../stream/store/blob_store.ts";
 
-/** Small objects are sent together: each chunk of an answer costs 50 µs on its way. */
-const CHUNK_BYTES = 256 * 1024;
-/** The longest header of an object: of a map, two keys, an id and a content. */
-const MAX_HEADER_BYTES = 256;
-const MAX_FIX_ARRAY = 15;
-const MAX_8 = 0xff;
-const MAX_16 = 0xffff;
+/**
+ * Locations that are kept from the check until the objects are sent, about 300 bytes each. Those of a
+ * longer list are looked up once more when it is their turn.
+ */
+const KEPT_LOCATIONS = 10_000;
 
-/** The objects to write: ids that the repo has, each once. */
-export interface PackOptions extends Omit<ReadObjectsOptions, "objectIds"> {
+type Bytes = Uint8Array<ArrayBuffer>;
+
+/** The objects to write. */
+export interface PackOptions {
+  readonly db: Database;
+  readonly store: BlobStore;
+  readonly repoId: string;
+  /** Each once. */
   readonly objectIds: readonly string[];
+  readonly maxContentBytes: number;
+  readonly signal: AbortSignal;
 }
 
-/** Yields `{objects: [{object_id, content}, …]}` in the given order; fails at an unreadable one. */
-export function packOf(options: PackOptions): ReadableStream<Uint8Array<ArrayBuffer>> {
-  return ReadableStream.from(chunks(options));
+/** Objects that were looked up. */
+export interface FoundObjects {
+  /** The ids that the repo has not. */
+  readonly missing: readonly string[];
+  /** The first object that an audit found damaged. */
+  readonly damaged: MpackdError | undefined;
+  /** Yields `{objects: [{object_id, content}, …]}` in the given order; fails at an unreadable one. */
+  pack(): ReadableStream<Bytes>;
 }
 
-async function* chunks(
-  options: PackOptions,
-): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
-  const chunk = new Chunk();
-  chunk.byte(0x81);
-  chunk.text("objects");
-  chunk.header(options.objectIds.length, { fix: 0x90, fixMax: MAX_FIX_ARRAY, of16: 0xdc });
-  for await (const entry of readObjects(options)) {
-    const { objectId, sizeBytes, content } = entry;
-    if (!chunk.fits(MAX_HEADER_BYTES)) yield chunk.take();
-    chunk.byte(0x82);
-    chunk.text("object_id");
-    chunk.text(objectId);
-    chunk.text("content");
-    chunk.header(sizeBytes, { of8: 0xc4, of16: 0xc5 });
-    if (content !== undefined && chunk.fits(content.length)) {
-      chunk.bytes(content);
-      continue;
+/** Looks all objects up, before the first byte is sent. */
+export async function findObjects(options: PackOptions): Promise<FoundObjects> {
+  const { objectIds } = options;
+  const kept: (readonly ObjectLocation[])[] = [], missing: string[] = [];
+  let damaged: MpackdError | undefined, keptCount = 0;
+  for await (const { found, refused } of locateObjects(options)) {
+    if (keptCount < KEPT_LOCATIONS) {
+      keptCount += found.length;
+      kept.push(found);
     }
-    yield chunk.take();
-    yield* entry.chunks();
+    for (const { error, objectId } of refused) {
+      if (error instanceof ObjectError && error.code === "object-not-found") missing.push(objectId);
+      else damaged ??= error;
+    }
   }
-  yield chunk.take();
-}
-
-/** MessagePack in a buffer of fixed length. */
-class Chunk {
-  #buffer = new Uint8Array(CHUNK_BYTES);
-  #filledBytes = 0;
-  readonly #utf8 = new TextEncoder();
-
-  fits(sizeBytes: number): boolean {
-    return this.#filledBytes + sizeBytes <= CHUNK_BYTES;
+  async function* pages() {
+    yield* kept;
+    const rest = objectIds.slice(keptCount);
+    for await (const { found, refused } of locateObjects({ ...options, objectIds: rest })) {
+      for (const { error } of refused) throw error;
+      yield found;
+    }
   }
-
-  /** What was written so far; goes on in another buffer. */
-  take(): Uint8Array<ArrayBuffer> {
-    const taken = this.#buffer.subarray(0, this.#filledBytes);
-    this.#buffer = new Uint8Array(CHUNK_BYTES);
-    this.#filledBytes = 0;
-    return taken;
+  async function* parts(): AsyncGenerator<Bytes, void, undefined> {
+    yield Uint8Array.from([...mapHeader(1), ...str("objects"), ...arrayHeader(objectIds.length)]);
+    yield* copyObjects(pages(), { ...options, order: "asked" });
   }
-
-  byte(value: number): void {
-    this.#buffer[this.#filledBytes++] = value;
-  }
-
-  bytes(bytes: Uint8Array): void {
-    this.#buffer.set(bytes, this.#filledBytes);
-    this.#filledBytes += bytes.length;
-  }
-
-  /** A key or an id, which have less than 256 bytes. */
-  text(value: string): void {
-    if (value.length <= 31) this.byte(0xa0 | value.length);
-    else this.#number(0xd9, value.length, 1);
-    this.#filledBytes += this.#utf8.encodeInto(
-      value,
-      this.#buffer.subarray(this.#filledBytes),
-    ).written;
-  }
-
-  /** The header of an array or a binary, whose 32-bit form follows its 16-bit form. */
-  header(
-    length: number,
-    { fix, fixMax = -1, of8, of16 }: {
-      readonly fix?: number;
-      readonly fixMax?: number;
-      readonly of8?: number;
-      readonly of16: number;
-    },
-  ): void {
-    if (fix !== undefined && length <= fixMax) this.byte(fix | length);
-    else if (of8 !== undefined && length <= MAX_8) this.#number(of8, length, 1);
-    else if (length <= MAX_16) this.#number(of16, length, 2);
-    else this.#number(of16 + 1, length, 4);
-  }
-
-  /** Big-endian, after a byte that names its type. */
-  #number(type: number, value: number, sizeBytes: number): void {
-    this.byte(type);
-    for (let i = sizeBytes - 1; i >= 0; i--) this.byte((value >>> (8 * i)) & 0xff);
-  }
+  return { missing, damaged, pack: () => ReadableStream.from(inChunks(parts())) };
 }

@@ -13,7 +13,7 @@ import type { BlobStore } from "../stream/store/blob_store.ts";
 import { BlockReader } from "./block_reader.ts";
 import { asMismatch, mismatch, ObjectCheck } from "./check_object.ts";
 import { openAhead } from "./open_ahead.ts";
-import { type Run, storedRuns } from "./plan_reads.ts";
+import { type Run, storedRuns, stretchesOf } from "./plan_reads.ts";
 import { readLocated, type ReadLocatedOptions } from "./read_objects.ts";
 
 /**
@@ -25,11 +25,12 @@ const CUTS = { maxGapBytes: 256 * 1024, maxRunBytes: 8 * 1024 * 1024 };
 const AHEAD = 3;
 
 type Bytes = Uint8Array<ArrayBuffer>;
-type Source = Pick<ReadLocatedOptions, "store" | "signal">;
+/** The order is by default that of the bytes in the store. */
+type CopyOptions = Pick<ReadLocatedOptions, "store" | "signal" | "maxContentBytes" | "order">;
 
 /**
- * Writes the records of objects, in the order of their bytes in the store. The last byte of a content
- * comes after the check of its digest. An encoded content is written plain.
+ * Writes the records of objects. The last byte of a content comes after the check of its digest. An
+ * encoded content is written plain.
  *
  * @param pages None of the objects is known to be damaged.
  * @throws {ObjectError} `object-mismatch` if stored bytes are not the object.
@@ -37,23 +38,54 @@ type Source = Pick<ReadLocatedOptions, "store" | "signal">;
  */
 export async function* copyObjects(
   pages: AsyncIterable<readonly ObjectLocation[]>,
-  options: Source,
+  options: CopyOptions,
 ): AsyncGenerator<Bytes, void, undefined> {
   for await (const page of pages) {
-    const plain = page.filter(({ encoding }) => encoding === null);
-    for (const location of plain) {
-      if (location.sizeBytes > 0) continue;
-      new ObjectCheck(location).finish();
-      yield objectHeader(location.objectId, 0);
+    yield* options.order === "asked" ? inOrderAsked(page, options) : inStoredOrder(page, options);
+  }
+}
+
+async function* inStoredOrder(
+  page: readonly ObjectLocation[],
+  options: CopyOptions,
+): AsyncGenerator<Bytes, void, undefined> {
+  const plain = page.filter(({ encoding }) => encoding === null);
+  for (const location of plain) {
+    if (location.sizeBytes > 0) continue;
+    new ObjectCheck(location).finish();
+    yield objectHeader(location.objectId, 0);
+  }
+  yield* copyRuns(storedRuns(plain, CUTS), options);
+  if (plain.length === page.length) return;
+  yield* copyEach(page.filter(({ encoding }) => encoding !== null), options);
+}
+
+async function* inOrderAsked(
+  page: readonly ObjectLocation[],
+  options: CopyOptions,
+): AsyncGenerator<Bytes, void, undefined> {
+  let runs: Run[] = [];
+  for (const { objects, isRun } of stretchesOf(page, CUTS)) {
+    if (isRun) {
+      runs.push(objects);
+      continue;
     }
-    yield* copyRuns(storedRuns(plain, CUTS), options);
-    if (plain.length === page.length) continue;
-    const encoded = page.filter(({ encoding }) => encoding !== null);
-    const how = { ...options, ...CUTS, order: "stored" } as const;
-    for await (const object of readLocated(onePage(encoded), how)) {
-      yield objectHeader(object.objectId, object.sizeBytes);
-      yield* object.chunks();
-    }
+    yield* copyRuns(runs, options);
+    runs = [];
+    yield* copyEach(objects, options);
+  }
+  yield* copyRuns(runs, options);
+}
+
+/** Each content is read into memory, or more than once. */
+async function* copyEach(
+  found: readonly ObjectLocation[],
+  options: CopyOptions,
+): AsyncGenerator<Bytes, void, undefined> {
+  const how = { ...options, ...CUTS, order: options.order ?? "stored" };
+  for await (const object of readLocated(onePage(found), how)) {
+    yield objectHeader(object.objectId, object.sizeBytes);
+    yield* object.chunks();
   }
 }
 
@@ -63,7 +95,7 @@ async function* onePage(found: readonly ObjectLocation[]) {
 
 async function* copyRuns(
   runs: readonly Run[],
-  { store, signal }: Source,
+  { store, signal }: CopyOptions,
 ): AsyncGenerator<Bytes, void, undefined> {
   const open = (run: Run) => openRun(store, run, signal);
   for await (const [run, reader] of openAhead(runs, open, AHEAD)) {

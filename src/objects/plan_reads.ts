@@ -93,14 +93,63 @@ function runsOf(locations: readonly ObjectLocation[], maxGapBytes: number): Run[
   let last: ObjectLocation | undefined;
   for (const location of sorted) {
     if (last !== undefined && byPosition(last, location) === 0) continue;
-    const isNext = last !== undefined && last.blobKey === location.blobKey &&
-      last.etag === location.etag && gapOf(last, location) >= 0 &&
-      gapOf(last, location) <= maxGapBytes;
-    if (isNext) runs[runs.length - 1].push(location);
-    else runs.push([location]);
+    if (last !== undefined && isNeighbour(last, location, maxGapBytes)) {
+      runs[runs.length - 1].push(location);
+    } else runs.push([location]);
     last = location;
   }
   return runs;
+}
+
+/** Whether one request may go on from one content to the other. */
+function isNeighbour(
+  before: ObjectLocation,
+  after: ObjectLocation,
+  maxGapBytes: number,
+): boolean {
+  const gapBytes = gapOf(before, after);
+  return before.blobKey === after.blobKey && before.etag === after.etag && gapBytes >= 0 &&
+    gapBytes <= maxGapBytes;
+}
+
+/** Objects in the order asked: one request's, or some that do not lie in that order. */
+export interface Stretch {
+  readonly objects: readonly ObjectLocation[];
+  readonly isRun: boolean;
+}
+
+/** A shorter run is not worth a request of its own. */
+const MIN_RUN_OBJECTS = 8;
+
+/** Cuts objects where their order is not that of their bytes. Empty and encoded ones are in no run. */
+export function stretchesOf(
+  locations: readonly ObjectLocation[],
+  { maxGapBytes, maxRunBytes = Infinity }: Pick<PlanOptions, "maxGapBytes" | "maxRunBytes">,
+): Stretch[] {
+  const stretches: Stretch[] = [];
+  let run: ObjectLocation[] = [], others: ObjectLocation[] = [];
+  const endOthers = () => {
+    if (others.length > 0) stretches.push({ objects: others, isRun: false });
+    others = [];
+  };
+  const endRun = () => {
+    if (run.length < MIN_RUN_OBJECTS) others = others.concat(run);
+    else {
+      endOthers();
+      for (const objects of cutRun(run, maxRunBytes)) stretches.push({ objects, isRun: true });
+    }
+    run = [];
+  };
+  for (const location of locations) {
+    const { encoding, sizeBytes } = location, last = run.at(-1);
+    const isPlain = encoding === null && sizeBytes > 0;
+    if (!isPlain || last !== undefined && !isNeighbour(last, location, maxGapBytes)) endRun();
+    if (isPlain) run.push(location);
+    else others.push(location);
+  }
+  endRun();
+  endOthers();
+  return stretches;
 }
 
 /** The run in parts of at most `maxBytes`, or of one object. */

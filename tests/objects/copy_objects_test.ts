@@ -57,8 +57,12 @@ async function* pageOf(locations: readonly ObjectLocation[]) {
 }
 
 /** The contents by id. */
-async function copied(store: BlobStore, locations: readonly ObjectLocation[]) {
-  const parts = await Array.fromAsync(copyObjects(pageOf(locations), { store }));
+async function copied(
+  store: BlobStore,
+  locations: readonly ObjectLocation[],
+  order?: "asked" | "stored",
+) {
+  const parts = await Array.fromAsync(copyObjects(pageOf(locations), { store, order }));
   const found = new Map<string, Uint8Array>();
   for (const record of decodeMulti(concat(parts))) {
     const { object_id, content, ...others } = record as Record<string, unknown>;
@@ -108,6 +112,41 @@ Deno.test("copyObjects() writes records of its own where the pack has others", a
     assert.deepEqual([...found.keys()].sort(), some.map(({ objectId }) => objectId).sort());
     assert.deepEqual((await copied(pack.store, [])).parts, []);
   });
+});
+
+Deno.test("copyObjects() keeps the order asked for", async (t) => {
+  const empty = new Uint8Array(),
+    small = Array.from({ length: 30 }, (_, i) => sampleBytes(99, 100 + i));
+  const contents = [...CONTENTS, stored, ...small, empty];
+  await using pack = await packOf(
+    contents.map((content) =>
+      content === stored ? encodedObject({ plain: encoded, stored }) : object({ content })
+    ),
+    contents,
+  );
+  const plain = new Map(
+    contents.map((content) => {
+      const bytes = content === stored ? encoded : content;
+      return [mpackKey(bytes), bytes];
+    }),
+  );
+  const { locations } = pack, half = locations.length >> 1;
+  const orders: Record<string, readonly ObjectLocation[]> = {
+    "as it is stored": locations,
+    "the other way round": locations.toReversed(),
+    "every second one, then the others": [
+      ...locations.filter((_, i) => i % 2 === 0),
+      ...locations.filter((_, i) => i % 2 === 1),
+    ],
+    "the second half first": [...locations.slice(half), ...locations.slice(0, half)],
+  };
+  for (const [name, asked] of Object.entries(orders)) {
+    await t.step(name, async () => {
+      const { found } = await copied(pack.store, asked, "asked");
+      assert.deepEqual([...found.keys()], asked.map(({ objectId }) => objectId));
+      for (const [id, content] of found) assertSameBytes(content, plain.get(id)!);
+    });
+  }
 });
 
 Deno.test("copyObjects() ends before the last byte of a content that is not the object's", async (t) => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { ObjectLocation } from "../../src/db/refs.ts";
-import { planReads } from "../../src/objects/plan_reads.ts";
+import { planReads, stretchesOf } from "../../src/objects/plan_reads.ts";
 
 const location = (
   objectId: string,
@@ -81,4 +81,27 @@ Deno.test("planReads() asks for an object once however often it is wanted, and n
   assert.deepEqual(plan([empty], "asked"), ["buffer 0 <- "]);
   assert.deepEqual(plan([a, empty], "stored"), ["buffer 0 <- ", "buffer A <- A"]);
   assert.deepEqual(plan([], "stored"), []);
+});
+
+Deno.test("stretchesOf() finds runs where the order asked is that of the bytes", async (t) => {
+  const row = [..."ABCDEFGHIJ"].map((id, i) => location(id, 25 * i, 20));
+  const cut = (locations: readonly ObjectLocation[], options = {}) =>
+    stretchesOf(locations, { maxGapBytes: 10, ...options }).map(({ objects, isRun }) =>
+      (isRun ? "run " : "others ") + objects.map(({ objectId }) => objectId).join("")
+    );
+  await t.step("one run, or several of the length that is allowed", () => {
+    assert.deepEqual(cut(row), ["run ABCDEFGHIJ"]);
+    assert.deepEqual(cut(row, { maxRunBytes: 100 }), ["run ABCDE", "run FGHIJ"]);
+  });
+  await t.step("what lies elsewhere is among others, and so is a short run", () => {
+    const far = location("X", 9_000, 5), [a, b, ...rest] = row;
+    assert.deepEqual(cut([far, ...row]), ["others X", "run ABCDEFGHIJ"]);
+    assert.deepEqual(cut([a, b, far, ...rest]), ["others ABX", "run CDEFGHIJ"]);
+    assert.deepEqual(cut(row.toReversed()), ["others JIHGFEDCBA"]);
+  });
+  await t.step("an empty or encoded content ends a run", () => {
+    const empty = location("0", 500, 0), encoded = { ...location("Z", 250, 20), encoding: "zstd" };
+    assert.deepEqual(cut([...row, empty, encoded]), ["run ABCDEFGHIJ", "others 0Z"]);
+  });
+  await t.step("nothing", () => assert.deepEqual(cut([]), []));
 });
