@@ -133,8 +133,38 @@ async function linkIfAbsent(tempPath: string, path: string): Promise<void> {
   await Deno.remove(tempPath);
 }
 
-/** Makes the rename survive a power cut. Some file systems cannot sync a folder. */
-async function syncFolder(folder: string): Promise<void> {
+interface FolderSyncs {
+  readonly running: Promise<void>;
+  /** The one that begins after it. */
+  next?: Promise<void>;
+}
+
+/** By folder. */
+const syncs = new Map<string, FolderSyncs>();
+
+/**
+ * Makes a rename survive a power cut. Those who ask while a folder is being synced share the next sync:
+ * 64 pushes at once would each wait for one of its own.
+ */
+function syncFolder(folder: string): Promise<void> {
+  const before = syncs.get(folder);
+  if (before === undefined) return beginSync(folder);
+  // The one that is running may have begun before the rename.
+  const begin = () => beginSync(folder);
+  return before.next ??= before.running.then(begin, begin);
+}
+
+function beginSync(folder: string): Promise<void> {
+  const running = syncNow(folder).finally(() => {
+    if (begun.next === undefined) syncs.delete(folder);
+  });
+  const begun: FolderSyncs = { running };
+  syncs.set(folder, begun);
+  return running;
+}
+
+/** Some file systems cannot sync a folder. */
+async function syncNow(folder: string): Promise<void> {
   const handle = await Deno.open(folder);
   try {
     await handle.sync().catch(() => {});
