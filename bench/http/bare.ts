@@ -55,17 +55,20 @@ const ROUTES: Record<string, (name: string, request: Request) => Promise<Respons
       create: true,
       truncate: true,
     });
-    using hasher = await openSha256();
+    using hasher = await openSha256({ engine: "native", worker: false });
     const reader = request.body!.getReader({ mode: "byob" });
-    let isEnd = false;
+    let isEnd = false, memory = new ArrayBuffer(256 * 1024);
     while (!isEnd) {
       const buffer = await hasher.borrow();
       let bytes = 0;
       while (bytes < buffer.length && !isEnd) {
-        const part = new Uint8Array(Math.min(256 * 1024, buffer.length - bytes));
-        const { done, value } = await reader.read(part);
+        const partBytes = Math.min(memory.byteLength, buffer.length - bytes);
+        const { done, value } = await reader.read(new Uint8Array(memory, 0, partBytes));
         isEnd = done;
-        if (value) buffer.set(value, bytes);
+        if (value) {
+          buffer.set(value, bytes);
+          memory = value.buffer;
+        }
         bytes += value?.length ?? 0;
       }
       const full = buffer.subarray(0, bytes);

@@ -156,14 +156,16 @@ async function moved({ resources }: HttpBench, pack: Pack): Promise<string> {
 }
 
 /**
- * Both sides write a new file: one that is overwritten hands its pages on, and pages that a virtual
- * machine gave back to its host in between take ten times as long to fill.
+ * Both sides write a new file, into pages of memory that were in use a moment ago: pages that a virtual
+ * machine has given back to its host take ten times as long to fill, and either side could get them.
  */
-async function forgotten({ resources }: HttpBench, pack: Pack): Promise<void> {
-  await resources.empty();
-  for (const path of [pack.path, `${resources.folder}/body`]) {
-    await Deno.remove(path).catch(() => {});
-  }
+async function forgotten({ resources: { folder, empty } }: HttpBench, pack: Pack): Promise<void> {
+  await empty();
+  for (const path of [pack.path, `${folder}/body`]) await Deno.remove(path).catch(() => {});
+  const warm = `${folder}/warm`;
+  await Deno.copyFile(`${folder}/${pack.mpackKey}`, warm);
+  await runProcess("sync", [], { isMeasured: false });
+  await Deno.remove(warm);
 }
 
 function push({ api, authorization }: HttpBench, path: string, key: string): Promise<void> {

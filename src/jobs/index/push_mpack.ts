@@ -194,7 +194,9 @@ async function indexBody(
     },
   };
   const { onProgress } = options;
-  const context = { db, config, store: uploading, publisher, onProgress };
+  // A body comes once, so its hash never goes on from a saved state: the fastest engine does it.
+  const hashing: Config = { ...config, hash: "native", libcrypto: undefined };
+  const context = { db, config: hashing, store: uploading, publisher, onProgress };
   return await streamMpack(job, context, scope, hooks);
 }
 
