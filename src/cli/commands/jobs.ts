@@ -21,7 +21,7 @@ import { jobDetails, jobJson, jobTable, pausedText } from "../job_text.ts";
 import type { CommandContext } from "../command.ts";
 import { print, printJson } from "../output.ts";
 import { openDatabase } from "../resources.ts";
-import { addWatchCommand } from "./operate/watch_jobs.ts";
+import { addWatchCommand } from "../operate/watch_jobs.ts";
 import { formatCount, terminalWidth } from "../terminal.ts";
 
 const STATUSES: readonly JobStatus[] = ["pending", "running", "done", "failed", "cancelled"];

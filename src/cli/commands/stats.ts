@@ -18,7 +18,7 @@ import {
   type WaitingForGc,
 } from "../../db/stats.ts";
 import type { CommandContext } from "../command.ts";
-import { quotaJson, quotaText } from "./operate/quota_text.ts";
+import { quotaJson, quotaText } from "../operate/quota_text.ts";
 import { print, printJson } from "../output.ts";
 import { formatBytes, formatCount } from "../terminal.ts";
 import { openDatabase } from "../resources.ts";

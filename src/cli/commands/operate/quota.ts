@@ -14,7 +14,7 @@ import { changeQuota, findTenant } from "../../../maintenance/quotas.ts";
 import type { CommandContext } from "../../command.ts";
 import { parseBytes, parseCount } from "../../flags.ts";
 import { print, printJson, tell } from "../../output.ts";
-import { quotaJson, quotaText } from "./quota_text.ts";
+import { quotaJson, quotaText } from "../../operate/quota_text.ts";
 import { openDatabase } from "../../resources.ts";
 
 /** Publishes of millions of rows take minutes. */

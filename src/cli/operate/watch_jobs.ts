@@ -5,20 +5,20 @@
  */
 
 import type { Command } from "commander";
-import { type QueueNow, readQueueNow } from "../../../db/activity.ts";
-import type { Database } from "../../../db/client/database.ts";
-import { repoNames } from "../../../db/console_repos.ts";
-import { listWorkers } from "../../../db/workers.ts";
-import { DatabaseError } from "../../../errors.ts";
-import { listJobs } from "../../../jobs/queue/list_jobs.ts";
-import type { JobRow } from "../../../jobs/queue/job.ts";
-import { sleep } from "../../../lib/sleep.ts";
-import type { CommandContext } from "../../command.ts";
-import { parseDuration } from "../../flags.ts";
-import { jobTable } from "../../job_text.ts";
-import { print, printJson, showControls, untilClosed, writeStdout } from "../../output.ts";
-import { openDatabase } from "../../resources.ts";
-import { formatCount, formatMs } from "../../terminal.ts";
+import { type QueueNow, readQueueNow } from "../../db/activity.ts";
+import type { Database } from "../../db/client/database.ts";
+import { repoNames } from "../../db/console_repos.ts";
+import { listWorkers } from "../../db/workers.ts";
+import { DatabaseError } from "../../errors.ts";
+import { listJobs } from "../../jobs/queue/list_jobs.ts";
+import type { JobRow } from "../../jobs/queue/job.ts";
+import { sleep } from "../../lib/sleep.ts";
+import type { CommandContext } from "../command.ts";
+import { parseDuration } from "../flags.ts";
+import { jobTable } from "../job_text.ts";
+import { print, printJson, showControls, untilClosed, writeStdout } from "../output.ts";
+import { openDatabase } from "../resources.ts";
+import { formatCount, formatMs } from "../terminal.ts";
 
 const MIN_INTERVAL_MS = 200;
 /** Rows read for a table; a terminal shows as many as it has lines. */

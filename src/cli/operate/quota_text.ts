@@ -1,6 +1,6 @@
-import type { QuotaName } from "../../../db/quotas/quota.ts";
-import type { TenantUsage } from "../../../db/quotas/quotas.ts";
-import { formatBytes, formatCount } from "../../terminal.ts";
+import type { QuotaName } from "../../db/quotas/quota.ts";
+import type { TenantUsage } from "../../db/quotas/quotas.ts";
+import { formatBytes, formatCount } from "../terminal.ts";
 
 const NAMES: readonly QuotaName[] = ["bytes", "objects", "packs", "pushes"];
 
