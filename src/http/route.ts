@@ -21,7 +21,8 @@ import {
 } from "./auth/access.ts";
 import { anonymous, type Caller, type RequestLimit } from "./auth/authenticate.ts";
 import type { Scope } from "./auth/token.ts";
-import { bodyLimits, checkShape, codecOf, parseBody } from "./body/body.ts";
+import { bodyLimits, codecOf, parseBody } from "./body/body.ts";
+import { checkShape } from "./body/check_shape.ts";
 import { bytesOfIds } from "./body/id_lists.ts";
 import { RequestBody } from "./body/request_body.ts";
 import type { Peer } from "./server/connection.ts";

@@ -267,6 +267,9 @@ function summary(result: IndexedResult): string {
   for (const branch of [...(result.branch ? [result.branch] : []), ...result.branches ?? []]) {
     lines.push(`  branch      ${oneLine(branchLine(branch))}`);
   }
+  if (result.snapshots === 0 && result.objects_total > 0) {
+    lines.push("  note        no manifest names the objects: they are read by id, not as files");
+  }
   if (result.records_unverified) {
     lines.push(`  left out    ${count(result.records_unverified)} snapshots of an unknown form`);
   }

@@ -7,9 +7,9 @@
 import type { z } from "zod";
 import type { Config } from "../../config/config.ts";
 import { sha256Hex } from "../../lib/digest.ts";
-import { mostSimilar } from "../../lib/similar.ts";
 import { requireSha256 } from "../auth/content_digest.ts";
 import type { BodyBytes } from "./body_budget.ts";
+import { checkShape } from "./check_shape.ts";
 import { decodeBody } from "./decode_body.ts";
 import { decodeIdLists } from "./id_lists.ts";
 import { HttpProblem } from "../problem.ts";
@@ -20,9 +20,6 @@ const MSGPACK = "application/vnd.msgpack";
 /** MessagePack's media type in MuseHub's clients. */
 export const X_MSGPACK = "application/x-msgpack";
 const MSGPACK_TYPES = new Set([MSGPACK, X_MSGPACK, "application/msgpack"]);
-const MAX_ERRORS = 10;
-/** Longer names are cut: a name is compared with each known one. */
-const MAX_NAME_LENGTH = 100;
 /** Bytes of each chunk of a body that passes by, but the last. */
 const CHUNK_BYTES = 256 * 1024;
 /** … of a body that is kept: this much is allocated before any of it has come. */
@@ -190,37 +187,4 @@ export async function parseBody<T extends z.ZodType>(
     ? await decodeIdLists(body, codec, { maxIds })
     : await decodeBody(body, codec, { maxValues: MAX_VALUES });
   return checkShape(schema, value, "body");
-}
-
-/**
- * Checks a value against a schema.
- *
- * @throws {HttpProblem} 422 for a body, else 400, with the first ten errors.
- */
-export function checkShape<T extends z.ZodType>(
-  schema: T,
-  value: unknown,
-  where: "body" | "query" | "path",
-): z.output<T> {
-  const { success, data, error } = schema.safeParse(value);
-  if (success) return data;
-  const errors = error.issues.slice(0, MAX_ERRORS).map((issue) => {
-    const { path, message } = issue;
-    if (issue.code === "unrecognized_keys") return unknownMember(schema, issue.keys[0]);
-    return { pointer: `/${path.map(String).join("/")}`, detail: message };
-  });
-  const detail = `Cannot use the ${where}: ${errors[0].pointer}: ${errors[0].detail}`;
-  const isBody = where === "body";
-  throw new HttpProblem(isBody ? 422 : 400, isBody ? "invalid-body" : "bad-request", detail, {
-    members: { errors },
-  });
-}
-
-/** A misspelt member would otherwise be ignored. */
-function unknownMember(schema: z.ZodType, given: string) {
-  const name = given.slice(0, MAX_NAME_LENGTH);
-  const known = "shape" in schema ? Object.keys(schema.shape as object) : [];
-  const meant = mostSimilar(name, known);
-  const next = meant === undefined ? `it may be ${known.join(", ")}` : `did you mean ${meant}?`;
-  return { pointer: `/${name}`, detail: `there is no such member; ${next}` };
 }

@@ -49,6 +49,10 @@ Deno.test("several mpacks are taken one after another, and one that fails does n
         mpackKey(packs[1]),
       ]);
     });
+    await t.step("index says that no manifest names the objects", async () => {
+      const { stdout } = await runMain(["index", a, ...of], env);
+      assert.match(stdout, /^ {2}note +no manifest names the objects/m);
+    });
     await t.step("enqueue, inspect", async () => {
       const queued = await run("enqueue", a, b, ...of);
       const keys = queued.lines.map(({ payload }) => payload.mpack_key);

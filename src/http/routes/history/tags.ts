@@ -8,6 +8,7 @@ import { z } from "zod";
 import { type NewTag, setTags } from "../../../db/history/tags.ts";
 import { isObjectId } from "../../../lib/ids.ts";
 import { slicesOf } from "../../../lib/sleep.ts";
+import { misspeltMember } from "../../body/check_shape.ts";
 import { HttpProblem } from "../../problem.ts";
 import { replyMsgpack } from "../../reply.ts";
 import { type Route, route } from "../../route.ts";
@@ -59,6 +60,11 @@ async function checkedTags(given: readonly unknown[]): Promise<NewTag[]> {
   let at = 0;
   for await (const slice of slicesOf(given)) {
     for (const value of slice) {
+      const misspelt = misspeltMember(WireTag, value, ["tags", String(at)]);
+      if (misspelt !== undefined) {
+        const detail = `Cannot use the body: ${misspelt.pointer}: ${misspelt.detail}`;
+        throw new HttpProblem(422, "invalid-body", detail);
+      }
       const { data, error } = WireTag.safeParse(value);
       if (data === undefined) {
         const [{ path, message }] = error.issues;
