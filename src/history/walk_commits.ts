@@ -85,7 +85,7 @@ class Walk {
   readonly #graph: GraphReader;
   readonly #queued = new Set<string>();
   readonly #queue = new PriorityQueue<GraphRow>(isBefore);
-  /** Commits with a missing ancestor have no generation, so that they may be reached too late. */
+  /** Commits with a missing ancestor are in no sure order, so that they may be reached too late. */
   readonly #seen = new Set<string>();
 
   constructor(graph: GraphReader) {
@@ -117,18 +117,18 @@ class Walk {
 
   #reach(rows: readonly GraphRow[]): void {
     for (const row of rows) {
-      const { commitId, generation } = row;
+      const { commitId, sortTime } = row;
       if (this.#queued.has(commitId) || this.#seen.has(commitId)) continue;
-      if (generation === null) this.#seen.add(commitId);
+      if (sortTime === null) this.#seen.add(commitId);
       this.#queued.add(commitId);
       this.#queue.push(row);
     }
   }
 }
 
-/** What has no generation builds upon nothing that has one as its child. */
+/** What has a missing ancestor builds upon nothing that has one as its child. */
 function isBefore(one: GraphRow, other: GraphRow): boolean {
-  const a = one.generation ?? Infinity, b = other.generation ?? Infinity;
+  const a = one.sortTime ?? Infinity, b = other.sortTime ?? Infinity;
   if (a !== b) return a > b;
   if (one.timeMs !== other.timeMs) return (one.timeMs ?? 0) > (other.timeMs ?? 0);
   return one.commitId < other.commitId;

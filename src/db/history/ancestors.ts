@@ -15,7 +15,12 @@ export interface GraphRow {
   readonly parentIds: readonly string[];
   /** 1 for a root, else 1 more than the highest of its parents; null if an ancestor is missing. */
   readonly generation: number | null;
-  /** When it was made, in milliseconds since 1970; null if its time cannot be read. */
+  /**
+   * When it was made, in milliseconds since 1970, but after all its parents, whatever the clocks were:
+   * a list by it has children before parents. Null for a commit without a generation.
+   */
+  readonly sortTime: number | null;
+  /** When it was made, if it has no `sortTime`; null if its time cannot be read. */
   readonly timeMs: number | null;
 }
 
@@ -38,31 +43,33 @@ export async function readAncestors(
 ): Promise<GraphRow[]> {
   const rows = await db.query<Read>("read the history")`
     with recursive down as (
-      select c.commit_id, c.parent_ids, c.generation
+      select c.commit_id, c.parent_ids, c.generation, c.sort_time
       from unnest(${arrayLiteral(commitIds)}::text[]) as asked(commit_id)
       cross join lateral (
-        select g.commit_id, g.parent_ids, g.generation from musehub_commit_graph g
+        select g.commit_id, g.parent_ids, g.generation, g.sort_time from musehub_commit_graph g
         where g.repo_id = ${repoId} and g.commit_id = asked.commit_id offset 0
       ) as c
       union
-      select c.commit_id, c.parent_ids, c.generation
+      select c.commit_id, c.parent_ids, c.generation, c.sort_time
       from down cross join lateral unnest(down.parent_ids) as parent(commit_id)
       cross join lateral (
-        select g.commit_id, g.parent_ids, g.generation from musehub_commit_graph g
+        select g.commit_id, g.parent_ids, g.generation, g.sort_time from musehub_commit_graph g
         where g.repo_id = ${repoId} and g.commit_id = parent.commit_id offset 0
       ) as c
     )
     select d.commit_id as "commitId", d.parent_ids as parents, d.generation,
+      d.sort_time as "sortTime",
       extract(epoch from r.committed_time) * 1000 as "timeMs"
     from (select * from down limit ${limit}::bigint) d
     left join lateral (
       select r.committed_time from musehub_commit_refs r
-      where r.repo_id = ${repoId} and r.commit_id = d.commit_id offset 0
+      where r.repo_id = ${repoId} and r.commit_id = d.commit_id and d.sort_time is null offset 0
     ) as r on true`;
-  return rows.map(({ commitId, parents, generation, timeMs }) => ({
+  return rows.map(({ commitId, parents, generation, sortTime, timeMs }) => ({
     commitId,
     parentIds: parents === null ? [] : readArray(parents),
     generation,
+    sortTime,
     timeMs: timeMs === null ? null : Number(timeMs),
   }));
 }

@@ -13,6 +13,8 @@ export interface ConnectedCommit {
   readonly generation: number;
   readonly depth: number;
   readonly jumpId: string;
+  /** Null for a row of an older version. */
+  readonly sortTime: number | null;
 }
 
 /**
@@ -28,7 +30,7 @@ export function findConnected(
 ): Promise<ConnectedCommit[]> {
   return db.query<ConnectedCommit>("look parents up")`
     with recursive line as (
-      select g.commit_id, g.generation, g.depth, g.jump_id
+      select g.commit_id, g.generation, g.depth, g.jump_id, g.sort_time
       from unnest(${arrayLiteral(commitIds)}::text[]) as asked(commit_id)
       cross join lateral (
         select * from musehub_commit_graph g
@@ -36,19 +38,22 @@ export function findConnected(
         offset 0
       ) as g
       union
-      select j.commit_id, j.generation, j.depth, j.jump_id
+      select j.commit_id, j.generation, j.depth, j.jump_id, j.sort_time
       from line cross join lateral (
         select * from musehub_commit_graph g
         where g.repo_id = ${repoId} and g.commit_id = line.jump_id offset 0
       ) as j
     )
-    select commit_id as "commitId", generation, depth, jump_id as "jumpId" from line`;
+    select commit_id as "commitId", generation, depth, jump_id as "jumpId", sort_time as "sortTime"
+    from line`;
 }
 
 /** A commit that waits for an ancestor. */
 export interface CutCommit {
   readonly commitId: string;
   readonly parentIds: readonly string[];
+  /** When it was made, in milliseconds since 1970; null if its time cannot be read. */
+  readonly timeMs: number | null;
 }
 
 /** Commits of a repo that wait for an ancestor, `limit` at most. */
@@ -57,13 +62,23 @@ export async function findCut(
   repoId: string,
   limit: number,
 ): Promise<CutCommit[]> {
-  const rows = await db.query<{ commitId: string; parents: string }>("look for cut-off commits")`
-    select commit_id as "commitId", array_to_string(parent_ids, ',') as parents
-    from musehub_commit_graph where repo_id = ${repoId} and generation is null
-    limit ${limit}::integer`;
-  return rows.map(({ commitId, parents }) => ({
+  const rows = await db.query<{ commitId: string; parents: string; timeMs: string | null }>(
+    "look for cut-off commits",
+  )`
+    select g.commit_id as "commitId", array_to_string(g.parent_ids, ',') as parents,
+      extract(epoch from r.committed_time) * 1000 as "timeMs"
+    from (
+      select commit_id, parent_ids from musehub_commit_graph
+      where repo_id = ${repoId} and generation is null limit ${limit}::integer
+    ) g
+    left join lateral (
+      select r.committed_time from musehub_commit_refs r
+      where r.repo_id = ${repoId} and r.commit_id = g.commit_id offset 0
+    ) as r on true`;
+  return rows.map(({ commitId, parents, timeMs }) => ({
     commitId,
     parentIds: parents === "" ? [] : parents.split(","),
+    timeMs: timeMs === null ? null : Math.floor(Number(timeMs)),
   }));
 }
 

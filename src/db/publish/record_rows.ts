@@ -55,6 +55,8 @@ export interface GraphRow {
   readonly generation: number | null;
   readonly depth: number | null;
   readonly jump_id: string | null;
+  /** The latest of its own time and 1 ms after each parent's `sort_time`, in ms since 1970. */
+  readonly sort_time: number | null;
 }
 
 /** Records of one batch. */

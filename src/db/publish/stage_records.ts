@@ -19,6 +19,7 @@ export interface StagedRecords {
     readonly parents: readonly string[];
     readonly snapshot: string;
     readonly offset: number;
+    readonly time: string | null;
   }[];
   readonly snapshots: readonly { readonly id: string; readonly depth: number }[];
   /** The commits that tags name. */
@@ -34,7 +35,8 @@ export async function readStagedRecords(
   const rows = await db.query<Partial<StagedRecords>>("read staged records")`
     select
       (select json_agg(json_build_object('id', c->'commit_id', 'parents', c->'parent_ids',
-          'snapshot', c->'snapshot_id', 'offset', c->'record_offset'))
+          'snapshot', c->'snapshot_id', 'offset', c->'record_offset',
+          'time', c->'committed_time'))
         from jsonb_array_elements(r.commits) as c) as commits,
       (select json_agg(json_build_object('id', s->'snapshot_id', 'depth', s->'delta_depth'))
         from jsonb_array_elements(r.snapshots) as s) as snapshots,

@@ -147,6 +147,7 @@ export const TABLES = {
     depth: "integer?",
     /** A commit far down the line of first parents: see is_ancestor_1.sql. */
     jump_id: "text?",
+    sort_time: "bigint?",
   },
   musehub_branches: {
     branch_id: "text=",

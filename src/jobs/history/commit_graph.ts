@@ -1,5 +1,5 @@
 /**
- * The commits of one pack as a graph, in some 80 bytes each.
+ * The commits of one pack as a graph, in some 90 bytes each.
  *
  * @module
  */
@@ -13,6 +13,8 @@ export interface PackCommit {
   readonly parentIds: readonly string[];
   /** Where its record begins. */
   readonly offsetBytes: number;
+  /** When it was made, in milliseconds since 1970. */
+  readonly timeMs?: number | null;
 }
 
 /** A commit that the repo has, with all its ancestors. */
@@ -21,6 +23,7 @@ export interface KnownCommit {
   readonly generation: number;
   readonly depth: number;
   readonly jumpId: string;
+  readonly sortTime?: number | null;
 }
 
 /** Commits looked at between two pauses, so that a long history does not block the process. */
@@ -70,15 +73,18 @@ export class CommitGraph {
   readonly #depth = new Numbers(new Int32Array(64), 0);
   readonly #jump = new Numbers(new Int32Array(64), NONE);
   readonly #offset = new Numbers(new Float64Array(64), NONE);
+  /** Its own time; when it is numbered, not before its parents'. */
+  readonly #time = new Numbers(new Float64Array(64), 0);
   /** Commits of the pack, each counted once. */
   commits = 0;
 
   /** Adds a commit of the pack. Of several records with one id the first counts. */
-  addCommit({ commitId, parentIds, offsetBytes }: PackCommit): void {
+  addCommit({ commitId, parentIds, offsetBytes, timeMs }: PackCommit): void {
     const node = this.#node(commitId);
     if (this.#flags.values[node] & IN_PACK) return;
     this.#flags.values[node] |= IN_PACK;
     this.#offset.values[node] = offsetBytes;
+    this.#time.values[node] = timeMs ?? 0;
     this.commits++;
     for (const parent of this.#addParents(node, parentIds)) {
       this.#flags.values[parent] |= HAS_CHILD;
@@ -86,21 +92,23 @@ export class CommitGraph {
   }
 
   /** Adds a commit of the repo that waits for an ancestor: the pack may bring it. */
-  addCut(commitId: string, parentIds: readonly string[]): void {
+  addCut({ commitId, parentIds, timeMs }: Omit<PackCommit, "offsetBytes">): void {
     const node = this.#node(commitId);
     if (this.#flags.values[node] & (IN_PACK | CUT)) return;
     this.#flags.values[node] |= CUT;
+    this.#time.values[node] = timeMs ?? 0;
     this.#addParents(node, parentIds);
   }
 
   /** Adds what the repo knows of a commit. */
-  addKnown({ commitId, generation, depth, jumpId }: KnownCommit): void {
+  addKnown({ commitId, generation, depth, jumpId, sortTime }: KnownCommit): void {
     const node = this.#node(commitId), jump = this.#node(jumpId);
     if (this.#flags.values[node] & (IN_PACK | CUT)) return;
     this.#flags.values[node] |= KNOWN | DONE;
     this.#generation.values[node] = generation;
     this.#depth.values[node] = depth;
     this.#jump.values[node] = jump;
+    this.#time.values[node] = sortTime ?? 0;
   }
 
   /** Whether this is a commit of the pack. */
@@ -245,6 +253,7 @@ export class CommitGraph {
         generation: isCut ? null : generation,
         depth: isCut ? null : this.#depth.values[node],
         jump_id: isCut ? null : this.#ids.id(this.#jump.values[node]),
+        sort_time: isCut ? null : this.#time.values[node],
       });
       if (batch.length < limit) continue;
       yield batch;
@@ -268,6 +277,7 @@ export class CommitGraph {
         this.#depth,
         this.#jump,
         this.#offset,
+        this.#time,
       ]
     ) list.reserve(length);
     return node;
@@ -283,7 +293,7 @@ export class CommitGraph {
   /** All its parents are numbered, or missing. */
   #numberOne(node: number): void {
     const generations = this.#generation.values, depths = this.#depth.values;
-    const jumps = this.#jump.values;
+    const jumps = this.#jump.values, times = this.#time.values;
     const first = this.#first.values[node], second = this.#second.values[node];
     let generation = 1;
     for (const parent of [first, second]) {
@@ -292,6 +302,9 @@ export class CommitGraph {
       generation = Math.max(generation, generations[parent] + 1);
     }
     generations[node] = generation;
+    for (const parent of [first, second]) {
+      if (parent !== NONE) times[node] = Math.max(times[node], times[parent] + 1);
+    }
     if (first === NONE) {
       depths[node] = 1;
       jumps[node] = node;

@@ -100,8 +100,9 @@ export class HistoryCheck {
         offsetBytes,
       });
     }
-    for (const commit of commits) {
-      this.graph.addCommit(commit);
+    const commitRows = commits.map(commitRow);
+    for (const [i, commit] of commits.entries()) {
+      this.graph.addCommit({ ...commit, timeMs: msOf(commitRows[i].committed_time) });
       this.#noteNamed(commit.snapshotId, commit.offsetBytes);
     }
     const depths = await this.#depthsOf(verified);
@@ -110,7 +111,7 @@ export class HistoryCheck {
       return snapshotRow(record, depths[i]);
     });
     const rows = {
-      commits: commits.map(commitRow),
+      commits: commitRows,
       snapshots: snapshotRows,
       tags: tags.map(tagRow).filter((row): row is TagRow => row !== undefined),
     };
@@ -129,8 +130,9 @@ export class HistoryCheck {
   }
 
   #restoreBatch({ commits, snapshots, tags }: StagedRecords): void {
-    for (const { id, parents, snapshot, offset } of commits) {
-      this.graph.addCommit({ commitId: id, parentIds: parents, offsetBytes: offset });
+    for (const { id, parents, snapshot, offset, time } of commits) {
+      const timeMs = msOf(time);
+      this.graph.addCommit({ commitId: id, parentIds: parents, offsetBytes: offset, timeMs });
       this.#noteNamed(snapshot, offset);
     }
     for (const { id, depth } of snapshots) this.#note(id, depth);
@@ -157,9 +159,7 @@ export class HistoryCheck {
   async settleCut(): Promise<void> {
     if (this.sawCut) return;
     this.#sawCut = true;
-    for (const { commitId, parentIds } of await findCut(this.#db, this.#repoId, MAX_CUT)) {
-      this.graph.addCut(commitId, parentIds);
-    }
+    for (const cut of await findCut(this.#db, this.#repoId, MAX_CUT)) this.graph.addCut(cut);
     this.#problems = this.#problems.filter(({ code }) => code !== "parent-missing");
     await this.#settleCommits();
   }
@@ -301,4 +301,8 @@ function* pages(ids: Iterable<string>, size: number): Generator<string[], void, 
     page = [];
   }
   if (page.length > 0) yield page;
+}
+
+function msOf(time: string | null): number | null {
+  return time === null ? null : Date.parse(time);
 }

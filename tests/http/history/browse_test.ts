@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { createRepo } from "../../../src/db/repos.ts";
 import { startApi, type TestApi } from "../../support/http/api.ts";
 import { mpackKey } from "../../support/mpack/mpacks.ts";
 import { MadeHistory } from "../../support/history/make_history.ts";
@@ -121,8 +122,20 @@ Deno.test("GET commits lists a branch's commits, page by page", async (t) => {
   });
   await t.step("what is not there, or no query", async () => {
     assert.equal((await get("branch=none")).status, 404);
-    assert.equal((await get(`before=${"9".repeat(64)}`)).status, 404);
-    for (const query of ["before=x", "limit=0", "limit=2000", `before=${root},`]) {
+    const unknown = await get(`before=${"9".repeat(64)}`);
+    assert.equal(unknown.status, 404);
+    // Another repo's commit is as unknown as one that nobody has; so is one beside a known one.
+    const { repo } = await createRepo(db, { owner: "me", slug: "other" });
+    const theirs = new MadeHistory().commit({ message: "theirs" });
+    await db.sql`insert into musehub_commit_graph
+      (repo_id, commit_id, parent_ids, generation, depth, jump_id, sort_time)
+      values (${repo.repoId}, ${theirs}, '{}', 1, 1, ${theirs}, 1)`;
+    for (const before of [theirs, `${root},${theirs}`]) {
+      const { status, value } = await get(`before=${before}`);
+      assert.deepEqual([status, value.code], [404, unknown.value.code]);
+      assert.equal(value.detail, unknown.value.detail.replace("9".repeat(64), theirs));
+    }
+    for (const query of ["before=x", "limit=0", "limit=2000", `before=${root},`, "before="]) {
       assert.equal((await get(query)).status, 400, query);
     }
   });
@@ -191,7 +204,14 @@ Deno.test("GET blob sends a file of a commit, whole or in part", async () => {
   assert.equal(text(await get(`${head}/docs/deep/er/c.md`)), "c");
   const part = await get(`${head}/README.md`, { range: "bytes=0-3" });
   assert.deepEqual([part.status, text(part)], [206, "read"]);
+  const last = await get(`${head}/README.md`, { range: "bytes=-2" });
+  assert.deepEqual([last.headers.get("content-range"), text(last)], ["bytes 5-6/7", "me"]);
+  const beyond = await get(`${head}/README.md`, { range: "bytes=7-" });
+  assert.deepEqual([beyond.status, beyond.headers.get("content-range")], [416, "bytes */7"]);
   assert.equal((await get(`${head}/README.md`, { "if-none-match": etag })).status, 304);
+  const ofHead = await api.anonymous.send(`/me/repo/blob/${head}/README.md`, { method: "HEAD" });
+  const { bytes: { length }, headers } = ofHead;
+  assert.deepEqual([length, headers.get("content-length"), headers.get("etag")], [0, "7", etag]);
   const ofBranch = await get("main/README.md");
   assert.deepEqual([text(ofBranch), ofBranch.headers.get("etag")], ["read me", etag]);
   assert.match(ofBranch.headers.get("cache-control")!, /no-cache/);

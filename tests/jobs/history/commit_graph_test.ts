@@ -112,9 +112,9 @@ Deno.test("CommitGraph leaves what waits for an ancestor without numbers", async
 Deno.test("CommitGraph numbers the commits of the repo that waited for one of the pack", async () => {
   const [root, missing, cut, other] = [1, 2, 3, 4].map(madeId);
   const graph = graphOf([{ commitId: missing, parentIds: [root] }]);
-  graph.addCut(cut, [missing]);
-  graph.addCut(other, [madeId("nobody has this")]);
-  graph.addKnown({ commitId: root, generation: 5, depth: 3, jumpId: madeId(0) });
+  graph.addCut({ commitId: cut, parentIds: [missing], timeMs: 70 });
+  graph.addCut({ commitId: other, parentIds: [madeId("nobody has this")] });
+  graph.addKnown({ commitId: root, generation: 5, depth: 3, jumpId: madeId(0), sortTime: 80 });
   await graph.number();
   const rows = rowsOf(graph);
   assert.deepEqual(rows.get(missing)!.generation, 6);
@@ -124,6 +124,7 @@ Deno.test("CommitGraph numbers the commits of the repo that waited for one of th
     generation: 7,
     depth: 5,
     jump_id: missing,
+    sort_time: 82,
   });
   assert.equal(rows.has(other), false, "unchanged rows are not written again");
   assert.deepEqual(graph.tips(9), [missing]);

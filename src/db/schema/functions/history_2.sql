@@ -213,21 +213,23 @@ begin
     select h.place, r.*
     from jsonb_to_recordset(history) as h(place bigint, graph jsonb)
     cross join lateral jsonb_to_recordset(h.graph) as r(commit_id text, parent_ids text[],
-      generation integer, depth integer, jump_id text)
+      generation integer, depth integer, jump_id text, sort_time bigint)
     union all
     select 1, r.*
     from mpack_staged_records s
     cross join lateral jsonb_to_recordset(s.graph) as r(commit_id text, parent_ids text[],
-      generation integer, depth integer, jump_id text)
+      generation integer, depth integer, jump_id text, sort_time bigint)
     where s.job_id = staged_job and s.batch >= 1 << 30 and s.batch < graph_end
   )
-  insert into musehub_commit_graph as g (repo_id, commit_id, parent_ids, generation, depth, jump_id)
+  insert into musehub_commit_graph as g (repo_id, commit_id, parent_ids, generation, depth, jump_id,
+    sort_time)
   select distinct on (repos[r.place] collate "C", r.commit_id collate "C")
-    repos[r.place], r.commit_id, r.parent_ids, r.generation, r.depth, r.jump_id
+    repos[r.place], r.commit_id, r.parent_ids, r.generation, r.depth, r.jump_id, r.sort_time
   from rows r where repos[r.place] is not null
   order by repos[r.place] collate "C", r.commit_id collate "C", r.generation nulls last
   on conflict (repo_id, commit_id) do update
-    set generation = excluded.generation, depth = excluded.depth, jump_id = excluded.jump_id
+    set generation = excluded.generation, depth = excluded.depth, jump_id = excluded.jump_id,
+      sort_time = excluded.sort_time
     where g.generation is null and excluded.generation is not null;
 
   -- 6. Tags: those of commits that the repo has by now; a second push moves one.

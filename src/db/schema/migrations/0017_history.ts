@@ -71,6 +71,7 @@ export const historyTables: readonly TableShape[] = [
       generation: { type: "integer" },
       depth: { type: "integer" },
       jump_id: { type: 'text collate "C"', minCharacters: ID_CHARACTERS },
+      sort_time: { type: "bigint" },
     },
   },
   {
