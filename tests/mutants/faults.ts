@@ -254,4 +254,26 @@ export const MUTANTS: readonly Mutant[] = [
     to: "{ deadlineMs: waitMs, error }",
     tests: ["tests/stream/store/s3_faults_test.ts"],
   },
+  {
+    name: "a publish goes one pack over the quota",
+    file: `${FUNCTIONS}/usage_1.sql`,
+    from: "of_limit.used > of_limit.most then raise",
+    to: "of_limit.used - of_limit.added > of_limit.most then raise",
+    tests: ["tests/db/quotas/quotas_test.ts"],
+  },
+  {
+    name: "what gc deletes goes on counting",
+    file: "src/db/garbage.ts",
+    within: "uncount",
+    from: "array_agg(-coalesce(size_bytes, 0))",
+    to: "array_agg(0 * coalesce(size_bytes, 0))",
+    tests: ["tests/db/quotas/quotas_test.ts"],
+  },
+  {
+    name: "a push is stored before its quotas are asked for",
+    file: "src/jobs/index/push_mpack.ts",
+    from: "if (this.#admission !== undefined) requireLeft",
+    to: "if (false) requireLeft",
+    tests: ["tests/http/quotas/quotas_test.ts"],
+  },
 ];
