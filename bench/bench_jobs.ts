@@ -9,12 +9,15 @@ import { cpus, loadavg } from "node:os";
 import { Command } from "commander";
 import { startTestServer } from "../tests/support/postgres/test_server.ts";
 import { CONTENDERS } from "./jobs/contenders.ts";
+import { loneWaits } from "./jobs/flood.ts";
 import { Bench } from "./jobs/measure.ts";
 import { runPacks } from "./jobs/packs.ts";
 
 const JOBS_PER_SECOND = 100;
 /** Rounds of no-op jobs, the contenders taking turns; the median counts. */
 const ROUNDS = 3;
+/** Lone jobs, one after another. */
+const LONE_SAMPLES = 10;
 /** Longer than our lease and the poll behind it; of the peers, no job is back before minutes. */
 const RESCUE_LIMIT_MS = 60_000;
 
@@ -74,6 +77,22 @@ const ours = {
   "statements for each": statementsPerJob.toFixed(2),
   "of the no-op jobs/s right before and after": share.toFixed(2),
 };
+// How long a lone owner's job waits. A repo for each job is the most that one owner can make of ten
+// thousand.
+const waits: Record<string, string>[] = [];
+for (const floodRepos of [1, 100, 10_000]) {
+  const url = await bench.database();
+  const { alone, flooded } = await loneWaits(url, { floodRepos, samples: LONE_SAMPLES });
+  waits.push({
+    "10,000 jobs of another owner": `in ${whole(floodRepos)} repos`,
+    "wait before them, p50 ms": alone.p50.toFixed(1),
+    "at most": alone.max.toFixed(0),
+    "wait behind them, p50 ms": flooded.p50.toFixed(1),
+    "at most, behind": flooded.max.toFixed(0),
+    "times as long, p50": (flooded.p50 / alone.p50).toFixed(1),
+  });
+}
+console.error(waits);
 console.error(ours);
 // From here on there is little to do but to wait: all at once, each on its database.
 const rescued = await Promise.all(CONTENDERS.map((each) => bench.rescue(each, RESCUE_LIMIT_MS)));
@@ -91,9 +110,9 @@ await bench.close();
 
 const machine = `${cpus().length} cores, load average ${load} to ${loadavg()[0].toFixed(1)}, ` +
   `PostgreSQL ${server.version}, Deno ${Deno.version.deno}`;
-if (flags.json) console.log(JSON.stringify({ machine, queues: rows, mpackd: ours }));
+if (flags.json) console.log(JSON.stringify({ machine, queues: rows, mpackd: ours, waits }));
 else {
-  console.log(`${machine}\n\n${markdown(rows)}\n`);
+  console.log(`${machine}\n\n${markdown(rows)}\n\n${markdown(waits)}\n`);
   for (const [name, value] of Object.entries(ours)) console.log(`mpackd: ${value} ${name}`);
 }
 
