@@ -82,7 +82,9 @@ export function startDeadline(deadlineMs: number, end: () => void): () => void {
 function setTimer(dueAt: number): void {
   clearTimeout(timer);
   timerDueAt = dueAt;
-  timer = dueAt === Infinity ? undefined : setTimeout(endOverdue, dueAt - performance.now());
+  // Deno warns of a negative time on stderr.
+  const leftMs = Math.max(0, dueAt - performance.now());
+  timer = dueAt === Infinity ? undefined : setTimeout(endOverdue, leftMs);
 }
 
 function endOverdue(): void {

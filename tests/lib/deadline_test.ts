@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { withDeadline } from "../../src/lib/deadline.ts";
+import process from "node:process";
+import { startDeadline, withDeadline } from "../../src/lib/deadline.ts";
 
 const { signal } = new AbortController();
 const error = () => new RangeError("Cannot open it: no answer");
@@ -36,4 +37,12 @@ Deno.test("withDeadline() ends each wait at its own time", async () => {
   await later;
   answer.resolve("read");
   assert.equal(await long, "read");
+});
+
+Deno.test("startDeadline() ends a wait of no time at once, without a warning", async () => {
+  const warnings: Error[] = [], note = (warning: Error) => void warnings.push(warning);
+  process.on("warning", note);
+  for (let i = 0; i < 20; i++) await new Promise<void>((resolve) => startDeadline(0, resolve));
+  process.off("warning", note);
+  assert.deepEqual(warnings, []);
 });
