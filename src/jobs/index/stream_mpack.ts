@@ -51,6 +51,8 @@ export async function streamMpack(
     try {
       return await reading.run();
     } catch (error) {
+      // A verdict of one reading is no verdict, and this one can get no second.
+      if (reading.isStopped && reading.isVerdict(error)) throw reading.stopReason;
       if (!reading.mayBeMisread(error)) throw error;
       if (before instanceof InvalidMpackError) throw secondVerdict(before, error);
       if (before !== undefined && !(error instanceof InvalidMpackError)) throw error;
@@ -158,12 +160,30 @@ class Reading {
     }
   }
 
+  /** Whether a batch could not be staged, or the attempt is to end. */
+  get isStopped(): boolean {
+    return this.#signal.aborted;
+  }
+
+  get stopReason(): unknown {
+    return this.#signal.reason;
+  }
+
+  /** Whether the error rejects a pack of the store for its bytes. */
+  isVerdict(error: unknown): boolean {
+    return this.#isMisreadable && error instanceof InvalidMpackError;
+  }
+
   /** Whether the error may come from bytes that are not the pack's. */
   mayBeMisread(error: unknown): error is Error {
-    if (this.#hooks || this.#signal.aborted) return false;
-    if (!this.#isReading || this.#isProved) return false;
+    if (this.isStopped || !this.#isMisreadable) return false;
     return error instanceof InvalidMpackError ||
       error instanceof StoreError && error.status === 412;
+  }
+
+  /** Whether bytes of the store have been judged, and the digest has not matched. */
+  get #isMisreadable(): boolean {
+    return !this.#hooks && this.#isReading && !this.#isProved;
   }
 
   /** Waits until no statement and no write of this reading is under way. */

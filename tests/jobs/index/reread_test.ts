@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { makeMpack } from "../../../scripts/make_mpack.ts";
 import { parseSize } from "../../../scripts/mpack/shape.ts";
+import type { Database } from "../../../src/db/client/database.ts";
 import { StoreError } from "../../../src/errors.ts";
 import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
@@ -70,6 +71,50 @@ Deno.test("indexMpack() reads a pack again before it rejects it, and only then",
       const onStartOver = () => damage(bytes.length - 20);
       await assert.rejects(indexMpack({ ...fixture.options(key), onStartOver }), {
         code: "store-unavailable",
+        retryable: true,
+      });
+      const [job] = await fixture.db.sql`select status from musehub_background_jobs`;
+      assert.equal(job.status, "pending");
+    },
+  );
+  await t.step(
+    "wrong bytes are no verdict if a batch failed before the second reading",
+    async () => {
+      await using fixture = await createFixture();
+      const read = Promise.withResolvers<void>();
+      const key = await fixture.put(bytes),
+        faulty = faultyStore(fixture.store, {
+          at: 3,
+          fault: "wrong",
+        });
+      const store: BlobStore = {
+        ...methodsOf(faulty.store),
+        async open(key, options) {
+          const reader = await faulty.store.open(key, options);
+          return {
+            stat: reader.stat,
+            async read(into) {
+              const sizeBytes = await reader.read(into);
+              if (sizeBytes === 0) read.resolve();
+              return sizeBytes;
+            },
+            close: () => reader.close(),
+            [Symbol.asyncDispose]: () => reader.close(),
+          };
+        },
+      };
+      const db: Database = {
+        ...fixture.db,
+        // The batch is under way until the last byte was read.
+        async intercept(query, action) {
+          if (action !== "stage a batch") return await query;
+          await read.promise;
+          throw Object.assign(new Error("connection reset"), { code: "ECONNRESET" });
+        },
+      };
+      const options = fixture.options(key, { MPACK_BATCH_ROWS: "200" });
+      await assert.rejects(indexMpack({ ...options, db, store }), {
+        code: "database-unavailable",
         retryable: true,
       });
       const [job] = await fixture.db.sql`select status from musehub_background_jobs`;
