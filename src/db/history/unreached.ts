@@ -1,6 +1,10 @@
 /**
  * Removes the rows of a repo's history that a walk has not reached.
  *
+ * Marks are looked up one by one, by a subquery that is no join: a walk has only just written them, so
+ * the planner knows nothing of them. It joined each of 50,000 commits with all of their marks, which
+ * had not ended after six minutes; the look-ups take half a second.
+ *
  * @module
  */
 
@@ -77,21 +81,24 @@ export async function unreachedIds(
       query`
         select r.commit_id as id from musehub_commit_refs r
         left join musehub_commit_graph g on g.repo_id = r.repo_id and g.commit_id = r.commit_id
-        where ${isOld} and not exists (select from mpackd_marks m
-          where m.walk_id = ${walkId} and m.kind = 'commit' and m.id = r.commit_id)
+        where ${isOld} and (
+          select true from mpackd_marks m where m.walk_id = ${walkId} and m.kind = 'commit'
+            and m.id = r.commit_id limit 1) is null
         order by g.generation desc nulls first, r.commit_id limit ${limit}::bigint`,
     // The deltas before what they are over.
     snapshot: () =>
       query`
         select r.snapshot_id as id from musehub_snapshot_refs r
-        where ${isOld} and not exists (select from mpackd_marks m
-          where m.walk_id = ${walkId} and m.kind in ('snapshot', 'base') and m.id = r.snapshot_id)
+        where ${isOld} and (
+          select true from mpackd_marks m where m.walk_id = ${walkId}
+            and m.kind in ('snapshot', 'base') and m.id = r.snapshot_id limit 1) is null
         order by r.delta_depth desc nulls first, r.snapshot_id limit ${limit}::bigint`,
     object: () =>
       query`
         select r.object_id as id from musehub_object_refs r
-        where ${isOld} and r.object_id > ${after} and not exists (select from mpackd_marks m
-          where m.walk_id = ${walkId} and m.kind = 'object' and m.id = right(r.object_id, 64))
+        where ${isOld} and r.object_id > ${after} and (
+          select true from mpackd_marks m where m.walk_id = ${walkId} and m.kind = 'object'
+            and m.id = right(r.object_id, 64) limit 1) is null
         order by r.object_id limit ${limit}::bigint`,
   }[kind]();
   return rows.map(({ id }) => id);
@@ -109,16 +116,16 @@ export async function countUnreached(
     select
       (select count(*) from musehub_commit_refs r
         where r.repo_id = ${repoId} and r.created_at < ${before}::timestamptz
-          and not exists (select from mpackd_marks m
-            where m.walk_id = ${walkId} and m.kind = 'commit' and m.id = r.commit_id)) as commit,
+          and (select true from mpackd_marks m where m.walk_id = ${walkId}
+            and m.kind = 'commit' and m.id = r.commit_id limit 1) is null) as commit,
       (select count(*) from musehub_snapshot_refs r
         where r.repo_id = ${repoId} and r.created_at < ${before}::timestamptz
-          and not exists (select from mpackd_marks m where m.walk_id = ${walkId}
-            and m.kind in ('snapshot', 'base') and m.id = r.snapshot_id)) as snapshot,
+          and (select true from mpackd_marks m where m.walk_id = ${walkId}
+            and m.kind in ('snapshot', 'base') and m.id = r.snapshot_id limit 1) is null) as snapshot,
       (select count(*) from musehub_object_refs r
         where r.repo_id = ${repoId} and r.created_at < ${before}::timestamptz
-          and not exists (select from mpackd_marks m where m.walk_id = ${walkId}
-            and m.kind = 'object' and m.id = right(r.object_id, 64))) as object`;
+          and (select true from mpackd_marks m where m.walk_id = ${walkId}
+            and m.kind = 'object' and m.id = right(r.object_id, 64) limit 1) is null) as object`;
   return row;
 }
 
