@@ -34,7 +34,7 @@ export interface FetchPlan extends AsyncDisposable {
    *
    * @ignore
    */
-  readonly options: SelectOptions;
+  readonly options: SelectOptions & { readonly maxBytes?: number };
 }
 
 /**
@@ -76,8 +76,11 @@ export async function* writeFetch(
   branches: Iterable<Branch>,
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   await using _ = plan;
-  yield* writeHistory(plan.options, plan.selection, {
+  const { options, selection, sizeBytes } = plan, { maxBytes = Infinity } = options;
+  yield* writeHistory(options, selection, {
     isWhole: true,
     branches: [...branches],
+    // The plan counts encoded objects as they are in the store.
+    maxExtraBytes: maxBytes - sizeBytes,
   });
 }

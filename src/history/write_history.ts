@@ -23,6 +23,8 @@ export interface DocumentOptions {
   readonly tags?: readonly Tag[];
   /** Whether the branches come first. Clients of fetches expect them last. */
   readonly isHeadsFirst?: boolean;
+  /** See `CopyOptions`. */
+  readonly maxExtraBytes?: number;
 }
 
 /** Writes `{commits, snapshots, objects, [tags], branch_heads}`. */
@@ -37,7 +39,7 @@ export function writeHistory(
 async function* partsOf(
   options: SelectOptions,
   { commits, snapshots, objects, overNothing }: HistorySelection,
-  { isWhole, branches, tags = [], isHeadsFirst = false }: DocumentOptions,
+  { isWhole, branches, tags = [], isHeadsFirst = false, maxExtraBytes }: DocumentOptions,
 ): AsyncGenerator<Bytes, void, undefined> {
   yield bytes(mapHeader(tags.length > 0 ? 5 : 4));
   if (isHeadsFirst) yield* branchHeads(branches);
@@ -49,7 +51,7 @@ async function* partsOf(
   const copier = new SnapshotCopier(options, { isWhole, overNothing });
   for await (const rows of snapshots.pages()) yield* copier.copy(rows);
   yield bytes(str("objects"), arrayHeader(objects.size));
-  yield* copyObjects(objects.pages(), options);
+  yield* copyObjects(objects.pages(), { ...options, maxExtraBytes });
   if (tags.length > 0) yield bytes(str("tags"), arrayHeader(tags.length));
   for (const tag of tags) yield tagRecord(tag);
   if (!isHeadsFirst) yield* branchHeads(branches);

@@ -8,6 +8,7 @@
  */
 
 import type { ObjectLocation } from "../db/refs.ts";
+import { HistoryError } from "../errors.ts";
 import { binHeader, mapHeader, str } from "../lib/msgpack_headers.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { BlockReader } from "./block_reader.ts";
@@ -25,8 +26,16 @@ const CUTS = { maxGapBytes: 256 * 1024, maxRunBytes: 8 * 1024 * 1024 };
 const AHEAD = 3;
 
 type Bytes = Uint8Array<ArrayBuffer>;
-/** The order is by default that of the bytes in the store. */
-type CopyOptions = Pick<ReadLocatedOptions, "store" | "signal" | "maxContentBytes" | "order">;
+
+/** Where to copy from, and how much. The order is by default that of the bytes in the store. */
+export interface CopyOptions
+  extends Pick<ReadLocatedOptions, "store" | "signal" | "maxContentBytes" | "order"> {
+  /**
+   * How much longer than in the store the encoded contents may be when they are plain, together: that
+   * is not known before they are decoded. Default: any length.
+   */
+  readonly maxExtraBytes?: number;
+}
 
 /**
  * Writes the records of objects. The last byte of a content comes after the check of its digest. An
@@ -34,20 +43,45 @@ type CopyOptions = Pick<ReadLocatedOptions, "store" | "signal" | "maxContentByte
  *
  * @param pages None of the objects is known to be damaged.
  * @throws {ObjectError} `object-mismatch` if stored bytes are not the object.
+ * @throws {HistoryError} `fetch-too-large` if `maxExtraBytes` is exceeded.
  * @throws {StoreError} If a blob is missing, or the store unavailable.
  */
 export async function* copyObjects(
   pages: AsyncIterable<readonly ObjectLocation[]>,
   options: CopyOptions,
 ): AsyncGenerator<Bytes, void, undefined> {
+  const extra = new ExtraBytes(options.maxExtraBytes);
   for await (const page of pages) {
-    yield* options.order === "asked" ? inOrderAsked(page, options) : inStoredOrder(page, options);
+    yield* options.order === "asked"
+      ? inOrderAsked(page, options, extra)
+      : inStoredOrder(page, options, extra);
+  }
+}
+
+/** Counts what encoded contents have more when they are plain. */
+class ExtraBytes {
+  #bytes = 0;
+  readonly #maxBytes: number;
+
+  constructor(maxBytes = Infinity) {
+    this.#maxBytes = maxBytes;
+  }
+
+  add({ objectId, sizeBytes }: { objectId: string; sizeBytes: number }, storedBytes: number): void {
+    this.#bytes += Math.max(0, sizeBytes - storedBytes);
+    if (this.#bytes <= this.#maxBytes) return;
+    throw new HistoryError(
+      "fetch-too-large",
+      `Cannot send object ${objectId}: it has ${sizeBytes} bytes when it is decoded, which makes ` +
+        "the answer longer than is asked for",
+    );
   }
 }
 
 async function* inStoredOrder(
   page: readonly ObjectLocation[],
   options: CopyOptions,
+  extra: ExtraBytes,
 ): AsyncGenerator<Bytes, void, undefined> {
   const plain = page.filter(({ encoding }) => encoding === null);
   for (const location of plain) {
@@ -57,12 +91,13 @@ async function* inStoredOrder(
   }
   yield* copyRuns(storedRuns(plain, CUTS), options);
   if (plain.length === page.length) return;
-  yield* copyEach(page.filter(({ encoding }) => encoding !== null), options);
+  yield* copyEach(page.filter(({ encoding }) => encoding !== null), options, extra);
 }
 
 async function* inOrderAsked(
   page: readonly ObjectLocation[],
   options: CopyOptions,
+  extra: ExtraBytes,
 ): AsyncGenerator<Bytes, void, undefined> {
   let runs: Run[] = [];
   for (const { objects, isRun } of stretchesOf(page, CUTS)) {
@@ -72,7 +107,7 @@ async function* inOrderAsked(
     }
     yield* copyRuns(runs, options);
     runs = [];
-    yield* copyEach(objects, options);
+    yield* copyEach(objects, options, extra);
   }
   yield* copyRuns(runs, options);
 }
@@ -81,9 +116,12 @@ async function* inOrderAsked(
 async function* copyEach(
   found: readonly ObjectLocation[],
   options: CopyOptions,
+  extra: ExtraBytes,
 ): AsyncGenerator<Bytes, void, undefined> {
   const how = { ...options, ...CUTS, order: options.order ?? "stored" };
+  const storedBytes = new Map(found.map(({ objectId, sizeBytes }) => [objectId, sizeBytes]));
   for await (const object of readLocated(onePage(found), how)) {
+    extra.add(object, storedBytes.get(object.objectId)!);
     yield objectHeader(object.objectId, object.sizeBytes);
     yield* object.chunks();
   }

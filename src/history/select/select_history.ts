@@ -52,6 +52,8 @@ export interface SelectOptions {
   readonly have: readonly string[];
   /** Rows of each kind kept in memory, of some 300 bytes. Default 20,000. */
   readonly maxIds?: number;
+  /** The most plain bytes of one encoded object. Default 4 GiB. */
+  readonly maxContentBytes?: number;
   /** Ends the work with the signal's reason. */
   readonly signal?: AbortSignal;
 }

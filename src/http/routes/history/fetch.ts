@@ -36,10 +36,13 @@ const fetchRoute = route({
   },
   problems: [422],
   async handle({ body, repo, context, sending }) {
-    const { db, store, force: signal } = context, { repoId } = repo;
+    const { db, store, force: signal, config: { maxContentBytes } } = context, { repoId } = repo;
     const { want, have } = await commitIds(body);
     const maxBytes = body.max_bytes ?? MAX_BYTES;
-    const plan = await planFetch({ db, store, repoId, want, have, maxBytes, signal });
+    const plan = await planFetch({
+      ...{ db, store, repoId, want, have },
+      ...{ maxBytes, maxContentBytes, signal },
+    });
     // Not all branches: the client has what these heads reach.
     const theirs = await distinct([...want, ...have]);
     const heads: Branch[] = [];
