@@ -152,6 +152,32 @@ Deno.test("commits that waited for an ancestor are connected when it comes", asy
   assert.deepEqual(named.branch, { name: "main", head: left, moved: true });
 });
 
+Deno.test("a commit whose parent was published beside it is connected by the next push", async () => {
+  await using fixture = await createFixture();
+  const { history, root, base, left, right } = forked();
+  const key = await fixture.put(history.pack({ commits: [left] }).bytes);
+  let isFirst = true;
+  const db: Database = {
+    ...fixture.db,
+    async intercept(query, action) {
+      if (action === "publish a pack" && isFirst) {
+        isFirst = false;
+        await push(fixture, history.pack({ commits: [root, base] }), {});
+      }
+      return await query;
+    },
+  };
+  await indexMpack({ ...fixture.options(key), db, payload: {} });
+  const generation = async () => {
+    const [row] = await fixture.db.sql`select generation from musehub_commit_graph
+      where commit_id = ${left}`;
+    return row.generation;
+  };
+  assert.equal(await generation(), null, "its check has not seen the parent");
+  await push(fixture, history.pack({ commits: [right] }), {});
+  assert.equal(await generation(), 3);
+});
+
 Deno.test("a commit upon one that waits for an ancestor moves no branch", async () => {
   await using fixture = await createFixture();
   const { history, root, base, left, right, merge } = forked();
