@@ -1,12 +1,14 @@
 import assert from "node:assert/strict";
 import { makeMpack, type MpackShape } from "../../scripts/make_mpack.ts";
 import { parseBytes, parseSize } from "../../scripts/mpack/shape.ts";
-import { startMain } from "../support/process/main.ts";
+import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
+import { makeLongHistory } from "../support/history/make_long_history.ts";
+import { startServer } from "../support/http/server_process.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
+import { peakOfMain } from "../support/process/peak.ts";
 
 /** 1 runs the sizes of the promise (4 GiB, 3 million objects, 2 million ids); CI an eighth. */
 const SHARE = Number(Deno.env.get("MPACKD_TEST_SHARE") ?? 1 / 8);
-const MB = 1e6;
 const MOST_MB = 200;
 /** A peak may be so much above that of a 40 MB pack. */
 const TOLERANCE = 1.15;
@@ -15,28 +17,15 @@ const TOLERANCE = 1.15;
 async function peakOf(
   fixture: TestFixture,
   shape: Partial<MpackShape>,
-  { command = "index", code: wanted = 0 } = {},
+  { command = "index", code = 0 } = {},
 ): Promise<number> {
   const path = `${fixture.folder}/memory.mpack`;
   await Deno.writeFile(path, ReadableStream.from(makeMpack(shape)));
   const env = { DATABASE_URL: fixture.databaseUrl, MPACK_STORE: `file://${fixture.folder}` };
-  const child = startMain([command, path, "--repo", "me/repo", "--json"], env);
-  let peakKb = 0;
-  // The kernel's own high-water mark, as last seen before the process ended.
-  const timer = setInterval(() => {
-    try {
-      const status = Deno.readTextFileSync(`/proc/${child.pid}/status`);
-      peakKb = Math.max(peakKb, Number(/VmHWM:\s+(\d+)/.exec(status)?.[1] ?? 0));
-    } catch {
-      // It has just ended.
-    }
-  }, 20);
-  const { code, stderr } = await child.output();
-  clearInterval(timer);
-  assert.equal(code, wanted, new TextDecoder().decode(stderr));
+  const peak = await peakOfMain([command, path, "--repo", "me/repo", "--json"], env, { code });
   await Deno.remove(path);
   await Deno.remove(`${fixture.folder}/mpacks`, { recursive: true }).catch(() => {});
-  return peakKb * 1024 / MB;
+  return peak;
 }
 
 Deno.test({
@@ -81,5 +70,69 @@ Deno.test({
     const peak = await peakOf(fixture, shape, { command: "guard", code: 3 });
     console.log(`Peak RSS of guard with ${known} ids: ${peak.toFixed(0)} MB`);
     assert.ok(peak < MOST_MB, `${peak} MB`);
+  },
+});
+
+/** Of the 200,000 commits of the promise. */
+const COMMITS = Math.round(200_000 * Math.min(1, 2 * SHARE));
+const MOST_READER_MB = 300, MOST_SERVER_MIB = 400;
+
+async function indexed(fixture: TestFixture): Promise<string> {
+  const { bytes, head } = makeLongHistory(COMMITS);
+  const options = fixture.options(await fixture.put(bytes));
+  const payload = { branch: "main", strict: true };
+  const { commits, branch } = await indexMpack({ ...options, payload });
+  assert.deepEqual([commits, branch?.head], [COMMITS, head]);
+  // As a database is that has had the time to vacuum.
+  await fixture.db.sql`analyze`;
+  return head;
+}
+
+Deno.test({
+  name: "no reader of a history of 200,000 commits takes memory for all of it",
+  ignore: Deno.build.os !== "linux",
+  async fn() {
+    await using fixture = await createFixture();
+    const head = await indexed(fixture);
+    const { sql } = fixture.db;
+    await sql`update musehub_repos set visibility = 'public'`;
+    await sql`update musehub_commit_refs set created_at = now() - interval '9 days'`;
+    await sql`update musehub_snapshot_refs set created_at = now() - interval '9 days'`;
+    const env = { DATABASE_URL: fixture.databaseUrl, MPACK_STORE: `file://${fixture.folder}` };
+    const work = await Deno.makeTempDir({ prefix: "mpackd-test-" });
+    const figures: string[] = [];
+    try {
+      const repo = ["--repo", "me/repo"];
+      const commands = {
+        log: ["log", ...repo],
+        "ls-tree": ["ls-tree", "main", ...repo],
+        bundle: ["bundle", ...repo, "--to", `${work}/all.mpack`],
+        gc: ["gc", "--dry-run"],
+      };
+      for (const [name, args] of Object.entries(commands)) {
+        const peak = await peakOfMain(args, env);
+        figures.push(`${name} ${peak.toFixed(0)}`);
+        assert.ok(peak < MOST_READER_MB, figures.join());
+      }
+      await using server = await startServer({ fixture });
+      const clone = ["clone", `${server.url}/me/repo`, `${work}/clone`];
+      figures.push(`clone ${(await peakOfMain(clone, {})).toFixed(0)}`);
+      const ask = (value: object) =>
+        fetch(`${server.url}/me/repo/fetch`, {
+          method: "POST",
+          headers: { "content-type": "application/json" },
+          body: JSON.stringify(value),
+        });
+      const all = await ask({ want: [head], have: [], max_bytes: 1e9 });
+      assert.equal(all.status, 200);
+      for await (const _ of all.body!) { /* Read and forgotten. */ }
+      const peak = await server.peakMib();
+      figures.push(`server ${peak.toFixed(0)} MiB`);
+      assert.ok(peak < MOST_SERVER_MIB, figures.join());
+      await server.assertUnharmed();
+      console.log(`Peak RSS in MB: ${figures.join(", ")}`);
+    } finally {
+      await Deno.remove(work, { recursive: true });
+    }
   },
 });
