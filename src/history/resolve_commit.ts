@@ -9,6 +9,7 @@ import { findHead } from "../db/history/branches.ts";
 import { idsBeginning } from "../db/find_ids.ts";
 import { findTagged } from "../db/history/commit_names.ts";
 import { HistoryError } from "../errors.ts";
+import { isSameId } from "../lib/ids.ts";
 
 /** `sha256:` or nothing, and at least four hex digits. */
 const PREFIX = /^(?:sha256:)?[0-9a-f]{4,64}$/;
@@ -25,7 +26,9 @@ export async function resolveCommit(db: Database, repoId: string, name: string):
   const isPrefix = PREFIX.test(name);
   const place = { kind: "commit", repoId } as const;
   const matches = isPrefix ? await idsBeginning(db, place, { prefix: name, limit: 2 }) : [];
-  if (matches.length === 1 && matches[0] === name) return name;
+  // A branch of that name cannot stand for the id of a commit, however that was spelt.
+  const whole = matches.find((id) => id === name) ?? matches.find((id) => isSameId(id, name));
+  if (whole !== undefined) return whole;
   const named = isText
     ? await findHead(db, repoId, name) ?? await findTagged(db, repoId, name)
     : undefined;

@@ -15,7 +15,7 @@ Deno.test("resolveCommit() takes an id, a branch, a tag, or the beginning of an 
     values ('another', ${id("abcd3")}), ('another', ${id("0123")})`;
   await db.sql`insert into musehub_branches (repo_id, name, head_commit_id)
     values (${repoId}, 'main', ${ids[0]}), (${repoId}, 'abce', ${ids[1]}),
-      (${repoId}, ${ids[2]}, ${ids[0]})`;
+      (${repoId}, ${ids[2]}, ${ids[0]}), (${repoId}, ${`sha256:${ids[3]}`}, ${ids[0]})`;
   await db.sql`insert into musehub_tags (repo_id, tag, commit_id)
     values (${repoId}, 'v1', ${ids[2]}), (${repoId}, 'main', ${ids[2]})`;
   const resolve = (name: string) => resolveCommit(db, repoId, name);
@@ -29,6 +29,9 @@ Deno.test("resolveCommit() takes an id, a branch, a tag, or the beginning of an 
     ["abcd1", ids[0]],
     ["sha256:abce0", ids[2]],
     ["feed", ids[3]],
+    // Whichever spelling was pushed.
+    ["sha256:feed", ids[3]],
+    [`sha256:${ids[3]}`, ids[3]],
   ];
   for (const [name, commitId] of found) assert.equal(await resolve(name), commitId, name);
   const code = "history-not-found";
@@ -37,7 +40,7 @@ Deno.test("resolveCommit() takes an id, a branch, a tag, or the beginning of an 
     message: /Cannot tell which commit "abcd" is/,
   });
   for (
-    const name of ["abc", "0123", "sha256:feed", "nothing", "", "a\0b", "\ud800", "g".repeat(9999)]
+    const name of ["abc", "0123", "nothing", "", "a\0b", "\ud800", "g".repeat(9999)]
   ) {
     await assert.rejects(() => resolve(name), {
       code,
