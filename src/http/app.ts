@@ -41,7 +41,7 @@ import { webhookRoutes } from "./routes/webhooks.ts";
 export type Api = (request: Request, peer: Peer) => Promise<Response>;
 
 /** Every route, in the order in which /openapi.json lists them. */
-const API_ROUTES: readonly Route[] = [
+export const API_ROUTES: readonly Route[] = [
   ...repoRoutes,
   ...webhookRoutes,
   ...quotaRoutes,
