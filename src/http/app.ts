@@ -40,7 +40,11 @@ import { webhookRoutes } from "./routes/webhooks.ts";
 /** Answers a request that came over a connection between these two ends. */
 export type Api = (request: Request, peer: Peer) => Promise<Response>;
 
-/** Every route, in the order in which /openapi.json lists them. */
+/**
+ * Every route, in the order in which /openapi.json lists them.
+ *
+ * @internal Exported for tests.
+ */
 export const API_ROUTES: readonly Route[] = [
   ...repoRoutes,
   ...webhookRoutes,
