@@ -186,6 +186,23 @@ Deno.test("GhostGuard writes nothing that the job's next attempt would find", as
   assert.equal(await rowsLeft(fixture), 3);
 });
 
+Deno.test("GhostGuard goes on from nothing, whatever an attempt wrote that went on from there", async () => {
+  await using fixture = await createFixture();
+  const { db } = fixture, { repoId } = fixture.repo;
+  let lease = await startJob(db, repoId);
+  const state = await new GhostGuard({ db, repoId, lease }).flush();
+  assert.equal(state.batches, 0);
+  for (const name of ["a", "b"]) {
+    assert.equal(await GhostGuard.canResume(db, state, lease), true);
+    // It is not disposed of: its process is killed.
+    const guard = new GhostGuard({ db, repoId, lease, from: state });
+    guard.hold([idOf(name)]);
+    await guard.flush();
+    lease = await takeOver(db, lease.jobId);
+  }
+  assert.equal(await rowsLeft(fixture), 1);
+});
+
 Deno.test("GhostGuard sweeps up after guards that died", async () => {
   await using fixture = await createFixture();
   const { db, repo: { repoId } } = fixture;

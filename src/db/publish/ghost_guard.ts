@@ -120,7 +120,8 @@ export class GhostGuard implements AsyncDisposable {
     { guard_id: guardId, batches, named }: GuardState,
     lease: Lease,
   ): Promise<boolean> {
-    return batches === 0 || await rewindGuard(db, { guardId, batches, lease }) === named;
+    // Also without a batch: an attempt that went on from here may have written some.
+    return await rewindGuard(db, { guardId, batches, lease }) === named;
   }
 
   /** Notes that a snapshot names this id, which must be well-formed. */
