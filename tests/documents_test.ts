@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { settingsTable } from "../src/cli/commands/config.ts";
 import { SETTINGS } from "../src/config/config.ts";
+import { ERROR_STATUS, HTTP_STATUSES } from "../src/http/problem.ts";
+import { routesTables } from "./support/routes_tables.ts";
 
 const ROOT = new URL("../", import.meta.url);
-const SETTINGS_SECTION = /(<!-- settings:[^\n]*-->\n)[^]*?(<!-- \/settings -->)/;
 
 /** Every Markdown file that people read, with its text. */
 const DOCUMENTS = await readDocuments();
@@ -28,21 +29,44 @@ function* matches(pattern: RegExp): Generator<{ document: string; groups: string
 }
 
 Deno.test("docs/settings.md lists every setting as it is", async () => {
-  const text = DOCUMENTS.get("docs/settings.md")!;
-  const wanted = text.replace(
-    SETTINGS_SECTION,
-    (_, open, close) => `${open}\n${settingsTable()}\n\n${close}`,
-  );
-  // MPACKD_UPDATE=1 writes the table instead of comparing it.
-  if (Deno.env.get("MPACKD_UPDATE") === "1") {
-    await Deno.writeTextFile(new URL("docs/settings.md", ROOT), wanted);
-  } else assert.equal(squeeze(text), squeeze(wanted));
+  await checkWritten("docs/settings.md", "settings", settingsTable());
 });
+
+Deno.test("docs/routes.md lists every route as /openapi.json describes it", async () => {
+  await checkWritten("docs/routes.md", "routes", routesTables());
+});
+
+/** Compares a part of a document with what it is made from; MPACKD_UPDATE=1 writes it instead. */
+async function checkWritten(document: string, part: string, made: string): Promise<void> {
+  const text = DOCUMENTS.get(document)!;
+  const section = new RegExp(`(<!-- ${part}:[^\\n]*-->\\n)[^]*?(<!-- /${part} -->)`);
+  assert.match(text, section);
+  const wanted = text.replace(section, (_, open, close) => `${open}\n${made}\n\n${close}`);
+  if (Deno.env.get("MPACKD_UPDATE") === "1") {
+    await Deno.writeTextFile(new URL(document, ROOT), wanted);
+  } else assert.equal(squeeze(text), squeeze(wanted));
+}
 
 /** Without the padding that `deno fmt` gives tables. */
 function squeeze(text: string): string {
   return text.replaceAll(/ +/g, " ").replaceAll(/-{3,}/g, "---");
 }
+
+Deno.test("docs/http.md has every code of a refusal, with its statuses", () => {
+  const [, table] = /\n## Refusals\n[^]*?\n\| status [^\n]*\n[^\n]*\n([^]*?)\n\n/
+    .exec(DOCUMENTS.get("docs/http.md")!)!;
+  const listed = [...table.matchAll(/^\| (\d+) +\| ([^|]+)\|/gm)].flatMap(([, status, codes]) =>
+    codes.split(",").map((code) => `${status} ${code.trim()}`)
+  );
+  // Commands alone throw these two.
+  const { "server-unavailable": _, "output-failed": __, ...errors } = ERROR_STATUS;
+  const known = new Set([
+    ...Object.entries(HTTP_STATUSES).flatMap(([code, all]) => all.map((one) => `${one} ${code}`)),
+    ...Object.entries(errors).map(([code, status]) => `${status} ${code}`),
+    "429 quota-exceeded",
+  ]);
+  assert.deepEqual(listed.sort(), [...known].sort());
+});
 
 Deno.test("each relative link in a document leads to a file, and its fragment to a heading", async () => {
   const broken: string[] = [];

@@ -88,6 +88,7 @@ export function createApi(
     path: "/openapi.json",
     id: "describeApi",
     summary: "This description.",
+    tag: "Server",
     access: "anyone",
     params: NoParams,
     query: NoQuery,

@@ -7,7 +7,7 @@
 
 import { z } from "zod";
 import { X_MSGPACK } from "./body/body.ts";
-import type { Route } from "./route.ts";
+import { type Route, scopeOf } from "./route.ts";
 import { ProblemAnswer } from "./schemas.ts";
 
 /** Problems that every route may answer. */
@@ -72,8 +72,7 @@ export function describeApi(routes: readonly Route[], version: string): object {
 }
 
 function operation(route: Route): object {
-  const { id, summary, access, body, rawBody, answers, problems = [], headers = {} } = route;
-  const isOpen = access === "anyone" || access === "read";
+  const { id, summary, tag, access, body, rawBody, answers, problems = [], headers = {} } = route;
   const responses: Record<string, unknown> = {};
   for (const [status, { description, schema, mediaType }] of Object.entries(answers)) {
     const content = schema !== undefined
@@ -96,7 +95,8 @@ function operation(route: Route): object {
   return {
     operationId: id,
     summary,
-    security: [...(isOpen ? [{}] : []), { signature: [] }, { bearer: [] }, { msign: [] }],
+    ...(tag === undefined ? {} : { tags: [tag] }),
+    security: security(route),
     parameters: [
       ...parameters(route.params, "path"),
       ...parameters(route.query, "query"),
@@ -116,6 +116,13 @@ function operation(route: Route): object {
     }),
     responses,
   };
+}
+
+/** The ways to sign in; for a token the scope, which OpenAPI calls a role. */
+function security(route: Route): object[] {
+  if (route.access === "anyone") return [];
+  const isOpen = route.access === "read";
+  return [...(isOpen ? [{}] : []), { signature: [] }, { bearer: [scopeOf(route)] }, { msign: [] }];
 }
 
 /** The media types of an answer. */

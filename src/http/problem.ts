@@ -5,7 +5,13 @@
  * @module
  */
 
-import { type ExceededQuota, GhostError, MpackdError, QuotaError } from "../errors.ts";
+import {
+  type ErrorCode,
+  type ExceededQuota,
+  GhostError,
+  MpackdError,
+  QuotaError,
+} from "../errors.ts";
 import { describe } from "../jobs/attempt/error_record.ts";
 import type { Answer } from "./server/answer.ts";
 
@@ -15,28 +21,84 @@ const RETRY_AFTER_SECONDS = 5;
 /** The ways to sign in. MuseHub's clients look for their realm. */
 const CHALLENGES = 'Signature, Bearer realm="mpackd", MSign realm="musehub"';
 
-/** The codes of the HTTP layer. */
-export type HttpCode =
-  | "bad-request"
-  | "unauthenticated"
-  | "forbidden"
-  | "not-found"
-  | "timeout"
-  | "conflict"
-  | "length-required"
-  | "too-large"
-  | "unsupported-media-type"
-  | "range-not-satisfiable"
-  | "invalid-body"
-  | "rate-limited"
-  | "busy"
-  | "blob-missing"
-  | "repo-not-found"
-  | "object-not-found"
-  | "job-not-found"
-  | "history-not-found"
-  | "digest-mismatch"
-  | "internal";
+/**
+ * The codes of the HTTP layer, and the statuses that each comes with.
+ * @internal Exported for tests.
+ */
+export const HTTP_STATUSES = {
+  "bad-request": [400],
+  "digest-mismatch": [400],
+  "unauthenticated": [401],
+  "forbidden": [403],
+  "not-found": [404],
+  "repo-not-found": [404],
+  "object-not-found": [404],
+  "job-not-found": [404],
+  // 422 for a tag of a commit that the repo lacks.
+  "history-not-found": [404, 422],
+  "blob-missing": [404],
+  "timeout": [408],
+  "conflict": [409],
+  "length-required": [411],
+  "too-large": [413],
+  "unsupported-media-type": [415],
+  "range-not-satisfiable": [416],
+  "invalid-body": [422],
+  "rate-limited": [429],
+  "internal": [500],
+  "busy": [503],
+} as const;
+
+/** A code of the HTTP layer. */
+export type HttpCode = keyof typeof HTTP_STATUSES;
+
+/**
+ * The status of each error of the layers below.
+ * @internal Exported for tests.
+ */
+export const ERROR_STATUS: Readonly<Record<ErrorCode, number>> = {
+  "config": 400,
+  "repo-not-found": 404,
+  "object-not-found": 404,
+  "history-not-found": 404,
+  "blob-missing": 404,
+  "cancelled": 409,
+  "ghost-objects": 409,
+  "diverged": 409,
+  "limit-exceeded": 413,
+  "fetch-too-large": 413,
+  "quota-exceeded": 413,
+  "digest-mismatch": 422,
+  "size-mismatch": 422,
+  "truncated": 422,
+  "trailing-bytes": 422,
+  "malformed-msgpack": 422,
+  "unexpected-shape": 422,
+  "duplicate-key": 422,
+  "bad-object-id": 422,
+  "bad-content": 422,
+  "unsupported-encoding": 422,
+  "declared-count-mismatch": 422,
+  "bad-record-id": 422,
+  "bad-text": 422,
+  "bad-path": 422,
+  "false-id": 422,
+  "unverifiable-snapshot": 422,
+  "history-cycle": 422,
+  "parent-missing": 422,
+  "snapshot-missing": 422,
+  "tagged-commit-missing": 422,
+  "tips": 422,
+  "bad-branch-name": 422,
+  "object-mismatch": 500,
+  "record-mismatch": 500,
+  // Commands alone throw these two.
+  "server-unavailable": 500,
+  "output-failed": 500,
+  "store-unavailable": 503,
+  "database-unavailable": 503,
+  "lease-lost": 503,
+};
 
 const TITLES: Record<number, string> = {
   400: "Bad Request",
@@ -63,10 +125,10 @@ export interface ProblemExtras {
 }
 
 /** An error that is an HTTP answer. */
-export class HttpProblem extends Error {
+export class HttpProblem<Code extends HttpCode = HttpCode> extends Error {
   constructor(
-    readonly status: number,
-    readonly code: HttpCode,
+    readonly status: typeof HTTP_STATUSES[Code][number],
+    readonly code: Code,
     detail: string,
     readonly extras: ProblemExtras = {},
   ) {
@@ -100,35 +162,9 @@ export function publicError<E extends object | null>(record: E): E {
 }
 
 /** The status of an error of the layers below. */
-function statusOf(error: MpackdError): number {
-  switch (error.code) {
-    case "repo-not-found":
-    case "object-not-found":
-    case "history-not-found":
-    case "blob-missing":
-      return 404;
-    case "config":
-      return 400;
-    case "limit-exceeded":
-    case "fetch-too-large":
-      return 413;
-    case "quota-exceeded":
-      // Room comes only when something is deleted, but the next hour comes by itself.
-      return error.retryable ? 429 : 413;
-    case "cancelled":
-    case "ghost-objects":
-    case "diverged":
-      return 409;
-    case "object-mismatch":
-    case "record-mismatch":
-      return 500;
-    case "store-unavailable":
-    case "database-unavailable":
-    case "lease-lost":
-      return 503;
-    default:
-      return 422;
-  }
+function statusOf({ code, retryable }: MpackdError): number {
+  // Room comes only when something is deleted, but the next hour comes by itself.
+  return code === "quota-exceeded" && retryable ? 429 : ERROR_STATUS[code];
 }
 
 /** Characters of a refusal that MuseHub's client shows. */

@@ -52,6 +52,8 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   /** The operation's name in the description. */
   readonly id: string;
   readonly summary: string;
+  /** The group of routes that the description lists it in. */
+  readonly tag?: string;
   /** `read` and `push` check the repo in the path; `identity` takes any identity. */
   readonly access: Access | "identity" | "anyone";
   /** A rate limit of its own: a flood of other requests must not look like a dead server. */
@@ -134,6 +136,16 @@ export function route<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodT
   };
 }
 
+/** Puts routes into a group of the description. */
+export function tagged(tag: string, routes: readonly Route[]): readonly Route[] {
+  return routes.map((one) => ({ ...one, tag }));
+}
+
+/** The scope that a token needs for a route. */
+export function scopeOf({ access, scope }: Pick<Route, "access" | "scope">): Scope {
+  return scope ?? (access === "push" ? "push" : "read");
+}
+
 async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType>(
   spec: RouteSpec<P, Q, B>,
   exchange: Exchange,
@@ -141,7 +153,7 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   context: ApiContext,
 ): Promise<Answer> {
   const { request, peer, requestId } = exchange;
-  const { access, scope = access === "push" ? "push" : "read" } = spec;
+  const { access } = spec, scope = scopeOf(spec);
   const limit = new RouteLimit(context.rateLimit, spec.limitedAs);
   using body = new RequestBody(request, {
     limits: bodyLimits(context.config, maxBodyBytes(spec, request, context)),

@@ -5,11 +5,11 @@
  */
 
 import { HttpProblem } from "../problem.ts";
-import { type AnswerSpec, type Route, route } from "../route.ts";
+import { type AnswerSpec, type Route, route, tagged } from "../route.ts";
 import { NoParams, NoQuery } from "../schemas.ts";
 
 /** Answered by `ApiContext.probes`. */
-export const healthRoutes: readonly Route[] = [
+export const healthRoutes: readonly Route[] = tagged("Server", [
   health("/healthz", "isAlive", "Whether the process answers; checks no other service."),
   health("/readyz", "isReady", "Whether the services it needs answer."),
   health(
@@ -17,7 +17,7 @@ export const healthRoutes: readonly Route[] = [
     "metrics",
     "Metrics for Prometheus, for admins; MPACK_HTTP_PORT serves them without credentials.",
   ),
-];
+]);
 
 function health(path: string, id: string, summary: string): Route {
   const isMetrics = path === "/metrics";
@@ -32,6 +32,7 @@ function health(path: string, id: string, summary: string): Route {
     id,
     summary,
     access: isMetrics ? "identity" : "anyone",
+    ...(isMetrics ? { scope: "admin" as const } : {}),
     limitedAs: "probe",
     params: NoParams,
     query: NoQuery,

@@ -15,7 +15,7 @@ import { type Access, openRepo, requireValid } from "../auth/access.ts";
 import { HttpProblem, publicError } from "../problem.ts";
 import { recheckEvery } from "../recheck.ts";
 import { camelKeys, reply } from "../reply.ts";
-import { type Call, type Route, route } from "../route.ts";
+import { type Call, type Route, route, tagged } from "../route.ts";
 import { JobAnswer, JobPath, JobsAnswer, JobsQuery, NoParams, NoQuery } from "../schemas.ts";
 import { jobEvents } from "../sse.ts";
 
@@ -115,7 +115,7 @@ const events = route({
   },
 });
 
-export const jobRoutes: readonly Route[] = [list, get, retryRoute, stop, events];
+export const jobRoutes: readonly Route[] = tagged("Jobs", [list, get, retryRoute, stop, events]);
 
 /** Finds the job in the path; 404 unless the caller has this access to its repo. */
 async function jobOf(

@@ -12,7 +12,7 @@ import { encodeIdList } from "../body/id_lists.ts";
 import { distinct } from "../../lib/sleep.ts";
 import { acceptedCodec, replyEncoded } from "../reply.ts";
 import { sendObject, SENT_OBJECT } from "../send_object.ts";
-import { type Route, route } from "../route.ts";
+import { type Route, route, tagged } from "../route.ts";
 import { MissingAnswer, NoQuery, ObjectIdsBody, ObjectPath, RepoPath } from "../schemas.ts";
 import { cutSlowReader } from "../slow_reader.ts";
 import { X_MSGPACK } from "../body/body.ts";
@@ -83,4 +83,4 @@ const many = route({
   },
 });
 
-export const objectRoutes: readonly Route[] = [filter, one, many];
+export const objectRoutes: readonly Route[] = tagged("Objects", [filter, one, many]);

@@ -18,7 +18,7 @@ import { HttpProblem } from "../problem.ts";
 import { recheckEvery } from "../recheck.ts";
 import { quotaWarning } from "./quota_warning.ts";
 import { reply } from "../reply.ts";
-import { type Route, route } from "../route.ts";
+import { type Route, route, tagged } from "../route.ts";
 import { MpackKey, NoQuery, PresignAnswer, PresignBody, RepoPath } from "../schemas.ts";
 import type { PartsAnswer } from "../schemas.ts";
 import { storeUpload } from "../store_upload.ts";
@@ -149,7 +149,7 @@ const upload = route({
   },
 });
 
-export const presignRoutes: readonly Route[] = [presign, upload];
+export const presignRoutes: readonly Route[] = tagged("Pushes", [presign, upload]);
 
 function baseOf(request: Request, { config }: ApiContext): string {
   return config.httpUrl ?? new URL(request.url).origin;

@@ -9,7 +9,7 @@ import { resultForTenant } from "../../jobs/index/result.ts";
 import { HttpProblem } from "../problem.ts";
 import { quotaWarning } from "./quota_warning.ts";
 import { reply } from "../reply.ts";
-import { type Call, type Route, route } from "../route.ts";
+import { type Call, type Route, route, tagged } from "../route.ts";
 import { IndexAnswer, PushQuery, RepoPath } from "../schemas.ts";
 import { digestOfBody, pushedBytes, requireLength, takePush } from "../take_push.ts";
 
@@ -47,7 +47,7 @@ const stream = route({
   },
 });
 
-export const streamRoutes: readonly Route[] = [stream];
+export const streamRoutes: readonly Route[] = tagged("Pushes", [stream]);
 
 /**
  * Reads the key that the body must have. A signature covers the body through `content-digest`, so

@@ -20,7 +20,7 @@ import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
 import { reply } from "../reply.ts";
 import type { Answer } from "../server/answer.ts";
-import { type Route, route } from "../route.ts";
+import { type Route, route, tagged } from "../route.ts";
 import {
   NoParams,
   NoQuery,
@@ -116,7 +116,13 @@ const removeRepo = route({
   },
 });
 
-export const quotaRoutes: readonly Route[] = [list, setOwner, setRepo, removeOwner, removeRepo];
+export const quotaRoutes: readonly Route[] = tagged("Quotas", [
+  list,
+  setOwner,
+  setRepo,
+  removeOwner,
+  removeRepo,
+]);
 
 interface Admin {
   readonly caller: Caller;

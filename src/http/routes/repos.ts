@@ -8,7 +8,7 @@ import { listPacks } from "../../db/console_repos.ts";
 import { createRepo, deleteRepo, editRepo, NameTakenError, type Repo } from "../../db/repos.ts";
 import { HttpProblem } from "../problem.ts";
 import { reply } from "../reply.ts";
-import { type Route, route } from "../route.ts";
+import { type Route, route, tagged } from "../route.ts";
 import {
   EditRepoBody,
   NewRepoBody,
@@ -28,7 +28,7 @@ const create = route({
   method: "POST",
   path: "/api/repos",
   id: "createRepo",
-  summary: "Create a repo; its slug is derived from its name.",
+  summary: "Create a repo; its slug is made from its name.",
   access: "identity",
   scope: "push",
   params: NoParams,
@@ -83,7 +83,7 @@ const getByName = route({
   method: "GET",
   path: "/{owner}/{slug}",
   id: "getRepoByName",
-  summary: "Get a repo by its name; the answer is that of /api/repos/{repoId}.",
+  summary: "Get a repo by its name.",
   access: "read",
   params: RepoPath,
   query: NoQuery,
@@ -95,7 +95,7 @@ const edit = route({
   method: "PATCH",
   path: "/api/repos/{repoId}",
   id: "editRepo",
-  summary: "Change a repo's name for display, or who may read it.",
+  summary: "Change a repo's name for display, or who may read it; for its owner.",
   access: "push",
   params: RepoIdPath,
   query: NoQuery,
@@ -151,7 +151,7 @@ const remove = route({
   method: "DELETE",
   path: "/api/repos/{repoId}",
   id: "deleteRepo",
-  summary: "Delete a repo: it cannot be read any more; the next gc frees its bytes.",
+  summary: "Delete a repo, for its owner: the next gc frees its bytes, the name stays taken.",
   access: "push",
   params: RepoIdPath,
   query: NoQuery,
@@ -165,9 +165,9 @@ const remove = route({
   },
 });
 
-export const repoRoutes: readonly Route[] = [create, get, edit, remove, packs];
+export const repoRoutes: readonly Route[] = tagged("Repos", [create, get, edit, remove, packs]);
 /** Its path fits others, too: it comes after them. */
-export const repoNameRoutes: readonly Route[] = [getByName];
+export const repoNameRoutes: readonly Route[] = tagged("Repos", [getByName]);
 
 function shown({ repoId, owner, slug, name, visibility, createdAt }: Repo) {
   return { repoId, owner, slug, name, visibility, createdAt: createdAt.toISOString() };

@@ -17,7 +17,7 @@ import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
 import { quotaWarning } from "./quota_warning.ts";
 import { reply } from "../reply.ts";
-import { type Route, route } from "../route.ts";
+import { type Route, route, tagged } from "../route.ts";
 import { AcceptedAnswer, IndexAnswer, NoQuery, RepoPath, UnpackBody } from "../schemas.ts";
 import { statStored } from "../store_upload.ts";
 
@@ -25,8 +25,7 @@ const unpack = route({
   method: "POST",
   path: "/{owner}/{slug}/push/unpack-mpack",
   id: "unpackMpack",
-  summary:
-    "Index an uploaded pack and wait for the result. The job runs on if the client hangs up.",
+  summary: "Index an uploaded pack and wait for the result; the job outlives the connection.",
   access: "push",
   params: RepoPath,
   query: NoQuery,
@@ -79,7 +78,7 @@ const unpack = route({
   },
 });
 
-export const unpackRoutes: readonly Route[] = [unpack];
+export const unpackRoutes: readonly Route[] = tagged("Pushes", [unpack]);
 
 /** Finds an open job that does all of this, or makes one: one may move another branch. */
 async function openJob(

@@ -15,7 +15,7 @@ import { completeUpload, discardUpload, findUpload } from "../part_upload.ts";
 import { HttpProblem } from "../problem.ts";
 import { recheckEvery, whileAllowed } from "../recheck.ts";
 import { reply } from "../reply.ts";
-import { type Route, route } from "../route.ts";
+import { type Route, route, tagged } from "../route.ts";
 import { CompleteAnswer, CompleteBody, MpackKey, NoQuery, RepoPath } from "../schemas.ts";
 import { isStored } from "../store_upload.ts";
 import { partKey } from "../../stream/store/part_blobs.ts";
@@ -119,4 +119,4 @@ const uploadPart = route({
   },
 });
 
-export const uploadPartsRoutes: readonly Route[] = [complete, uploadPart];
+export const uploadPartsRoutes: readonly Route[] = tagged("Pushes", [complete, uploadPart]);

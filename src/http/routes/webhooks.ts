@@ -25,7 +25,7 @@ import { parseAddresses } from "../../lib/addresses.ts";
 import { requireOwner } from "../auth/access.ts";
 import { HttpProblem } from "../problem.ts";
 import { camelKeys, reply } from "../reply.ts";
-import { type Route, route } from "../route.ts";
+import { type Route, route, tagged } from "../route.ts";
 import { line, NoQuery, RepoIdPath } from "../schemas.ts";
 
 const Id = z.string().regex(/^[A-Za-z0-9_]{1,100}$/, "not an id");
@@ -105,7 +105,7 @@ const add = route({
   method: "POST",
   path: "/api/repos/{repoId}/webhooks",
   id: "addWebhook",
-  summary: "Let a URL be told what happens in your repo.",
+  summary: "Let a URL be told what happens in your repo; the secret is shown once.",
   params: RepoIdPath,
   body: NewWebhookBody,
   answers: { 201: { description: "The webhook was added", schema: MadeAnswer } },
@@ -209,9 +209,15 @@ const resend = route({
   },
 });
 
-export const webhookRoutes: readonly Route[] = [
-  ...[list, add, remove, rotate, test, deliveries, resend],
-];
+export const webhookRoutes: readonly Route[] = tagged("Webhooks", [
+  list,
+  add,
+  remove,
+  rotate,
+  test,
+  deliveries,
+  resend,
+]);
 
 function shownWebhook({ repoId: _repo, ...webhook }: Webhook) {
   return webhook;

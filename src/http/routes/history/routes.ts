@@ -4,7 +4,7 @@
  * @module
  */
 
-import type { Route } from "../../route.ts";
+import { type Route, tagged } from "../../route.ts";
 import { fetchRoutes } from "./fetch.ts";
 import { negotiateRoutes } from "./negotiate.ts";
 import { presignObjectRoutes } from "./presign.ts";
@@ -18,14 +18,18 @@ import { treeRoutes } from "./tree.ts";
 
 /** In the order in which a client calls them. */
 export const historyRoutes: readonly Route[] = [
-  ...refsRoutes,
-  ...presignObjectRoutes,
-  ...pushObjectsRoutes,
-  ...pushRoutes,
-  ...negotiateRoutes,
-  ...fetchRoutes,
-  ...tagsRoutes,
-  ...commitsRoutes,
-  ...treeRoutes,
-  ...blobRoutes,
+  ...tagged("MuseHub's clients", [
+    ...refsRoutes,
+    ...presignObjectRoutes,
+    ...pushObjectsRoutes,
+    ...pushRoutes,
+    ...negotiateRoutes,
+    ...fetchRoutes,
+    ...tagsRoutes,
+  ]),
+  ...tagged("History", [
+    ...commitsRoutes,
+    ...treeRoutes,
+    ...blobRoutes,
+  ]),
 ];

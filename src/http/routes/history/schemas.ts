@@ -55,7 +55,11 @@ export const TagsBody = z.object({
     type: "array",
     items: {
       type: "object",
-      properties: { tag: { type: "string" }, commit_id: { type: "string" } },
+      properties: {
+        tag: { type: "string" },
+        commit_id: { type: "string" },
+        created_at: { type: ["string", "null"] },
+      },
       required: ["tag", "commit_id"],
     },
   }),

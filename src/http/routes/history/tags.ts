@@ -27,7 +27,7 @@ const tags = route({
   method: "POST",
   path: "/{owner}/{slug}/tags",
   id: "pushTags",
-  summary: "Set tags, each to a commit that the repo has; one that exists moves. All, or none.",
+  summary: "Set tags, new or moved, each to a commit that the repo has: all, or none.",
   access: "push",
   params: RepoPath,
   query: NoQuery,
