@@ -51,8 +51,6 @@ export async function streamMpack(
     try {
       return await reading.run();
     } catch (error) {
-      // A verdict of one reading is no verdict, and this one can get no second.
-      if (reading.isStopped && reading.isVerdict(error)) throw reading.stopReason;
       if (!reading.mayBeMisread(error)) throw error;
       if (before instanceof InvalidMpackError) throw secondVerdict(before, error);
       if (before !== undefined && !(error instanceof InvalidMpackError)) throw error;
@@ -109,6 +107,8 @@ class Reading {
   #isReading = false;
   #isProved = false;
   #isAdmitted = false;
+  /** Whether it failed while a batch could not be staged, or the attempt was to end. */
+  #isStopped = false;
 
   constructor(job: IndexJob, { context, scope, hooks, readBytes }: ReadingOptions) {
     this.readBytes = readBytes;
@@ -153,30 +153,20 @@ class Reading {
       const result = await this.#publish(pack, { startedAt, openedAt, provedAt });
       this.#history.ended();
       return result;
-    } catch (error) {
+    } catch (thrown) {
+      this.#isStopped = this.#signal.aborted;
+      // A verdict of one reading is no verdict, and a reading that is stopped gets no second.
+      const isVerdict = this.#isMisreadable && thrown instanceof InvalidMpackError;
+      const error = this.#isStopped && isVerdict ? this.#signal.reason : thrown;
       if (isFinal(error)) this.#history.ended();
       await this.#removeBlobs(pack, error);
       throw error;
     }
   }
 
-  /** Whether a batch could not be staged, or the attempt is to end. */
-  get isStopped(): boolean {
-    return this.#signal.aborted;
-  }
-
-  get stopReason(): unknown {
-    return this.#signal.reason;
-  }
-
-  /** Whether the error rejects a pack of the store for its bytes. */
-  isVerdict(error: unknown): boolean {
-    return this.#isMisreadable && error instanceof InvalidMpackError;
-  }
-
   /** Whether the error may come from bytes that are not the pack's. */
   mayBeMisread(error: unknown): error is Error {
-    if (this.isStopped || !this.#isMisreadable) return false;
+    if (this.#isStopped || !this.#isMisreadable) return false;
     return error instanceof InvalidMpackError ||
       error instanceof StoreError && error.status === 412;
   }
