@@ -9,6 +9,7 @@ import { z } from "zod";
 import type { Config } from "../../config/config.ts";
 import { ConfigError } from "../../errors.ts";
 import { addSecrets } from "../../lib/redact.ts";
+import { trimEndOf } from "../../lib/text/trim.ts";
 
 const FILE = "remotes.json";
 const OWNER_ONLY = 0o600, OWNER_ONLY_FOLDER = 0o700;
@@ -105,11 +106,12 @@ export function remoteUrl(text: string): string {
     throw cannot('a URL is seen by others; save the credential with "mpackd login"');
   }
   if (url.search !== "" || url.hash !== "") throw cannot("it has a query or a fragment");
-  return (url.origin + url.pathname).replace(/\/+$/, "");
+  return trimEndOf(url.origin + url.pathname, "/");
 }
 
 function shown(text: string): string {
-  return text.replace(/:\/\/[^@]*@/, "://***@").slice(0, 200);
+  const [scheme, rest] = text.slice(0, 2_000).split("://", 2), at = rest?.lastIndexOf("@") ?? -1;
+  return (at < 0 ? text : `${scheme}://***${rest.slice(at)}`).slice(0, 200);
 }
 
 /** The login for a URL: that of the server with the longest URL that it begins with. */

@@ -83,7 +83,7 @@ Deno.test("push reports the outcome in its exit code and as JSON", async (t) => 
     await Deno.writeTextFile(tokenFile, `${token}\n`);
     const { code, stdout, stderr } = await push(PACK, "--token-file", tokenFile);
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^Pushed sha256:[0-9a-f]{64} to me\/repo: 1 objects, 0 new to it\n$/);
+    assert.match(stdout, /^Pushed sha256:[0-9a-f]{64} to me\/repo: 1 object, 0 new to it\n$/);
     // No progress line: stderr is not a terminal.
     assert.equal(stderr, "");
   });
@@ -199,9 +199,7 @@ Deno.test("push --branch moves the branch, or leaves nothing", async (t) => {
     assert.deepEqual(await heads(), [{ name: "feat/é", head: other }]);
   });
   await t.step("options that make no sense: 2", async () => {
-    for (const args of [["--branch", "a..b"], ["--resume"]]) {
-      assert.equal((await push(pack, ...args)).code, 2);
-    }
+    assert.equal((await push(pack, "--branch", "a..b")).code, 2);
     assert.equal((await remote.push(pack, "--key", keyFile, "--force")).code, 2);
   });
 });
