@@ -4,6 +4,7 @@
  *
  * @module
  */
+import { trimHeap } from "../../../lib/heap.ts";
 import type { Backoff } from "./backoff.ts";
 import type { S3Client } from "./client.ts";
 import { isDigestRefusal } from "./digest_support.ts";
@@ -184,6 +185,8 @@ export class MultipartUpload {
       await answer.discard();
       this.#sent[index] = { etag: etagOf(answer.headers), sha256Base64 };
     });
+    // fetch copies a body, and nothing else of an upload makes the engine collect.
+    trimHeap();
     return bytes;
   }
 
