@@ -73,17 +73,6 @@ Deno.test("a command whose output cannot be written ends with 4, and prints no s
   }
 });
 
-Deno.test("counted() names one thing or many", () => {
-  const found = [0, 1, 2_000].map((count) => counted(count, "branch", "branches"));
-  assert.deepEqual([...found, counted(1, "tag"), counted(2, "tag")], [
-    "0 branches",
-    "1 branch",
-    "2,000 branches",
-    "1 tag",
-    "2 tags",
-  ]);
-});
-
 Deno.test("a command whose output is closed ends without a stack", async (t) => {
   const { fixture, env } = await openResources();
   await using _ = fixture;

@@ -113,16 +113,12 @@ const add = route({
   async handle({ request, body, repo, caller, context }) {
     requireOwner(repo, caller);
     const allowed = parseAddresses(context.config.webhookAllow);
-    const url = orProblem(422, "invalid-body", () => parseReceiver(body.url, { allowed }));
-    const made = await addWebhook(context.db, {
-      repoId: repo.repoId,
-      url: url.href,
-      host: hostOf(url),
-      events: [...new Set(body.events)],
-    }).catch((error) =>
-      orProblem(409, "conflict", () => {
-        throw error;
-      })
+    const url = await orProblem(422, "invalid-body", () => parseReceiver(body.url, { allowed }));
+    const events = [...new Set(body.events)], { repoId } = repo;
+    const made = await orProblem(
+      409,
+      "conflict",
+      () => addWebhook(context.db, { repoId, url: url.href, host: hostOf(url), events }),
     );
     return reply(request, 201, made);
   },
@@ -232,9 +228,13 @@ function shownDelivery({ webhookId: _webhook, runAt, log, ...delivery }: Deliver
 }
 
 /** Turns what is wrong with a request into its problem. */
-function orProblem<T>(status: 409 | 422, code: "conflict" | "invalid-body", work: () => T): T {
+async function orProblem<T>(
+  status: 409 | 422,
+  code: "conflict" | "invalid-body",
+  work: () => T | Promise<T>,
+): Promise<T> {
   try {
-    return work();
+    return await work();
   } catch (error) {
     if (!(error instanceof ConfigError)) throw error;
     throw new HttpProblem(status, code, error.message);

@@ -12,6 +12,7 @@ import type { CommandContext } from "../../command.ts";
 import { EXIT } from "../../exit.ts";
 import { print, printJson } from "../../output.ts";
 import { openBlobStore, openDatabase, type OpenedDatabase } from "../../resources.ts";
+import { counted } from "../../terminal.ts";
 
 interface DoctorFlags {
   readonly writes: boolean;
@@ -63,16 +64,12 @@ export function addDoctorCommand(program: Command, context: CommandContext): voi
         const warnings = count("warning"), failures = count("failure");
         if (flags.json) await printJson({ checks, warnings, failures });
         else {
-          const bad = [some(warnings, "warning"), some(failures, "failure")].join(", ");
-          await print(`\n${some(checks.length, "check")}, ${bad}`);
+          const bad = [counted(warnings, "warning"), counted(failures, "failure")].join(", ");
+          await print(`\n${counted(checks.length, "check")}, ${bad}`);
         }
         return failures > 0 ? EXIT.usage : EXIT.ok;
       })
     );
-}
-
-function some(count: number, what: string): string {
-  return `${count} ${what}${count === 1 ? "" : "s"}`;
 }
 
 function connectionsOf(config: Config): number {

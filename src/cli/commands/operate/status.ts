@@ -15,7 +15,7 @@ import type { CommandContext } from "../../command.ts";
 import { pausedText } from "../../job_text.ts";
 import { print, printJson } from "../../output.ts";
 import { openDatabase } from "../../resources.ts";
-import { formatBytes, formatCount, formatMs } from "../../terminal.ts";
+import { counted, formatBytes, formatCount, formatMs } from "../../terminal.ts";
 
 /** Adds the command. */
 export function addStatusCommand(program: Command, context: CommandContext): void {
@@ -75,7 +75,6 @@ async function readStatus(db: Database) {
 async function textOf(db: Database, status: Awaited<ReturnType<typeof readStatus>>) {
   const { queue, workers, last_hour, last_audit, paused } = status;
   const count = formatCount, row = (name: string, text: string) => `${name.padEnd(10)} ${text}`;
-  const jobs = (number: number) => `${count(number)} ${number === 1 ? "job" : "jobs"}`;
   const oldest = queue.pending === 0 ? "" : `, the oldest for ${formatMs(queue.oldest_pending_ms)}`;
   const codes = Object.entries(queue.failures_by_code).map(([code, jobs]) =>
     `${code} ${count(jobs)}`
@@ -85,11 +84,11 @@ async function textOf(db: Database, status: Awaited<ReturnType<typeof readStatus
   const repos = await repoNames(db, paused.repo_ids);
   return [
     row("database", status.database),
-    row("waiting", `${jobs(queue.pending)}${oldest}`),
-    row("running", jobs(queue.running)),
+    row("waiting", `${counted(queue.pending, "job")}${oldest}`),
+    row("running", counted(queue.running, "job")),
     row(
       "failed",
-      `${jobs(queue.failed_last_day)} in the last day` +
+      `${counted(queue.failed_last_day, "job")} in the last day` +
         (codes.length === 0 ? "" : `: ${codes.join(", ")}`),
     ),
     row(
@@ -100,7 +99,7 @@ async function textOf(db: Database, status: Awaited<ReturnType<typeof readStatus
     ),
     row(
       "last hour",
-      `${count(last_hour.mpacks)} mpacks, ${count(last_hour.objects)} objects, ` +
+      `${counted(last_hour.mpacks, "mpack")}, ${counted(last_hour.objects, "object")}, ` +
         formatBytes(last_hour.bytes),
     ),
     row(
@@ -108,7 +107,7 @@ async function textOf(db: Database, status: Awaited<ReturnType<typeof readStatus
       last_audit === null
         ? "none has ended"
         : `${formatMs(Math.max(0, Date.now() - last_audit.finished_at.getTime()))} ago: ` +
-          `${count(last_audit.mpacks)} mpacks checked, ${count(last_audit.damaged)} damaged`,
+          `${counted(last_audit.mpacks, "mpack")} checked, ${count(last_audit.damaged)} damaged`,
     ),
     ...pausedText(
       { isAll: paused.all, types: paused.job_types, repoIds: paused.repo_ids },
