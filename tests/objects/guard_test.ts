@@ -203,6 +203,23 @@ Deno.test("GhostGuard goes on from nothing, whatever an attempt wrote that went 
   assert.equal(await rowsLeft(fixture), 1);
 });
 
+Deno.test("GhostGuard finds the ghosts again after an attempt that had found them was killed", async () => {
+  await using fixture = await createFixture();
+  const { db } = fixture, { repoId } = fixture.repo;
+  let lease = await startJob(db, repoId);
+  const first = new GhostGuard({ db, repoId, lease });
+  first.name(idOf("a"));
+  const state = await first.flush();
+  assert.equal((await first.ghosts()).count, 1);
+  lease = await takeOver(db, lease.jobId);
+  assert.equal(await GhostGuard.canResume(db, state, lease), true);
+  await using second = new GhostGuard({ db, repoId, lease, from: state });
+  second.name(idOf("b"));
+  const { count, pages } = await second.ghosts();
+  assert.equal(count, 2);
+  assert.deepEqual((await Array.fromAsync(pages())).flat(), [idOf("a"), idOf("b")].sort());
+});
+
 Deno.test("GhostGuard sweeps up after guards that died", async () => {
   await using fixture = await createFixture();
   const { db, repo: { repoId } } = fixture;

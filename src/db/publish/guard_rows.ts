@@ -85,7 +85,7 @@ function sweep(sql: Database["sql"], batch: number) {
 }
 
 /**
- * Deletes what a guard wrote from this batch on.
+ * Deletes what a guard wrote from this batch on, and the ghosts that it had found.
  *
  * @returns How many named ids are in the batches before it.
  * @throws {LeaseLostError} If the job is no longer held.
@@ -100,7 +100,8 @@ export async function rewindGuard(
   const [row] = await db.query<{ named: number; isHeld: boolean }>(action)`
     with held as materialized (${holding(db.sql, lease)}), gone as (
       delete from mpack_guard_ids
-      where guard_id = ${guardId} and batch >= ${batches}::integer and exists (select from held))
+      where guard_id = ${guardId} and (batch >= ${batches}::integer or kind = 'ghost')
+        and exists (select from held))
     select coalesce(sum(cardinality(ids)), 0)::bigint as named, exists (select from held) as "isHeld"
     from mpack_guard_ids
     where guard_id = ${guardId} and kind = 'named' and batch < ${batches}::integer`;
