@@ -18,7 +18,7 @@ import { EXIT } from "../exit.ts";
 import { mpackKeyOf } from "../named_ids.ts";
 import { print, printJson } from "../output.ts";
 import { openDatabase, openResources } from "../resources.ts";
-import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
+import { counted, formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
 
 interface AuditFlags {
   readonly repo?: string;
@@ -139,8 +139,8 @@ function textOf(summary: AuditSummary): string {
   const count = formatCount;
   const earlier = before === 0 ? "" : ` (and ${count(before)} earlier)`;
   const lines = [
-    `${count(mpacks)} mpacks checked${earlier}, ${count(mpacks_damaged)} damaged: ` +
-    `${count(summary.objects)} objects, ${formatBytes(summary.bytes)} in ` +
+    `${counted(mpacks, "mpack")} checked${earlier}, ${count(mpacks_damaged)} damaged: ` +
+    `${counted(summary.objects, "object")}, ${formatBytes(summary.bytes)} in ` +
     formatMs(summary.elapsed_ms),
   ];
   if (summary.mpacks_moved > 0) {

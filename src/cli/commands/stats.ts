@@ -20,7 +20,7 @@ import {
 import type { CommandContext } from "../command.ts";
 import { quotaJson, quotaText } from "../operate/quota_text.ts";
 import { print, printJson } from "../output.ts";
-import { formatBytes, formatCount } from "../terminal.ts";
+import { counted, formatBytes, formatCount } from "../terminal.ts";
 import { openDatabase } from "../resources.ts";
 
 interface StatsFlags {
@@ -111,7 +111,7 @@ function spaceText(waiting: WaitingForGc, tables: readonly TableSpace[]): string
       formatBytes(index).padStart(9)
     }`;
   return [
-    `waits for gc: ${formatCount(waiting.packs)} mpacks of deleted repos, ` +
+    `waits for gc: ${counted(waiting.packs, "mpack")} of deleted repos, ` +
     `${formatBytes(waiting.pack_bytes)}; ${formatCount(waiting.staged_batches)} staged batches ` +
     '("mpackd gc --dry-run" also looks for what no branch reaches)',
     "database:",

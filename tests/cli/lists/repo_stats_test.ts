@@ -115,7 +115,7 @@ Deno.test("readStats() counts a repo or all of them, and what is there twice", a
   assert.deepEqual(JSON.parse(json.stdout), { ...wanted, tenants_at_limits: [] });
   const text = await runMain(["stats"], env);
   assert.match(text.stdout, /^refs +4 +223 B +1 damaged$/m);
-  assert.match(text.stdout, /^waits for gc: 1 mpacks of deleted repos, /m);
+  assert.match(text.stdout, /^waits for gc: 1 mpack of deleted repos, /m);
   assert.match(text.stdout, /^ {2}all tables +[\d.]+ kB {2}indexes +[\d.]+ kB$/m);
   const { waiting_for_gc, tables } = JSON.parse((await runMain(["stats", "--json"], env)).stdout);
   assert.deepEqual([waiting_for_gc.repos, waiting_for_gc.packs], [1, 1]);

@@ -67,7 +67,9 @@ export function addQuotaCommand(program: Command, context: CommandContext): void
         const minPercent = parseCount("--min-percent", flags.minPercent);
         const defaults = quotaDefaultsOf(context.config());
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
-        await show(await listUsage(opened.db, { defaults, minPercent }), flags);
+        const tenants = await listUsage(opened.db, { defaults, minPercent });
+        if (tenants.length === 0) tell("No quotas");
+        await show(tenants, flags);
       })
     );
   quota.command("remove")
