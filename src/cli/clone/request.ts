@@ -97,11 +97,11 @@ async function send(
   } catch (cause) {
     signal.throwIfAborted();
     const why = networkText(cause as Error);
-    throw new ServerError(`Cannot clone from ${url.origin}: ${why}`, { cause });
+    throw new ServerError(`Cannot fetch from ${url.origin}: ${why}`, { cause });
   }
   if (response.status === 200) return response;
   const text = (await response.text()).slice(0, MAX_SHOWN);
-  const message = `Cannot clone from ${url.origin}: it answered ${response.status} ${text}`.trim();
+  const message = `Cannot fetch from ${url.origin}: it answered ${response.status} ${text}`.trim();
   if (response.status < 500 && response.status !== 429) throw new ConfigError(message);
   throw new ServerError(message, { status: response.status });
 }
@@ -109,6 +109,6 @@ async function send(
 function unexpected({ url }: CloneSource, what: string): ConfigError {
   const { origin } = new URL(url);
   return new ConfigError(
-    `Cannot clone from ${origin}: it answered with ${what}; is it an mpackd server?`,
+    `Cannot fetch from ${origin}: it answered with ${what}; is it an mpackd server?`,
   );
 }
