@@ -23,6 +23,7 @@ export const MIGRATION_NAMES = [
   "0024_schedules",
   "0025_walks",
   "0026_webhooks",
+  "0027_shards",
 ] as const;
 
 /** The name of a migration. */

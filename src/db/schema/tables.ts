@@ -36,6 +36,22 @@ export const TABLES = {
     deleted_at: "timestamptz?",
     /** The first branch pushed. */
     default_branch: "text?",
+    /** The shard that has its rows; null: this database. */
+    shard: "text?",
+  },
+  /** The shards of this catalog. */
+  mpackd_shards: {
+    name: "text",
+    /** With search_path; without a user, the catalog's. */
+    url: "text",
+    replica_url: "text?",
+    /** The shard's own store. */
+    store_url: "text?",
+    /** `open`, `drained` or `moving`. */
+    state: "text=",
+    /** Raised with each change of `url`. */
+    version: "bigint=",
+    added_at: "timestamptz=",
   },
   /** One row per indexed mpack of one repo. */
   musehub_mpacks: {
@@ -306,6 +322,9 @@ export const TABLES = {
     /** Counts uses; the store's marker has the same number. */
     counter: "bigint=",
     counted_at: "timestamptz?",
+    /** In a shard: its name, and its catalog's `database_id`. */
+    shard: "text?",
+    catalog_id: "text?",
   },
   /** Repos whose rows gc has removed. */
   mpackd_removed_repos: {

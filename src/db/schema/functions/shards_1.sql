@@ -1,0 +1,29 @@
+-- Shards: schemas like this one, here or on other servers, in which repos live.
+--
+-- The database of DATABASE_URL is the catalog. It knows every repo, and which shard has its rows; a
+-- repo without a shard lives in the catalog itself. So one server with one schema is a catalog that
+-- has no shards.
+create table if not exists mpackd_shards (
+  name text collate "C" primary key,
+  -- With search_path. User and password may be missing: then they are the catalog's.
+  url text not null,
+  -- A standby of the same server, for reads that allow it.
+  replica_url text,
+  -- The shard's own store; null: that of the catalog.
+  store_url text,
+  -- open: gets new repos. drained: gets none. moving: its writers wait.
+  state text not null default 'open' check (state in ('open', 'drained', 'moving')),
+  -- Raised with each change of url: a process that knows an older one reads this table again.
+  version bigint not null default 1,
+  added_at timestamptz not null default now()
+);
+
+-- Where the rows of a repo are. In the shard's own copy of the row it is null.
+alter table musehub_repos add column if not exists shard text collate "C"
+  references mpackd_shards (name);
+create index if not exists musehub_repos_mpackd_shard on musehub_repos (shard)
+  where shard is not null;
+
+-- In a shard: its name, and the id of its catalog. A pool that finds others does not use it.
+alter table mpackd_database add column if not exists shard text collate "C";
+alter table mpackd_database add column if not exists catalog_id text collate "C";
