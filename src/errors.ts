@@ -121,7 +121,9 @@ export class GhostError extends InvalidMpackError {
   ) {
     super(
       "ghost-objects",
-      `Cannot accept the mpack: its snapshots name ${missingCount} objects that are neither in it ` +
+      `Cannot accept the mpack: its snapshots name ${
+        missingCount === 1 ? "1 object that is" : `${missingCount} objects that are`
+      } neither in it ` +
         `nor in the repo, such as ${missing[0]}`,
     );
   }

@@ -7,6 +7,8 @@
 import { grouped } from "../lib/numbers.ts";
 import { showControls, tellRaw } from "./output.ts";
 
+export { counted } from "../lib/numbers.ts";
+
 const LINE_INTERVAL_MS = 100;
 
 /** `1.2 GB`, `34.5 MB`, `678 B`: decimal units, as disks and networks count. */
@@ -34,11 +36,6 @@ export function formatMs(ms: number): string {
 /** `12,345`. */
 export function formatCount(count: number): string {
   return grouped(count);
-}
-
-/** `1 commit`, `12,345 commits`. */
-export function counted(count: number, one: string, many: string = `${one}s`): string {
-  return `${formatCount(count)} ${count === 1 ? one : many}`;
 }
 
 /** The progress of one step. */

@@ -183,6 +183,9 @@ export const IndexAnswer = z.object({
   snapshots_written: Count.default(0),
   tags_written: Count.default(0),
   records_unverified: Count.optional(),
+  warnings: z.array(z.string()).optional().meta({
+    description: "no-manifest: the pack has objects and no snapshot, so no path leads to them",
+  }),
   branch: BranchAnswer.optional(),
   quota_warnings: z.array(QuotaAnswer).optional().meta({
     description: "Limits of which 80 % or more are used",

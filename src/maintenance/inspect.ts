@@ -5,6 +5,7 @@
  */
 
 import { InvalidMpackError } from "../errors.ts";
+import { packWarnings } from "../lib/text/pack_warnings.ts";
 import { isSameId, withPrefix } from "../lib/ids.ts";
 import type { Encoding } from "../lib/object_columns.ts";
 import { recordHasher } from "../hash/record_hash.ts";
@@ -70,6 +71,8 @@ export interface MpackReport {
   readonly encoded: number;
   /** Snapshots that are deltas to one outside the mpack: `index` verifies them with the repo's. */
   readonly unverified_deltas: number;
+  /** What is probably not meant, by code: `no-manifest` if no snapshot names the objects. */
+  readonly warnings: readonly string[];
   /** Whether each id is greater than the one before. Then none is repeated. */
   readonly is_sorted: boolean;
   /** The deepest nesting. The top map is level 1. */
@@ -163,6 +166,7 @@ export async function inspectMpack(
     bare_ids: found.bareIds,
     encoded: found.encoded,
     unverified_deltas: deltas.unverified,
+    warnings: isBroken ? [] : packWarnings(decoder.counts),
     is_sorted: decoder.sortedUnique,
     deepest: decoder.deepest,
     histogram: found.histogram(),

@@ -198,7 +198,7 @@ Deno.test({
     await reach("Yes, retry");
     assert.match(
       await page.$eval(".note", (note) => note.textContent ?? ""),
-      /1 of 1 jobs put back/,
+      /1 of 1 job put back/,
     );
 
     // The overview shows without a reload what another process does.

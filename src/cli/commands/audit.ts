@@ -134,6 +134,10 @@ function findingText({ code, repo, mpack_key, message, offset_bytes }: AuditFind
   return `${code}: ${message} (${repo}, ${mpack_key}${place})`;
 }
 
+function were(count: number, one: string): string {
+  return `${counted(count, one)} ${count === 1 ? "was" : "were"}`;
+}
+
 function textOf(summary: AuditSummary): string {
   const { mpacks, mpacks_damaged, mpacks_misread, mpacks_checked_before: before } = summary;
   const count = formatCount;
@@ -144,20 +148,20 @@ function textOf(summary: AuditSummary): string {
     formatMs(summary.elapsed_ms),
   ];
   if (summary.mpacks_moved > 0) {
-    lines.push(`  ${count(summary.mpacks_moved)} mpacks were moved and are valid`);
+    lines.push(`  ${were(summary.mpacks_moved, "mpack")} moved and valid now`);
   }
   if (mpacks_misread > 0) {
-    lines.push(`  ${count(mpacks_misread)} mpacks were misread at first: watch the store`);
+    lines.push(`  ${were(mpacks_misread, "mpack")} misread at first: watch the store`);
   }
   if (summary.refs_marked > 0) {
-    lines.push(`  ${count(summary.refs_marked)} refs are newly marked and cannot be read`);
+    lines.push(`  ${counted(summary.refs_marked, "ref")} newly marked: cannot be read`);
   }
   if (summary.refs_restored > 0) {
-    lines.push(`  ${count(summary.refs_restored)} refs are valid again`);
+    lines.push(`  ${counted(summary.refs_restored, "ref")} valid again`);
   }
   if (summary.quotas_corrected > 0) {
     lines.push(
-      `  what ${count(summary.quotas_corrected)} tenants have was counted wrongly; corrected`,
+      `  usage of ${counted(summary.quotas_corrected, "tenant")} was counted wrongly; corrected`,
     );
   }
   if (summary.repair.length > 0) lines.push("To repair:", ...summary.repair.map((s) => `  ${s}`));

@@ -11,13 +11,14 @@ import { ConfigError } from "../../errors.ts";
 import { inspectMpack, type MpackReport } from "../../maintenance/inspect.ts";
 import { guardMpack, type GuardResult } from "../../objects/guard_mpack.ts";
 import { describe } from "../../jobs/attempt/error_record.ts";
+import { warningText } from "../../lib/text/pack_warnings.ts";
 import { eachSource, sourceMember } from "../each_source.ts";
 import { EXIT, exitCodeOf } from "../exit.ts";
 import type { CommandContext } from "../command.ts";
 import { openInput } from "../input.ts";
 import { openOnce, requireSources } from "../mpack_source.ts";
 import { print, printJson, tell } from "../output.ts";
-import { formatBytes, formatCount, LiveLine } from "../terminal.ts";
+import { counted, formatBytes, formatCount, LiveLine } from "../terminal.ts";
 import { openDatabase } from "../resources.ts";
 
 interface CheckFlags {
@@ -74,7 +75,10 @@ async function runCheck(
     return await eachSource(files, flags, async (file) => {
       const report = await inspectOne(file, config, signal);
       if (flags.json) await printJson({ ...sourceMember(files, file), ...report });
-      else await print(validText(file, report));
+      else {
+        await print(validText(file, report));
+        for (const code of report.warnings) tell(`${file}: ${warningText(code)}`);
+      }
       return report.problems_total === 0 ? EXIT.ok : EXIT.rejected;
     });
   }
@@ -123,9 +127,9 @@ function validText(file: string, { counts, ...report }: MpackReport): string {
   const wrong = report.problems.map(({ code, message }) => `${file}: ${message} (${code})`);
   if (wrong.length > 0) return wrong.join("\n");
   return `${file}: valid, ${formatBytes(report.size_bytes)}, ${
-    formatCount(counts.commits)
-  } commits, ` +
-    `${formatCount(counts.objects)} objects, key ${report.mpack_key}`;
+    counted(counts.commits, "commit")
+  }, ` +
+    `${counted(counts.objects, "object")}, key ${report.mpack_key}`;
 }
 
 /** One JSON document that is printed while its ids arrive: they may not fit into memory. */
@@ -151,7 +155,13 @@ function missingText(
   file: string,
   repo: string,
 ): string {
-  const verdict = missing === 0 ? "Nothing is missing" : `${formatCount(missing)} ids are missing`;
-  return `${verdict} in ${repo}: ${formatCount(manifest_entries)} manifest entries, ` +
-    `${formatCount(objects)} objects in ${file === "-" ? "the mpack" : file}`;
+  const verdict = missing === 0
+    ? "Nothing is missing"
+    : missing === 1
+    ? "1 id is missing"
+    : `${formatCount(missing)} ids are missing`;
+  return `${verdict} in ${repo}: ${
+    counted(manifest_entries, "manifest entry", "manifest entries")
+  }, ` +
+    `${counted(objects, "object")} in ${file === "-" ? "the mpack" : file}`;
 }

@@ -16,7 +16,7 @@ import { openTarSink } from "../export/tar.ts";
 import type { CommandContext } from "../command.ts";
 import { readLines } from "../input.ts";
 import { printJson, tell } from "../output.ts";
-import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
+import { counted, formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
 import { openResources } from "../resources.ts";
 
 /** The most refusals listed by id; the others are only counted. */
@@ -128,7 +128,7 @@ async function writeAll(
         label: "export",
         bytes: result.bytes,
         sizeBytes: 0,
-        note: `${formatCount(result.objects)} objects`,
+        note: counted(result.objects, "object"),
       });
     }
   } finally {
@@ -152,6 +152,6 @@ function note(result: ExportResult, { code, message }: MpackdError, objectId: st
 function summary({ objects, bytes, refused, elapsed_ms }: ExportResult, to: string): string {
   const speed = elapsed_ms > 0 ? ` (${(bytes / elapsed_ms / 1000).toFixed(1)} MB/s)` : "";
   const rest = refused > 0 ? `; ${formatCount(refused)} could not be read` : "";
-  return `Exported ${formatCount(objects)} objects, ${formatBytes(bytes)}, to ${to} in ` +
+  return `Exported ${counted(objects, "object")}, ${formatBytes(bytes)}, to ${to} in ` +
     `${formatMs(elapsed_ms)}${speed}${rest}`;
 }

@@ -30,6 +30,7 @@ import {
   type SourceOptions,
   uploadSource,
 } from "../mpack_source.ts";
+import { warningText } from "../../lib/text/pack_warnings.ts";
 import { oneLine } from "../history/commit_text.ts";
 import { isShortKey, mpackKeyOf } from "../named_ids.ts";
 import { print, printJson, tell } from "../output.ts";
@@ -241,7 +242,7 @@ async function* chunksOf(source: BlobReader, signal: AbortSignal): AsyncGenerato
 
 function showProgress(line: LiveLine, progress: IndexProgress): void {
   const { phase, bytes, sizeBytes, objects } = progress;
-  line.show({ label: LABELS[phase], bytes, sizeBytes, note: `${formatCount(objects)} objects` });
+  line.show({ label: LABELS[phase], bytes, sizeBytes, note: counted(objects, "object") });
 }
 
 /** What became of the branch. */
@@ -258,20 +259,23 @@ function summary(result: IndexedResult): string {
     `Indexed ${result.mpack_key}`,
     `  size        ${formatBytes(size_bytes)} in ${formatMs(elapsed_ms)}${speed}`,
     `  objects     ${count(result.objects_total)}: ${count(result.objects_written)} new, ` +
-    `${count(result.object_refs_written)} refs new, ${count(result.duplicate_objects)} duplicates`,
-    `  history     ${count(result.commits)} commits, ${count(result.snapshots)} snapshots, ` +
-    `${count(result.tags)} tags`,
+    `${counted(result.object_refs_written, "ref")} new, ` +
+    counted(result.duplicate_objects, "duplicate"),
+    `  history     ${counted(result.commits, "commit")}, ${
+      counted(result.snapshots, "snapshot")
+    }, ` +
+    counted(result.tags, "tag"),
     `  phases      open ${formatMs(phases_ms.open)}, stream ${formatMs(phases_ms.stream)}, ` +
     `publish ${formatMs(phases_ms.publish)}`,
   ];
   for (const branch of [...(result.branch ? [result.branch] : []), ...result.branches ?? []]) {
     lines.push(`  branch      ${oneLine(branchLine(branch))}`);
   }
-  if (result.snapshots === 0 && result.objects_total > 0) {
-    lines.push("  note        no manifest names the objects: they are read by id, not as files");
-  }
+  for (const code of result.warnings ?? []) lines.push(`  warning     ${warningText(code)}`);
   if (result.records_unverified) {
-    lines.push(`  left out    ${count(result.records_unverified)} snapshots of an unknown form`);
+    lines.push(
+      `  left out    ${counted(result.records_unverified, "snapshot")} of an unknown form`,
+    );
   }
   if (materialized) {
     lines.push(

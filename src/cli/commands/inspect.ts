@@ -11,6 +11,7 @@ import { ConfigError } from "../../errors.ts";
 import type { BlobReader } from "../../stream/store/blob_store.ts";
 import { inspectMpack, type MpackReport } from "../../maintenance/inspect.ts";
 import { eachSource, sourceMember } from "../each_source.ts";
+import { warningText } from "../../lib/text/pack_warnings.ts";
 import { EXIT } from "../exit.ts";
 import { parseCount } from "../flags.ts";
 import type { CommandContext } from "../command.ts";
@@ -139,11 +140,12 @@ function textOf(report: MpackReport): string {
   }
   return [
     report.mpack_key,
-    `  ${formatBytes(report.size_bytes)}, ${formatCount(counts.commits)} commits, ${
-      formatCount(counts.snapshots)
-    } snapshots, ${formatCount(counts.objects)} objects of ${formatBytes(report.content_bytes)}, ${
-      formatCount(counts.tags)
-    } tags`,
+    `  ${formatBytes(report.size_bytes)}, ${counted(counts.commits, "commit")}, ${
+      counted(counts.snapshots, "snapshot")
+    }, ${counted(counts.objects, "object")} of ${formatBytes(report.content_bytes)}, ${
+      counted(counts.tags, "tag")
+    }`,
+    ...report.warnings.map((code) => `  warning: ${warningText(code)}`),
     ...(report.unverified_deltas === 0 ? [] : [
       `  ${counted(report.unverified_deltas, "snapshot")} not verified: deltas to one outside it`,
     ]),

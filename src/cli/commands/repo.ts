@@ -19,7 +19,7 @@ import type { CommandContext } from "../command.ts";
 import { readStats } from "../../db/stats.ts";
 import { print, printJson, tell } from "../output.ts";
 import { openDatabase } from "../resources.ts";
-import { formatBytes, formatCount } from "../terminal.ts";
+import { counted, formatBytes } from "../terminal.ts";
 
 interface CreateFlags {
   readonly name?: string;
@@ -138,8 +138,8 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
             return await printJson({ ...jsonOf(found), would_delete: { packs, pack_bytes, refs } });
           }
           return await print(
-            `Would delete ${textOf(found)}\n  ${formatCount(packs)} mpacks, ` +
-              `${formatBytes(pack_bytes)}, with ${formatCount(refs)} objects`,
+            `Would delete ${textOf(found)}\n  ${counted(packs, "mpack")}, ` +
+              `${formatBytes(pack_bytes)}, with ${counted(refs, "object")}`,
           );
         }
         const deleted = await deleteRepo(opened.db, found);

@@ -112,7 +112,9 @@ function spaceText(waiting: WaitingForGc, tables: readonly TableSpace[]): string
     }`;
   return [
     `waits for gc: ${counted(waiting.packs, "mpack")} of deleted repos, ` +
-    `${formatBytes(waiting.pack_bytes)}; ${formatCount(waiting.staged_batches)} staged batches ` +
+    `${formatBytes(waiting.pack_bytes)}; ${
+      counted(waiting.staged_batches, "staged batch", "staged batches")
+    } ` +
     '("mpackd gc --dry-run" also looks for what no branch reaches)',
     "database:",
     line(

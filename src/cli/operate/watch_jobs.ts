@@ -18,7 +18,7 @@ import { parseDuration } from "../flags.ts";
 import { jobTable } from "../job_text.ts";
 import { print, printJson, showControls, untilClosed, writeStdout } from "../output.ts";
 import { openDatabase } from "../resources.ts";
-import { formatCount, formatMs } from "../terminal.ts";
+import { counted, formatCount, formatMs } from "../terminal.ts";
 
 const MIN_INTERVAL_MS = 200;
 /** Rows read for a table; a terminal shows as many as it has lines. */
@@ -118,7 +118,7 @@ async function read(db: Database): Promise<View | Error> {
 function headOf({ queue: { pending, running, failed, oldestMs }, workers }: View): string {
   const oldest = pending === 0 ? "" : `, the oldest for ${formatMs(oldestMs)}`;
   return `${formatCount(pending)} waiting${oldest}; ${formatCount(running)} running; ` +
-    `${formatCount(failed)} failed in a day; ${formatCount(workers)} workers`;
+    `${formatCount(failed)} failed in a day; ${counted(workers, "worker")}`;
 }
 
 function jsonOf(view: View | Error) {

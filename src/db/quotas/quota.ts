@@ -5,7 +5,7 @@
  */
 
 import { QuotaError, type QuotaState } from "../../errors.ts";
-import { grouped } from "../../lib/numbers.ts";
+import { counted, grouped } from "../../lib/numbers.ts";
 
 /** What is limited: what a tenant's packs are together, and how many may come in an hour. */
 export type QuotaName = QuotaState["what"];
@@ -45,8 +45,10 @@ export function quotaError(refusal: QuotaRefusal): QuotaError {
   if (what === "pushes") {
     const minutes = Math.ceil((retryMs ?? 0) / 60_000);
     return new QuotaError(
-      `Cannot accept the push: ${tenant} has pushed ${grouped(used)} times in this hour and may ` +
-        `${grouped(limit)} times; try again in ${minutes} minutes`,
+      `Cannot accept the push: ${tenant} has pushed ${
+        counted(used, "time")
+      } in this hour and may ` +
+        `${counted(limit, "time")}; try again in ${counted(minutes, "minute")}`,
       { of, what, used, limit, retryAfterMs: retryMs ?? 0 },
     );
   }

@@ -9,6 +9,7 @@ import type { IndexContext, IndexJob } from "./context.ts";
 import type { OpenPack } from "./open_pack.ts";
 import type { HistoryResult, PackHistory } from "./pack_history.ts";
 import type { IndexPayload } from "./payload.ts";
+import { packWarnings } from "../../lib/text/pack_warnings.ts";
 import { type IndexResult, type MaterializeCounts, resultOf } from "./result.ts";
 import type { Stager } from "./stager.ts";
 
@@ -68,7 +69,7 @@ export async function publishPack(
         isPush: isPush(job.payload, history.result),
         quotaDefaults: quotaDefaultsOf(config),
         inline,
-        result: knownResult(mpackKey, proved),
+        result: knownResult(job.payload, proved),
       }, { deadlineMs: config.publishTimeoutMs, onSend, signal });
       if (published.outcome === "branch-moved") await history.decide();
       else if (published.outcome === "cut-commits") await history.settleCut();
@@ -86,12 +87,14 @@ export async function publishPack(
 }
 
 /** The result without the counts that the publish finds. */
-function knownResult(mpackKey: string, proved: ProvedPack): Record<string, unknown> {
+function knownResult(payload: IndexPayload, proved: ProvedPack): Record<string, unknown> {
   const { pack, stager, readBytes, materialized, startedAt, openedAt, provedAt } = proved;
   const { objects, commits, snapshots, tags } = pack.decoder.counts;
   const { sizeBytes } = pack.reader.stat, { bytesHashed } = pack.hasher;
+  // A push in records brings its snapshots after the objects.
+  const warnings = payload.partial ? [] : packWarnings(pack.decoder.counts);
   return {
-    mpack_key: mpackKey,
+    mpack_key: payload.mpack_key,
     size_bytes: sizeBytes,
     objects_total: objects,
     commits,
@@ -103,6 +106,7 @@ function knownResult(mpackKey: string, proved: ProvedPack): Record<string, unkno
     hash_engine: pack.hashEngine,
     reread_bytes: Math.max(0, readBytes - sizeBytes),
     ...(materialized && { materialized }),
+    ...(warnings.length > 0 && { warnings }),
     ...proved.history.result,
     elapsed_ms: Math.round(provedAt - startedAt),
     phases_ms: {

@@ -43,6 +43,8 @@ export interface IndexResult {
   readonly tags_written: number;
   /** Snapshots that were left out because no known rule makes their id. */
   readonly records_unverified?: number;
+  /** What is probably not meant, by code: `no-manifest` if no snapshot names the objects. Left out where there is none. */
+  readonly warnings?: readonly string[];
   /** Limits of the repo or its owner of which 80 % or more are used. */
   readonly quota_warnings?: readonly QuotaState[];
   /** What became of the branch that the job names. */
@@ -89,6 +91,7 @@ const ORDER: readonly string[] = [
   "snapshots_written",
   "tags_written",
   "records_unverified",
+  "warnings",
   "branch",
   "quota_warnings",
   "commits",

@@ -10,7 +10,7 @@ import type { Database } from "../../db/client/database.ts";
 import { pendingMigrations } from "../../db/schema/migrate.ts";
 import { migrations } from "../../db/schema/migrations/mod.ts";
 import { TABLES } from "../../db/schema/tables.ts";
-import { grouped } from "../../lib/numbers.ts";
+import { counted, grouped } from "../../lib/numbers.ts";
 import { type Check, failure, ok, warning } from "./check.ts";
 import { checkTriggers, checkWebhooks } from "./check_triggers.ts";
 
@@ -131,7 +131,7 @@ async function checkAudits(db: Database): Promise<Check> {
   if (!packs) return ok(name, "there is nothing to audit");
   if (last === undefined) return warning(name, "there was none", next);
   const days = Math.floor((Date.now() - last.finishedAt.getTime()) / DAY_MS);
-  const found = `${days} days ago, ${grouped(last.mpacks)} mpacks, ${
+  const found = `${counted(days, "day")} ago, ${counted(last.mpacks, "mpack")}, ${
     grouped(last.damaged)
   } damaged`;
   if (last.damaged > 0) return warning(name, found, 'run "mpackd audit": it names what to repair');

@@ -6,7 +6,7 @@
 
 import { arrayLiteral } from "../../db/client/array_literal.ts";
 import type { Database } from "../../db/client/database.ts";
-import { grouped } from "../../lib/numbers.ts";
+import { counted, grouped } from "../../lib/numbers.ts";
 import { type Check, ok, warning } from "./check.ts";
 
 /** What does not happen without each trigger. */
@@ -42,8 +42,9 @@ export async function* checkWebhooks(db: Database): AsyncGenerator<Check, void, 
       count(*) filter (where disabled_at is null and failing_since is not null) as failing
     from mpackd_webhooks`;
   if (all === 0) return;
-  const found = `${grouped(all)}, of which ${grouped(disabled)} are disabled and ` +
-    `${grouped(failing)} fail`;
+  const found = `${counted(all, "webhook")}: ${grouped(disabled)} disabled, ${
+    grouped(failing)
+  } failing`;
   yield disabled + failing === 0 ? ok("webhooks", found) : warning(
     "webhooks",
     found,

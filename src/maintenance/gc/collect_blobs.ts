@@ -6,6 +6,7 @@
 
 import { type NamedBlob, unnamedBlobs } from "../../db/garbage.ts";
 import { ConfigError } from "../../errors.ts";
+import { counted } from "../../lib/numbers.ts";
 import type { BlobEntry } from "../../stream/store/blob_store.ts";
 import { blobNames } from "./blob_names.ts";
 import type { GcRun } from "./gc_run.ts";
@@ -53,9 +54,9 @@ async function measure(run: GcRun): Promise<void> {
   const percent = 100 * bytes / run.sum.store_bytes;
   if (isDryRun || !(percent > maxPercent)) return;
   throw new ConfigError(
-    `Cannot delete ${blobs} blobs from ${store.url}: they are ${
-      percent.toFixed(1)
-    }% of its bytes, ` +
+    `Cannot delete ${counted(blobs, "blob")} from ${store.url}: ${
+      blobs === 1 ? "it is" : "they are"
+    } ${percent.toFixed(1)}% of its bytes, ` +
       `more than ${maxPercent}%. See "mpackd gc --dry-run". If this is right, use --force`,
   );
 }

@@ -51,7 +51,21 @@ Deno.test("several mpacks are taken one after another, and one that fails does n
     });
     await t.step("index says that no manifest names the objects", async () => {
       const { stdout } = await runMain(["index", a, ...of], env);
-      assert.match(stdout, /^ {2}note +no manifest names the objects/m);
+      assert.match(stdout, /^ {2}warning +no manifest names the objects/m);
+      assert.match(stdout, /history +0 commits, 0 snapshots, 0 tags\n/);
+      const { lines } = await run("index", a, ...of);
+      assert.deepEqual(lines[0].warnings, ["no-manifest"]);
+    });
+    await t.step("inspect and check say it, too, and count one as one", async () => {
+      const inspected = await runMain(["inspect", a], env);
+      assert.match(
+        inspected.stdout,
+        /0 snapshots, 1 object of 1 B, 0 tags\n {2}warning: no manifest/,
+      );
+      const checked = await runMain(["check", a], env);
+      assert.match(checked.stdout, /valid, [^,]+, 0 commits, 1 object, key sha256:/);
+      assert.match(checked.stderr, /: no manifest names the objects/);
+      assert.deepEqual((await run("check", a)).lines[0].warnings, ["no-manifest"]);
     });
     await t.step("enqueue, inspect", async () => {
       const queued = await run("enqueue", a, b, ...of);

@@ -73,6 +73,7 @@ Deno.test("push reports the outcome in its exit code and as JSON", async (t) => 
     assert.equal(result.mpack_key, mpackKey(PACK));
     assert.equal(result.objects_written, 1);
     assert.equal(result.size_bytes, PACK.length);
+    assert.deepEqual(result.warnings, ["no-manifest"]);
   });
   await t.step("accepted with a token: 0", async () => {
     const env = { DATABASE_URL: api.fixture.databaseUrl };
@@ -85,7 +86,7 @@ Deno.test("push reports the outcome in its exit code and as JSON", async (t) => 
     assert.equal(code, 0, stderr);
     assert.match(stdout, /^Pushed sha256:[0-9a-f]{64} to me\/repo: 1 object, 0 new to it\n$/);
     // No progress line: stderr is not a terminal.
-    assert.equal(stderr, "");
+    assert.match(stderr, /^Warning: no manifest names the objects: [^\n]+\n$/);
   });
   await t.step("refused with ghosts, which are named: 3", async () => {
     const { code, stdout, stderr } = await push(GHOSTLY, "--json", "--key", keyFile);

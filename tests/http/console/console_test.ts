@@ -9,7 +9,7 @@ import { revokeToken } from "../../../src/db/tokens.ts";
 import { setQuota } from "../../../src/db/quotas/quotas.ts";
 import { addWebhook } from "../../../src/db/webhooks/webhooks.ts";
 import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
-import { buildMpack } from "../../support/mpack/mpacks.ts";
+import { buildMpack, object } from "../../support/mpack/mpacks.ts";
 import { startApi, type TestApi } from "../../support/http/api.ts";
 
 /** A browser without scripts: it keeps the cookie, and sends what a form of the console sends. */
@@ -220,8 +220,10 @@ Deno.test("a job's page tells of its attempts, its error, and what to do", async
 Deno.test("the owner sees the webhooks, tests one, sends again, and has a pack audited", async () => {
   await using api = await startApi({ worker: false });
   const { db, repo, ...fixture } = api.fixture, { repoId } = repo;
-  const mpackKey = await fixture.put(buildMpack({ objects: [] }));
-  await indexMpack(fixture.options(mpackKey));
+  const mpackKey = await fixture.put(
+    buildMpack({ objects: [object({ content: new Uint8Array(3) })] }),
+  );
+  const { job_id: jobId } = await indexMpack(fixture.options(mpackKey));
   const events = ["branch.moved"], url = "https://hooks.test/<b>";
   const { webhookId, secret } = await addWebhook(db, { repoId, url, host: "hooks.test", events });
   const me = await api.identity("me"), friend = await api.identity("friend");
@@ -231,6 +233,9 @@ Deno.test("the owner sees the webhooks, tests one, sends again, and has a pack a
   const other = await signedIn(api, (await api.token(friend)).text);
   const path = "/ui/repos/me/repo/webhooks", form = { repo: "me/repo" };
 
+  for (const page of [`/ui/jobs/${jobId}`, `/ui/repos/me/repo/packs/${mpackKey}`]) {
+    assert.match((await owner.get(page)).text, /Warning: no manifest names the objects/);
+  }
   assert.match((await owner.get("/ui/repos/me/repo")).text, /repo\/webhooks/);
   const { text } = await owner.get(path);
   assert.match(text, /https:\/\/hooks\.test\/&lt;b&gt;/);

@@ -11,7 +11,7 @@ import { repack, type RepackSummary } from "../../../maintenance/repack/repack.t
 import type { CommandContext } from "../../command.ts";
 import { parseBytes } from "../../flags.ts";
 import { print, printJson, tell } from "../../output.ts";
-import { formatBytes, formatCount, formatMs } from "../../terminal.ts";
+import { counted, formatBytes, formatCount, formatMs } from "../../terminal.ts";
 import { openResources } from "../../resources.ts";
 
 const GIB = 1024 * 1024 * 1024;
@@ -65,13 +65,13 @@ async function runRepack(
     maxContentBytes: config.maxContentBytes,
     packBytes: Math.min(packBytes, config.maxPackBytes),
     signal,
-    onPack: (packs) => flags.json || tell(`Packing ${formatCount(packs)} mpacks into one`),
+    onPack: (packs) => flags.json || tell(`Packing ${counted(packs, "mpack")} into one`),
   });
 }
 
 function textOf({ packs_before, packs_after, bytes, rows, elapsed_ms }: RepackSummary): string {
   if (packs_before === 0) return "Nothing to pack: the repo has few mpacks, or large ones";
-  return `Packed ${formatCount(packs_before)} mpacks into ${formatCount(packs_after)}, ` +
+  return `Packed ${counted(packs_before, "mpack")} into ${formatCount(packs_after)}, ` +
     `${formatBytes(bytes)} with ${formatCount(rows)} commits, snapshots and objects, in ` +
     formatMs(elapsed_ms);
 }

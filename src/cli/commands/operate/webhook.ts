@@ -27,6 +27,7 @@ import { parseAddresses } from "../../../lib/addresses.ts";
 import type { CommandContext } from "../../command.ts";
 import { parseCount } from "../../flags.ts";
 import { print, printJson } from "../../output.ts";
+import { counted } from "../../terminal.ts";
 import { openDatabase } from "../../resources.ts";
 
 interface WebhookFlags {
@@ -198,7 +199,7 @@ function deliveryLine({ deliveryId, event, status, attempts, createdAt, log }: D
     ? ""
     : `  ${last.error ?? `answered ${last.status}`} in ${last.duration_ms} ms`;
   return `${deliveryId}  ${createdAt.toISOString()}  ${event}  ${status}  ` +
-    `${attempts} attempts${how}`;
+    `${counted(attempts, "attempt")}${how}`;
 }
 
 function noSuch(what: string, id: string): ConfigError {

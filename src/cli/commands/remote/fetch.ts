@@ -12,7 +12,7 @@ import { writeWhole } from "../../history/write_whole.ts";
 import { printJson, tell } from "../../output.ts";
 import { type AccountFlags, openAccount, withAccountOptions } from "../../remotes/account.ts";
 import { remoteRepo } from "../../remotes/repo_url.ts";
-import { formatBytes, formatCount, LiveLine } from "../../terminal.ts";
+import { counted, formatBytes, LiveLine } from "../../terminal.ts";
 
 interface FetchFlags extends AccountFlags {
   readonly to: string;
@@ -69,7 +69,9 @@ async function runFetch(
     const branches = Object.fromEntries(names.map((name, i) => [name, want[i]]));
     if (flags.json) return await printJson({ branches, size_bytes: sizeBytes });
     tell(
-      `Fetched ${formatCount(names.length)} branches, ${formatBytes(sizeBytes)}, to ${flags.to}`,
+      `Fetched ${counted(names.length, "branch", "branches")}, ${
+        formatBytes(sizeBytes)
+      }, to ${flags.to}`,
     );
   } finally {
     line.clear();

@@ -10,6 +10,7 @@ import type { Config } from "../../../config/config.ts";
 import { ConfigError } from "../../../errors.ts";
 import { branchNameFault } from "../../../jobs/history/branch_name.ts";
 import type { IndexResult } from "../../../jobs/index/result.ts";
+import { warningText } from "../../../lib/text/pack_warnings.ts";
 import { digestOf } from "../../../lib/ids.ts";
 import { iterateReader } from "../../../stream/store/reader_stream.ts";
 import type { CommandContext } from "../../command.ts";
@@ -17,7 +18,7 @@ import { parseBytes } from "../../flags.ts";
 import { eachSource, sourceMember } from "../../each_source.ts";
 import { openSource, requireSources, type Source } from "../../mpack_source.ts";
 import { oneLine } from "../../history/commit_text.ts";
-import { print, printJson } from "../../output.ts";
+import { print, printJson, tell } from "../../output.ts";
 import { resultOfAnswer } from "../../push/answer.ts";
 import { pushInParts } from "../../push/in_parts.ts";
 import { Remote } from "../../push/remote.ts";
@@ -139,6 +140,7 @@ async function report(
     `Pushed ${mpackKey} to ${repo}: ${history}${counted(objects_total, "object")}, ` +
       `${formatCount(object_refs_written)} new to it`,
   );
+  for (const code of result.warnings ?? []) tell(`Warning: ${warningText(code)}`);
   if (branch === undefined) return;
   const { name, head, moved } = branch,
     at = oneLine(`${name} ${moved ? "moved to" : "is at"} ${head}`);

@@ -3,6 +3,7 @@ import { resultForTenant, resultOf } from "../../../jobs/index/result.ts";
 import { getJob } from "../../../jobs/queue/get_job.ts";
 import type { JobRow } from "../../../jobs/queue/job.ts";
 import { listAttempts } from "../../../jobs/attempt/list_attempts.ts";
+import { warningText } from "../../../lib/text/pack_warnings.ts";
 import { openRepo } from "../../auth/access.ts";
 import { HttpProblem, publicError } from "../../problem.ts";
 import { adviceFor } from "../advice.ts";
@@ -62,6 +63,7 @@ export const job: PageMaker = async (call) => {
             <span class="soft">{adviceFor(error.code)}</span>
           </div>
         )}
+        {warningsOf(job.result)}
         {phasesOf(job.result)}
         {attempts.length > 0 && (
           <>
@@ -143,6 +145,12 @@ function Actions({ job }: { readonly job: JobRow }) {
       {has.purge && <button type="submit" name="action" value="purge" class="bad">Purge</button>}
     </form>
   );
+}
+
+function warningsOf(result: unknown) {
+  const { warnings: codes } = (result ?? {}) as { warnings?: unknown };
+  if (!Array.isArray(codes)) return null;
+  return codes.map((code) => <p class="note">{`Warning: ${warningText(String(code))}`}</p>);
 }
 
 function reasonOf(attempt: { code: string | null; message: string | null }, isAdmin: boolean) {

@@ -6,6 +6,7 @@ import type { JobRow, JobStatus } from "../../../jobs/queue/job.ts";
 import { listJobs } from "../../../jobs/queue/list_jobs.ts";
 import { HttpProblem } from "../../problem.ts";
 import type { PageCall, PageMaker } from "../page.ts";
+import { counted } from "../../../lib/numbers.ts";
 import { durationText, Id, jobHref, mpackKeyOf, Status, Table, Time } from "../parts.tsx";
 
 const STATUSES: readonly JobStatus[] = ["pending", "running", "done", "failed", "cancelled"];
@@ -208,6 +209,6 @@ function doneText(query: URLSearchParams): string {
     { retry: "put back", cancel: "cancelled", purge: "purged" }[query.get("action") ?? ""];
   if (!Number.isInteger(done) || !Number.isInteger(asked) || word === undefined) return "Done";
   const rest = asked - done;
-  return `${done} of ${asked} jobs ${word}` +
+  return `${done} of ${counted(asked, "job")} ${word}` +
     (rest > 0 ? `; the others are not in a state for it, or not yours` : "");
 }

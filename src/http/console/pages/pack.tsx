@@ -4,6 +4,7 @@ import { listPacks, type PackSummary } from "../../../db/console_repos.ts";
 import { MpackdError } from "../../../errors.ts";
 import { isMpackKey } from "../../../lib/ids.ts";
 import { inspectMpack, type MpackReport } from "../../../maintenance/inspect.ts";
+import { warningText } from "../../../lib/text/pack_warnings.ts";
 import { HttpProblem } from "../../problem.ts";
 import type { PageCall, PageMaker } from "../page.ts";
 import { bytesText, count, Facts, Id, Table, Time } from "../parts.tsx";
@@ -87,6 +88,7 @@ function Report({ report }: { readonly report: MpackReport }) {
           {problem.message}
         </p>
       ))}
+      {report.warnings.map((code) => <p class="note">{`Warning: ${warningText(code)}`}</p>)}
       <h2>Sections</h2>
       <Table label="Sections" heads={["Section", "From byte", "Bytes"]}>
         {report.sections.map((section) => (
