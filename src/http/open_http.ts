@@ -6,6 +6,7 @@
 
 import type { Database } from "../db/client/database.ts";
 import { forgetSignatures } from "../db/identities.ts";
+import { ClientPublishers } from "../db/publish/client_publishers.ts";
 import { sharedSecret } from "../db/secrets.ts";
 import { KeyedLimit } from "../lib/keyed_limit.ts";
 import { Authenticator, type AuthenticatorOptions } from "./auth/authenticate.ts";
@@ -24,26 +25,35 @@ const SWEEP_MS = 60_000;
 export type OpenHttpOptions =
   & Omit<
     ApiContext,
-    "auth" | "bodies" | "rateLimit" | "uploadSecret" | "probes" | "pushDb" | "pushLimit"
+    | "auth"
+    | "bodies"
+    | "rateLimit"
+    | "uploadSecret"
+    | "probes"
+    | "pushDb"
+    | "pushLimit"
+    | "publishers"
   >
   & Partial<Pick<ApiContext, "probes" | "pushDb">>
   & Pick<AuthenticatorOptions, "openToken">;
 
 /** Makes the context, and deletes expired signatures every minute until `signal` fires. */
 export async function openHttp(options: OpenHttpOptions): Promise<ApiContext> {
-  const { openToken, ...opened } = options, { db, config, signal } = opened;
+  const { openToken, pushDb = options.db, ...opened } = options, { db, config, signal } = opened;
   sweepSignatures(db, signal);
   const rateLimit = new RateLimit({
     requestsPerMinute: config.httpRequestsPerMinute,
     uploads: config.httpUploads,
     requestsAtOnce: config.httpConnectionsPerAddress,
   });
+  // Half of them, so that no client makes another one wait.
+  const pushLimit = new KeyedLimit(Math.ceil(config.httpPushConnections / 2));
   return {
     probes: () => Promise.resolve(undefined),
-    pushDb: db,
     ...opened,
-    // Half of them, so that no client makes another one wait.
-    pushLimit: new KeyedLimit(Math.ceil(config.httpPushConnections / 2)),
+    pushDb,
+    pushLimit,
+    publishers: new ClientPublishers(pushDb, pushLimit),
     auth: new Authenticator({
       db,
       guesses: new GuessLimit(rateLimit),

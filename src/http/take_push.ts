@@ -4,7 +4,6 @@
  * @module
  */
 
-import { LimitedPublisher } from "../db/publish/limited_publisher.ts";
 import { pushMpack, type PushOptions } from "../jobs/index/push_mpack.ts";
 import type { IndexResult } from "../jobs/index/result.ts";
 import { requireSha256 } from "./auth/content_digest.ts";
@@ -19,8 +18,9 @@ export type TakenPush = Pick<PushOptions, "mpackKey" | "body" | "sizeBytes" | "p
 /** Indexes the pack; its sender may run so many uploads at once. */
 export async function takePush(call: Call, push: TakenPush): Promise<IndexResult> {
   const { caller, repo, context, recheck } = call;
-  const { pushDb: db, pushLimit, store, config, worker } = context;
+  const { pushDb: db, publishers, store, config, worker } = context;
   using _counted = context.rateLimit.beginUpload(caller.client);
+  using opened = publishers.open(caller.client, repo.repoId);
   const result = await pushMpack({
     ...push,
     db,
@@ -28,7 +28,7 @@ export async function takePush(call: Call, push: TakenPush): Promise<IndexResult
     config,
     worker,
     repoId: repo.repoId,
-    publisher: new LimitedPublisher(db, pushLimit, caller.client),
+    publisher: opened.publisher,
   });
   // The publish of a large pack takes long.
   await recheck();

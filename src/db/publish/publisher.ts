@@ -50,41 +50,59 @@ interface Waiting extends LeasedPack {
   readonly answer: PromiseWithResolvers<PublishOutcome>;
 }
 
+/** Waits for a connection that the publisher may use, until the result is disposed of. */
+export type EnterPublish = (signal?: AbortSignal) => Promise<Disposable>;
+
 /**
  * A group commit: the first pack is sent at once, and all that become ready before its answer comes
  * make the next statement. So no pack is held back to fill a group.
  */
 export class Publisher {
   readonly #db: Database;
+  readonly #enter: EnterPublish | undefined;
   readonly #optimistic = new OptimisticInsert();
   #waiting: Waiting[] = [];
   /** Statements that the next one waits for. */
   #running = 0;
 
-  /** Sends to this database. */
-  constructor(db: Database) {
+  /** Sends to this database; with `enter`, each statement waits for that first. */
+  constructor(db: Database, enter?: EnterPublish) {
     this.#db = db;
+    this.#enter = enter;
   }
 
   /** As {@link publish}; throws what that throws. */
-  publish(
+  async publish(
     lease: Lease,
     pack: PublishPack,
     options: PublishOptions = {},
   ): Promise<PublishOutcome> {
     if (!isInMemory(pack) || pack.objects + recordsOf(pack) > MAX_PACK_ROWS) {
-      return publish(this.#db, lease, pack, options);
+      using _place = await this.#enter?.(options.signal);
+      return await publish(this.#db, lease, pack, options);
     }
     const answer = Promise.withResolvers<PublishOutcome>();
-    this.#waiting.push({ lease, pack, options, answer });
+    const waiting = { lease, pack, options, answer };
+    this.#waiting.push(waiting);
     this.#next();
-    return answer.promise;
+    // Only a publisher that waits for its connections lets packs wait for long.
+    const signal = this.#enter && options.signal;
+    const giveUp = () => {
+      const at = this.#waiting.indexOf(waiting);
+      // Otherwise its statement has been sent.
+      if (at >= 0) reject(this.#waiting.splice(at, 1), signal!.reason);
+    };
+    signal?.addEventListener("abort", giveUp);
+    try {
+      return await answer.promise;
+    } finally {
+      signal?.removeEventListener("abort", giveUp);
+    }
   }
 
   #next(): void {
     const waiting = this.#waiting.length;
     if (waiting === 0 || this.#running > 1 || this.#running === 1 && waiting < SECOND_PACKS) return;
-    const group = this.#takeGroup();
     this.#running++;
     let isAwaited = true;
     const goOn = () => {
@@ -93,11 +111,18 @@ export class Publisher {
       this.#running--;
       this.#next();
     };
+    this.#sendNext(goOn).finally(goOn);
+  }
+
+  async #sendNext(goOn: () => void): Promise<void> {
+    // Those that come meanwhile go with it.
+    using _place = this.#enter && await this.#enter();
     const timer = setTimeout(goOn, SLOW_MS);
-    this.#send(group).finally(() => {
+    try {
+      await this.#send(this.#takeGroup());
+    } finally {
       clearTimeout(timer);
-      goOn();
-    });
+    }
   }
 
   /** The packs that wait the longest, but only one of each mpack key, and not too many rows. */
@@ -117,16 +142,18 @@ export class Publisher {
 
   /** Settles the answer of each pack in the group; never throws. */
   async #send(group: readonly Waiting[]): Promise<void> {
+    if (group.length === 0) return;
     for (const { options } of group) options.onSend?.();
     const repos = Map.groupBy(group, ({ pack }) => pack.repoId);
     try {
       await this.#settle(group, repos.size > 1 ? { lockTimeoutMs: LOCK_TIMEOUT_MS } : {});
     } catch (error) {
-      if (group.length > 1 && isOverQuota(error)) {
-        await Promise.all(
-          group.map((pack) => this.#settle([pack], {}).catch((error) => reject([pack], error))),
-        );
-      } else if (repos.size > 1 && (hasSqlState(error, LOCK_NOT_AVAILABLE) || isAboutData(error))) {
+      if (group.length > 1 && (isOverQuota(error) || isAboutData(error))) {
+        // One by one: together they would take as many connections.
+        for (const pack of group) {
+          await this.#settle([pack], {}).catch((error) => reject([pack], error));
+        }
+      } else if (repos.size > 1 && hasSqlState(error, LOCK_NOT_AVAILABLE)) {
         await Promise.all(
           [...repos.values()].map((packs) =>
             this.#settle(packs, {}).catch((error) => reject(packs, error))

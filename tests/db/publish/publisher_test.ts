@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import type { Database } from "../../../src/db/client/database.ts";
+import { ClientPublishers } from "../../../src/db/publish/client_publishers.ts";
 import { OptimisticInsert } from "../../../src/db/publish/optimistic_insert.ts";
 import { publish } from "../../../src/db/publish/publish.ts";
 import type { PublishOutcome } from "../../../src/db/publish/publish_outcome.ts";
@@ -8,6 +9,7 @@ import { publishPacks, type PublishPacksOptions } from "../../../src/db/publish/
 import { Publisher } from "../../../src/db/publish/publisher.ts";
 import { stageBatch } from "../../../src/db/publish/stage.ts";
 import { DatabaseError, LeaseLostError } from "../../../src/errors.ts";
+import { KeyedLimit } from "../../../src/lib/keyed_limit.ts";
 import { getJob, type Job } from "../../../src/jobs/queue/mod.ts";
 import { addRepos, openTestDatabase } from "../../support/postgres/database.ts";
 import { columns, pack, REPO_ID, startJob, takeOver } from "../../support/process/leases.ts";
@@ -382,7 +384,9 @@ Deno.test("Publisher: a statement that fails fails all its jobs, and the next gr
   const db: Database = {
     ...test.db,
     intercept: <T>(query: PromiseLike<T>, action: string): PromiseLike<T> =>
-      action === "publish packs" ? sql`select 1 / 0` as unknown as PromiseLike<T> : query,
+      action === "publish packs"
+        ? sql`select pg_cancel_backend(pg_backend_pid())` as unknown as PromiseLike<T>
+        : query,
   };
   const publisher = new Publisher(db);
   const jobs = await start(test.db, ["a", "b", "c"].map((letter) => small(letter, letter)));
@@ -395,6 +399,62 @@ Deno.test("Publisher: a statement that fails fails all its jobs, and the next gr
   }
   const [last] = await start(test.db, [small("e", "e")]);
   assert.deepEqual(written(await publisher.publish(last.lease, last.pack)), [1, 1]);
+});
+
+Deno.test("Publisher fails the pack whose values the server refuses, and no other of its repo", async () => {
+  await using test = await open();
+  const publisher = new Publisher(test.db);
+  const jobs = await start(test.db, [
+    small("a", "a"),
+    small("b", "b"),
+    small("c", "c", { sizeBytes: 2 ** 70 }),
+    small("d", "d"),
+  ]);
+  const settled = await Promise.allSettled(
+    jobs.map(({ lease, pack }) => publisher.publish(lease, pack)),
+  );
+  assert.deepEqual(settled.map(({ status }) => status), [
+    ...["fulfilled", "fulfilled", "rejected", "fulfilled"],
+  ]);
+});
+
+Deno.test("ClientPublishers publish together what one client pushes to one repo, and nothing else", async () => {
+  await using test = await open();
+  const sent: string[] = [];
+  const db: Database = { ...test.db, intercept: (query, action) => (sent.push(action), query) };
+  const limit = new KeyedLimit(1), publishers = new ClientPublishers(db, limit);
+  const push = async (client: string, { lease, pack }: { lease: Job; pack: PublishPack }) => {
+    using opened = publishers.open(client, pack.repoId);
+    return await opened.publisher.publish(lease, pack);
+  };
+  const jobs = await start(test.db, [
+    ...["a", "b", "c"].map((letter) => small(letter, letter)),
+    small("d", "d", { repoId: "repo-2" }),
+    small("e", "e"),
+  ]);
+  const held = await limit.enter("ada");
+  const ofAda = jobs.slice(0, 4).map((job) => push("ada", job));
+  // Another client does not wait for hers.
+  assert.deepEqual(written(await push("bob", jobs[4])), [1, 1]);
+  assert.deepEqual(sent.splice(0), ["publish a pack"]);
+  held[Symbol.dispose]();
+  assert.deepEqual((await Promise.all(ofAda)).map(written), Array(4).fill([1, 1]));
+  assert.deepEqual(sent.toSorted(), ["publish a pack", "publish packs"]);
+});
+
+Deno.test("a push that is aborted while its client's connections are busy is not published", async () => {
+  await using test = await open();
+  const { db } = test, limit = new KeyedLimit(1);
+  using opened = new ClientPublishers(db, limit).open("ada", REPO_ID);
+  const [{ lease, pack }, other] = await start(db, [small("a", "a"), small("b", "b")]);
+  const held = await limit.enter("ada"), abort = new AbortController();
+  const publishing = opened.publisher.publish(lease, pack, { signal: abort.signal });
+  const going = opened.publisher.publish(other.lease, other.pack);
+  abort.abort(new Error("over"));
+  await assert.rejects(publishing, { message: "over" });
+  held[Symbol.dispose]();
+  assert.deepEqual(written(await going), [1, 1]);
+  assert.equal((await getJob(db, lease.jobId))?.status, "running");
 });
 
 Deno.test("Publisher: no pack waits long for a group that waits for a lock", async () => {
