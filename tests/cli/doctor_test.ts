@@ -82,7 +82,7 @@ Deno.test("doctor sees old tables, missing rights, failed jobs and a foreign sto
       values ('w', 'r', 'https://a.test/', 'a.test', '{}', '', now())`;
     const { bad: own } = await doctor({ DATABASE_URL: fixture.databaseUrl, ...store });
     const webhooks = own.find(({ name }) => name === "webhooks");
-    assert.equal(webhooks?.found, "1, of which 1 are disabled and 0 fail");
+    assert.equal(webhooks?.found, "1 webhook: 1 disabled, 0 failing");
     const url = new URL(fixture.databaseUrl);
     [url.username, url.password] = [role, "secret"];
     await Deno.writeTextFile(

@@ -120,6 +120,7 @@ Deno.test({
       "/ui/repos/me/repo",
       `/ui/repos/me/repo/packs/${mpackKey}`,
       "/ui/repos/me/repo/webhooks",
+      "/ui/repos/me/repo/webhooks/new",
       "/ui/schedules",
       "/ui/settings",
     ];

@@ -8,7 +8,6 @@
 /// <reference lib="dom" />
 import assert from "node:assert/strict";
 import puppeteer, { type Browser, type Page } from "puppeteer-core";
-import { addWebhook } from "../../src/db/webhooks/webhooks.ts";
 import { enqueue } from "../../src/jobs/queue/enqueue.ts";
 import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { makeMpack } from "../../scripts/make_mpack.ts";
@@ -127,22 +126,37 @@ async function brokenReceiver(browser: Browser): Promise<void> {
     args: ["--worker"],
     env: { MPACK_WEBHOOK_ALLOW: "127.0.0.1" },
   });
-  const { fixture } = server, { db, repo: { repoId } } = fixture;
-  const events = ["pack.published"];
-  await addWebhook(db, { repoId, url: receiver.url, host: "127.0.0.1", events });
-  await indexMpack(fixture.options(await fixture.put(await packBytes(3))));
-  await receiver.until(1);
-  const operator = await signIn(browser, server);
+  const { fixture } = server, operator = await signIn(browser, server);
   await operator.click("Repos");
   await operator.click("me/repo");
   await operator.click("Webhooks");
+  await operator.click("Add a webhook");
+  await operator.page.type("#url", receiver.url);
+  await operator.click("Add it");
+  const secret = /whsec_\S+?=/.exec(await operator.read())![0];
+  await indexMpack(fixture.options(await fixture.put(await packBytes(3))));
+  await receiver.until(1);
+  await operator.click("To the webhooks");
   await operator.sees(/failing.*it answered 500 in \d+ ms: out of disk/);
   receiver.answer = () => new Response("thanks");
   await operator.click("Resend");
   await operator.sees(/delivered/);
   await operator.sees(/ok.*it answered 200 in \d+ ms: thanks/);
   console.log(`Clicks: ${operator.clicks.join(" > ")}`);
-  assert.equal(operator.clicks.length, 4);
+  assert.equal(operator.clicks.length, 7);
+  await operator.click("Rotate the secret");
+  await operator.click("Yes, rotate");
+  const rotated = /whsec_\S+?=/.exec(await operator.read())![0];
+  assert.notEqual(rotated, secret);
+  await operator.click("To the webhooks");
+  const shown = await operator.page.content();
+  assert.ok(![secret, rotated].some((word) => shown.includes(word)));
+  await operator.click("Remove");
+  await operator.click("No, back");
+  await operator.click("Remove");
+  await operator.click("Yes, remove");
+  await operator.sees(/The webhook is removed/);
+  await operator.sees(/Nobody is told/);
 }
 
 Deno.test({

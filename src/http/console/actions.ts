@@ -5,14 +5,13 @@
  */
 
 import { parseRepoName } from "../../db/repos.ts";
-import { resendDelivery, testWebhook } from "../../db/webhooks/deliveries.ts";
 import { ConfigError } from "../../errors.ts";
 import { MPACK_AUDIT } from "../../jobs/audit_handler.ts";
 import { cancelJob } from "../../jobs/queue/cancel_job.ts";
 import { pause, resume } from "../../jobs/schedules/pauses.ts";
 import { enqueue } from "../../jobs/queue/enqueue.ts";
 import { isMpackKey } from "../../lib/ids.ts";
-import { openRepo, requireOwner } from "../auth/access.ts";
+import { openRepo } from "../auth/access.ts";
 import { purgeJobs } from "../../jobs/queue/purge_jobs.ts";
 import { retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { runNow } from "../../jobs/schedules/fire.ts";
@@ -89,7 +88,7 @@ export async function changeSchedule(
 }
 
 /** What an action works with. */
-interface Acting {
+export interface Acting {
   readonly caller: Caller;
   readonly context: ApiContext;
 }
@@ -114,28 +113,11 @@ export async function auditPack(form: URLSearchParams, acting: Acting): Promise<
 }
 
 /**
- * Tests a webhook, or sends a delivery once more.
+ * The repo that a form names, for a caller that may push to it.
  *
- * @returns What was done, and to which repo.
  * @throws {HttpProblem} 403 or 404.
  */
-export async function tellWebhook(
-  form: URLSearchParams,
-  acting: Acting,
-): Promise<{ readonly action: string; readonly repo: string }> {
-  const { caller, context: { db } } = acting;
-  const repo = await repoOfForm(form, acting), { repoId } = repo;
-  requireOwner(repo, caller);
-  const action = form.get("action") ?? "", id = form.get("id") ?? "";
-  const isDone = action === "test"
-    ? await testWebhook(db, repoId, id) !== undefined
-    : action === "resend" && await resendDelivery(db, repoId, id);
-  if (!isDone) throw new HttpProblem(404, "not-found", "Cannot find such a webhook or delivery");
-  return { action, repo: `${repo.owner}/${repo.slug}` };
-}
-
-/** The repo that a form names, for a caller that may push to it. */
-async function repoOfForm(form: URLSearchParams, { caller, context: { db } }: Acting) {
+export async function repoOfForm(form: URLSearchParams, { caller, context: { db } }: Acting) {
   if (!caller.scopes.has("push") && !caller.isAdmin) {
     throw new HttpProblem(403, "forbidden", "Cannot do this with a token that only reads");
   }

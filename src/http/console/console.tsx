@@ -18,7 +18,7 @@ import { bodyLimits, readBody } from "../body/body.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem, problemAnswer } from "../problem.ts";
 import type { Exchange } from "../route.ts";
-import { act, auditPack, changeSchedule, tellWebhook } from "./actions.ts";
+import { act, auditPack, changeSchedule } from "./actions.ts";
 import { Layout } from "./layout.tsx";
 import { LIVE_SCRIPT } from "./live_script.ts";
 import type { Page, PageMaker } from "./page.ts";
@@ -32,9 +32,11 @@ import { repo } from "./pages/repo.tsx";
 import { repos } from "./pages/repos.tsx";
 import { schedules } from "./pages/schedules.tsx";
 import { settings } from "./pages/settings.tsx";
+import { newWebhook } from "./pages/webhook_forms.tsx";
 import { webhooks } from "./pages/webhooks.tsx";
 import { SESSION_COOKIE, SESSION_SECONDS, Sessions } from "./session.ts";
 import { STYLE } from "./style.ts";
+import { actOnWebhook } from "./webhook_actions.ts";
 
 /** Where the console is. */
 export const CONSOLE_PATH = "/ui";
@@ -65,6 +67,7 @@ const PAGES: Readonly<Record<string, PageMaker>> = {
   "/repos/:owner/:slug": repo,
   "/repos/:owner/:slug/packs/:mpackKey": pack,
   "/repos/:owner/:slug/webhooks": webhooks,
+  "/repos/:owner/:slug/webhooks/new": newWebhook,
   "/schedules": schedules,
   "/settings": settings,
 };
@@ -102,7 +105,7 @@ export function createConsole(context: ApiContext): Hono<ConsoleEnv> {
       form: URLSearchParams,
       caller: Caller,
       c: Context<ConsoleEnv>,
-    ) => Promise<string> | Page,
+    ) => Promise<string | Page> | Page,
   ) =>
     app.post(path, async (c) => {
       refuseForeign(c, context);
@@ -122,10 +125,7 @@ export function createConsole(context: ApiContext): Hono<ConsoleEnv> {
     await changeSchedule(form, { caller, context });
     return `/schedules?${new URLSearchParams({ done: form.get("action") ?? "" })}`;
   });
-  post("/webhooks", async (form, caller) => {
-    const { action, repo } = await tellWebhook(form, { caller, context });
-    return `/repos/${repo}/webhooks?${new URLSearchParams({ done: action })}`;
-  });
+  post("/webhooks", (form, caller) => actOnWebhook(form, { caller, context }));
   post("/packs/audit", async (form, caller) => {
     const jobId = await auditPack(form, { caller, context });
     return `/jobs/${encodeURIComponent(jobId)}`;
@@ -288,7 +288,7 @@ async function show(
   c: Context<ConsoleEnv>,
   page: Page,
   caller?: Caller,
-  status = 200,
+  status = page.status ?? 200,
 ): Promise<Response> {
   const document = <Layout page={page} caller={caller} path={c.req.path} />;
   const text = `<!doctype html>${await (document as Child as Promise<string>)}`;

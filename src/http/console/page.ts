@@ -27,6 +27,8 @@ export interface Page {
   readonly body: Child;
   /** Whether a browser shows news of it while it is open. Default false. */
   readonly isLive?: boolean;
+  /** The status of the answer. Default 200. */
+  readonly status?: number;
 }
 
 /** Makes a page. Throws an `HttpProblem` where there is none for this caller. */

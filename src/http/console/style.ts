@@ -74,6 +74,9 @@ form.filter { display: flex; flex-wrap: wrap; gap: 8px 12px; align-items: end; m
 form.filter label { display: block; font-size: 13px; color: var(--soft); }
 input, select, button { font: inherit; padding: 6px 10px; border: 1px solid var(--line);
   border-radius: 6px; background: var(--card); color: var(--text); min-height: 36px; }
+input.wide { width: 100%; max-width: 640px; }
+fieldset { border: 1px solid var(--line); border-radius: 6px; }
+label.choice { display: block; padding: 4px 0; }
 input[type="checkbox"] { min-height: 0; width: 18px; height: 18px; }
 button { cursor: pointer; font-weight: 600; }
 button.bad { border-color: var(--bad); color: var(--bad); }

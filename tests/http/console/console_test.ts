@@ -253,16 +253,72 @@ Deno.test("the owner sees the webhooks, tests one, sends again, and has a pack a
   assert.match((await owner.get(audited.location!)).text, /mpack\.audit/);
 
   assert.equal((await other.get(path)).status, 404, "a collaborator");
-  assert.equal((await reader.get(path)).status, 200);
+  const seen = await reader.get(path);
+  assert.equal(seen.status, 200);
+  assert.ok(!/Rotate|Remove|Add a webhook/.test(seen.text), "it may only read");
   for (const visitor of [other, reader]) {
-    const refused = await visitor.post("/ui/webhooks", { ...form, action: "test", id: webhookId });
-    assert.equal(refused.status, 403);
+    assert.equal((await visitor.get(`${path}/new`)).status, 404);
+    for (const action of ["test", "add", "rotate", "remove"]) {
+      const asked = { ...form, action, id: webhookId, sure: "yes", url, event: "pack.failed" };
+      assert.equal((await visitor.post("/ui/webhooks", asked)).status, 403, action);
+    }
   }
   assert.equal((await reader.post("/ui/packs/audit", audit)).status, 403);
   for (const wrong of [{ action: "test", id: "wh_x" }, { action: "x", id }, { repo: "a/b" }]) {
     const refused = await owner.post("/ui/webhooks", { ...form, ...wrong } as typeof form);
     assert.equal(refused.status, 404);
   }
+});
+
+Deno.test("the owner adds a webhook, rotates its secret and removes it, each after a word", async () => {
+  await using api = await startApi({ worker: false });
+  const { db } = api.fixture;
+  const owner = await signedIn(api, (await api.token(await api.identity("me"))).text);
+  const path = "/ui/repos/me/repo/webhooks", url = "https://hooks.test/<i>";
+  const send = (form: Record<string, string>, headers?: Record<string, string>) =>
+    owner.post("/ui/webhooks", { repo: "me/repo", ...form }, headers);
+  const stored = async () =>
+    await db.sql`select webhook_id as id, secret, array_to_string(events, ',') as events
+      from mpackd_webhooks`;
+
+  assert.match((await owner.get(path)).text, /href="\/ui\/repos\/me\/repo\/webhooks\/new"/);
+  assert.match((await owner.get(`${path}/new`)).text, /name="url"/);
+  const add = { action: "add", url, event: "pack.failed" };
+  assert.equal((await send(add, { origin: "https://evil.example" })).status, 403);
+  for (
+    const [wrong, why] of [
+      [
+        { url: "http://10.0.0.1/<b>" },
+        /role="alert">Cannot send a webhook to that URL: it is http:/,
+      ],
+      [{ event: "none" }, /choose what it is told/],
+    ] as const
+  ) {
+    const again = await send({ ...add, ...wrong });
+    assert.equal(again.status, 422);
+    assert.match(again.text, why);
+    assert.match(again.text, /value="http[^"]+&lt;/, "what was typed is still there");
+  }
+  assert.equal((await stored()).length, 0);
+  const added = await send(add), [{ id, ...made }] = await stored();
+  assert.equal(made.events, "pack.failed");
+  assert.ok(added.text.includes(made.secret) && !added.text.includes("data-live"));
+
+  const asked = await send({ action: "rotate", id });
+  assert.match(asked.text, /Rotate the secret of this webhook\?[^]*hooks\.test\/%3Ci%3E/);
+  assert.equal((await stored())[0].secret, made.secret, "it only asked");
+  const rotated = await send({ action: "rotate", id, sure: "yes" });
+  const [{ secret }] = await stored();
+  assert.ok(secret !== made.secret && rotated.text.includes(secret));
+  const { text } = await owner.get(path);
+  assert.ok(!text.includes(secret) && !text.includes(made.secret));
+
+  assert.match((await send({ action: "remove", id })).text, /Remove this webhook\?/);
+  assert.equal((await stored()).length, 1, "it only asked");
+  const removed = await send({ action: "remove", id, sure: "yes" });
+  assert.equal(removed.location, `${path}?done=remove`);
+  assert.equal((await stored()).length, 0);
+  assert.equal((await send({ action: "remove", id, sure: "yes" })).status, 404);
 });
 
 Deno.test("serve --ui-only answers with the console and the probes alone", async () => {

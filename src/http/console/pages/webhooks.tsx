@@ -13,6 +13,7 @@ const PER_PAGE = 50;
 const DONE: Readonly<Record<string, string>> = {
   "test": "A worker will send a test.",
   "resend": "A worker will send it once more.",
+  "remove": "The webhook is removed.",
 };
 
 /** The webhooks of a repo, and what one of them was told. For its owner and admins. */
@@ -29,6 +30,7 @@ export const webhooks: PageMaker = async (call) => {
   });
   const deliveries = rows.slice(0, PER_PAGE);
   const here = `/ui/repos/${name}/webhooks`;
+  const mayAct = caller.scopes.has("push") || caller.isAdmin;
   return {
     title: `Webhooks of ${name}`,
     isLive: true,
@@ -42,8 +44,7 @@ export const webhooks: PageMaker = async (call) => {
         {all.length === 0
           ? (
             <p class="soft">
-              Nobody is told what happens here. In a terminal:{" "}
-              <code>{`mpackd webhook add https://… --repo ${name}`}</code>
+              Nobody is told what happens here.
             </p>
           )
           : (
@@ -64,12 +65,26 @@ export const webhooks: PageMaker = async (call) => {
                     <State webhook={webhook} />
                   </td>
                   <td>
-                    <Action name={name} action="test" id={webhook.webhookId} text="Test" />
+                    {mayAct && (
+                      <Actions
+                        name={name}
+                        id={webhook.webhookId}
+                        actions={[["test", "Test"], ["rotate", "Rotate the secret"], [
+                          "remove",
+                          "Remove",
+                        ]]}
+                      />
+                    )}
                   </td>
                 </tr>
               ))}
             </Table>
           )}
+        {mayAct && (
+          <p>
+            <a href={`${here}/new`}>Add a webhook</a>
+          </p>
+        )}
         {chosen !== undefined && (
           <>
             <h2>
@@ -97,7 +112,13 @@ export const webhooks: PageMaker = async (call) => {
                     <td class="number">{count(delivery.attempts)}</td>
                     <td class="long">{lastAnswer(delivery)}</td>
                     <td>
-                      <Action name={name} action="resend" id={delivery.deliveryId} text="Resend" />
+                      {mayAct && (
+                        <Actions
+                          name={name}
+                          id={delivery.deliveryId}
+                          actions={[["resend", "Resend"]]}
+                        />
+                      )}
                     </td>
                   </tr>
                 ))}
@@ -143,19 +164,28 @@ function State({ webhook: { disabledAt, failingSince, note } }: { readonly webho
   );
 }
 
-function Action(
-  { name, action, id, text }: {
+/** A form with a button for each action. */
+function Actions(
+  { name, id, actions }: {
     readonly name: string;
-    readonly action: string;
     readonly id: string;
-    readonly text: string;
+    readonly actions: readonly (readonly [action: string, text: string])[];
   },
 ) {
   return (
     <form method="post" action="/ui/webhooks" class="actions">
       <input type="hidden" name="repo" value={name} />
       <input type="hidden" name="id" value={id} />
-      <button type="submit" name="action" value={action}>{text}</button>
+      {actions.map(([action, text]) => (
+        <button
+          type="submit"
+          name="action"
+          value={action}
+          class={action === "remove" ? "bad" : ""}
+        >
+          {text}
+        </button>
+      ))}
     </form>
   );
 }
