@@ -45,6 +45,13 @@ export {
 export type { ServerSettings } from "./src/db/embedded/server.ts";
 export { createRepo, findRepo, type NewRepo, type Repo, type RepoName } from "./src/db/repos.ts";
 export { migrate, type MigrateResult } from "./src/db/schema/migrate.ts";
+export type { RepoHome, Shard, ShardState } from "./src/db/shards/shard.ts";
+export {
+  type OpenShard,
+  ShardPools,
+  type ShardPoolsOptions,
+  type ShardToOpen,
+} from "./src/db/shards/shard_pools.ts";
 export * from "./src/errors.ts";
 export {
   type Bundle,

@@ -9,7 +9,7 @@ import { connectDatabase, type ConnectOptions } from "../db/client/connect.ts";
 import type { Database } from "../db/client/database.ts";
 import { migrate, pendingMigrations } from "../db/schema/migrate.ts";
 import { ConfigError } from "../errors.ts";
-import { addSecrets } from "../lib/redact.ts";
+import { addSecrets, passwordsOf } from "../lib/redact.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { readIdentity } from "../db/store_owner.ts";
 import { ownedStore, readableStore } from "../maintenance/owned_store.ts";
@@ -28,18 +28,6 @@ export function configFromEnv(): Config {
   const env = Object.fromEntries(names.map((name) => [name, Deno.env.get(name)]));
   addSecrets([env.AWS_SECRET_ACCESS_KEY, env.AWS_SESSION_TOKEN, ...passwordsOf(env.DATABASE_URL)]);
   return loadConfig(env);
-}
-
-/** The password as it is written in a URL, also in one that is malformed, and decoded. */
-function passwordsOf(databaseUrl: string | undefined): (string | undefined)[] {
-  const [, written] = /^[a-z]+:\/\/[^/:@]*:(.*)@/i.exec(databaseUrl ?? "") ?? [];
-  if (written === undefined) return [];
-  try {
-    // A password with an unescaped "@" is cut there by some parsers: hide each part.
-    return [written, decodeURIComponent(written), ...written.split("@")];
-  } catch {
-    return [written, ...written.split("@")];
-  }
 }
 
 /** An open database. */

@@ -1,6 +1,7 @@
 import type { Database } from "./client/database.ts";
 import { type Repo, toRepo } from "./repos.ts";
 import type { Row } from "./schema/tables.ts";
+import type { HomeColumns } from "./shards/catalog.ts";
 
 /** A repo, and what one identity may do with it. */
 export interface RepoForIdentity extends Repo {
@@ -22,9 +23,10 @@ export async function findRepoFor(
   const isPlace = "repoId" in place
     ? db.sql`r.repo_id = ${place.repoId}`
     : db.sql`r.owner = ${place.owner} and r.slug = ${place.slug}`;
-  type Found = Row<"musehub_repos"> & { is_collaborator: boolean };
+  type Found = Row<"musehub_repos"> & HomeColumns & { is_collaborator: boolean };
   const [row] = await db.query<Found>("find a repo")`
-    select r.repo_id, r.owner, r.slug, r.name, r.visibility, r.created_at,
+    select r.repo_id, r.owner, r.slug, r.name, r.visibility, r.created_at, r.shard,
+      (select s.version from mpackd_shards s where s.name = r.shard) as shard_version,
       exists (select from mpackd_collaborators c
         where c.repo_id = r.repo_id and c.identity_id = ${identityId ?? null}::text)
         as is_collaborator

@@ -4,6 +4,8 @@ import { withPrefix } from "../lib/ids.ts";
 import { mostSimilar } from "../lib/similar.ts";
 import type { Database } from "./client/database.ts";
 import type { Row } from "./schema/tables.ts";
+import { type HomeColumns, toHome } from "./shards/catalog.ts";
+import type { RepoHome } from "./shards/shard.ts";
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
@@ -25,6 +27,8 @@ export interface Repo extends RepoName {
   readonly visibility: string;
   /** When it was created. */
   readonly createdAt: Date;
+  /** The shard that has its rows; undefined: the database itself. */
+  readonly home: RepoHome | undefined;
 }
 
 /** Whether a text can be the name of an owner, or a slug. */
@@ -48,10 +52,15 @@ export function parseRepoName(text: string): RepoName {
   return { owner, slug };
 }
 
-const COLUMNS = ["repo_id", "owner", "slug", "name", "visibility", "created_at"] as const;
+type RepoRow =
+  & Pick<
+    Row<"musehub_repos">,
+    "repo_id" | "owner" | "slug" | "name" | "visibility" | "created_at"
+  >
+  & HomeColumns;
 
 /** A repo of its row. Other producers may leave name and visibility out. */
-export function toRepo(row: Pick<Row<"musehub_repos">, typeof COLUMNS[number]>): Repo {
+export function toRepo(row: RepoRow): Repo {
   const { repo_id: repoId, owner, slug } = row;
   return {
     repoId,
@@ -60,6 +69,7 @@ export function toRepo(row: Pick<Row<"musehub_repos">, typeof COLUMNS[number]>):
     name: row.name ?? slug,
     visibility: row.visibility ?? "private",
     createdAt: row.created_at ?? new Date(0),
+    home: toHome(row),
   };
 }
 
@@ -68,8 +78,10 @@ export async function findRepo(
   db: Database,
   { owner, slug }: RepoName,
 ): Promise<Repo | undefined> {
-  const [row] = await db.query<Row<"musehub_repos">>("find a repo")`
-    select repo_id, owner, slug, name, visibility, created_at from musehub_repos
+  const [row] = await db.query<RepoRow>("find a repo")`
+    select repo_id, owner, slug, name, visibility, created_at, shard,
+      (select s.version from mpackd_shards s where s.name = shard) as shard_version
+    from musehub_repos
     where owner = ${owner} and slug = ${slug} and deleted_at is null`;
   return row && toRepo(row);
 }
@@ -161,11 +173,12 @@ export async function editRepo(
   { repoId }: Pick<Repo, "repoId">,
   { name, visibility }: RepoEdit,
 ): Promise<Repo | undefined> {
-  const [row] = await db.query<Row<"musehub_repos">>("edit a repo")`
+  const [row] = await db.query<RepoRow>("edit a repo")`
     update musehub_repos set name = coalesce(${name ?? null}::text, name),
       visibility = coalesce(${visibility ?? null}::text, visibility)
     where repo_id = ${repoId} and deleted_at is null
-    returning repo_id, owner, slug, name, visibility, created_at`;
+    returning repo_id, owner, slug, name, visibility, created_at, shard,
+      (select s.version from mpackd_shards s where s.name = shard) as shard_version`;
   return row && toRepo(row);
 }
 
@@ -195,7 +208,9 @@ export async function* listRepos(db: Database): AsyncGenerator<readonly Repo[], 
   for (;;) {
     const rows = await db.build("list repos", (kysely) =>
       kysely.selectFrom("musehub_repos")
-        .select(COLUMNS)
+        .leftJoin("mpackd_shards as s", "s.name", "musehub_repos.shard")
+        .select(["repo_id", "owner", "slug", "musehub_repos.name", "visibility", "created_at"])
+        .select(["shard", "s.version as shard_version"])
         .where("deleted_at", "is", null)
         .where((eb) => eb(eb.refTuple("owner", "slug"), ">", eb.tuple(after.owner, after.slug)))
         .orderBy("owner").orderBy("slug")

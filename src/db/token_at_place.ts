@@ -12,6 +12,7 @@ import type { RepoForIdentity, RepoPlace } from "./collaborators.ts";
 import type { ObjectLocation } from "./refs.ts";
 import { toRepo } from "./repos.ts";
 import type { Row } from "./schema/tables.ts";
+import type { HomeColumns } from "./shards/catalog.ts";
 import { type LiveToken, toLiveToken } from "./tokens.ts";
 
 /** What a request names. */
@@ -23,9 +24,9 @@ export type AskedPlace = RepoPlace & {
 /** What is there. Whether the token may see it is not decided here. */
 export interface FoundPlace {
   readonly repo: RepoForIdentity | undefined;
-  /** The object that was asked for. */
+  /** The object that was looked for; undefined if the repo lives in a shard. */
   readonly objectId: string | undefined;
-  /** Undefined if no object was asked for, or the repo has no ref for it. */
+  /** Undefined if no object was looked for, or the repo has no ref for it. */
   readonly location: ObjectLocation | undefined;
 }
 
@@ -34,6 +35,7 @@ type Found =
   & { secret_hash: string; scope_list: string; is_collaborator: boolean }
   & { repo_id: string | null; owner: string; slug: string; name: string; visibility: string }
   & { repo_created_at: Date }
+  & HomeColumns
   & { [Name in keyof ObjectLocation]: ObjectLocation[Name] | null };
 
 /** The four texts of the statement. The last parameter is the object's id, if one is asked for. */
@@ -51,14 +53,15 @@ function textOf(isPlace: string, objectId?: string): string {
       o.damaged_at as "damagedAt", o.encoding`;
   const objects = objectId === undefined ? "" : `
     left join musehub_object_refs o on o.object_id = ${objectId} and o.repo_id =
-      case when r.visibility = 'public' or c.identity_id is not null or i.is_admin
-        or i.handle = r.owner then r.repo_id end
+      case when r.shard is null and (r.visibility = 'public' or c.identity_id is not null
+        or i.is_admin or i.handle = r.owner) then r.repo_id end
       and o.content_offset is not null and o.size_bytes is not null
     left join musehub_mpacks m on m.mpack_id = o.mpack_id and m.repo_id = o.repo_id`;
   return `
     select i.identity_id, i.handle, i.is_admin, t.secret_hash,
       array_to_string(t.scopes, ',') as scope_list,
       r.repo_id, r.owner, r.slug, r.name, r.visibility, r.created_at as repo_created_at,
+      r.shard, (select s.version from mpackd_shards s where s.name = r.shard) as shard_version,
       c.identity_id is not null as is_collaborator ${objectColumns}
     from mpackd_tokens t
     join mpackd_identities i using (identity_id)
@@ -93,6 +96,7 @@ function toPlace(row: Found, objectId: string | undefined): FoundPlace {
   const { repo_id, is_collaborator: isCollaborator } = row;
   if (repo_id === null) return { repo: undefined, objectId, location: undefined };
   const repo = { ...toRepo({ ...row, repo_id, created_at: row.repo_created_at }), isCollaborator };
+  if (repo.home !== undefined) return { repo, objectId: undefined, location: undefined };
   // Another program may have written a ref or an mpack without a location.
   const isLocated = row.objectId != null && row.blobKey !== null && row.etag !== null;
   return { repo, objectId, location: isLocated ? row as unknown as ObjectLocation : undefined };

@@ -25,6 +25,18 @@ function formsOf(values: readonly (string | undefined)[]): string[] {
     .filter((form) => form.length >= MIN_LENGTH);
 }
 
+/** The password as it is written in a URL, also in one that is malformed, and decoded. */
+export function passwordsOf(url: string | undefined): (string | undefined)[] {
+  const [, written] = /^[a-z]+:\/\/[^/:@]*:(.*)@/i.exec(url ?? "") ?? [];
+  if (written === undefined) return [];
+  try {
+    // A password with an unescaped "@" is cut there by some parsers: hide each part.
+    return [written, decodeURIComponent(written), ...written.split("@")];
+  } catch {
+    return [written, ...written.split("@")];
+  }
+}
+
 /** A user and password in a URL. */
 const USER_INFO = /:\/\/[^\s/?#"'<>]*@/g;
 /** A signature in a URL or header, which lets its reader send the request again. */

@@ -1,4 +1,5 @@
 import postgres from "postgres";
+import type { ConnectionBudget } from "./connection_budget.ts";
 import type { BuildStatement, Database, RunSql, StatementOptions } from "./database.ts";
 import { execute } from "./execute.ts";
 import { parseTime } from "./parse_time.ts";
@@ -23,6 +24,16 @@ export interface ConnectOptions {
   readonly connectTimeoutMs?: number;
   /** Close a connection unused for so many milliseconds. Default: keep it. */
   readonly idleTimeoutMs?: number;
+  /** Close a connection after so many milliseconds, once its statement has ended. Default: keep it. */
+  readonly maxLifetimeMs?: number;
+  /**
+   * The cap that the pool shares with others.
+   *
+   * @ignore
+   */
+  readonly budget?: ConnectionBudget;
+  /** The shard's name, for messages. */
+  readonly shard?: string;
   /** Called for every NOTIFY on a channel that one of the connections listens to. */
   readonly onNotify?: (channel: string, payload: string) => void;
   /** Called whenever a connection was closed, by either side. */
@@ -48,6 +59,9 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     applicationName = target.applicationName ?? "mpackd",
     connectTimeoutMs = target.connectTimeoutMs ?? CONNECT_TIMEOUT_MS,
     idleTimeoutMs,
+    maxLifetimeMs,
+    budget,
+    shard,
     onNotify,
     onClose,
     relocate,
@@ -75,7 +89,7 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     sslnegotiation: null,
     idle_timeout: idleTimeoutMs === undefined ? null : idleTimeoutMs / 1000,
     connect_timeout: connectTimeoutMs / 1000,
-    max_lifetime: null,
+    max_lifetime: maxLifetimeMs === undefined ? null : maxLifetimeMs / 1000,
     // No pipelining: a heartbeat must not queue behind a publish on the same connection.
     max_pipeline: 0,
     backoff: (retries: number) =>
@@ -88,7 +102,10 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     target_session_attrs: null,
     onnotice: () => {},
     onnotify: onNotify,
-    onclose: onClose,
+    onclose: budget === undefined ? onClose : () => {
+      onClose?.();
+      budget.wake();
+    },
     types: {
       // Counts, sizes and fences, all far below 2^53.
       int8: { to: 20, from: [20], parse: Number, serialize: String },
@@ -105,17 +122,23 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     },
   } as unknown as postgres.Options<Record<string, postgres.PostgresType>>) as postgres.Sql;
 
+  const place = `${database} at ${places.map(({ path, host, port }) => path ?? `${host}:${port}`)}`;
+  const slots = budget?.open();
+  slots?.watch(sockets);
   const close = async () => {
     await sql.end({ timeout: CLOSE_TIMEOUT_SECONDS });
     sockets.close();
+    slots?.close();
   };
   let closing: Promise<void> | undefined;
   return {
     sql,
-    label: `${database} at ${places.map(({ path, host, port }) => path ?? `${host}:${port}`)}`,
+    label: shard === undefined ? place : `shard ${shard} (${place})`,
+    ...(shard === undefined ? {} : { shard }),
     statementTimeoutMs,
     isDirect,
     sockets,
+    ...(slots === undefined ? {} : { slots }),
     // `this`: a copy of the pool with an `intercept` of its own sends its statements through that.
     query<Row>(this: Database, action: string, options?: StatementOptions): RunSql<Row> {
       return async (text, ...values) => {

@@ -1,6 +1,7 @@
 import type { QueryCreator, Sql } from "kysely";
 import type postgres from "postgres";
 import type { Tables } from "../schema/tables.ts";
+import type { StatementSlots } from "./connection_budget.ts";
 import type { SocketPool } from "./sockets.ts";
 
 /**
@@ -37,6 +38,8 @@ export interface Database {
   readonly sql: postgres.Sql;
   /** What is connected to, for messages: database, host and port, never the password. */
   readonly label: string;
+  /** The shard's name; undefined for a catalog. */
+  readonly shard?: string;
   /** How long a statement may take in milliseconds unless the caller says otherwise. */
   readonly statementTimeoutMs: number;
   /** False behind a transaction pooler: no named statements, no server process of our own. */
@@ -47,6 +50,12 @@ export interface Database {
    * @ignore
    */
   readonly sockets: SocketPool;
+  /**
+   * What statements wait for before they are sent, if the pool shares a cap with others.
+   *
+   * @ignore
+   */
+  readonly slots?: StatementSlots;
   /**
    * Stands between each statement and the server; tests make statements fail with it.
    *

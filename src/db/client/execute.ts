@@ -13,6 +13,9 @@ const READ_ONLY = "25006";
 /** The server or the connection to it goes away; the next connection should try another host. */
 const LEAVING = /^(57P0[123]|08...|CONNECTION_\w+|ECONNRESET|EPIPE|ETIMEDOUT)$/;
 
+/** The server has answered, if only with an error. */
+const SQL_STATE = /^(?!57P|08)[0-9A-Z]{5}$/;
+
 /** What to call a statement, and how long it may take. */
 export interface ExecuteOptions extends StatementOptions {
   /** The verb phrase after "Cannot" in errors: "claim jobs". */
@@ -43,7 +46,9 @@ export async function execute<T extends readonly (object | undefined)[]>(
   query: postgres.PendingQuery<T> | (() => postgres.PendingQuery<T>),
   { action, deadlineMs = db.statementTimeoutMs }: ExecuteOptions,
 ): Promise<postgres.RowList<T>> {
-  const { label, sockets } = db;
+  const { label, sockets, slots } = db;
+  if (slots !== undefined) await slots.take(deadlineMs, `Cannot ${action} on ${label}`);
+  let isAnswered = false;
   const next = typeof query === "function" ? query : undefined;
   const startedAt = performance.now();
   let running = next?.() ?? query as postgres.PendingQuery<T>;
@@ -61,9 +66,9 @@ export async function execute<T extends readonly (object | undefined)[]>(
   try {
     for (let attempt = 1;; attempt++) {
       try {
-        return withoutHoles(
-          await Promise.race([db.intercept?.(running, action) ?? running, late]),
-        );
+        const rows = await Promise.race([db.intercept?.(running, action) ?? running, late]);
+        isAnswered = true;
+        return withoutHoles(rows);
       } catch (error) {
         if (isLate) {
           throw new DatabaseError(
@@ -73,6 +78,7 @@ export async function execute<T extends readonly (object | undefined)[]>(
           );
         }
         const code = codeOf(error), isReadOnly = code === READ_ONLY;
+        isAnswered = SQL_STATE.test(code);
         if (isReadOnly || LEAVING.test(code)) {
           const { pid = null } = (running as Running).state ?? {};
           await sockets.leave(pid, { isReadOnly });
@@ -89,6 +95,7 @@ export async function execute<T extends readonly (object | undefined)[]>(
     }
   } finally {
     stop();
+    slots?.give({ isAnswered });
   }
 }
 

@@ -165,11 +165,20 @@ export class SocketPool {
     if (left === undefined) return;
     this.#moveOn(left);
     if (!isReadOnly || !this.isWriting) return;
-    const closing = [...this.#sockets].filter(([, { place }]) => place === left);
+    await this.#closeAt((place) => place === left, "its server cannot write any more");
+  }
+
+  /** Closes all sockets, of a pool that runs no statement. New ones may be opened after. */
+  async closeAll(): Promise<void> {
+    await this.#closeAt(() => true, "others need the connection");
+  }
+
+  async #closeAt(isMeant: (place: Place) => boolean, why: string): Promise<void> {
+    const closing = [...this.#sockets].filter(([, { place }]) => isMeant(place));
     await Promise.all(closing.map(([socket]) =>
       new Promise<void>((resolve) => {
         socket.once("close", () => resolve());
-        socket.destroy(reset("its server cannot write any more"));
+        socket.destroy(reset(why));
       })
     ));
     // postgres.js hears of it, and does not send the next statement there.

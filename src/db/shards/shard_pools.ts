@@ -1,0 +1,169 @@
+/**
+ * The pools of a catalog's shards.
+ *
+ * @module
+ */
+
+import { ConfigError } from "../../errors.ts";
+import { addSecrets, passwordsOf } from "../../lib/redact.ts";
+import { ConnectionBudget } from "../client/connection_budget.ts";
+import { connectDatabase, type ConnectOptions } from "../client/connect.ts";
+import type { Database } from "../client/database.ts";
+import { readIdentity } from "../store_owner.ts";
+import { findShard, listShards, requireShard } from "./catalog.ts";
+import { CATALOG, type RepoHome, type Shard, shardUrl } from "./shard.ts";
+
+/** A connection that nobody has used for so long is closed. */
+const IDLE_MS = 10_000;
+/**
+ * Connections are opened anew after this. They are used in turn, so that a pool which needs one of
+ * its eight leaves none idle.
+ */
+const LIFETIME_MS = 60_000;
+
+/** How to reach the shards. */
+export interface ShardPoolsOptions {
+  /** The database that knows the shards. Who opened it closes it. */
+  readonly catalog: Database;
+  /** Completes the URLs of shards. */
+  readonly catalogUrl: string;
+  /** Connections of all shards together, besides one for each that is used. The catalog has its own. */
+  readonly maxConnections: number;
+  /** Milliseconds a statement may take unless its caller says otherwise. Default 30,000. */
+  readonly statementTimeoutMs?: number;
+  /** The name shown in `pg_stat_activity`. Default `mpackd`. */
+  readonly applicationName?: string;
+  /** Opens a pool in place of `connectDatabase()`: an embedded server may change its port. */
+  readonly connect?: (url: string, options: ConnectOptions) => Database;
+}
+
+/** The database of some repos. */
+export interface OpenShard {
+  /** The shard's name, or `catalog`. */
+  readonly name: string;
+  /** Undefined: the catalog itself. */
+  readonly shard: Shard | undefined;
+  /** Its pool. */
+  readonly db: Database;
+}
+
+/** A database that is opened when it is needed. */
+export interface ShardToOpen extends Omit<OpenShard, "db"> {
+  /**
+   * Opens it.
+   *
+   * @throws As {@link ShardPools.at}.
+   */
+  open(): Promise<Database>;
+}
+
+interface Entry {
+  readonly version: number;
+  readonly opened: Promise<OpenShard>;
+}
+
+/**
+ * Opens each shard's pool when it is first needed. A shard that cannot be reached fails those who
+ * asked for it, and is tried again by the next one.
+ */
+export class ShardPools implements AsyncDisposable {
+  readonly #options: ShardPoolsOptions;
+  readonly #budget: ConnectionBudget;
+  readonly #entries = new Map<string, Entry>();
+  /** Every pool. One of an old version has no connections soon after its last statement. */
+  readonly #pools = new Set<Database>();
+  readonly #catalog: OpenShard;
+  #catalogId: Promise<string> | undefined;
+
+  /** Connects to nothing yet. */
+  constructor(options: ShardPoolsOptions) {
+    this.#options = options;
+    this.#budget = new ConnectionBudget(options.maxConnections);
+    this.#catalog = { name: CATALOG, shard: undefined, db: options.catalog };
+  }
+
+  /**
+   * The database of a repo. Once it is open, this sends no statement.
+   *
+   * @param home Undefined: the catalog.
+   * @throws {DatabaseError} If the shard cannot be reached.
+   * @throws {ConfigError} If there is no such shard, or its URL leads to another schema.
+   */
+  async at(home: RepoHome | undefined): Promise<OpenShard> {
+    if (home === undefined) return this.#catalog;
+    const known = this.#entries.get(home.shard);
+    if (known !== undefined && known.version >= home.version) return await known.opened;
+    const shard = await findShard(this.#options.catalog, home.shard);
+    if (shard !== undefined) return await this.#open(shard);
+    throw new ConfigError(`Cannot find shard ${home.shard}: "mpackd shard list" shows all`);
+  }
+
+  /** The catalog and all its shards, by name, after one look at the catalog. */
+  async all(): Promise<ShardToOpen[]> {
+    const shards = await listShards(this.#options.catalog);
+    return [
+      { ...this.#catalog, open: () => Promise.resolve(this.#catalog.db) },
+      ...shards.map((shard) => ({
+        name: shard.name,
+        shard,
+        open: async () => (await this.#open(shard)).db,
+      })),
+    ];
+  }
+
+  /** Where a shard is, completed with what its URL lacks; undefined: the catalog. */
+  urlOf(shard: Pick<Shard, "url"> | undefined): string {
+    const { catalogUrl } = this.#options;
+    return shard === undefined ? catalogUrl : shardUrl(shard.url, catalogUrl);
+  }
+
+  /** Opens a shard as it is in the catalog, or finds it open. */
+  #open(shard: Shard): Promise<OpenShard> {
+    const known = this.#entries.get(shard.name);
+    if (known !== undefined && known.version >= shard.version) return known.opened;
+    const entry = { version: shard.version, opened: this.#connect(shard) };
+    this.#entries.set(shard.name, entry);
+    entry.opened.catch(() => {
+      if (this.#entries.get(shard.name) === entry) this.#entries.delete(shard.name);
+    });
+    return entry.opened;
+  }
+
+  async #connect(shard: Shard): Promise<OpenShard> {
+    const { statementTimeoutMs, applicationName, connect = connectDatabase } = this.#options;
+    const url = this.urlOf(shard);
+    addSecrets(passwordsOf(url));
+    const db = connect(url, {
+      maxConnections: this.#options.maxConnections + 1,
+      statementTimeoutMs,
+      applicationName,
+      idleTimeoutMs: IDLE_MS,
+      maxLifetimeMs: LIFETIME_MS,
+      budget: this.#budget,
+      shard: shard.name,
+    });
+    try {
+      const catalogId = this.#catalogId ??= readIdentity(this.#options.catalog)
+        .then(({ databaseId }) => databaseId);
+      await requireShard(
+        db,
+        shard.name,
+        await catalogId.catch((error) => {
+          this.#catalogId = undefined;
+          throw error;
+        }),
+      );
+    } catch (error) {
+      await db.close();
+      throw error;
+    }
+    this.#pools.add(db);
+    return { name: shard.name, shard, db };
+  }
+
+  /** Closes the pools of all shards, after their running statements. Not the catalog's. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.allSettled([...this.#entries.values()].map(({ opened }) => opened));
+    await Promise.all([...this.#pools].map((db) => db.close()));
+  }
+}
