@@ -16,6 +16,7 @@ import { type Pauses, readPauses } from "../schedules/pauses.ts";
 import type { Job } from "../queue/job.ts";
 import { releaseJob } from "../queue/release_job.ts";
 import type { Backoff } from "../attempt/retry_policy.ts";
+import { Slots, type SlotShare } from "./slots.ts";
 import type { Observer } from "./worker_event.ts";
 
 /** How long releasing the running jobs may take. After that their leases are left to lapse. */
@@ -40,6 +41,8 @@ export interface WorkerOptions {
   readonly leaseMs: number;
   /** Jobs at once, 1 or more. */
   readonly concurrency: number;
+  /** The places for its jobs, shared with other workers. Default: `concurrency` of its own. */
+  readonly slots?: Slots;
   /** Jobs of one repo at once over all workers, 1 or more. */
   readonly perRepo: number;
   /** Longest time between two claims without a wake-up, in milliseconds. */
@@ -62,6 +65,7 @@ export class Worker {
   readonly #options: WorkerOptions;
   readonly #observe: Observer;
   readonly #running = new Map<Job, Promise<void>>();
+  readonly #share: SlotShare;
   readonly #prefetched = new PrefetchedJobs((jobs) => this.#release(jobs));
   readonly #releasing = new Set<Promise<unknown>>();
   /** Aborts the running jobs, which are then released. */
@@ -77,6 +81,11 @@ export class Worker {
   constructor(options: WorkerOptions) {
     this.#options = options;
     this.#observe = options.observe ?? (() => {});
+    const { slots = new Slots(options.concurrency) } = options;
+    this.#share = slots.share(() => {
+      this.#fillSlots();
+      this.wake();
+    });
   }
 
   /** Number of running jobs. */
@@ -108,27 +117,38 @@ export class Worker {
       try {
         const wanted = this.#wanted();
         const taken = wanted > 0 ? await this.#claim(wanted) : 0;
-        if (untilEmpty && taken === 0 && this.#running.size === 0 && !await this.#isDue()) break;
+        if (untilEmpty && taken === 0 && this.#isIdle() && !await this.#isDue()) break;
+        if (errors > 0) this.#observe({ type: "queue-works" });
         errors = 0;
         if (taken > 0 && taken === wanted) continue;
-        const isWaiting = untilEmpty && this.#running.size === 0;
-        await this.#pause(isWaiting ? EMPTY_POLL_MS : pollMs * (0.5 + Math.random() / 2));
+        const isBusy = this.#wanted() === 0;
+        if (isBusy || this.#prefetched.size > 0) this.#share.wait();
+        // While every slot is busy only a wake-up ends the wait.
+        if (isBusy) await this.#pause();
+        else if (untilEmpty && this.#isIdle()) await this.#pause(EMPTY_POLL_MS);
+        else await this.#pause(pollMs * (0.5 + Math.random() / 2));
       } catch (error) {
+        // While the server is away no place is kept for it: the next statement reserves none.
+        this.#pausesReadAt = -Infinity;
         this.#observe({ type: "queue-error", error: error as Error });
         const limitMs = Math.min(MAX_RETRY_MS, 100 * 2 ** errors++);
         await this.#pause(limitMs * (0.5 + Math.random() / 2));
       }
     }
     await this.#drain();
+    this.#share[Symbol.dispose]();
     signal.removeEventListener("abort", wake);
     force?.removeEventListener("abort", stop);
   }
 
+  #isIdle(): boolean {
+    return this.#running.size === 0 && this.#prefetched.size === 0;
+  }
+
   /** How many jobs to claim: one per free slot, and some to prefetch if jobs are short. */
   #wanted(): number {
-    const { concurrency } = this.#options;
-    const target = this.#prefetched.target(concurrency);
-    const { size } = this.#prefetched, free = concurrency - this.#running.size - size;
+    const target = this.#prefetched.target(this.#share.fairPart);
+    const { size } = this.#prefetched, free = this.#share.available - size;
     return free <= 0 && size >= target / 2 ? 0 : Math.max(0, free + target);
   }
 
@@ -138,6 +158,7 @@ export class Worker {
     const jobTypes = isAll ? [] : Object.keys(handlers).filter((type) => !types.includes(type));
     const claimedAt = performance.now();
     if (jobTypes.length === 0) {
+      this.#share.giveBack();
       this.#polledAt = claimedAt;
       return 0;
     }
@@ -145,12 +166,17 @@ export class Worker {
     // Also if it fails: then the plain claims go on meanwhile.
     if (isFair) this.#fairAt = claimedAt + MAX_RETRY_MS;
     const which = { worker, jobTypes, leaseMs, limit, perRepo, isFair, pausedRepos };
-    const jobs = await claimJobs(db, which);
+    this.#share.reserve(limit);
+    const jobs = await claimJobs(db, which).catch((error) => {
+      this.#share.giveBack();
+      throw error;
+    });
     const polledAt = this.#polledAt = performance.now();
     if (isFair) this.#fairAt = polledAt + FAIR_PAUSE * (polledAt - claimedAt);
     if (jobs.length > 0) this.#observe({ type: "claimed", jobs });
     this.#prefetched.push(jobs, claimedAt);
     this.#fillSlots();
+    this.#share.giveBack();
     return jobs.length;
   }
 
@@ -168,9 +194,9 @@ export class Worker {
 
   /** Runs prefetched jobs in the free slots. */
   #fillSlots(): void {
-    while (this.#running.size < this.#options.concurrency && !this.#options.signal.aborted) {
-      const next = this.#prefetched.shift();
-      if (next === undefined) return;
+    if (this.#options.signal.aborted) return;
+    while (this.#prefetched.size > 0 && this.#share.start()) {
+      const next = this.#prefetched.shift()!;
       this.#running.set(next.job, this.#run(next));
     }
   }
@@ -204,18 +230,18 @@ export class Worker {
     this.#prefetched.learn(elapsedMs);
     this.#observe({ type: "ended", job, outcome, elapsedMs });
     this.#running.delete(job);
+    this.#share.end();
     this.#fillSlots();
     // Now a slot is free, and jobs that waited for this one may be due: duplicates of it, and jobs of
     // a repo that had reached its limit.
     this.wake();
   }
 
-  /** Waits for `ms`, or until woken. While every slot is busy only a wake-up ends the wait. */
-  #pause(ms: number): Promise<void> {
+  /** Waits for `ms`, or until woken. */
+  #pause(ms?: number): Promise<void> {
     if (this.#isWoken) return Promise.resolve();
-    const isBusy = this.#wanted() === 0;
     return new Promise((resolve) => {
-      const timer = isBusy ? undefined : setTimeout(() => this.#endPause?.(), ms);
+      const timer = ms === undefined ? undefined : setTimeout(() => this.#endPause?.(), ms);
       this.#endPause = () => {
         clearTimeout(timer);
         this.#endPause = undefined;
@@ -226,6 +252,7 @@ export class Worker {
 
   /** Lets running jobs end within `drainMs`, then releases them. */
   async #drain(): Promise<void> {
+    this.#share.giveBack();
     this.#release(this.#prefetched.clear());
     await Promise.all(this.#releasing);
     if (this.#running.size === 0) return;

@@ -29,6 +29,8 @@ export type WorkerEvent =
   | { readonly type: "webhook"; readonly delivery: ClaimedDelivery; readonly sent: Sent }
   /** A claim failed. */
   | { readonly type: "queue-error"; readonly error: Error }
+  /** Claims that had failed work again. */
+  | { readonly type: "queue-works" }
   /** LISTEN works again (no error), or was found broken. */
   | { readonly type: "listener"; readonly error?: Error }
   /** The worker claims no more; its jobs may run on for `drainMs`. */
