@@ -24,6 +24,7 @@ export const MIGRATION_NAMES = [
   "0025_walks",
   "0026_webhooks",
   "0027_shards",
+  "0028_channels",
 ] as const;
 
 /** The name of a migration. */

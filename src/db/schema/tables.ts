@@ -53,6 +53,12 @@ export const TABLES = {
     version: "bigint=",
     added_at: "timestamptz=",
   },
+  /** Jobs of the catalog's queue that a shard runs under the same id. */
+  mpackd_forwarded_jobs: {
+    job_id: "text",
+    shard: "text",
+    cancel_passed: "boolean=",
+  },
   /** One row per indexed mpack of one repo. */
   musehub_mpacks: {
     mpack_id: "bigint=",

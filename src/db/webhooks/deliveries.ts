@@ -273,7 +273,7 @@ export async function resendDelivery(
         and w.repo_id = ${repoId}
       returning d.delivery_id
     )
-    select pg_notify('mpackd_jobs', 'webhooks') from again`;
+    select mpackd_notify_1('webhooks') from again`;
   return rows.length > 0;
 }
 
@@ -296,7 +296,7 @@ export async function testWebhook(
       from mpackd_webhooks w where w.repo_id = ${repoId} and w.webhook_id = ${webhookId}
       returning delivery_id
     )
-    select delivery_id as id, pg_notify('mpackd_jobs', 'webhooks') from made`;
+    select delivery_id as id, mpackd_notify_1('webhooks') from made`;
   return row?.id;
 }
 

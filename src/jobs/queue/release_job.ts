@@ -42,7 +42,7 @@ export async function releaseJob(
         case when is_cancelled then mpackd_drop_staged(j.job_id) end as dropped
     )
     -- Wake idle workers: the trigger does so for new rows only.
-    select status, pg_notify('mpackd_jobs', '') from released`;
+    select status, mpackd_notify_1('') from released`;
   if (row === undefined) throw leaseLost("release a job", lease);
   return row.status;
 }

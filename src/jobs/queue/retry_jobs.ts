@@ -42,7 +42,7 @@ export async function retryJobs(db: Database, filter: RetryFilter): Promise<stri
       returning j.job_id
     )
     select job_id as "jobId",
-      case when row_number() over () = 1 then pg_notify('mpackd_jobs', '') end as woken
+      case when row_number() over () = 1 then mpackd_notify_1('') end as woken
     from put_back`;
   return rows.map((row) => row.jobId);
 }

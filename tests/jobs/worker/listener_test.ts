@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { connectDatabase } from "../../../src/db/client/connect.ts";
+import type { Database } from "../../../src/db/client/database.ts";
+import { migrate } from "../../../src/db/schema/migrate.ts";
 import { Listener } from "../../../src/jobs/worker/listener.ts";
 import { openTestDatabase } from "../../support/postgres/database.ts";
 import { startTcpProxy } from "../../support/tcp_proxy.ts";
@@ -34,6 +36,50 @@ Deno.test("Listener wakes once after LISTEN, then for every notification", async
   await test.db.sql`select pg_notify('other', ''), pg_notify('mpackd_jobs', '')`;
   await wakes.reach(3);
   assert.equal(wakes.count, 3);
+});
+
+Deno.test("Listener wakes only the workers of the schema that was written, however long its name", async () => {
+  await using test = await openTestDatabase();
+  const schemas = ["shard_1", "Shard.2 ä", "s".repeat(51), "t".repeat(52), "u".repeat(63)];
+  await using pools = new AsyncDisposableStack();
+  const opened: { db: Database; channel: string; woken: ReturnType<typeof counter> }[] = [];
+  for (const schema of schemas) {
+    await test.db.sql`create schema ${test.db.sql.unsafe(`"${schema}"`)}`;
+    const url = new URL(test.url);
+    url.searchParams.set("search_path", `"${schema}"`);
+    const db = pools.adopt(
+      connectDatabase(url.href, { maxConnections: 1 }),
+      (pool) => pool.close(),
+    );
+    await migrate(db);
+    const [{ channel }] = await db.sql`select mpackd_channel_1() as channel`;
+    opened.push({ db, channel, woken: counter() });
+  }
+  assert.equal(new Set(opened.map(({ channel }) => channel)).size, schemas.length);
+  const wakes = counter();
+  await using listener = new Listener({
+    connect: (options) => connectDatabase(test.url, options),
+    onWake: () => wakes.hit(),
+  });
+  for (const { channel, woken } of opened) listener.add({ channel, onWake: () => woken.hit() });
+  await Promise.all([wakes, ...opened.map(({ woken }) => woken)].map((each) => each.reach(1)));
+  for (const { db, woken } of opened) {
+    await db.sql`insert into musehub_background_jobs
+      (job_id, repo_id, job_type, payload, status, created_at, attempt)
+      values ('theirs', 'repo', 'mpack.index', '{}', 'pending', now(), 0)`;
+    await woken.reach(2);
+  }
+  // A program whose search_path is another one names the table's schema itself.
+  await test.db.sql.unsafe(
+    `set search_path = pg_catalog; insert into "shard_1".musehub_background_jobs
+    (job_id, repo_id, job_type, payload, status, created_at, attempt)
+    values ('also theirs', 'repo', 'mpack.index', '{}', 'pending', now(), 0); reset search_path`,
+  );
+  await opened[0].woken.reach(3);
+  await test.db.sql`select pg_notify('mpackd_jobs', '')`;
+  await wakes.reach(2);
+  assert.deepEqual(opened.map(({ woken }) => woken.count), [3, 2, 2, 2, 2]);
+  assert.equal(wakes.count, 2);
 });
 
 Deno.test("Listener listens again after its backend was terminated", async () => {

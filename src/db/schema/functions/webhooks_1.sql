@@ -62,7 +62,7 @@ begin
     and r.repo_id = of_repo and r.deleted_at is null
   order by w.webhook_id;
   if found then
-    perform pg_notify('mpackd_jobs', 'webhooks');
+    perform mpackd_notify_1('webhooks');
   end if;
 end
 $note$;

@@ -19,6 +19,7 @@ import { sql as historyFunctions } from "./0022_history_functions.ts";
 import { sql as collections } from "./0023_collections.ts";
 import { sql as schedules } from "./0024_schedules.ts";
 import { sql as walks } from "./0025_walks.ts";
+import channels from "../functions/channels_1.sql" with { type: "text" };
 import shards from "../functions/shards_1.sql" with { type: "text" };
 import webhooks from "../functions/webhooks_1.sql" with { type: "text" };
 
@@ -55,4 +56,5 @@ export const migrations: readonly Migration[] = [
   { name: "0025_walks", sql: walks },
   { name: "0026_webhooks", sql: webhooks },
   { name: "0027_shards", sql: shards },
+  { name: "0028_channels", sql: channels },
 ];
