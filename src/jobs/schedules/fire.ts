@@ -15,6 +15,8 @@ interface Due {
   readonly cron: string;
   readonly task: string;
   readonly next_at: Date;
+  /** The database's clock: that of a worker may be wrong. */
+  readonly now: Date;
 }
 
 /**
@@ -26,16 +28,16 @@ interface Due {
  */
 export async function fireSchedules(db: Database): Promise<string[]> {
   const due = await db.query<Due>("look for due schedules")`
-    select name, cron, task, next_at from mpackd_schedules
+    select name, cron, task, next_at, now() as now from mpackd_schedules
     where not is_paused and next_at <= now() order by name`;
   const made: string[] = [];
-  for (const { name, cron, task, next_at: dueAt } of due) {
+  for (const { name, cron, task, next_at: dueAt, now } of due) {
     // A release that comes later may know more tasks.
     if (!Object.hasOwn(TASKS, task)) continue;
     const jobId = await fire(
       db,
       { name, task: task as TaskName, dueAt },
-      nextTime(cron, new Date()),
+      nextTime(cron, now),
     );
     if (jobId !== undefined) made.push(jobId);
   }
@@ -66,29 +68,28 @@ async function fire(
   nextAt: Date,
 ): Promise<string | undefined> {
   const jobId = jobIdOf(name, dueAt);
+  // One statement: a worker that dies after it leaves no job that the next time does not know of.
   const rows = await db.query("fire a schedule")`
     with fired as (
-      update mpackd_schedules s set next_at = ${nextAt.toISOString()}::timestamptz
-      where name = ${name} and not is_paused
-        and date_trunc('milliseconds', next_at) = ${dueAt.toISOString()}::timestamptz
-      returning name, options, last_job_id
-    ), made as (
-      insert into musehub_background_jobs (job_id, repo_id, job_type, payload, status, created_at)
-      select ${jobId}, ${NO_REPO}, ${TASKS[task]},
-        fired.options::jsonb || jsonb_build_object('schedule', fired.name), 'pending', now()
-      from fired
-      where not exists (
-        select from musehub_background_jobs j
-        where j.job_id = fired.last_job_id and j.status in ('pending', 'running'))
-      on conflict (job_id) do nothing
-      returning job_id
+      update mpackd_schedules s set next_at = ${nextAt.toISOString()}::timestamptz,
+        last_at = case when is_open then s.last_at else now() end,
+        last_job_id = case when is_open then s.last_job_id else ${jobId} end
+      from (
+        select exists (
+          select from musehub_background_jobs j join mpackd_schedules o on o.last_job_id = j.job_id
+          where o.name = ${name} and j.status in ('pending', 'running')) as is_open
+      ) as before
+      where s.name = ${name} and not s.is_paused
+        and date_trunc('milliseconds', s.next_at) = ${dueAt.toISOString()}::timestamptz
+      returning s.name, s.options, is_open
     )
-    select job_id from made`;
-  if (rows.length === 0) return undefined;
-  // Its own statement: one row cannot be updated twice in one.
-  await db.query("note the job of a schedule")`
-    update mpackd_schedules set last_at = now(), last_job_id = ${jobId} where name = ${name}`;
-  return jobId;
+    insert into musehub_background_jobs (job_id, repo_id, job_type, payload, status, created_at)
+    select ${jobId}, ${NO_REPO}, ${TASKS[task]},
+      fired.options::jsonb || jsonb_build_object('schedule', fired.name), 'pending', now()
+    from fired where not fired.is_open
+    on conflict (job_id) do nothing
+    returning job_id`;
+  return rows.length === 0 ? undefined : jobId;
 }
 
 /** The same for every worker that fires the same time of the same schedule. */

@@ -47,7 +47,9 @@ export async function putSchedule(
         "dots, dashes and underscores, at most 100",
     );
   }
-  const nextAt = nextTime(cron, new Date());
+  // By the clock that decides when it is due.
+  const [{ now }] = await db.query<{ now: Date }>("read the clock")`select now() as now`;
+  const nextAt = nextTime(cron, now);
   await db.query("add a schedule")`
     insert into mpackd_schedules as s (name, cron, task, options, next_at)
     values (${name}, ${cron}, ${task}, ${JSON.stringify(options)}::text::json,
@@ -76,10 +78,10 @@ export async function pauseSchedule(
   name: string,
   isPaused: boolean,
 ): Promise<boolean> {
-  const [found] = await db.query<{ cron: string }>("find a schedule")`
-    select cron from mpackd_schedules where name = ${name}`;
+  const [found] = await db.query<{ cron: string; now: Date }>("find a schedule")`
+    select cron, now() as now from mpackd_schedules where name = ${name}`;
   if (found === undefined) return false;
-  const nextAt = nextTime(found.cron, new Date()).toISOString();
+  const nextAt = nextTime(found.cron, found.now).toISOString();
   const rows = await db.query("pause a schedule")`
     update mpackd_schedules set is_paused = ${isPaused}, next_at = ${nextAt}::timestamptz
     where name = ${name} returning name`;

@@ -25,6 +25,22 @@ async function makeDue({ db }: TestFixture, name: string, seconds = 1): Promise<
     where name = ${name}`;
 }
 
+/** Runs `work` while this process's clock is off. */
+async function withSkew(skewMs: number, work: () => Promise<void>): Promise<void> {
+  const RealDate = Date;
+  globalThis.Date = new Proxy(RealDate, {
+    get: (target, name) =>
+      name === "now" ? () => RealDate.now() + skewMs : Reflect.get(target, name),
+    construct: (target, given, newTarget) =>
+      Reflect.construct(target, given.length === 0 ? [RealDate.now() + skewMs] : given, newTarget),
+  });
+  try {
+    await work();
+  } finally {
+    globalThis.Date = RealDate;
+  }
+}
+
 async function drain(fixture: TestFixture, options: Partial<WorkerOptions> = {}): Promise<void> {
   const { db, store } = fixture, config = fixture.config();
   await new Worker({
@@ -77,6 +93,40 @@ Deno.test("each time of a schedule becomes one job, however many workers look", 
   assert.deepEqual((await getJob(db, schedule.lastJobId!))!.result, { purged: 0 });
   await makeDue(fixture, "nightly");
   assert.equal((await fireSchedules(db)).length, 1);
+});
+
+Deno.test("a worker whose clock is wrong fires each time once, and misses none", async () => {
+  await using fixture = await createFixture();
+  const { db } = fixture, hourMs = 60 * 60_000;
+  for (const skewMs of [-2 * hourMs, 2 * hourMs]) {
+    await withSkew(skewMs, async () => {
+      await putSchedule(db, { name: "s", cron: "0 * * * *", task: "purge", options: {} });
+      await makeDue(fixture, "s", 24 * 3600);
+      assert.equal((await fireSchedules(db)).length, 1);
+      await drain(fixture);
+      assert.deepEqual(await fireSchedules(db), [], `a clock off by ${skewMs} ms`);
+    });
+    const isNext = (await db.sql`select next_at > now() and next_at <= now() + interval '1 hour'
+      as "isNext" from mpackd_schedules`)[0].isNext;
+    assert.ok(isNext, `a clock off by ${skewMs} ms`);
+  }
+});
+
+Deno.test("a schedule knows its job although its worker died when it had made it", async () => {
+  await using fixture = await createFixture();
+  const { db } = fixture;
+  await putSchedule(db, { name: "s", cron: "@daily", task: "purge", options: {} });
+  await makeDue(fixture, "s", 10);
+  const intercept: typeof db.intercept = async (query, action) => {
+    const rows = await query;
+    if (action === "fire a schedule") throw Object.assign(new Error("cut"), { code: "ECONNRESET" });
+    return rows;
+  };
+  await assert.rejects(fireSchedules({ ...db, intercept }));
+  const [job, ...others] = await listJobs(db);
+  assert.deepEqual([(await listSchedules(db))[0].lastJobId, others], [job.jobId, []]);
+  await makeDue(fixture, "s");
+  assert.deepEqual(await fireSchedules(db), [], "its job is open");
 });
 
 Deno.test("gc, audit and repack run as jobs, and their results are the job's", async () => {
