@@ -6,11 +6,11 @@
  */
 
 import assert from "node:assert/strict";
-import { freePort } from "../support/process/free_port.ts";
-import { startWorkerProcess } from "../support/process/mpackd_process.ts";
-import { createFixture } from "../support/process/fixture.ts";
+import { freePort } from "../../support/process/free_port.ts";
+import { startWorkerProcess } from "../../support/process/mpackd_process.ts";
+import { createFixture } from "../../support/process/fixture.ts";
 
-const FOLDER = new URL("../../examples/monitoring/", import.meta.url).pathname;
+const FOLDER = new URL("../../../examples/monitoring/", import.meta.url).pathname;
 const hasPrometheus = await Promise.all(
   ["/usr/bin/promtool", "/usr/bin/prometheus"].map((path) => Deno.stat(path)),
 ).then(() => true, () => false);
@@ -32,7 +32,9 @@ Deno.test({
     await promtool("test", "rules", "mpackd.rules.test.yml");
     const rules = await Deno.readTextFile(`${FOLDER}mpackd.rules.yml`);
     const tested = await Deno.readTextFile(`${FOLDER}mpackd.rules.test.yml`);
-    const runbook = await Deno.readTextFile(new URL("../../docs/operations.md", import.meta.url));
+    const runbook = await Deno.readTextFile(
+      new URL("../../../docs/operations.md", import.meta.url),
+    );
     for (const [, name] of rules.matchAll(/- alert: (\w+)/g)) {
       assert.ok(
         tested.includes(`alertname: ${name}\n        exp_alerts:\n`),
