@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { collectUnreached, holdRepo } from "../../src/db/history/unreached.ts";
 import { collectGarbage, type GcOptions, type GcSummary } from "../../src/maintenance/gc/gc.ts";
 import { MadeHistory, type PackPart } from "../support/history/make_history.ts";
 import { indexHistory } from "../support/history/record_history.ts";
@@ -271,4 +272,38 @@ Deno.test("index --collectable lets gc collect in a repo with mpacks that came b
     assert.deepEqual([commits, snapshots, history_refs], [2, 2, 3]);
     assert.deepEqual(await rowsOf(fixture), reached(history, [base]));
   });
+});
+
+Deno.test("collectUnreached() deletes nothing once branches have moved, or its hold has expired", async (t) => {
+  await using fixture = await createFixture();
+  const { db, repo: { repoId } } = fixture, history = new MadeHistory();
+  const kept = history.commit({ files: { a: "1" } });
+  const left = history.commit({ files: { a: "2" } });
+  await push(fixture, history, {}, { name: "main", head: kept });
+  const walk = { repoId, walkId: "w", before: "2100-01-01T00:00:00Z" };
+  const stateNow = async () =>
+    (await db.sql`select mpackd_history_state_1(${repoId}) as state`)[0].state;
+  const state = await stateNow();
+  const collect = () =>
+    collectUnreached(db, walk, { kind: "commit", ids: [`sha256:${left.slice(-64)}`], state });
+  assert.ok(await holdRepo(db, walk));
+  await db.sql`insert into mpackd_marks (walk_id, kind, id) values ('w', 'walk', '')`;
+  await t.step("a branch that points to it now", async () => {
+    await db.sql`insert into musehub_branches (repo_id, name, head_commit_id)
+      values (${repoId}, 'dev', ${left})`;
+    assert.equal(await collect(), undefined);
+    await db.sql`delete from musehub_branches where name = 'dev'`;
+    assert.equal(await stateNow(), state);
+  });
+  await t.step("a walk whose marks a crash has emptied", async () => {
+    await db.sql`update mpackd_marks set walk_id = 'other'`;
+    assert.equal(await collect(), undefined);
+    await db.sql`update mpackd_marks set walk_id = 'w'`;
+  });
+  await t.step("a hold that has expired", async () => {
+    await db.sql`update mpackd_collections set expires_at = now() - interval '1 second'`;
+    assert.equal(await collect(), undefined);
+    await db.sql`update mpackd_collections set expires_at = now() + interval '1 minute'`;
+  });
+  assert.equal(await collect(), 1);
 });

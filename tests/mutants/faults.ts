@@ -15,7 +15,7 @@ export interface Mutant extends Place {
 }
 
 const FUNCTIONS = "src/db/schema/functions";
-const PUBLISH = `${FUNCTIONS}/publish_1.sql`;
+const PUBLISH = `${FUNCTIONS}/publish_2.sql`;
 
 /** All of them. */
 export const MUTANTS: readonly Mutant[] = [
@@ -38,7 +38,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the refs of staged batches are not inserted in the order of the batches",
     file: PUBLISH,
-    within: "4",
+    within: "5",
     from: "order by s.batch",
     to: "order by s.batch desc",
     everywhere: true,
@@ -47,7 +47,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "the refs of a group are not inserted in the order of their keys",
     file: PUBLISH,
-    within: "4",
+    within: "5",
     from: 'order by repo_ranks[u.place], u.object_id collate "C",',
     to: 'order by repo_ranks[u.place] desc, u.object_id collate "C" desc,',
     everywhere: true,
@@ -56,7 +56,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a group takes another repo's ref for its own",
     file: PUBLISH,
-    within: "4",
+    within: "5",
     from: "r.repo_id = repos[u.place] and",
     to: "",
     tests: ["tests/db/publish/publisher_test.ts"],
@@ -64,7 +64,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "a publish fails for a ref that has appeared since the batch was staged",
     file: PUBLISH,
-    within: "4",
+    within: "5",
     from: "exception when unique_violation then null;",
     to: "",
     tests: ["tests/db/publish/publish_test.ts", "tests/db/publish/batches_test.ts"],
@@ -72,7 +72,7 @@ export const MUTANTS: readonly Mutant[] = [
   {
     name: "objects written in batches are not counted in the result",
     file: PUBLISH,
-    within: "6",
+    within: "9",
     from: "coalesce(j.objects_written, 0) + objects_added[one.place]",
     to: "objects_added[one.place]",
     tests: ["tests/db/publish/publish_test.ts", "tests/db/publish/batches_test.ts"],
@@ -103,7 +103,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "two sizes of one id are no conflict",
-    file: `${FUNCTIONS}/prepare_1.sql`,
+    file: `${FUNCTIONS}/prepare_2.sql`,
     within: "2",
     from: "and lag(size_bytes) over same <> size_bytes",
     to: "and false",
@@ -111,7 +111,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "staged rows of the attempt before are kept",
-    file: `${FUNCTIONS}/stage_1.sql`,
+    file: `${FUNCTIONS}/stage_2.sql`,
     within: "2",
     from: "if is_first then",
     to: "if false then",
@@ -119,7 +119,7 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a batch is staged without a look at the lease",
-    file: `${FUNCTIONS}/stage_1.sql`,
+    file: `${FUNCTIONS}/stage_2.sql`,
     within: "1",
     from: "and fence = under_fence and status = 'running'",
     to: "",
@@ -338,5 +338,83 @@ export const MUTANTS: readonly Mutant[] = [
     from: "bool_and(p.is_push is true)",
     to: "true",
     tests: ["tests/maintenance/repack_test.ts"],
+  },
+  {
+    name: "a publish counts on rows that gc has deleted meanwhile",
+    file: PUBLISH,
+    within: "2",
+    from: "coalesce(c.ended_at, c.expires_at) >= starts[p.ordinality]",
+    to: "false",
+    tests: ["tests/db/publish/publish_history_test.ts"],
+  },
+  {
+    name: "a publish does not miss records that a crash has emptied",
+    file: PUBLISH,
+    within: "3",
+    from: "h.record_batches + h.graph_batches <> (",
+    to: "0 > (",
+    tests: ["tests/db/publish/publish_history_test.ts", "tests/jobs/history/push_history_test.ts"],
+  },
+  {
+    name: "a publish leaves commits unconnected that have waited for it",
+    file: PUBLISH,
+    within: "3",
+    from: "and not h.saw_cut",
+    to: "and false",
+    tests: ["tests/db/publish/publish_history_test.ts", "tests/jobs/history/push_history_test.ts"],
+  },
+  {
+    name: "a pack that is there already counts once more",
+    file: PUBLISH,
+    within: "8",
+    from: "case when is_new[p.ordinality] then p.repo_id end",
+    to: "p.repo_id",
+    tests: ["tests/db/quotas/quotas_test.ts"],
+  },
+  {
+    name: "gc deletes although the branches have moved since it looked",
+    file: `${FUNCTIONS}/collect_1.sql`,
+    within: "3",
+    from: "mpackd_history_state_1(of_repo) is distinct from expected_state",
+    to: "false",
+    tests: ["tests/maintenance/gc_history_test.ts"],
+  },
+  {
+    name: "a webhook is told of an attempt that is to be retried",
+    file: `${FUNCTIONS}/webhooks_1.sql`,
+    from: "when (new.status in ('done', 'failed')",
+    to: "when (new.status in ('done', 'failed', 'pending')",
+    tests: ["tests/jobs/webhooks/deliver_test.ts"],
+  },
+  {
+    name: "a delivery is recorded by a worker that has lost it",
+    file: "src/db/webhooks/deliveries.ts",
+    within: "isOurs",
+    from: "and d.attempts = ${attempt}::integer",
+    to: "and ${attempt}::integer > 0",
+    tests: ["tests/jobs/webhooks/deliver_test.ts"],
+  },
+  {
+    name: "a schedule fires again while its job is open",
+    file: "src/jobs/schedules/fire.ts",
+    within: "fire",
+    from: "from fired where not fired.is_open",
+    to: "from fired",
+    tests: ["tests/jobs/schedules/schedules_test.ts"],
+  },
+  {
+    name: "a schedule goes by the clock of the worker",
+    file: "src/jobs/schedules/fire.ts",
+    within: "fireSchedules",
+    from: "nextTime(cron, now)",
+    to: "nextTime(cron, now && new Date())",
+    tests: ["tests/jobs/schedules/schedules_test.ts"],
+  },
+  {
+    name: "jobs of a paused repo are claimed",
+    file: "src/jobs/queue/claim_jobs.ts",
+    from: "repo_id <> all(${arrayLiteral(pausedRepos)}::text[])",
+    to: "${arrayLiteral(pausedRepos)}::text[] is not null",
+    tests: ["tests/jobs/schedules/schedules_test.ts"],
   },
 ];

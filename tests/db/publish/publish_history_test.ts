@@ -6,6 +6,7 @@ import type { PackHistory } from "../../../src/db/publish/publish_pack.ts";
 import { stageBatch } from "../../../src/db/publish/stage.ts";
 import { stageGraph } from "../../../src/db/publish/stage_records.ts";
 import { NO_RECORDS, type RecordRows } from "../../../src/db/publish/record_rows.ts";
+import { holdRepo, releaseRepo } from "../../../src/db/history/unreached.ts";
 import { LeaseLostError } from "../../../src/errors.ts";
 import { HistoryCheck } from "../../../src/jobs/history/history_check.ts";
 import { historyOf, recordsOf, snapshotIdOf } from "../../support/history/pack_records.ts";
@@ -434,4 +435,18 @@ Deno.test("stageGraph() of a worker that lost its lease writes nothing", async (
   await assert.rejects(stageGraph(db, job, { part: 0, rows: [] }), LeaseLostError);
   const [{ rows }] = await db.sql`select count(*)::int as rows from mpack_staged_records`;
   assert.equal(rows, 0);
+});
+
+Deno.test("publish() refuses an attempt that began before gc let its repo go", async () => {
+  await using test = await open();
+  const { db } = test, walk = { repoId: REPO_ID, walkId: "w", before: "now" };
+  assert.ok(await holdRepo(db, walk));
+  // gc asks for running jobs before it holds the repo, and this one was claimed at that moment.
+  const job = await startJob(db), small = pack({ inline: columns(["x", 1]) });
+  assert.equal((await publish(db, job, small)).outcome, "held");
+  await releaseRepo(db, walk, null);
+  assert.equal((await publish(db, job, small)).outcome, "held", "what it looked up may be gone");
+  assert.equal((await db.sql`select from musehub_object_refs`).length, 0);
+  const again = await takeOver(db, job.jobId);
+  assert.equal((await publish(db, again, small)).outcome, "published");
 });

@@ -5,6 +5,7 @@ import type { Database } from "../../../src/db/client/database.ts";
 import { collectPacks, collectPacksOf, collectRepo } from "../../../src/db/garbage.ts";
 import { publishRepack } from "../../../src/db/history/moves.ts";
 import { publish } from "../../../src/db/publish/publish.ts";
+import { publishPacks } from "../../../src/db/publish/publish_packs.ts";
 import type { PublishOutcome } from "../../../src/db/publish/publish_outcome.ts";
 import type { PublishPack } from "../../../src/db/publish/publish_pack.ts";
 import { Publisher } from "../../../src/db/publish/publisher.ts";
@@ -143,6 +144,23 @@ Deno.test("a group of packs is published but for those over a quota", async () =
     2,
     4,
     6,
+  ]);
+  assert.deepEqual(await usageOf(db, ADA), [2_000, 0, 2]);
+});
+
+Deno.test("of a group, a pack that its repo has already adds nothing", async () => {
+  await using test = await open();
+  const { db } = test;
+  await limit(db, ADA, { packs: 2 });
+  await push(db, bare("ada-1", "old"));
+  const packs = [bare("ada-1", "old", { etag: "moved" }), bare("ada-2", "new")];
+  const group = await Promise.all(
+    packs.map(async (pack) => ({ lease: await startJob(db, pack.repoId), pack })),
+  );
+  const outcomes = await publishPacks(db, group, { deadlineMs: 30_000 });
+  assert.deepEqual([...outcomes.values()].map(({ outcome }) => outcome), [
+    "published",
+    "published",
   ]);
   assert.deepEqual(await usageOf(db, ADA), [2_000, 0, 2]);
 });

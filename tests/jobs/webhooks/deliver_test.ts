@@ -3,7 +3,10 @@ import { Webhook as Verifier } from "standardwebhooks";
 import { connectDatabase } from "../../../src/db/client/connect.ts";
 import { createRepo, deleteRepo } from "../../../src/db/repos.ts";
 import {
+  claimDeliveries,
   type Delivery,
+  failDelivery,
+  finishDelivery,
   listDeliveries,
   resendDelivery,
   testWebhook,
@@ -17,6 +20,7 @@ import {
 } from "../../../src/db/webhooks/webhooks.ts";
 import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
 import { mpackdHandlers } from "../../../src/jobs/handlers.ts";
+import { failJob } from "../../../src/jobs/queue/fail_job.ts";
 import { getJob } from "../../../src/jobs/queue/get_job.ts";
 import { Worker } from "../../../src/jobs/worker/worker.ts";
 import { enqueue } from "../../../src/jobs/queue/enqueue.ts";
@@ -332,6 +336,48 @@ Deno.test("what a killed worker had claimed is sent again once its lease has end
     ...{ repoId: repo.repoId, webhookId, limit: 1 },
   });
   assert.equal(status, "delivered");
+});
+
+Deno.test("a worker whose lease of a delivery has ended records nothing", async () => {
+  await using fixture = await createFixture();
+  const { db, repo } = fixture;
+  const { webhookId } = await hook(fixture, "https://a.test/");
+  await testWebhook(db, repo.repoId, webhookId);
+  const claim = async () => {
+    const [claimed] = await claimDeliveries(db, { limit: 1, leaseMs: 60_000 });
+    await db.sql`update mpackd_deliveries set run_at = now()`;
+    return claimed;
+  };
+  const late = await claim();
+  await db.sql`update mpackd_deliveries set leased_until = now()`;
+  const last = await claim();
+  const entry = { status: 500, duration_ms: 1, answer: "", error: "it answered 500" };
+  assert.equal(await failDelivery(db, late, entry, { delayMs: null }), false);
+  await finishDelivery(db, late, { ...entry, status: 200, error: null });
+  assert.deepEqual((await deliveriesOf(fixture, webhookId))[0].status, "pending");
+  await finishDelivery(db, last, { ...entry, status: 200, error: null });
+  const [{ status, log }] = await deliveriesOf(fixture, webhookId);
+  assert.deepEqual([status, log.map(({ attempt }) => attempt)], ["delivered", [2]]);
+});
+
+Deno.test("nobody is told of an attempt that is tried again, or of a job that is cancelled", async () => {
+  await using fixture = await createFixture();
+  const { db, repo: { repoId } } = fixture;
+  await hook(fixture, "https://a.test/");
+  const start = async () =>
+    (await enqueue(db, {
+      ...{ repoId, jobType: "mpack.index", payload: { mpack_key: crypto.randomUUID() } },
+      claimAs: { worker: "w", leaseMs: 60_000 },
+    })).claimed!;
+  const error = { code: "store-unavailable", message: "away", retryable: true };
+  const fail = { error, retry: true, baseDelayMs: 1, maxDelayMs: 1 };
+  assert.equal((await failJob(db, await start(), fail)).status, "pending");
+  const { jobId } = await start();
+  await db.sql`update musehub_background_jobs set status = 'cancelled' where job_id = ${jobId}`;
+  assert.equal((await db.sql`select from mpackd_deliveries`).length, 0);
+  await failJob(db, await start(), { ...fail, retry: false });
+  const rows = await db.sql`select event from mpackd_deliveries`;
+  assert.deepEqual([...rows], [{ event: "pack.failed" }]);
 });
 
 Deno.test("a worker that stops gives back what is on its way; the attempt is not counted", async () => {
