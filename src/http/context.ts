@@ -7,6 +7,7 @@
 import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client/database.ts";
 import type { ClientPublishers } from "../db/publish/client_publishers.ts";
+import type { PushStarter } from "../jobs/index/begin_push.ts";
 import type { KeyedLimit } from "../lib/keyed_limit.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
@@ -52,6 +53,8 @@ export interface ApiContext {
   readonly pushDb: Database;
   /** Limits the connections of `pushDb` that wait for one client. */
   readonly pushLimit: KeyedLimit;
+  /** Begins pushes over `pushDb`. */
+  readonly starter: PushStarter;
   /** Publish over `pushDb`, within `pushLimit`. */
   readonly publishers: ClientPublishers;
   readonly store: BlobStore;

@@ -8,6 +8,7 @@ import type { Database } from "../db/client/database.ts";
 import { forgetSignatures } from "../db/identities.ts";
 import { ClientPublishers } from "../db/publish/client_publishers.ts";
 import { sharedSecret } from "../db/secrets.ts";
+import { PushStarter } from "../jobs/index/begin_push.ts";
 import { KeyedLimit } from "../lib/keyed_limit.ts";
 import { Authenticator, type AuthenticatorOptions } from "./auth/authenticate.ts";
 import { GuessLimit } from "./auth/guess_limit.ts";
@@ -33,6 +34,7 @@ export type OpenHttpOptions =
     | "pushDb"
     | "pushLimit"
     | "publishers"
+    | "starter"
   >
   & Partial<Pick<ApiContext, "probes" | "pushDb">>
   & Pick<AuthenticatorOptions, "openToken">;
@@ -53,6 +55,7 @@ export async function openHttp(options: OpenHttpOptions): Promise<ApiContext> {
     ...opened,
     pushDb,
     pushLimit,
+    starter: new PushStarter(pushDb),
     publishers: new ClientPublishers(pushDb, pushLimit),
     auth: new Authenticator({
       db,

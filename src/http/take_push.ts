@@ -18,7 +18,7 @@ export type TakenPush = Pick<PushOptions, "mpackKey" | "body" | "sizeBytes" | "p
 /** Indexes the pack; its sender may run so many uploads at once. */
 export async function takePush(call: Call, push: TakenPush): Promise<IndexResult> {
   const { caller, repo, context, recheck } = call;
-  const { pushDb: db, publishers, store, config, worker } = context;
+  const { pushDb: db, publishers, starter, store, config, worker } = context;
   using _counted = context.rateLimit.beginUpload(caller.client);
   using opened = publishers.open(caller.client, repo.repoId);
   const result = await pushMpack({
@@ -29,6 +29,7 @@ export async function takePush(call: Call, push: TakenPush): Promise<IndexResult
     worker,
     repoId: repo.repoId,
     publisher: opened.publisher,
+    starter,
   });
   // The publish of a large pack takes long.
   await recheck();

@@ -526,20 +526,3 @@ Deno.test("attempts that do not end well leave a row, and others none", async ()
     [["lost", 1, null], ["released", 2, null], ["retrying", 2, ERROR.code]],
   );
 });
-
-Deno.test("enqueue() of a push that its caller runs leaves the session as it was", async () => {
-  await using test = await openTestDatabase({ maxConnections: 1 });
-  const { db } = test;
-  await addRepos(db, REPO_ID);
-  await db.sql`set synchronous_commit = 'on'`;
-  const { claimed } = await enqueue(db, {
-    repoId: REPO_ID,
-    jobType: TYPE,
-    payload: {},
-    evenIfOpen: true,
-    claimAs: { worker: "pusher", leaseMs: 60_000 },
-  });
-  assert.equal(claimed?.fence, 1);
-  const [row] = await db.sql`show synchronous_commit`;
-  assert.equal(row.synchronous_commit, "on");
-});

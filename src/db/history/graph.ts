@@ -28,10 +28,24 @@ export function findConnected(
   repoId: string,
   commitIds: readonly string[],
 ): Promise<ConnectedCommit[]> {
-  return db.query<ConnectedCommit>("look parents up")`
+  return db.run<ConnectedCommit>("look parents up", FIND_CONNECTED, [
+    arrayLiteral(commitIds),
+    repoId,
+  ]);
+}
+
+/**
+ * The query of {@link findConnected}, with the columns `commit_id`, `generation`, `depth`, `jump_id`
+ * and `sort_time`.
+ *
+ * @param repoId SQL for the repo's id.
+ * @param commitIds SQL for an array of ids.
+ */
+export function connectedText(repoId: string, commitIds: string): string {
+  return `
     with recursive line as (
       select g.commit_id, g.generation, g.depth, g.jump_id, g.sort_time
-      from unnest(${arrayLiteral(commitIds)}::text[]) as asked(commit_id)
+      from unnest(${commitIds}) as asked(commit_id)
       cross join lateral (
         select * from musehub_commit_graph g
         where g.repo_id = ${repoId} and g.commit_id = asked.commit_id and g.generation is not null
@@ -44,9 +58,12 @@ export function findConnected(
         where g.repo_id = ${repoId} and g.commit_id = line.jump_id offset 0
       ) as j
     )
-    select commit_id as "commitId", generation, depth, jump_id as "jumpId", sort_time as "sortTime"
-    from line`;
+    select commit_id, generation, depth, jump_id, sort_time from line`;
 }
+
+const FIND_CONNECTED = `
+  select commit_id as "commitId", generation, depth, jump_id as "jumpId", sort_time as "sortTime"
+  from (${connectedText("$2", "$1::text[]")}) as line`;
 
 /** A commit that waits for an ancestor. */
 export interface CutCommit {

@@ -34,12 +34,27 @@ export async function admitPush(
   { repoId, mpackKey, sizeBytes, objects }: PushToAdmit,
   { defaults, isPush }: { readonly defaults: QuotaDefaults; readonly isPush: boolean },
 ): Promise<Admission | undefined> {
-  type Answer = { refused?: QuotaRefusal; bytes: QuotaState | null; warnings: QuotaState[] } | null;
-  const [{ answer }] = await db.query<{ answer: Answer }>("check the quotas")`
+  const [{ answer }] = await db.query<{ answer: AdmissionAnswer }>("check the quotas")`
     select mpackd_admit_push_1(${repoId}, ${mpackKey ?? null}::text, ${sizeBytes ?? null}::bigint,
       ${objects ?? null}::bigint, ${
     defaultsText(defaults)
   }::text::jsonb, ${isPush}::boolean) as answer`;
+  return admissionOf(answer);
+}
+
+/** What `mpackd_admit_push_1` answers. */
+export type AdmissionAnswer = {
+  readonly refused?: QuotaRefusal;
+  readonly bytes: QuotaState | null;
+  readonly warnings: readonly QuotaState[];
+} | null;
+
+/**
+ * Reads the answer of SQL.
+ *
+ * @throws {QuotaError} If it is a refusal.
+ */
+export function admissionOf(answer: AdmissionAnswer): Admission | undefined {
   if (answer === null) return undefined;
   if (answer.refused !== undefined) throw quotaError(answer.refused);
   const { bytes, warnings } = answer;

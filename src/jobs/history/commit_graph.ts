@@ -117,6 +117,12 @@ export class CommitGraph {
     return node !== NONE && (this.#flags.values[node] & IN_PACK) !== 0;
   }
 
+  /** Whether this is a parent that is not in the pack, and of which nothing is known. */
+  isOutside(commitId: string): boolean {
+    const node = this.#ids.find(commitId);
+    return node !== NONE && (this.#flags.values[node] & (IN_PACK | CUT | KNOWN)) === 0;
+  }
+
   /** The ids of parents that are not in the pack, each once. Known commits may be added meanwhile. */
   *outside(): Generator<string, void, undefined> {
     const size = this.#ids.size;

@@ -7,6 +7,7 @@
 
 import type { Database } from "../../db/client/database.ts";
 import {
+  type ConnectedCommit,
   deltaDepths,
   findConnected,
   findCut,
@@ -61,10 +62,13 @@ export class HistoryCheck {
   #isEmpty = true;
   #sawCut = false;
   #problems: Problem[] = [];
+  readonly #seen: readonly ConnectedCommit[];
 
-  constructor(db: Database, repoId: string) {
+  /** With `seen`, what findConnected() has found for one commit, which is the first of them. */
+  constructor(db: Database, repoId: string, seen: readonly ConnectedCommit[] = []) {
     this.#db = db;
     this.#repoId = repoId;
+    this.#seen = seen;
   }
 
   /** Whether the pack has no record so far that can be stored. */
@@ -171,6 +175,10 @@ export class HistoryCheck {
 
   async #settleCommits(): Promise<void> {
     if (this.graph.commits === 0) return;
+    // Most packs build upon it.
+    if (this.#seen.length > 0 && this.graph.isOutside(this.#seen[0].commitId)) {
+      for (const known of this.#seen) this.graph.addKnown(known);
+    }
     for (const ids of pages(this.graph.outside(), PARENTS)) {
       for (const known of await findConnected(this.#db, this.#repoId, ids)) {
         this.graph.addKnown(known);

@@ -54,6 +54,8 @@ export interface BranchQuestion {
   readonly check: HistoryCheck;
   /** A rule that the pack breaks for another reason. */
   readonly problem?: Problem;
+  /** The branch's head, null if it is not there. Default: it is looked up. */
+  readonly expected?: string | null;
 }
 
 /** Decides about the branch as it is now; ask again if it has moved by the time of the publish. */
@@ -66,7 +68,7 @@ export async function decideBranch(question: BranchQuestion): Promise<BranchDeci
       message: `Cannot move branch ${JSON.stringify(name.slice(0, 100))}: ${fault}`,
     });
   }
-  const expected = await findHead(db, repoId, name) ?? null;
+  const { expected = await findHead(db, repoId, name) ?? null } = question;
   const problem = question.problem ?? check.problem;
   if (problem !== undefined) return staying(name, expected, problem);
   const head = await findNewHead(question);

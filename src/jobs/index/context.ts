@@ -5,6 +5,7 @@ import type { Publisher } from "../../db/publish/publisher.ts";
 import type { DecoderHooks } from "../../stream/mpack/mpack_decoder.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import type { Job } from "../queue/job.ts";
+import type { SeenBranch } from "./begin_push.ts";
 import type { IndexPayload } from "./payload.ts";
 
 /** A claimed `mpack.index` job whose payload was checked. */
@@ -41,6 +42,8 @@ export interface IndexContext {
  */
 export interface MpackHooks {
   readonly decoder: DecoderHooks;
+  /** The branch as it was when the job was made, if it shall move. */
+  readonly branch?: SeenBranch;
   /** Whether `beforePublish` refuses a pack whose snapshots name objects that are missing. */
   readonly guards: boolean;
   /** Awaited between chunks. */

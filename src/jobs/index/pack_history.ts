@@ -23,6 +23,7 @@ import { DeltaVerifier } from "../../stream/mpack/history/delta_verifier.ts";
 import type { DecoderHooks } from "../../stream/mpack/mpack_decoder.ts";
 import { HistoryCheck, type Problem } from "../history/history_check.ts";
 import type { BranchDecision, BranchReport, BranchRequest } from "../history/move_branch.ts";
+import type { SeenBranch } from "./begin_push.ts";
 import type { HistoryCheckpoint } from "./checkpoint.ts";
 import type { IndexContext, IndexJob } from "./context.ts";
 import type { IndexPayload } from "./payload.ts";
@@ -59,17 +60,26 @@ export class PackHistory implements AsyncDisposable {
   #ghosts: Problem | undefined;
   #decision: BranchDecision | undefined;
   #decisions = 0;
+  /** The branch as it was seen; asked for again after that. */
+  #seen: SeenBranch | undefined;
   #keepsGuard = true;
 
-  /** With `isGuardedElsewhere`, a hook refuses the pack if an object is missing. */
+  /**
+   * @param options.isGuardedElsewhere A hook refuses the pack if an object is missing.
+   * @param options.branch What is known of the branch that shall move.
+   */
   constructor(
     job: IndexJob,
     context: IndexContext,
-    { isGuardedElsewhere }: { readonly isGuardedElsewhere: boolean },
+    { isGuardedElsewhere, branch: seen }: {
+      readonly isGuardedElsewhere: boolean;
+      readonly branch: SeenBranch | undefined;
+    },
   ) {
     this.#job = job;
     this.#context = context;
-    this.#check = new HistoryCheck(context.db, job.repoId);
+    this.#seen = seen;
+    this.#check = new HistoryCheck(context.db, job.repoId, seen?.connected);
     const { db, store, config } = context, { repoId } = job;
     const deltas = this.#deltas = new DeltaVerifier({
       limits: limitsOf(config),
@@ -175,13 +185,18 @@ export class PackHistory implements AsyncDisposable {
     const { decideBranch, refuse } = await import("../history/move_branch.ts");
     const { db } = this.#context, { repoId } = this.#job;
     const problem = this.#decisions++ < MAX_DECISIONS ? this.#ghosts : lostRace(request.name);
-    const decision = await decideBranch({
+    const seen = this.#seen?.name === request.name ? this.#seen : undefined;
+    this.#seen = undefined;
+    const question = {
       db,
       repoId,
       request,
       check: this.#check,
       ...(problem && { problem }),
-    });
+    };
+    // Only a move is checked once more by the publish. So nothing else is decided by an old look.
+    const early = seen && await decideBranch({ ...question, expected: seen.head });
+    const decision = early?.move ? early : await decideBranch(question);
     if (request.isStrict && decision.problem !== undefined) refuse(decision.problem);
     this.#decision = decision;
   }

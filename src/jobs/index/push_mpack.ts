@@ -22,6 +22,7 @@ import type { AttemptScope } from "../attempt/handler.ts";
 import { enqueue } from "../queue/enqueue.ts";
 import { setPayload } from "../queue/set_payload.ts";
 import type { IndexJob, IndexProgress, MpackHooks } from "./context.ts";
+import { type BegunPush, PushStarter } from "./begin_push.ts";
 import { checkPayload, type IndexPayload, MPACK_INDEX, UNKNOWN_KEY } from "./payload.ts";
 
 /** Most missing ids in a refusal. */
@@ -62,6 +63,12 @@ export interface PushOptions {
    * @ignore
    */
   readonly publisher?: Publisher;
+  /**
+   * Begins the push. Default: one of its own.
+   *
+   * @ignore
+   */
+  readonly starter?: PushStarter;
 }
 
 /**
@@ -80,23 +87,23 @@ export interface PushOptions {
 export async function pushMpack(options: PushOptions): Promise<IndexResult> {
   const { db, config, repoId, mpackKey, worker, sizeBytes } = options, { leaseMs } = config;
   const defaults = quotaDefaultsOf(config);
-  const admission = await admitPush(db, { repoId, mpackKey, sizeBytes }, {
-    defaults,
-    isPush: true,
-  });
   const isNamed = mpackKey !== undefined && typeof options.payload !== "function";
   const payload = isNamed
     ? payloadOf(mpackKey, options.payload as PushPayload)
     : { ...knownPart(options.payload), mpack_key: mpackKey ?? UNKNOWN_KEY, materialize: false };
   const claimedAt = performance.now();
-  const { claimed } = await enqueue(db, {
+  const { starter = new PushStarter(db) } = options;
+  const begun = await starter.begin({
     repoId,
-    jobType: MPACK_INDEX,
+    mpackKey,
+    sizeBytes,
+    branch: payload.branch,
     payload: mpackKey === undefined ? { materialize: false } : { ...payload },
-    maxAttempts: 1,
-    evenIfOpen: true,
-    claimAs: { worker, leaseMs },
+    worker,
+    leaseMs,
+    defaults,
   });
+  const { admission } = begun;
   let bodyError: { readonly thrown: unknown } | undefined;
   const body = new BodyWithinQuota(
     cancellingBody(options.body, (thrown) => bodyError = { thrown }),
@@ -104,9 +111,10 @@ export async function pushMpack(options: PushOptions): Promise<IndexResult> {
   );
   const outcome = await runAttempt(
     db,
-    claimed!,
+    begun.job,
     (job, scope) =>
       indexBody({ ...job, payload: { ...payload } }, { ...options, body }, {
+        begun,
         scope,
         // Once more when all is known, and nothing of it is stored yet.
         admitStored: async (stored) => {
@@ -140,6 +148,7 @@ function resultOf(outcome: Outcome<IndexResult>): IndexResult {
 }
 
 interface IndexBodyOptions {
+  readonly begun: BegunPush;
   readonly scope: AttemptScope;
   /** Checks the quotas for a pack that is about to be stored. */
   readonly admitStored: (pack: { mpackKey: string; objects: number }) => Promise<void>;
@@ -148,7 +157,7 @@ interface IndexBodyOptions {
 async function indexBody(
   job: IndexJob,
   options: PushOptions,
-  { scope, admitStored }: IndexBodyOptions,
+  { begun, scope, admitStored }: IndexBodyOptions,
 ): Promise<IndexResult> {
   const { db, store, config, repoId, body, sizeBytes, publisher, allowsGhosts } = options;
   let mpackKey = options.mpackKey;
@@ -157,6 +166,7 @@ async function indexBody(
   await using guard = new GhostGuard({ db, repoId });
   await using upload = new UploadReader(store, { key, body, sizeBytes });
   const hooks: MpackHooks = {
+    branch: begun.branch,
     guards: !allowsGhosts,
     decoder: allowsGhosts ? {} : { manifestId: (objectId: string) => guard.name(objectId) },
     async named(found) {
@@ -178,7 +188,10 @@ async function indexBody(
         if (ghosts.count > 0) throw await ghostError(ghosts);
       }
       await admitStored({ mpackKey: mpackKey!, objects: staged.rows + lastIds.length });
-      const there = await blobInUse(db, store, { key: keyOf(), repoId, mpackKey: mpackKey! });
+      const known = options.mpackKey === undefined
+        ? await findMpack(db, { repoId, mpackKey: mpackKey! })
+        : begun.known;
+      const there = await blobInUse(store, keyOf(), known);
       if (there === undefined) await upload.commit();
       else await upload.discard(there);
     },
@@ -215,11 +228,10 @@ function delegate(store: BlobStore): BlobStore {
 
 /** The blob of this key, if readers have pinned its version: writing it again would change that. */
 async function blobInUse(
-  db: Database,
   store: BlobStore,
-  { key, repoId, mpackKey }: { key: string; repoId: string; mpackKey: string },
+  key: string,
+  known: BegunPush["known"],
 ): Promise<BlobStat | undefined> {
-  const known = await findMpack(db, { repoId, mpackKey });
   if (known === undefined || known.blobKey !== key) return undefined;
   try {
     const stat = await store.stat(key);

@@ -122,7 +122,10 @@ class Reading {
       const { repoId } = job, blobKey = this.#blobKey;
       this.#materializer = new Materializer(context, { repoId, blobKey, signal });
     }
-    this.#history = new PackHistory(job, context, { isGuardedElsewhere: hooks?.guards === true });
+    this.#history = new PackHistory(job, context, {
+      isGuardedElsewhere: hooks?.guards === true,
+      branch: hooks?.branch,
+    });
     this.#stager = new Stager(job, context, {
       history: this.#history,
       onRenewed: (sentAt) => scope.renewed(sentAt),

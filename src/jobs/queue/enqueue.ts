@@ -59,7 +59,7 @@ export async function enqueue(db: Database, job: NewJob): Promise<Enqueued> {
 async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefined> {
   const { repoId, jobType, payload, priority = 0, delayMs = 0, claimAs } = job;
   const { maxAttempts = null, evenIfOpen = false } = job;
-  const createdAt = nextInstant(), payloadText = JSON.stringify(payload);
+  const { jobId, createdAt } = newJobKey(repoId, jobType), payloadText = JSON.stringify(payload);
   const leaseMs = claimAs?.leaseMs ?? 0;
   type Found = JobColumns & { has_repo: boolean; existing: boolean | null };
   const [row] = await db.query<Found>("enqueue a job")`
@@ -78,7 +78,7 @@ async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefin
     ), made as (
       insert into musehub_background_jobs (job_id, repo_id, job_type, payload, status, created_at,
         priority, max_attempts, run_at, attempt, fence, lease_expires_at, locked_by, started_at)
-      select ${newJobId(repoId, jobType, createdAt)}, repo_id, ${jobType},
+      select ${jobId}, repo_id, ${jobType},
         ${payloadText}::text::json,
         case when ${claimAs !== undefined}::boolean then 'running' else 'pending' end,
         ${createdAt}::text::timestamptz, ${priority}::integer, ${maxAttempts}::integer,
@@ -92,11 +92,7 @@ async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefin
       on conflict (job_id) do nothing
       returning *
     )
-    select exists (select from repo) as has_repo, j.*,
-      -- Of this statement only. The publish of a push comes later in the server's log and is flushed
-      -- with this. A crash before then loses a job that ends with it: its bytes come once.
-      case when ${claimAs !== undefined && evenIfOpen}::boolean
-        then set_config('synchronous_commit', 'off', true) end as commit
+    select exists (select from repo) as has_repo, j.*
     from (select) as always
     left join (
       select *, true as existing from open union all select *, false from made
@@ -116,9 +112,13 @@ async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefin
   };
 }
 
-/** `sha256:` over the NUL-joined repo, type and ISO time. */
-function newJobId(repoId: string, jobType: string, createdAt: string): string {
-  return withPrefix(sha256Hex([repoId, jobType, createdAt].join("\0")));
+/** An id for a job made now, `sha256:` over the NUL-joined repo, type and ISO time; and this time. */
+export function newJobKey(
+  repoId: string,
+  jobType: string,
+): { readonly jobId: string; readonly createdAt: string } {
+  const createdAt = nextInstant();
+  return { jobId: withPrefix(sha256Hex([repoId, jobType, createdAt].join("\0"))), createdAt };
 }
 
 let lastMicros = 0;
