@@ -23,6 +23,7 @@ export interface MpackFlags {
   readonly branches?: boolean;
   readonly declaredObjects?: string;
   readonly materialize?: boolean;
+  readonly dryRun?: boolean;
 }
 
 /** Adds the arguments and the options. */
@@ -40,6 +41,7 @@ export function withMpackOptions(command: Command): Command {
     .option("--head <commit_id>", "move the branch to this commit instead")
     .option("--force", "move the branch even if it loses commits")
     .option("--declared-objects <count>", "reject the mpack unless it has this many objects")
+    .option("--dry-run", "read the sources and say what would happen, and change nothing")
     .option("--materialize", "also store every object as a blob (see MPACK_OBJECT_KEY)");
 }
 

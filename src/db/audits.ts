@@ -6,7 +6,7 @@
 
 import { arrayLiteral } from "./client/array_literal.ts";
 import type { Database } from "./client/database.ts";
-import type { LocatedMpack } from "./damaged_refs.ts";
+import type { LocatedMpack, MarkOptions } from "./damaged_refs.ts";
 
 /** Counting the refs of a large repo takes minutes. */
 const COUNT_DEADLINE_MS = 10 * 60_000;
@@ -48,21 +48,25 @@ export interface BegunAudit {
 export async function beginAudit(
   db: Database,
   auditId: string,
-  { repoId, mpackKey, samplePercent }: {
-    readonly [K in keyof AuditScope]: AuditScope[K] | null;
-  },
+  { repoId, mpackKey, samplePercent, isDryRun = false }:
+    & MarkOptions
+    & {
+      readonly [K in keyof AuditScope]: AuditScope[K] | null;
+    },
 ): Promise<BegunAudit> {
-  const [audit] = await db.build(
-    "begin an audit",
-    (kysely, sql) =>
-      kysely.insertInto("mpackd_audits")
-        .values({ audit_id: auditId, seed: crypto.randomUUID() })
-        // An update that changes nothing, because "do nothing" would return no row.
-        .onConflict((conflict) =>
-          conflict.column("audit_id").doUpdateSet({ seed: sql`mpackd_audits.seed` })
-        )
-        .returning(["seed", "started_at"]),
-  );
+  const [audit] = isDryRun
+    ? [{ seed: crypto.randomUUID(), started_at: new Date() }]
+    : await db.build(
+      "begin an audit",
+      (kysely, sql) =>
+        kysely.insertInto("mpackd_audits")
+          .values({ audit_id: auditId, seed: crypto.randomUUID() })
+          // An update that changes nothing, because "do nothing" would return no row.
+          .onConflict((conflict) =>
+            conflict.column("audit_id").doUpdateSet({ seed: sql`mpackd_audits.seed` })
+          )
+          .returning(["seed", "started_at"]),
+    );
   const rows = await db.build("list the packs to audit", (kysely, sql) => {
     const sampleSize = sql<number>`ceil(count(*) * ${samplePercent ?? 100}::float8 / 100)`.as(
       "packs",
@@ -98,7 +102,13 @@ export async function beginAudit(
       .selectFrom("chosen as c")
       .leftJoin(
         "mpackd_audited_packs as a",
-        (join) => join.on("a.audit_id", "=", auditId).onRef("a.mpack_id", "=", "c.mpack_id"),
+        // A dry run goes on where no other has stopped.
+        (join) =>
+          join.on("a.audit_id", "=", isDryRun ? "" : auditId).onRef(
+            "a.mpack_id",
+            "=",
+            "c.mpack_id",
+          ),
       )
       .select(["c.mpack_id as id", "a.mpack_id as audited"])
       .orderBy("c.repo_id").orderBy("c.mpack_id");

@@ -39,6 +39,12 @@ export interface ObjectPlaces {
  */
 export type Damage = "lie" | "loss";
 
+/** Whether a statement about damage changes anything. */
+export interface MarkOptions {
+  /** Only count what would change. Default false. */
+  readonly isDryRun?: boolean;
+}
+
 /** How many refs `markDamaged()` found and changed. */
 export interface Marked {
   /** Refs that point at one of the locations. */
@@ -53,6 +59,7 @@ export async function markDamaged(
   pack: LocatedMpack,
   rows: ObjectPlaces,
   damage: Damage,
+  { isDryRun = false }: MarkOptions = {},
 ): Promise<Marked> {
   const [row] = await db.build("mark damaged objects", (kysely, sql) =>
     inPack(kysely, pack)
@@ -74,10 +81,11 @@ export async function markDamaged(
           .where("r.repo_id", "=", pack.repoId)
           .whereRef("r.object_id", "=", "found.object_id")
           .where("found.is_new", "=", true)
+          .where(sql<boolean>`not ${isDryRun}::boolean`)
           .returning("r.object_id"))
       .selectNoFrom([
         sql<number>`(select count(*) from found)`.as("refs"),
-        sql<number>`(select count(*) from marked)`.as("marked"),
+        sql<number>`(select count(*) from found where is_new)`.as("marked"),
       ]));
   return row;
 }
@@ -95,6 +103,7 @@ export async function confirmValid(
   db: Database,
   pack: LocatedMpack,
   rows: ObjectPlaces,
+  { isDryRun = false }: MarkOptions = {},
 ): Promise<Confirmed> {
   const [row] = await db.build("confirm objects", (kysely, sql) =>
     inPack(kysely, pack)
@@ -125,10 +134,11 @@ export async function confirmValid(
           .set({ damaged_at: null, damage: null })
           .where("r.repo_id", "=", pack.repoId)
           .whereRef("r.object_id", "=", "marked.object_id")
+          .where(sql<boolean>`not ${isDryRun}::boolean`)
           .returning("r.object_id"))
       .selectNoFrom([
         sql<number>`(select count(*) from found)`.as("refs"),
-        sql<number>`(select count(*) from restored)`.as("restored"),
+        sql<number>`(select count(*) from marked)`.as("restored"),
       ]));
   return row;
 }

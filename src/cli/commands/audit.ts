@@ -25,6 +25,7 @@ interface AuditFlags {
   readonly mpack?: string;
   readonly sample?: string;
   readonly restart?: boolean;
+  readonly dryRun?: boolean;
   readonly enqueue?: boolean;
   readonly json?: boolean;
 }
@@ -44,10 +45,14 @@ export function addAuditCommand(program: Command, context: CommandContext): void
     .option("--mpack <key>", "only the mpacks of this key, or the one whose key begins so")
     .option("--sample <percent>", "only this share of the mpacks, chosen at random: 5%")
     .option("--restart", "check again what an interrupted audit has checked")
+    .option("--dry-run", "find damage and say what would be marked, and change nothing")
     .option("--enqueue", "leave it to the workers as an mpack.audit job; needs --repo")
     .option("--json", "print one JSON document per finding, then one with the summary")
     .action((flags: AuditFlags) =>
       context.run(flags, async (signal) => {
+        if (flags.dryRun && (flags.enqueue || flags.restart)) {
+          throw new ConfigError("Cannot use --dry-run with --enqueue or --restart");
+        }
         if (flags.enqueue) return await enqueueAudit(flags, context.config());
         const summary = await runAudit(flags, context.config(), signal);
         if (flags.json) await printJson({ summary });
@@ -80,6 +85,7 @@ async function runAudit(
       repoId,
       mpackKey: mpack,
       samplePercent,
+      isDryRun: flags.dryRun,
       onFinding: async (finding) => {
         line.clear();
         if (flags.json) await printJson({ finding });
@@ -154,16 +160,26 @@ function textOf(summary: AuditSummary): string {
     lines.push(`  ${were(mpacks_misread, "mpack")} misread at first: watch the store`);
   }
   if (summary.refs_marked > 0) {
-    lines.push(`  ${counted(summary.refs_marked, "ref")} newly marked: cannot be read`);
+    lines.push(
+      `  ${counted(summary.refs_marked, "ref")} ` +
+        (summary.dry_run
+          ? "would be marked, and then not be read"
+          : "newly marked: cannot be read"),
+    );
   }
   if (summary.refs_restored > 0) {
-    lines.push(`  ${counted(summary.refs_restored, "ref")} valid again`);
+    lines.push(
+      `  ${counted(summary.refs_restored, "ref")} ${
+        summary.dry_run ? "valid, and would be marked so" : "valid again"
+      }`,
+    );
   }
   if (summary.quotas_corrected > 0) {
     lines.push(
       `  usage of ${counted(summary.quotas_corrected, "tenant")} was counted wrongly; corrected`,
     );
   }
+  if (summary.dry_run) lines.push("Nothing was changed");
   if (summary.repair.length > 0) lines.push("To repair:", ...summary.repair.map((s) => `  ${s}`));
   return lines.join("\n");
 }

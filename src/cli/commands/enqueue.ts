@@ -55,6 +55,11 @@ async function runEnqueue(
   const delayMs = parseDuration("--delay", flags.delay);
   checkSources(sources, flags);
   await requireSources(sources);
+  if (flags.dryRun) {
+    // Loaded here, because most calls need none of it before the first word.
+    const { previewSources } = await import("../operate/preview.ts");
+    return await previewSources("enqueue", sources, flags, { config, signal });
+  }
   await using resources = await openResources(config, { isWriting: true });
   const { db, store, isEmbedded } = resources;
   const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), {

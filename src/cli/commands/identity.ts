@@ -15,10 +15,12 @@ import {
   listIdentities,
   revokeIdentity,
 } from "../../db/identities.ts";
+import { listTokens } from "../../db/tokens.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import type { CommandContext } from "../command.ts";
 import { print, printJson, tell } from "../output.ts";
+import { counted } from "../terminal.ts";
 import { openDatabase } from "../resources.ts";
 
 const HANDLE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
@@ -66,18 +68,17 @@ export function addIdentityCommand(program: Command, context: CommandContext): v
         const all = await listIdentities(db);
         if (flags.json) return await printJson(all.map(shown));
         if (all.length === 0) tell("No identities");
-        for (const { handle, identityId, isAgent, isAdmin, revokedAt } of all) {
-          const marks = [isAgent && "agent", isAdmin && "admin", revokedAt && "revoked"];
-          await print([handle, identityId, ...marks.filter(Boolean)].join("  "));
-        }
+        for (const found of all) await print(lineOf(found));
       })
     );
   identity.command("revoke")
     .summary("revoke an identity and its tokens")
     .argument("<handle>", "its handle, or its id")
+    .option("--dry-run", "only say what would be revoked")
     .option("--json", "print it as one JSON document")
-    .action((handle: string, flags: { json?: boolean }) =>
+    .action((handle: string, flags: { dryRun?: boolean; json?: boolean }) =>
       withDatabase(flags, async (db) => {
+        if (flags.dryRun) return await previewRevoke(db, handle, flags);
         if (!await revokeIdentity(db, handle)) throw unknown(handle);
         if (flags.json) return await printJson({ handle, revoked: true });
         await print(`${handle} is revoked`);
@@ -103,6 +104,31 @@ export function addIdentityCommand(program: Command, context: CommandContext): v
         await print(`${handle} may ${flags.withdraw ? "no longer " : ""}push to ${flags.repo}`);
       })
     );
+}
+
+function lineOf({ handle, identityId, isAgent, isAdmin, revokedAt }: Identity): string {
+  const marks = [isAgent && "agent", isAdmin && "admin", revokedAt && "revoked"];
+  return [handle, identityId, ...marks.filter(Boolean)].join("  ");
+}
+
+async function previewRevoke(
+  db: Database,
+  handle: string,
+  { json }: { readonly json?: boolean },
+): Promise<void> {
+  const found = (await listIdentities(db)).find((known) =>
+    known.revokedAt === null && (known.handle === handle || known.identityId === handle)
+  );
+  if (found === undefined) throw unknown(handle);
+  const now = Date.now();
+  const tokens = (await listTokens(db)).filter((token) =>
+    token.handle === found.handle && token.revokedAt === null && token.expiresAt.getTime() > now
+  );
+  if (json) {
+    const ids = tokens.map(({ tokenId }) => tokenId);
+    return await printJson({ would_revoke: shown(found), tokens: ids });
+  }
+  await print(`Would revoke ${lineOf(found)}, and ${counted(tokens.length, "valid token")} of it`);
 }
 
 async function create(db: Database, handle: string, flags: CreateFlags): Promise<Identity> {

@@ -83,6 +83,11 @@ async function runIndex(
   const payload = indexPayload(flags);
   checkSources(sources, flags);
   await requireSources(sources);
+  if (flags.dryRun) {
+    // Loaded here, because most calls need none of it before the first word.
+    const { previewSources } = await import("../operate/preview.ts");
+    return await previewSources("index", sources, flags, { config, signal });
+  }
   requirePermissions(jobPermissions());
   await using resources = await openResources(config, { isWriting: true });
   const { db, isEmbedded } = resources;

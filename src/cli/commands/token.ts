@@ -60,29 +60,43 @@ export function addTokenCommand(program: Command, context: CommandContext): void
         const all = await listTokens(opened.db);
         if (flags.json) return await printJson(all.map(shown));
         if (all.length === 0) tell("No tokens");
-        for (const row of all) {
-          const { tokenId, handle, scopes, expiresAt, revokedAt } = row;
-          const end = revokedAt ? "revoked" : `until ${expiresAt.toISOString()}`;
-          await print([tokenId, handle, scopes.join(","), end].join("  "));
-        }
+        for (const row of all) await print(lineOf(row));
       })
     );
   token.command("revoke")
     .summary("revoke a token")
     .argument("<id>", "the token's id, as token list shows it")
+    .option("--dry-run", "only say what would be revoked")
     .option("--json", "print it as one JSON document")
-    .action((id: string, flags: { json?: boolean }) =>
+    .action((id: string, flags: { dryRun?: boolean; json?: boolean }) =>
       context.run(flags, async () => {
         await using opened = await openDatabase(context.config());
-        if (!await revokeToken(opened.db, id)) {
-          throw new ConfigError(
-            `Cannot find a valid token ${JSON.stringify(id)}: "mpackd token list" lists them`,
+        if (flags.dryRun) {
+          const found = (await listTokens(opened.db)).find((known) =>
+            known.tokenId === id && known.revokedAt === null
           );
+          if (found === undefined) throw noSuch(id);
+          if (flags.json) return await printJson({ would_revoke: shown(found) });
+          return await print(`Would revoke ${lineOf(found)}`);
+        }
+        if (!await revokeToken(opened.db, id)) {
+          throw noSuch(id);
         }
         if (flags.json) return await printJson({ token_id: id, revoked: true });
         await print(`${id} is revoked`);
       })
     );
+}
+
+function lineOf({ tokenId, handle, scopes, expiresAt, revokedAt }: TokenRow): string {
+  const end = revokedAt ? "revoked" : `until ${expiresAt.toISOString()}`;
+  return [tokenId, handle, scopes.join(","), end].join("  ");
+}
+
+function noSuch(id: string): ConfigError {
+  return new ConfigError(
+    `Cannot find a valid token ${JSON.stringify(id)}: "mpackd token list" lists them`,
+  );
 }
 
 function parseScopes(text: string): Scope[] {

@@ -6,7 +6,7 @@
 
 import { arrayLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
-import type { LocatedMpack } from "../damaged_refs.ts";
+import type { LocatedMpack, MarkOptions } from "../damaged_refs.ts";
 import type { CommitRow } from "./commits.ts";
 import { placeColumns } from "./places.ts";
 import type { SnapshotRow } from "./snapshots.ts";
@@ -59,7 +59,7 @@ export function snapshotsIn(
 export async function setDamaged(
   db: Database,
   { mpackId, repoId }: LocatedMpack,
-  { kind, ids, isDamaged }: {
+  { kind, ids, isDamaged, isDryRun = false }: MarkOptions & {
     readonly kind: "commit" | "snapshot";
     readonly ids: readonly string[];
     readonly isDamaged: boolean;
@@ -69,15 +69,18 @@ export async function setDamaged(
   const [table, id] = kind === "commit"
     ? ["musehub_commit_refs", "commit_id"]
     : ["musehub_snapshot_refs", "snapshot_id"];
-  const rows = await db.query("mark damaged records")`
+  const [{ found }] = await db.query<{ found: number }>("mark damaged records")`
     with found as materialized (
       select r.${sql(id)} as id from ${sql(table)} r
       where r.repo_id = ${repoId} and r.mpack_id = ${mpackId}::bigint
         and r.${sql(id)} = any(${arrayLiteral(ids)}::text[])
         and (r.damaged_at is null) = ${isDamaged}::boolean
       order by r.${sql(id)} for update
+    ), marked as (
+      update ${sql(table)} r set damaged_at = case when ${isDamaged}::boolean then now() end
+      from found where r.repo_id = ${repoId} and r.${sql(id)} = found.id
+        and not ${isDryRun}::boolean
     )
-    update ${sql(table)} r set damaged_at = case when ${isDamaged}::boolean then now() end
-    from found where r.repo_id = ${repoId} and r.${sql(id)} = found.id returning 1`;
-  return rows.length;
+    select count(*) as found from found`;
+  return found;
 }

@@ -70,6 +70,13 @@ export async function removeQuota(db: Database, { kind, name }: Tenant): Promise
   return rows.length > 0;
 }
 
+/** Whether a tenant has limits of its own. */
+export async function hasQuota(db: Database, { kind, name }: Tenant): Promise<boolean> {
+  const [{ found }] = await db.query<{ found: boolean }>("look for a quota")`
+    select exists (select from mpackd_quotas where kind = ${kind} and name = ${name}) as found`;
+  return found;
+}
+
 /** Counts what a tenant has from its packs. Whether the numbers that were there are wrong. */
 export async function recountUsage(db: Database, { kind, name }: Tenant): Promise<boolean> {
   const query = db.query<{ is_wrong: boolean }>("count what a tenant has", {

@@ -30,6 +30,8 @@ const MAX_REPAIRS = 20;
 
 /** The result of an audit. snake_case, because it is stored and printed as JSON. */
 export interface AuditSummary {
+  /** Whether nothing was changed: then `refs_marked` and `refs_restored` say what would be. */
+  readonly dry_run?: boolean;
   /** Whether no problem was found. */
   readonly is_valid: boolean;
   /** Mpacks read in this run. */
@@ -78,7 +80,7 @@ export interface AuditOptions extends AuditContext, AuditScope {
  * that were checked stay checked.
  */
 export async function audit(options: AuditOptions): Promise<AuditSummary> {
-  const { db, auditId, onMpack } = options;
+  const { db, auditId, onMpack, isDryRun = false } = options;
   const startedAt = performance.now();
   const { startedAt: begunAt, mpackIds, packsChecked } = await beginAudit(db, auditId, options);
   if (mpackIds.length > 0) await refuseWrongStore(options);
@@ -109,19 +111,22 @@ export async function audit(options: AuditOptions): Promise<AuditSummary> {
       sum.restored += found.restored;
       if (found.isMoved) sum.moved++;
       if (found.wasMisread) sum.misread++;
-      if (found.isValid && records.isValid) await recordValid(db, auditId, mpack.mpackId);
-      else sum.damaged++;
+      if (!(found.isValid && records.isValid)) sum.damaged++;
+      else if (!isDryRun) await recordValid(db, auditId, mpack.mpackId);
     }
   }
-  const corrected = options.mpackKey === undefined ? await recountAll(db) : [];
-  await recordFinished(db, auditId, {
-    startedAt: begunAt,
-    repoId: options.repoId ?? null,
-    mpacks: packsChecked + sum.mpacks,
-    damaged: sum.damaged,
-  });
-  await endAudit(db, auditId);
+  const corrected = options.mpackKey === undefined && !isDryRun ? await recountAll(db) : [];
+  if (!isDryRun) {
+    await recordFinished(db, auditId, {
+      startedAt: begunAt,
+      repoId: options.repoId ?? null,
+      mpacks: packsChecked + sum.mpacks,
+      damaged: sum.damaged,
+    });
+    await endAudit(db, auditId);
+  }
   return {
+    ...(isDryRun && { dry_run: true }),
     is_valid: sum.damaged === 0,
     mpacks: sum.mpacks,
     mpacks_checked_before: packsChecked,

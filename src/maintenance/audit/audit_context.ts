@@ -41,6 +41,8 @@ export interface AuditContext {
   readonly store: BlobStore;
   /** The limits that the mpacks were indexed under. */
   readonly limits: MpackLimits;
+  /** Whether to change nothing: damage is found, and not marked. Default false. */
+  readonly isDryRun?: boolean;
   /** Ends the audit. Mpacks that were checked stay checked. */
   readonly signal: AbortSignal;
   /** Called for each problem, and waited for. */

@@ -145,13 +145,18 @@ class Reading {
    */
   async #repin({ mpackKey }: Scan, etag: string): Promise<boolean> {
     if (mpackKey !== this.#mpack.mpackKey) return false;
-    await repinMpack(this.#context.db, this.#mpack, etag);
+    if (!this.#context.isDryRun) await repinMpack(this.#context.db, this.#mpack, etag);
     this.#isMoved = true;
     return true;
   }
 
   async #confirm(rows: ObjectPlaces): Promise<void> {
-    const { refs, restored } = await confirmValid(this.#context.db, this.#mpack, rows);
+    const { refs, restored } = await confirmValid(
+      this.#context.db,
+      this.#mpack,
+      rows,
+      this.#context,
+    );
     this.#refs += refs;
     this.#restored += restored;
   }
@@ -161,7 +166,13 @@ class Reading {
     // Of another version, the digest of the whole decides first; the second reading reports.
     if (!this.#isMarking || this.#newEtag !== undefined) return;
     const damage = this.#wasProved ? "lie" : "loss";
-    const { refs, marked } = await markDamaged(this.#context.db, this.#mpack, rows, damage);
+    const { refs, marked } = await markDamaged(
+      this.#context.db,
+      this.#mpack,
+      rows,
+      damage,
+      this.#context,
+    );
     this.#refs += refs;
     this.#marked += marked;
     for (const [i, id] of rows.objectIds.entries()) {
@@ -199,7 +210,8 @@ class Reading {
           encodings: [encoding],
         };
         if (await this.#isValid(objectId, { offsetBytes: offset, lengthBytes: size }, encoding)) {
-          this.#restored += (await confirmValid(this.#context.db, this.#mpack, row)).restored;
+          this.#restored += (await confirmValid(this.#context.db, this.#mpack, row, this.#context))
+            .restored;
         } else {
           await this.#markMissing(row);
           await this.#reportMismatch(objectId, offset, size, false);
@@ -259,7 +271,13 @@ class Reading {
   }
 
   async #markMissing(rows: ObjectPlaces): Promise<void> {
-    this.#marked += (await markDamaged(this.#context.db, this.#mpack, rows, "loss")).marked;
+    this.#marked += (await markDamaged(
+      this.#context.db,
+      this.#mpack,
+      rows,
+      "loss",
+      this.#context,
+    )).marked;
   }
 
   async #reportMismatch(

@@ -36,7 +36,7 @@ export async function auditRecords(
   mpack: MpackToAudit,
   context: AuditContext,
 ): Promise<AuditedRecords> {
-  const { db, store, signal } = context, { repoId } = mpack;
+  const { db, store, signal, isDryRun } = context, { repoId } = mpack;
   const sum = { isValid: true, records: 0, marked: 0, restored: 0 };
 
   /** Checks all rows of one kind. */
@@ -61,13 +61,18 @@ export async function auditRecords(
           sum.isValid = false;
           const ids = [idOf(rows[valid])];
           right.delete(ids[0]);
-          sum.marked += await setDamaged(db, mpack, { kind, ids, isDamaged: true });
+          sum.marked += await setDamaged(db, mpack, { kind, ids, isDamaged: true, isDryRun });
           await report(rows[valid], kind, ids[0], wrong);
         }
         at++;
       }
       sum.records += page.length;
-      sum.restored += await setDamaged(db, mpack, { kind, ids: [...right], isDamaged: false });
+      sum.restored += await setDamaged(db, mpack, {
+        kind,
+        ids: [...right],
+        isDamaged: false,
+        isDryRun,
+      });
       if (page.length < PAGE_ROWS) return;
       after = page[page.length - 1].recordOffset;
     }

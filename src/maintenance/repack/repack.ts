@@ -66,6 +66,31 @@ export async function repack(options: RepackOptions): Promise<RepackSummary> {
   return { ...sum, elapsed_ms: Math.round(performance.now() - startedAt) };
 }
 
+/** What a repack would replace. snake_case, because it is printed as JSON. */
+export interface RepackPlan {
+  readonly dry_run: true;
+  /** Packs that would be replaced. */
+  readonly packs_before: number;
+  /** Packs that would hold the same. */
+  readonly packs_after: number;
+  /** Length of the packs that would be replaced, in bytes. */
+  readonly bytes: number;
+}
+
+/** Says what a repack would replace, and changes nothing. */
+export async function planRepack(
+  { db, repoId, packBytes }: Pick<RepackOptions, "db" | "repoId" | "packBytes">,
+): Promise<RepackPlan> {
+  const groups = groupsOf(await smallPacks(db, repoId, { maxBytes: packBytes / 2 }), packBytes);
+  const packs = groups.flat();
+  return {
+    dry_run: true,
+    packs_before: packs.length,
+    packs_after: groups.length,
+    bytes: packs.reduce((sum, { sizeBytes }) => sum + sizeBytes, 0),
+  };
+}
+
 /** Packs that become one: at least two, and together not longer than `packBytes`. */
 function groupsOf(packs: readonly SmallPack[], packBytes: number): SmallPack[][] {
   const groups: SmallPack[][] = [];

@@ -8,7 +8,13 @@ import type { Command } from "commander";
 import { quotaDefaultsOf } from "../../../config/quotas.ts";
 import type { Database } from "../../../db/client/database.ts";
 import type { Limits, QuotaName } from "../../../db/quotas/quota.ts";
-import { listUsage, removeQuota, type TenantUsage, UNLIMITED } from "../../../db/quotas/quotas.ts";
+import {
+  hasQuota,
+  listUsage,
+  removeQuota,
+  type TenantUsage,
+  UNLIMITED,
+} from "../../../db/quotas/quotas.ts";
 import { ConfigError } from "../../../errors.ts";
 import { changeQuota, findTenant } from "../../../maintenance/quotas.ts";
 import type { CommandContext } from "../../command.ts";
@@ -77,10 +83,21 @@ export function addQuotaCommand(program: Command, context: CommandContext): void
       "Remove the limits of an owner or a repo. The defaults of the settings apply again.",
     )
     .argument("<owner[/slug]>", "the owner, or the repo")
+    .option("--dry-run", "only say what would be removed")
     .option("--json", "print it as one JSON document")
-    .action((text: string, flags: { readonly json?: boolean }) =>
+    .action((text: string, flags: { readonly dryRun?: boolean; readonly json?: boolean }) =>
       context.run(flags, async () => {
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
+        if (flags.dryRun) {
+          const { db } = opened, tenant = await findTenant(db, text);
+          if (!await hasQuota(db, tenant)) throw none(text);
+          const [usage] = await listUsage(db, {
+            defaults: quotaDefaultsOf(context.config()),
+            tenant,
+          });
+          if (flags.json) return await printJson({ name: text, would_remove: quotaJson(usage) });
+          return await print(`Would remove the quota of ${quotaText(usage)}`);
+        }
         await remove(opened.db, text);
         if (flags.json) await printJson({ name: text, removed: true });
         else await print(`Removed the quota of ${text}`);
@@ -90,7 +107,11 @@ export function addQuotaCommand(program: Command, context: CommandContext): void
 
 async function remove(db: Database, text: string): Promise<void> {
   if (await removeQuota(db, await findTenant(db, text))) return;
-  throw new ConfigError(`Cannot remove the quota of ${text}: it has none`);
+  throw none(text);
+}
+
+function none(text: string): ConfigError {
+  return new ConfigError(`Cannot remove the quota of ${text}: it has none`);
 }
 
 function limitsOf(flags: SetFlags): Limits {

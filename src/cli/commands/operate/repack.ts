@@ -5,20 +5,21 @@
  */
 
 import type { Command } from "commander";
-import { limitsOf } from "../../../config/config.ts";
+import { type Config, limitsOf } from "../../../config/config.ts";
 import { parseRepoName, resolveRepo } from "../../../db/repos.ts";
-import { repack, type RepackSummary } from "../../../maintenance/repack/repack.ts";
+import { planRepack, repack, type RepackSummary } from "../../../maintenance/repack/repack.ts";
 import type { CommandContext } from "../../command.ts";
 import { parseBytes } from "../../flags.ts";
 import { print, printJson, tell } from "../../output.ts";
 import { counted, formatBytes, formatCount, formatMs } from "../../terminal.ts";
-import { openResources } from "../../resources.ts";
+import { openDatabase, openResources } from "../../resources.ts";
 
 const GIB = 1024 * 1024 * 1024;
 
 interface RepackFlags {
   readonly repo: string;
   readonly packBytes?: string;
+  readonly dryRun?: boolean;
   readonly json?: boolean;
 }
 
@@ -34,9 +35,11 @@ export function addRepackCommand(program: Command, context: CommandContext): voi
     )
     .requiredOption("--repo <owner/slug>", "the repo")
     .option("--pack-bytes <bytes>", "the most bytes of a new mpack (default: 1 GiB)")
+    .option("--dry-run", "only say what would be packed")
     .option("--json", "print the result as one JSON document")
     .action((flags: RepackFlags) =>
       context.run(flags, async (signal) => {
+        if (flags.dryRun) return await preview(flags, context);
         const summary = await runRepack(flags, context, signal);
         if (flags.json) await printJson(summary);
         else await print(textOf(summary));
@@ -50,9 +53,7 @@ async function runRepack(
   signal: AbortSignal,
 ): Promise<RepackSummary> {
   const config = context.config();
-  const packBytes = flags.packBytes === undefined
-    ? GIB
-    : parseBytes("--pack-bytes", flags.packBytes);
+  const packBytes = packBytesOf(flags, config);
   await using resources = await openResources(config, { isWriting: true });
   const { db, store } = resources;
   const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
@@ -63,14 +64,36 @@ async function runRepack(
     limits: limitsOf(config),
     repoId,
     maxContentBytes: config.maxContentBytes,
-    packBytes: Math.min(packBytes, config.maxPackBytes),
+    packBytes,
     signal,
     onPack: (packs) => flags.json || tell(`Packing ${counted(packs, "mpack")} into one`),
   });
 }
 
+function packBytesOf({ packBytes }: RepackFlags, { maxPackBytes }: Config): number {
+  const wanted = packBytes === undefined ? GIB : parseBytes("--pack-bytes", packBytes);
+  return Math.min(wanted, maxPackBytes);
+}
+
+async function preview(flags: RepackFlags, context: CommandContext): Promise<void> {
+  const config = context.config(), packBytes = packBytesOf(flags, config);
+  await using opened = await openDatabase(config, { maxConnections: 1 });
+  const { db } = opened;
+  const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
+  const plan = await planRepack({ db, repoId, packBytes });
+  if (flags.json) return await printJson(plan);
+  await print(
+    plan.packs_before === 0
+      ? NOTHING
+      : `Would pack ${counted(plan.packs_before, "mpack")} of ${formatBytes(plan.bytes)} into ` +
+        `${formatCount(plan.packs_after)}; nothing was changed`,
+  );
+}
+
+const NOTHING = "Nothing to pack: the repo has few mpacks, or large ones";
+
 function textOf({ packs_before, packs_after, bytes, rows, elapsed_ms }: RepackSummary): string {
-  if (packs_before === 0) return "Nothing to pack: the repo has few mpacks, or large ones";
+  if (packs_before === 0) return NOTHING;
   return `Packed ${counted(packs_before, "mpack")} into ${formatCount(packs_after)}, ` +
     `${formatBytes(bytes)} with ${formatCount(rows)} commits, snapshots and objects, in ` +
     formatMs(elapsed_ms);

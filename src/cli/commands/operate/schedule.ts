@@ -28,6 +28,7 @@ interface ScheduleFlags {
   readonly grace?: string;
   readonly minPacks?: string;
   readonly olderThan?: string;
+  readonly dryRun?: boolean;
   readonly json?: boolean;
 }
 
@@ -92,9 +93,15 @@ export function addScheduleCommand(program: Command, context: CommandContext): v
     );
   schedule.command("remove").description("Remove a schedule; its jobs stay.")
     .argument("<name>")
+    .option("--dry-run", "only say what would be removed")
     .option(...json)
     .action((name: string, flags: ScheduleFlags) =>
       run(flags, async (db) => {
+        if (flags.dryRun) {
+          const found = (await listSchedules(db)).find((known) => known.name === name);
+          if (found === undefined) throw noSuch("remove", name);
+          return { json: { would_remove: jsonOf(found) }, text: `Would remove: ${lineOf(found)}` };
+        }
         if (!await removeSchedule(db, name)) throw noSuch("remove", name);
         return { json: { name, removed: true }, text: `Removed: ${name}` };
       })

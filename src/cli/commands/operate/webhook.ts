@@ -34,6 +34,7 @@ interface WebhookFlags {
   readonly repo: string;
   readonly event?: readonly string[];
   readonly limit?: string;
+  readonly dryRun?: boolean;
   readonly json?: boolean;
 }
 
@@ -100,8 +101,17 @@ export function addWebhookCommand(program: Command, context: CommandContext): vo
     );
   subcommand("remove", "Remove a webhook with its deliveries.")
     .argument("<id>", "the webhook's id, as webhook list shows it")
+    .option("--dry-run", "only say what would be removed")
     .action((id: string, flags: WebhookFlags) =>
       run(flags, async ({ db, repoId }) => {
+        if (flags.dryRun) {
+          const found = (await listWebhooks(db, repoId)).find((known) => known.webhookId === id);
+          if (found === undefined) throw noSuch("webhook", id);
+          return {
+            json: { would_remove: jsonOf(found) },
+            text: `Would remove, with its deliveries: ${lineOf(found)}`,
+          };
+        }
         if (!await removeWebhook(db, repoId, id)) throw noSuch("webhook", id);
         return { json: { webhook_id: id, removed: true }, text: `Removed: ${id}` };
       })

@@ -39,6 +39,7 @@ interface PushFlags extends AccountFlags {
   readonly force?: boolean;
   readonly resume?: boolean;
   readonly partBytes: string;
+  readonly dryRun?: boolean;
   readonly json?: boolean;
 }
 
@@ -62,6 +63,7 @@ export function addPushCommand(program: Command, context: CommandContext): void 
     .option("--force", "move the branch even if it loses commits")
     .option("--resume", "push in parts, and go on where an earlier push broke off")
     .option("--part-bytes <n>", "length of a part that is lost when it breaks", "64MiB");
+  command.option("--dry-run", "check the packs, ask for the branches, and send nothing");
   withAccountOptions(command)
     .option("--json", "print the result, or the error, as one JSON document")
     .action((given: string[], flags: PushFlags) =>
@@ -75,6 +77,10 @@ export function addPushCommand(program: Command, context: CommandContext): void 
         const partBytes = parseBytes("--part-bytes", flags.partBytes, { min: 5 * MIB });
         const onWait = () => line.clear(), deadlineMs = config.httpTotalMs;
         const account = await openAccount(place.url, flags, config);
+        if (flags.dryRun) {
+          const { previewPush } = await import("../../push/preview.ts");
+          return await previewPush(files, flags, { place, account, config, signal });
+        }
         const remote = new Remote(place, account, { signal, deadlineMs, onWait });
         return await eachSource(files, flags, async (file) => {
           try {
