@@ -8,6 +8,7 @@
  */
 
 import type { Database } from "./client/database.ts";
+import { type Lookup, LookupBatch } from "./client/lookup_batch.ts";
 import type { RepoForIdentity, RepoPlace } from "./collaborators.ts";
 import type { ObjectLocation } from "./refs.ts";
 import { toRepo } from "./repos.ts";
@@ -38,26 +39,32 @@ type Found =
   & HomeColumns
   & { [Name in keyof ObjectLocation]: ObjectLocation[Name] | null };
 
-/** The four texts of the statement. The last parameter is the object's id, if one is asked for. */
-const TEXTS = {
-  byId: textOf("r.repo_id = $3"),
-  byIdWithObject: textOf("r.repo_id = $3", "$4"),
-  byName: textOf("r.owner = $3 and r.slug = $4"),
-  byNameWithObject: textOf("r.owner = $3 and r.slug = $4", "$5"),
-};
+/** How the place is named, without an object and with one. */
+const WAYS = {
+  byId: ["repo_id"],
+  byIdWithObject: ["repo_id", "object_id"],
+  byName: ["owner", "slug"],
+  byNameWithObject: ["owner", "slug", "object_id"],
+} as const;
 
-function textOf(isPlace: string, objectId?: string): string {
-  const objectColumns = objectId === undefined ? "" : `,
+type Way = keyof typeof WAYS;
+
+function lookupOf(way: Way): Lookup {
+  const isPlace = WAYS[way][0] === "repo_id"
+    ? "r.repo_id = asked.repo_id"
+    : "r.owner = asked.owner and r.slug = asked.slug";
+  const hasObject = way === "byIdWithObject" || way === "byNameWithObject";
+  const objectColumns = !hasObject ? "" : `,
       o.object_id as "objectId", m.mpack_key as "mpackKey", m.blob_key as "blobKey", m.etag,
       o.content_offset as "contentOffset", o.size_bytes as "sizeBytes",
       o.damaged_at as "damagedAt", o.encoding`;
-  const objects = objectId === undefined ? "" : `
-    left join musehub_object_refs o on o.object_id = ${objectId} and o.repo_id =
+  const objects = !hasObject ? "" : `
+    left join musehub_object_refs o on o.object_id = asked.object_id and o.repo_id =
       case when r.shard is null and (r.visibility = 'public' or c.identity_id is not null
         or i.is_admin or i.handle = r.owner) then r.repo_id end
       and o.content_offset is not null and o.size_bytes is not null
     left join musehub_mpacks m on m.mpack_id = o.mpack_id and m.repo_id = o.repo_id`;
-  return `
+  const text = `
     select i.identity_id, i.handle, i.is_admin, t.secret_hash,
       array_to_string(t.scopes, ',') as scope_list,
       r.repo_id, r.owner, r.slug, r.name, r.visibility, r.created_at as repo_created_at,
@@ -68,28 +75,43 @@ function textOf(isPlace: string, objectId?: string): string {
     left join musehub_repos r on ${isPlace} and r.deleted_at is null
     left join mpackd_collaborators c
       on c.repo_id = r.repo_id and c.identity_id = i.identity_id ${objects}
-    where t.token_id = $1 and t.secret_hash = $2 and t.revoked_at is null
-      and t.expires_at > now() and i.revoked_at is null`;
+    where t.token_id = asked.token_id and t.secret_hash = asked.secret_hash
+      and t.revoked_at is null and t.expires_at > now() and i.revoked_at is null`;
+  return { action: "find a token", asked: ["token_id", "secret_hash", ...WAYS[way]], text };
 }
 
-/**
- * Finds a token as `findToken()` does, and the place with it.
- *
- * A wrong secret finds no row, so its answer takes the same time whether the repo exists. Nor is an
- * object looked for in a repo that the token's identity has no part in.
- */
-export async function findTokenAt(
-  db: Database,
-  { tokenId, secretHash }: { readonly tokenId: string; readonly secretHash: string },
-  place: AskedPlace,
-): Promise<(LiveToken & { readonly place: FoundPlace }) | undefined> {
-  const { objectId } = place;
-  const names = "repoId" in place ? [place.repoId] : [place.owner, place.slug];
-  const way = "repoId" in place ? "byId" : "byName";
-  const text = TEXTS[objectId === undefined ? way : `${way}WithObject` as const];
-  const parameters = [tokenId, secretHash, ...names, ...(objectId === undefined ? [] : [objectId])];
-  const [row] = await db.run<Found>("find a token", text, parameters);
-  return row && { ...toLiveToken(row), place: toPlace(row, objectId) };
+/** Finds tokens, and the places that their requests name; those of one moment by one statement. */
+export class TokenFinder {
+  readonly #batches: Record<Way, LookupBatch<Found>>;
+
+  constructor(db: Database) {
+    const batch = (way: Way) => new LookupBatch<Found>(db, lookupOf(way));
+    this.#batches = {
+      byId: batch("byId"),
+      byIdWithObject: batch("byIdWithObject"),
+      byName: batch("byName"),
+      byNameWithObject: batch("byNameWithObject"),
+    };
+  }
+
+  /**
+   * Finds a token as `findToken()` does, and the place with it.
+   *
+   * A wrong secret finds no row, so its answer takes the same time whether the repo exists. Nor is an
+   * object looked for in a repo that the token's identity has no part in.
+   */
+  async findAt(
+    { tokenId, secretHash }: { readonly tokenId: string; readonly secretHash: string },
+    place: AskedPlace,
+  ): Promise<(LiveToken & { readonly place: FoundPlace }) | undefined> {
+    const { objectId } = place;
+    const names = "repoId" in place ? [place.repoId] : [place.owner, place.slug];
+    const way = "repoId" in place ? "byId" : "byName";
+    const row = objectId === undefined
+      ? await this.#batches[way].find([tokenId, secretHash, ...names])
+      : await this.#batches[`${way}WithObject`].find([tokenId, secretHash, ...names, objectId]);
+    return row && { ...toLiveToken(row), place: toPlace(row, objectId) };
+  }
 }
 
 function toPlace(row: Found, objectId: string | undefined): FoundPlace {

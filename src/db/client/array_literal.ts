@@ -9,3 +9,11 @@ export function arrayLiteral(values: readonly (string | number | null)[]): strin
   const written = values.includes(null) ? values.map((value) => value ?? "null") : values;
   return `{${written.join(",")}}`;
 }
+
+/** The same for any texts: each is quoted, so that `null` is a text, and none can be taken for two. */
+export function quotedLiteral(texts: readonly string[]): string {
+  const written = texts.map((text) =>
+    /["\\]/.test(text) ? text.replaceAll(/["\\]/g, "\\$&") : text
+  );
+  return `{"${written.join('","')}"}`;
+}

@@ -13,7 +13,7 @@ import {
   type Signer,
 } from "../../db/identities.ts";
 import { findToken, type LiveToken } from "../../db/tokens.ts";
-import { type AskedPlace, findTokenAt, type FoundPlace } from "../../db/token_at_place.ts";
+import { type AskedPlace, type FoundPlace, TokenFinder } from "../../db/token_at_place.ts";
 import { networkOf } from "../../lib/addresses.ts";
 import { sha256Hex } from "../../lib/digest.ts";
 import type { Peer } from "../server/connection.ts";
@@ -111,12 +111,14 @@ interface UnverifiedSignature {
 
 export class Authenticator {
   readonly #options: AuthenticatorOptions;
+  readonly #tokens: TokenFinder;
   /** By identity id. An id is the digest of its key, so entries never change. */
   readonly #keys = new Map<string, CryptoKey>();
   #openUntilMs = 0;
 
   constructor(options: AuthenticatorOptions) {
     this.#options = options;
+    this.#tokens = new TokenFinder(options.db);
   }
 
   /**
@@ -198,9 +200,8 @@ export class Authenticator {
     { tokenId, secretHash }: Pick<MintedToken, "tokenId" | "secretHash">,
     place: AskedPlace | undefined,
   ): Promise<LiveToken & { readonly place?: FoundPlace } | undefined> {
-    const { db } = this.#options;
-    if (place === undefined) return await findToken(db, tokenId);
-    return await findTokenAt(db, { tokenId, secretHash }, place);
+    if (place === undefined) return await findToken(this.#options.db, tokenId);
+    return await this.#tokens.findAt({ tokenId, secretHash }, place);
   }
 
   async #bySignature({ request, peer, limit }: AskedRequest): Promise<Caller | undefined> {
