@@ -49,6 +49,7 @@ export type ErrorCode =
   | "store-unavailable"
   | "server-unavailable"
   | "database-unavailable"
+  | "shard-moved"
   | "output-failed"
   | "lease-lost"
   | "cancelled";
@@ -234,11 +235,28 @@ export class ServerError extends MpackdError<"server-unavailable"> {
 }
 
 /** The database did not answer, or cannot do the work now. */
-export class DatabaseError extends MpackdError<"database-unavailable"> {
+export class DatabaseError extends MpackdError<"database-unavailable" | "shard-moved"> {
   /** Builds the error. `retryable` defaults to true. */
-  constructor(message: string, options: ErrorOptions & { readonly retryable?: boolean } = {}) {
-    const retryable = options.retryable ?? true;
-    super(message, { ...options, code: "database-unavailable", retryable });
+  constructor(
+    message: string,
+    options: ErrorOptions & {
+      readonly code?: "database-unavailable" | "shard-moved";
+      readonly retryable?: boolean;
+    } = {},
+  ) {
+    const { code = "database-unavailable", retryable = true } = options;
+    super(message, { ...options, code, retryable });
+  }
+}
+
+/**
+ * The rows are elsewhere, or will be in seconds: `mpackd shard move` has fenced them. Nothing was
+ * written. Read from the catalog where they are, and do the same there.
+ */
+export class ShardMovedError extends DatabaseError {
+  /** Builds the error. */
+  constructor(message: string, options: ErrorOptions = {}) {
+    super(message, { ...options, code: "shard-moved" });
   }
 }
 

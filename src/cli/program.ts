@@ -53,6 +53,7 @@ const COMMANDS: Record<string, () => Promise<AddCommand>> = {
   webhook: async () => (await import("./commands/operate/webhook.ts")).addWebhookCommand,
   status: async () => (await import("./commands/operate/status.ts")).addStatusCommand,
   quota: async () => (await import("./commands/operate/quota.ts")).addQuotaCommand,
+  shard: async () => (await import("./commands/shard/mod.ts")).addShardCommand,
   doctor: async () => (await import("./commands/operate/doctor.ts")).addDoctorCommand,
   stats: async () => (await import("./commands/stats.ts")).addStatsCommand,
   migrate: async () => (await import("./commands/migrate.ts")).addMigrateCommand,
@@ -70,7 +71,7 @@ const GROUPS: Readonly<Record<string, readonly string[]>> = {
   "Other machines:": ["login", "logout", "remote", "push", "clone", "fetch"],
   "Services:": ["migrate", "worker", "serve", "identity", "token", "quota", "webhook"],
   "Operation:": [
-    ...["status", "jobs", "schedule", "doctor", "stats", "audit", "gc", "repack", "store"],
+    ...["status", "jobs", "schedule", "doctor", "stats", "audit", "gc", "repack", "store", "shard"],
   ],
   "Itself:": ["config", "completion", "version"],
 };

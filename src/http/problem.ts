@@ -97,6 +97,7 @@ export const ERROR_STATUS: Readonly<Record<ErrorCode, number>> = {
   "output-failed": 500,
   "store-unavailable": 503,
   "database-unavailable": 503,
+  "shard-moved": 503,
   "lease-lost": 503,
 };
 
@@ -147,6 +148,7 @@ const PUBLIC_TEXTS: Partial<Record<string, string>> = {
   "object-mismatch": "Cannot read the object: its stored bytes do not match its id",
   "record-mismatch": "Cannot read the record: its stored bytes do not match its id",
   "repo-not-found": "Cannot find such a repo",
+  "shard-moved": "Cannot write now: the repo is moving to another server; try again in seconds",
   "store-unavailable": "Cannot reach the store",
 };
 

@@ -1,4 +1,4 @@
-import { ConfigError, DatabaseError, MpackdError } from "../../errors.ts";
+import { ConfigError, DatabaseError, MpackdError, ShardMovedError } from "../../errors.ts";
 import { codeOf, WRONG_SERVER } from "./error_code.ts";
 import { TlsError } from "./tls.ts";
 
@@ -29,6 +29,9 @@ const UNREACHABLE = new Set([
   "EPIPE",
   "ETIMEDOUT",
 ]);
+
+/** The fence around what `mpackd shard move` has moved raises it: see src/db/shards/fence.ts. */
+export const SHARD_MOVED = "MPS01";
 
 /** What was being done, and to which database. */
 export interface FailedStatement {
@@ -66,6 +69,12 @@ export function translateError(error: unknown, { action, label, user }: FailedSt
   if (code === WRONG_SERVER) return new DatabaseError(cannot + error.message, options);
   if (UNREACHABLE.has(code)) return temporary("check that the server runs and can be reached");
   if (!/^[0-9A-Z]{5}$/.test(code)) return error;
+  if (code === SHARD_MOVED) {
+    return new ShardMovedError(
+      `${cannot}${error.message}; do the same where the catalog says that it is now`,
+      options,
+    );
+  }
   if (code === "53300") return temporary("lower the pool size or raise max_connections");
   if (code === "53100") return temporary("free disk space on the server");
   // PgBouncer's code for it is the one of a protocol violation.

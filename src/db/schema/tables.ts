@@ -59,6 +59,27 @@ export const TABLES = {
     shard: "text",
     cancel_passed: "boolean=",
   },
+  /** Moves of shards to other servers. */
+  mpackd_shard_moves: {
+    move_id: "text",
+    shard: "text",
+    /** `copying`, `fencing`, `ready`, `aborting`, `moved` or `aborted`. */
+    step: "text",
+    /** The process that works on it. */
+    run_id: "text",
+    old_url: "text",
+    new_url: "text",
+    /** Of the shard, before. */
+    old_state: "text",
+    old_version: "bigint",
+    /** Whether the move has made the target's schema. */
+    made_schema: "boolean=",
+    subscription_oid: "bigint?",
+    began_at: "timestamptz=",
+    ended_at: "timestamptz?",
+    /** When the old schema was removed. */
+    old_removed_at: "timestamptz?",
+  },
   /** One row per indexed mpack of one repo. */
   musehub_mpacks: {
     mpack_id: "bigint=",

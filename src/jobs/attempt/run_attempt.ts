@@ -6,7 +6,7 @@
  */
 
 import type { Database } from "../../db/client/database.ts";
-import { CancelledError, LeaseLostError, WrongStoreError } from "../../errors.ts";
+import { CancelledError, LeaseLostError, ShardMovedError, WrongStoreError } from "../../errors.ts";
 import { finishCancelled } from "../queue/finish_cancelled.ts";
 import { failJob } from "../queue/fail_job.ts";
 import type { Job } from "../queue/job.ts";
@@ -80,6 +80,8 @@ async function settle(
   { signal, isOnly = false, backoff = backoffOf }: AttemptOptions,
 ): Promise<Exclude<Outcome<never>, { status: "done" }>> {
   if (error instanceof LeaseLostError) return { status: "lost", error };
+  // Nothing can be written here. The move puts the job back, and does not count the attempt.
+  if (error instanceof ShardMovedError) return { status: "lost", error };
   if (keeper.isCancelled || (error instanceof CancelledError && !signal.aborted)) {
     await finishCancelled(db, job);
     return { status: "cancelled", error };

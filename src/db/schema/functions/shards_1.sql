@@ -27,3 +27,34 @@ create index if not exists musehub_repos_mpackd_shard on musehub_repos (shard)
 -- In a shard: its name, and the id of its catalog. A pool that finds others does not use it.
 alter table mpackd_database add column if not exists shard text collate "C";
 alter table mpackd_database add column if not exists catalog_id text collate "C";
+
+-- Moves of shards to other servers, in the catalog. One that was interrupted goes on, or goes back.
+create table if not exists mpackd_shard_moves (
+  -- Its publication, slot and subscription are called mpackd_move_ and this.
+  move_id text collate "C" primary key,
+  shard text collate "C" not null,
+  -- copying: nothing is held. fencing: writers wait. ready: both sides are equal, and the source is
+  -- fenced. aborting: it goes back. moved, aborted: it has ended.
+  step text not null
+    check (step in ('copying', 'fencing', 'ready', 'aborting', 'moved', 'aborted')),
+  -- The process that works on it. A process that was taken for dead finds another one here.
+  run_id text collate "C" not null,
+  old_url text not null,
+  new_url text not null,
+  -- Of the shard, before.
+  old_state text not null,
+  old_version bigint not null,
+  -- Whether the move has made the target's schema.
+  made_schema boolean not null default false,
+  -- The subscription's oid on the target: the names of its helpers' slots begin with it.
+  subscription_oid bigint,
+  began_at timestamptz not null default now(),
+  ended_at timestamptz,
+  -- When the old schema was removed.
+  old_removed_at timestamptz
+);
+create unique index if not exists mpackd_shard_moves_open on mpackd_shard_moves (shard)
+  where ended_at is null;
+
+-- Logical replication finds the rows of updates and deletes by the primary key. This table has none.
+alter table mpackd_finished_audits replica identity full;

@@ -1,0 +1,103 @@
+/**
+ * `mpackd shard move`: moves a shard to another server while it is used.
+ *
+ * @module
+ */
+
+import type { Command } from "commander";
+import { ConfigError } from "../../../errors.ts";
+import { abortMove } from "../../../maintenance/shards/move_back.ts";
+import type { MoveSummary } from "../../../maintenance/shards/move_options.ts";
+import { moveShard } from "../../../maintenance/shards/move_shard.ts";
+import type { CommandContext } from "../../command.ts";
+import { parseChoice, parseDuration } from "../../flags.ts";
+import { print, printJson } from "../../output.ts";
+import { MoveTeller } from "../../shard/move_progress.ts";
+import { openCatalog } from "../../shard/open_move.ts";
+import { formatBytes, formatCount, formatMs } from "../../terminal.ts";
+
+interface MoveFlags {
+  readonly to?: string;
+  readonly sourceUrl?: string;
+  readonly compare: string;
+  readonly wait: string;
+  readonly dryRun?: boolean;
+  readonly abort?: boolean;
+  readonly withoutTarget?: boolean;
+  readonly json?: boolean;
+}
+
+/** Adds the command. */
+export function addShardMoveCommand(shard: Command, context: CommandContext): void {
+  shard.command("move")
+    .summary("move a shard to another server")
+    .description(
+      "Move a shard to another database while it is used, by PostgreSQL's logical replication. " +
+        "Readers notice nothing, writers wait for seconds. Interrupted at any moment, the same " +
+        "command goes on; --abort goes back and leaves nothing. The old schema stays, and cannot " +
+        'be written, until "shard remove --old".',
+    )
+    .argument("<name>", "the shard")
+    .option("--to <url>", "the database to move it to; what it lacks is DATABASE_URL's")
+    .option("--source-url <url>", "the shard's database as the target's server sees it")
+    .option(
+      "--compare <what>",
+      "full: counts and checksums of all rows; counts: only their number",
+      "full",
+    )
+    .option("--wait <duration>", "how long running jobs may go on before they are put back", "30s")
+    .option("--dry-run", "only look whether it can be moved")
+    .option("--abort", "go back to where the shard was, and remove what the move has made")
+    .option("--without-target", "with --abort: the target is lost, so leave it alone")
+    .option("--json", "print the result as one JSON document")
+    .action((name: string, flags: MoveFlags) =>
+      context.run(flags, async (signal) => {
+        await using opened = await openCatalog(context.config());
+        using teller = new MoveTeller({ isQuiet: flags.json ?? false });
+        const options = {
+          ...opened,
+          shard: name,
+          signal,
+          onProgress: teller.show.bind(teller),
+        };
+        if (flags.abort) {
+          await abortMove({ ...options, isWithoutTarget: flags.withoutTarget });
+          if (flags.json) await printJson({ shard: name, aborted: true });
+          else await print(`Aborted the move of shard ${name}: it is where it was`);
+          return;
+        }
+        if (flags.to === undefined) {
+          throw new ConfigError(`Cannot move shard ${name}: say where to with --to URL`);
+        }
+        const summary = await moveShard({
+          ...options,
+          newUrl: flags.to,
+          sourceUrl: flags.sourceUrl,
+          check: parseChoice("--compare", flags.compare, ["full", "counts"]),
+          waitMs: parseDuration("--wait", flags.wait),
+          isDryRun: flags.dryRun,
+        });
+        if (flags.json) await printJson(summary);
+        else await print(textOf(summary));
+      })
+    );
+}
+
+function textOf(summary: MoveSummary): string {
+  const { shard, tables } = summary, size = formatBytes(summary.bytes);
+  if (summary.dry_run) {
+    return `Shard ${shard} can be moved: ${
+      formatCount(tables)
+    } tables of ${size}, indexes included`;
+  }
+  if (!summary.moved) return `Shard ${shard} is there already`;
+  const putBack = summary.jobs_put_back === 0
+    ? ""
+    : `, ${formatCount(summary.jobs_put_back)} running jobs put back`;
+  return `Moved shard ${shard}: ${formatCount(summary.rows)} rows of ${
+    formatCount(tables)
+  } tables, ` +
+    `${size}, in ${formatMs(summary.elapsed_ms)}; writers waited ` +
+    `${formatMs(summary.fenced_ms)}${putBack}\n` +
+    `The old schema stays until "mpackd shard remove ${shard} --old"`;
+}
