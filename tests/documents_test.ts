@@ -141,7 +141,7 @@ Deno.test("each command that a document shows is one, with the options it is sho
         const [, call] = /^(?:\$ )?(?:[A-Z_]+=\S+ )*mpackd ([^#]*)/.exec(line) ?? [];
         if (call === undefined) continue;
         const command =
-          /^[a-z]+(?: (?:list|show|adopt|retry|cancel|purge|pause|resume|create|revoke|grant|delete|add|run|remove|test|deliveries|set))?/
+          /^[a-z]+(?: (?:list|show|adopt|retry|cancel|purge|pause|resume|create|revoke|grant|delete|add|run|remove|test|deliveries|set|move|drain))?/
             .exec(call)?.[0] ?? "";
         const options = shown.get(command) ?? new Set();
         for (const [option] of call.matchAll(/--[a-z-]+/g)) options.add(option);
