@@ -1,8 +1,7 @@
 import { connectDatabase, type ConnectOptions } from "../../../src/db/client/connect.ts";
 import type { Database } from "../../../src/db/client/database.ts";
-import { migrate } from "../../../src/db/schema/migrate.ts";
 import { arrayLiteral } from "../../../src/db/client/array_literal.ts";
-import { createTestDatabase } from "./postgres.ts";
+import { createMigratedDatabase } from "./postgres.ts";
 
 /** A migrated database of its own, and a pool on it. */
 export interface TestDatabase extends AsyncDisposable {
@@ -16,9 +15,8 @@ export interface TestDatabase extends AsyncDisposable {
 export async function openTestDatabase(
   options: Partial<ConnectOptions> = {},
 ): Promise<TestDatabase> {
-  const created = await createTestDatabase();
+  const created = await createMigratedDatabase();
   const db = connectDatabase(created.url, { maxConnections: 4, ...options });
-  await migrate(db);
   return {
     db,
     url: created.url,

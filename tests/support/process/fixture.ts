@@ -13,7 +13,7 @@ import type { IndexMpackOptions } from "../../../src/jobs/index/index_mpack.ts";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts";
 import { mpackKey } from "../mpack/mpacks.ts";
-import { createTestDatabase } from "../postgres/postgres.ts";
+import { createMigratedDatabase, createTestDatabase } from "../postgres/postgres.ts";
 
 /** Everything one test works on. */
 export interface TestFixture extends AsyncDisposable {
@@ -53,9 +53,11 @@ export interface FixtureOptions {
 
 /** Makes a fixture; dispose of it. */
 export async function createFixture(options: FixtureOptions = {}): Promise<TestFixture> {
-  const database = await createTestDatabase("test", options.server);
+  const { server } = options;
+  const database =
+    await (server === undefined ? createMigratedDatabase() : createTestDatabase("test", server));
   const db = connectDatabase(database.url, { maxConnections: 4 });
-  await migrate(db);
+  if (server !== undefined) await migrate(db);
   const { repo } = await createRepo(db, { owner: "me", slug: "repo" });
   const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
   const store = options.store ?? await openFileStore(folder);
