@@ -65,6 +65,27 @@ Deno.test("a role that may not use a table is told the grant, and the grant work
   });
 });
 
+Deno.test("a role is told the grant on the schema of its search_path", async () => {
+  await using created = await createTestDatabase();
+  const at = new URL(created.url);
+  at.searchParams.set("search_path", "shard_7");
+  await withRole(at.href, async (db, _role, admin) => {
+    const make =
+      /create schema if not exists shard_7; grant usage, create on schema shard_7 to "[^"]*"/;
+    await admin.sql.unsafe(await commandOf(migrate(db), make));
+    assert((await migrate(db)).applied.length > 0);
+  });
+  const admin = connectDatabase(at.href, { maxConnections: 1 });
+  await migrate(admin);
+  await admin.close();
+  await withRole(at.href, async (db, role, admin) => {
+    await admin.sql.unsafe(`grant usage on schema shard_7 to ${role}`);
+    const all = /grant [a-z, ]+ on all [a-z]+ in schema shard_7 to "[^"]*"/;
+    await admin.sql.unsafe(await commandOf(pendingMigrations(db), all));
+    await createRepo(db, { owner: "o", slug: "s" });
+  });
+});
+
 Deno.test("a run-time parameter that the server does not know is named", async () => {
   await using created = await createTestDatabase();
   for (const word of ["no_such_word=1", "work_mem=much"]) {

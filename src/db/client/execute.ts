@@ -87,8 +87,11 @@ export async function execute<T extends readonly (object | undefined)[]>(
         const attempts = sockets.places.length + (isReadOnly ? 1 : 0);
         const isSafe = isUnsent(error) || (isReadOnly && sockets.isWriting);
         if (next === undefined || !isSafe || attempt >= attempts) {
-          const { user } = db.sql.options as unknown as { user: string };
-          throw translateError(error, { action, label, user });
+          const { user, connection: { search_path: searchPath } } = db.sql.options as unknown as {
+            user: string;
+            connection: { search_path?: string };
+          };
+          throw translateError(error, { action, label, user, searchPath });
         }
         running = next();
       }

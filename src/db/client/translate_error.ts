@@ -41,6 +41,8 @@ export interface FailedStatement {
   readonly label: string;
   /** The role that the URL names. */
   readonly user: string;
+  /** `search_path` of the URL. */
+  readonly searchPath?: string;
 }
 
 /**
@@ -48,7 +50,10 @@ export interface FailedStatement {
  *
  * @returns The error itself if it is mpackd's or nothing that a database says.
  */
-export function translateError(error: unknown, { action, label, user }: FailedStatement): unknown {
+export function translateError(
+  error: unknown,
+  { action, label, user, searchPath }: FailedStatement,
+): unknown {
   if (error instanceof MpackdError || !(error instanceof Error)) return error;
   const code = codeOf(error);
   const cannot = `Cannot ${action} on ${label}: `;
@@ -90,8 +95,18 @@ export function translateError(error: unknown, { action, label, user }: FailedSt
   }
   if (code.startsWith("28")) return permanent("check user and password in DATABASE_URL");
   const config = (next: string) => new ConfigError(`${cannot}${error.message}; ${next}`, options);
-  if (code === "42501") return config(grantFor(error.message, user));
+  if (code === "42501") {
+    return config(grantFor(error.message, { role: user, schema: schemaOf(searchPath) }));
+  }
   if (code === "3D000") return config("create it or correct DATABASE_URL");
+  // A schema that the role may not use is passed over like one that is not there.
+  if (code === "3F000") {
+    const schema = schemaOf(searchPath);
+    return config(
+      `run as the database's owner: create schema if not exists ${schema}; grant usage, create on ` +
+        `schema ${schema} to "${user}"`,
+    );
+  }
   // mpackd's statements set nothing: only the start of a session does.
   if (code === "42704" || code === "22023") {
     if (/parameter "/.test(error.message)) return config("correct it in DATABASE_URL");
@@ -102,8 +117,16 @@ export function translateError(error: unknown, { action, label, user }: FailedSt
   return permanent("this statement cannot succeed as it is");
 }
 
+/** The schema in which tables are made and found. */
+function schemaOf(searchPath = "public"): string {
+  return searchPath.split(",")[0].trim();
+}
+
 /** The one command that gives a role the right it lacks. */
-function grantFor(message: string, role: string): string {
+function grantFor(
+  message: string,
+  { role, schema }: { readonly role: string; readonly schema: string },
+): string {
   const to = `to "${role}"`;
   const [, kind, name] = /permission denied for (\w+) "?([^"]+)"?/.exec(message) ?? [];
   switch (kind) {
@@ -111,7 +134,7 @@ function grantFor(message: string, role: string): string {
       return `run as the schema's owner: grant create on schema ${name} ${to}`;
     case "table":
       return "run as the tables' owner: grant select, insert, update, delete " +
-        `on all tables in schema public ${to}`;
+        `on all tables in schema ${schema} ${to}`;
     case "sequence":
       return `run as its owner: grant usage on sequence ${name} ${to}`;
     case "database":

@@ -74,7 +74,7 @@ Deno.test("isAncestor() reads a small part of a long history", async (t) => {
     await db.sql`select pg_stat_force_next_flush()`;
     const [{ rows }] = await db.sql`
       select (seq_tup_read + idx_tup_fetch)::int as rows from pg_stat_user_tables
-      where relname = 'musehub_commit_graph'`;
+      where relid = 'musehub_commit_graph'::regclass`;
     return rows as number;
   };
   const cases: [string, string, boolean][] = [
