@@ -61,6 +61,8 @@ export interface TestServer extends AsyncDisposable {
   readonly url: string;
   /** PostgreSQL's version. */
   readonly version: string;
+  /** The file that it logs to. */
+  readonly logFile: string;
   /** The id of its main process. */
   pid(): Promise<number>;
   /** Cuts all connections and starts again, with crash recovery. */
@@ -133,6 +135,7 @@ export async function startTestServer(
   return {
     url,
     version,
+    logFile: cluster.logFile,
     pid,
     start: async () => void await start(port),
     stop: () => stopServer(cluster),
