@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { grantAccess, withdrawAccess } from "../../src/db/collaborators.ts";
+import { setQuota } from "../../src/db/quotas/quotas.ts";
 import { deleteRepo } from "../../src/db/repos.ts";
 import { revokeIdentity } from "../../src/db/identities.ts";
 import { revokeToken } from "../../src/db/tokens.ts";
@@ -125,6 +126,23 @@ Deno.test("reading an object with a token takes one statement", async (t) => {
   }
   await t.step("a wrong secret", async () => {
     assert.deepEqual(await read(`${text.slice(0, -43)}${"A".repeat(43)}`), [401, one]);
+  });
+  await t.step("a presigned upload: one more, and one if there is a quota", async () => {
+    const presign = async (key: string) => {
+      sent.length = 0;
+      const request = new Request("http://127.0.0.1:1/me/repo/push/mpack-presign", {
+        method: "POST",
+        headers: { authorization: `Bearer ${text}`, "content-type": "application/json" },
+        body: JSON.stringify({ mpack_key: key, size_bytes: 5 }),
+      });
+      const response = await answer(request, peer);
+      return [(await response.json()).already_indexed, ...sent];
+    };
+    const two = [one, "look for the pack and its quotas"], other = mpackKey(CONTENT);
+    assert.deepEqual(await presign(mpackKey(PACK)), [true, ...two]);
+    assert.deepEqual(await presign(other), [false, ...two]);
+    await setQuota(db, { kind: "owner", name: "me" }, { packs: 9 });
+    assert.deepEqual(await presign(other), [false, ...two, "check the quotas"]);
   });
   stop.abort(new Error("over"));
 });

@@ -1,6 +1,13 @@
 import type { QuotaState } from "../../errors.ts";
 import type { Database } from "../client/database.ts";
-import { defaultsText, type QuotaDefaults, quotaError, type QuotaRefusal } from "./quota.ts";
+import { type Lookup, LookupBatch } from "../client/lookup_batch.ts";
+import {
+  defaultsText,
+  givenDefaults,
+  type QuotaDefaults,
+  quotaError,
+  type QuotaRefusal,
+} from "./quota.ts";
 
 /** A push of one pack, as far as it is known. */
 export interface PushToAdmit {
@@ -40,6 +47,57 @@ export async function admitPush(
     defaultsText(defaults)
   }::text::jsonb, ${isPush}::boolean) as answer`;
   return admissionOf(answer);
+}
+
+/** An upload of one pack, as its client announces it. */
+export interface AnnouncedUpload {
+  readonly repoId: string;
+  /** The repo's owner. */
+  readonly owner: string;
+  readonly mpackKey: string;
+  readonly sizeBytes: number;
+}
+
+interface BeforeUpload {
+  readonly is_known: boolean;
+  readonly has_quota: boolean;
+}
+
+/** Those of one moment by one statement; with no quota to check it is the only one. */
+const uploadLookups = new WeakMap<Database, LookupBatch<BeforeUpload>>();
+
+const BEFORE_UPLOAD: Lookup = {
+  action: "look for the pack and its quotas",
+  asked: ["repo_id", "owner", "mpack_key"],
+  text: `
+    select exists (select from musehub_mpacks m
+        where m.repo_id = asked.repo_id and m.mpack_key = asked.mpack_key) as is_known,
+      exists (select from mpackd_quotas q where q.kind = 'repo' and q.name = asked.repo_id)
+        or exists (select from mpackd_quotas q where q.kind = 'owner' and q.name = asked.owner)
+        as has_quota`,
+};
+
+/**
+ * Tells whether a repo has a pack already, and if not, checks the quotas as {@link admitPush} does,
+ * without counting a push.
+ *
+ * @throws {QuotaError} If one would be exceeded.
+ */
+export async function admitUpload(
+  db: Database,
+  { repoId, owner, mpackKey, sizeBytes }: AnnouncedUpload,
+  defaults: QuotaDefaults,
+): Promise<{ readonly isKnown: boolean; readonly admission?: Admission }> {
+  let lookups = uploadLookups.get(db);
+  if (lookups === undefined) uploadLookups.set(db, lookups = new LookupBatch(db, BEFORE_UPLOAD));
+  const found = await lookups.find([repoId, owner, mpackKey]);
+  if (found!.is_known) return { isKnown: true };
+  const hasDefaults = Object.keys(givenDefaults(defaults)).length > 0;
+  // This one may count what the tenant has, so nobody else waits for it.
+  const admission = found!.has_quota || hasDefaults
+    ? await admitPush(db, { repoId, sizeBytes }, { defaults, isPush: false })
+    : undefined;
+  return { isKnown: false, ...(admission && { admission }) };
 }
 
 /** What `mpackd_admit_push_1` answers. */

@@ -7,8 +7,7 @@
 import { z } from "zod";
 import { blobKeyOf } from "../../config/config.ts";
 import { quotaDefaultsOf } from "../../config/quotas.ts";
-import { findMpack } from "../../db/packs.ts";
-import { admitPush } from "../../db/quotas/admit_push.ts";
+import { admitUpload } from "../../db/quotas/admit_push.ts";
 import { digestOf } from "../../lib/ids.ts";
 import { partUploadsOf } from "../../stream/store/part_blobs.ts";
 import { requireRepo } from "../auth/access.ts";
@@ -48,14 +47,13 @@ const presign = route({
         `Cannot accept the pack: it has ${sizeBytes} bytes, maxPackBytes is ${config.maxPackBytes}`,
       );
     }
-    if (await findMpack(db, { repoId: repo.repoId, mpackKey }) !== undefined) {
-      return reply(request, 200, { already_indexed: true });
-    }
-    const { part_bytes: partBytes } = body, { repoId } = repo;
-    const admission = await admitPush(db, { repoId, sizeBytes }, {
-      defaults: quotaDefaultsOf(config),
-      isPush: false,
-    });
+    const { part_bytes: partBytes } = body, { repoId, owner } = repo;
+    const { isKnown, admission } = await admitUpload(
+      db,
+      { repoId, owner, mpackKey, sizeBytes },
+      quotaDefaultsOf(config),
+    );
+    if (isKnown) return reply(request, 200, { already_indexed: true });
     const warning = quotaWarning(admission?.warnings);
     const { maxWholeBytes = Infinity } = partUploadsOf(store);
     const isInParts = partBytes !== undefined || sizeBytes > maxWholeBytes;
