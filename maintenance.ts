@@ -40,4 +40,9 @@ export {
   type MpackReport,
   type SizeClass,
 } from "./src/maintenance/inspect.ts";
-export { repack, type RepackOptions, type RepackSummary } from "./src/maintenance/repack/repack.ts";
+export {
+  repack,
+  type RepackOptions,
+  type RepackProgress,
+  type RepackSummary,
+} from "./src/maintenance/repack/repack.ts";

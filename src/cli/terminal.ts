@@ -5,11 +5,14 @@
  */
 
 import { grouped } from "../lib/numbers.ts";
-import { showControls, tellRaw } from "./output.ts";
+import { showControls, tell, tellRaw } from "./output.ts";
 
 export { counted } from "../lib/numbers.ts";
 
 const LINE_INTERVAL_MS = 100;
+/** Between two lines of progress in a log. Short work leaves none. */
+const LOG_INTERVAL_MS = 30_000;
+const TICK_MS = 1_000;
 
 /** `1.2 GB`, `34.5 MB`, `678 B`: decimal units, as disks and networks count. */
 export function formatBytes(sizeBytes: number): string {
@@ -42,47 +45,83 @@ export function formatCount(count: number): string {
 export interface Step {
   /** The step in one word: `upload`, `index`. */
   readonly label: string;
-  /** Bytes done. */
-  readonly bytes: number;
+  /** Bytes done; undefined for a step that is not about bytes. */
+  readonly bytes?: number;
   /** Bytes in total; 0 while unknown. */
-  readonly sizeBytes: number;
+  readonly sizeBytes?: number;
   /** More text: `1,234 objects`. */
   readonly note?: string;
 }
 
-/** One line on stderr that is overwritten. Shows nothing if stderr is not a terminal. */
+/** Where progress goes. */
+interface LiveLineOptions {
+  /** Default: whether stderr is a terminal. */
+  readonly isTerminal?: boolean;
+  /** Milliseconds of a clock. Default: `performance.now()`. */
+  readonly now?: () => number;
+}
+
+/** One line on stderr that is overwritten. Where that is no terminal, a line every 30 seconds. */
 export class LiveLine {
-  readonly #isShown: boolean;
+  readonly #isTerminal: boolean;
+  readonly #now: () => number;
   #label = "";
   #startedAt = 0;
   #startBytes = 0;
   #shownAt = -Infinity;
+  #loggedAt: number;
 
-  /** With `isShown` false nothing is written. Default: whether stderr is a terminal. */
-  constructor(isShown: boolean = Deno.stderr.isTerminal()) {
-    this.#isShown = isShown;
+  constructor(
+    { isTerminal = Deno.stderr.isTerminal(), now = () => performance.now() }: LiveLineOptions = {},
+  ) {
+    this.#isTerminal = isTerminal;
+    this.#now = now;
+    this.#loggedAt = now();
   }
 
-  /** Shows a step, at most ten times a second. */
+  /** Shows a step, at most ten times a second, or twice a minute in a log. */
   show(step: Step): void {
-    if (!this.#isShown) return;
-    const now = performance.now();
-    if (step.label !== this.#label) {
+    const now = this.#now();
+    const isNew = step.label !== this.#label;
+    if (isNew) {
       this.#label = step.label;
       this.#startedAt = now;
-      this.#startBytes = step.bytes;
-    } else if (now - this.#shownAt < LINE_INTERVAL_MS) return;
+      this.#startBytes = step.bytes ?? 0;
+    }
+    if (!this.#isTerminal) {
+      if (now - this.#loggedAt < LOG_INTERVAL_MS) return;
+      this.#loggedAt = now;
+      return tell(this.#text(step, now));
+    }
+    if (!isNew && now - this.#shownAt < LINE_INTERVAL_MS) return;
     this.#shownAt = now;
     this.#write(this.#text(step, now));
   }
 
+  /** Shows, every second, what `step()` says and for how long the work has run. */
+  async during<T>(step: () => Step, work: () => Promise<T>): Promise<T> {
+    const startedAt = this.#now();
+    const timer = setInterval(() => {
+      const { note, ...rest } = step(), took = formatMs(this.#now() - startedAt);
+      this.show({ ...rest, note: note === undefined ? took : `${note}  ${took}` });
+    }, TICK_MS);
+    try {
+      return await work();
+    } finally {
+      clearInterval(timer);
+      this.clear();
+    }
+  }
+
   /** Removes the line. */
   clear(): void {
-    if (this.#isShown && this.#shownAt > 0) this.#write("");
+    if (this.#isTerminal && this.#shownAt > 0) this.#write("");
+    this.#shownAt = -Infinity;
     this.#label = "";
   }
 
-  #text({ label, bytes, sizeBytes, note }: Step, now: number): string {
+  #text({ label, bytes, sizeBytes = 0, note }: Step, now: number): string {
+    if (bytes === undefined) return note === undefined ? label : `${label}  ${note}`;
     const elapsedMs = now - this.#startedAt;
     const perMs = elapsedMs > 0 ? (bytes - this.#startBytes) / elapsedMs : 0;
     const parts = [
@@ -113,7 +152,9 @@ export function terminalWidth(): number | undefined {
 
 function consoleSize(): { columns: number } {
   try {
-    return Deno.consoleSize();
+    const { columns } = Deno.consoleSize();
+    // A terminal that nobody has given a size has 0.
+    return { columns: columns > 0 ? columns : 80 };
   } catch {
     return { columns: 80 };
   }

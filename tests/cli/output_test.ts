@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
-import { showControls } from "../../src/cli/output.ts";
-import { counted } from "../../src/cli/terminal.ts";
+import { showControls, tellAsRecords } from "../../src/cli/output.ts";
+import { counted, LiveLine } from "../../src/cli/terminal.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { runMain, startMain } from "../support/process/main.ts";
 import { createFixture } from "../support/process/fixture.ts";
@@ -29,6 +29,23 @@ Deno.test("counted() names one thing or many", () => {
     "1 tag",
     "2 tags",
   ]);
+});
+
+Deno.test("LiveLine leaves a line every 30 seconds in a log, and none of short work", async () => {
+  const lines: string[] = [];
+  tellAsRecords((text) => void lines.push(text));
+  let ms = 1_000;
+  const line = new LiveLine({ isTerminal: false, now: () => ms });
+  for (; ms <= 95_000; ms += 500) {
+    line.show({ label: "check", bytes: ms * 1_000, sizeBytes: 200_000_000 });
+  }
+  assert.equal(lines.length, 3);
+  assert.match(lines[0], /^check 31\.0 MB of 200\.0 MB 15% {2}1\.0 MB\/s {2}2 m 49 s left$/);
+  ms += 60_000;
+  line.show({ label: "gc", note: "blobs" });
+  assert.equal(lines[3], "gc  blobs");
+  await line.during(() => ({ label: "stats" }), () => Promise.resolve());
+  assert.equal(lines.length, 4);
 });
 
 Deno.test("a command whose output cannot be written ends with 4, and prints no stack", async (t) => {

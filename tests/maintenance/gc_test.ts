@@ -73,7 +73,12 @@ Deno.test("collectGarbage() takes nothing that is young or needed", async () => 
   await fixture.store.put("mpacks/readme.txt", ReadableStream.from([new Uint8Array(3)]));
   await age(fixture);
   const stray = `blob ${mpackKey(packOf(3)).slice(-12)}`;
-  const dry = await gc(fixture, { isDryRun: true });
+  const steps: string[] = [];
+  const dry = await gc(fixture, { isDryRun: true, onStep: (step) => void steps.push(step) });
+  assert.deepEqual([...steps.slice(0, 3), ...steps.slice(-3)], [
+    ...["staged rows", "deleted repos", "history"],
+    ...["unused mpacks", "blobs", "half-written blobs"],
+  ]);
   assert.deepEqual(dry, { found: { blobs: 1, blob_bytes: packOf(3).length }, collected: [stray] });
   assert.equal((await keys(fixture.store)).length, before[1].length + 1);
   assert.deepEqual((await gc(fixture)).collected, [stray]);

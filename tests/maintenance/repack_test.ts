@@ -4,6 +4,7 @@ import { readManifest } from "../../src/history/read_manifest.ts";
 import { audit } from "../../src/maintenance/audit/audit.ts";
 import { collectGarbage } from "../../src/maintenance/gc/gc.ts";
 import { repack, type RepackOptions } from "../../src/maintenance/repack/repack.ts";
+import type { RepackProgress } from "../../src/maintenance/repack/repack_options.ts";
 import { readObjects } from "../../src/objects/read_objects.ts";
 import { DEFAULT_LIMITS } from "../../src/stream/mpack/limits.ts";
 import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
@@ -91,7 +92,11 @@ Deno.test("repack() moves all rows into one pack, and readers notice nothing but
   const first = await fetched();
   const stale = readObjects({ db, store, repoId });
   await stale.next();
-  const summary = await repack(optionsOf(fixture));
+  const progress: RepackProgress[] = [];
+  const summary = await repack(optionsOf(fixture, { onProgress: (p) => void progress.push(p) }));
+  assert.deepEqual([...new Set(progress.map(({ phase }) => phase))], ["plan", "prove", "store"]);
+  const { bytes, sizeBytes } = progress[progress.length - 1];
+  assert.deepEqual([bytes, sizeBytes], [summary.bytes, summary.bytes]);
   await t.step("the summary", () => {
     const { packs_before, packs_after, rows } = summary;
     assert.deepEqual([packs_before, packs_after], [9, 1]);

@@ -86,7 +86,8 @@ async function runCheck(
   const { db } = opened;
   const { repoId } = await resolveRepo(db, parseRepoName(repo!), { create: false });
   return await eachSource(files, flags, async (file) => {
-    const { readable: mpack } = await openInput(file);
+    const { readable } = await openInput(file), line = new LiveLine();
+    const mpack = counting(readable, (bytes) => line.show({ label: "check", bytes }));
     const list = flags.json ? jsonList(sourceMember(files, file)) : undefined;
     try {
       const result = await guardMpack({
@@ -95,8 +96,12 @@ async function runCheck(
         mpack,
         limits: limitsOf(config),
         signal,
-        onMissing: list?.add ?? ((page) => print(page.join("\n"))),
+        onMissing: list?.add ?? ((page) => {
+          line.clear();
+          return print(page.join("\n"));
+        }),
       });
+      line.clear();
       if (list) await list.end(result);
       else tell(missingText(result, file, repo!));
       return result.missing > 0 ? EXIT.rejected : EXIT.ok;
@@ -104,8 +109,22 @@ async function runCheck(
       if (!list?.isBegun) throw error;
       await list.end({ error: describe(error as Error) });
       return exitCodeOf(error);
+    } finally {
+      line.clear();
     }
   });
+}
+
+/** The same chunks, and how many bytes have come. */
+async function* counting<T extends Uint8Array>(
+  chunks: AsyncIterable<T>,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<T, void, undefined> {
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    yield chunk;
+    onBytes(bytes += chunk.length);
+  }
 }
 
 async function inspectOne(file: string, config: Config, signal: AbortSignal): Promise<MpackReport> {

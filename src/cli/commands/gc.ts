@@ -6,12 +6,12 @@
 
 import type { Command } from "commander";
 import type { Config } from "../../config/config.ts";
-import { collectGarbage, type GcSummary } from "../../maintenance/gc/gc.ts";
+import { type Collected, collectGarbage, type GcSummary } from "../../maintenance/gc/gc.ts";
 import type { CommandContext } from "../command.ts";
 import { parseDuration } from "../flags.ts";
 import { print, printJson } from "../output.ts";
 import { openResources } from "../resources.ts";
-import { formatBytes, formatCount, formatMs } from "../terminal.ts";
+import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
 
 interface GcFlags {
   readonly dryRun?: boolean;
@@ -50,17 +50,24 @@ async function runGc(flags: GcFlags, config: Config, signal: AbortSignal): Promi
   const graceMs = grace === undefined ? config.gcGraceMs : parseDuration("--grace", grace);
   const isNaming = !flags.json && (isDryRun || flags.verbose);
   await using resources = await openResources(config, { isWriting: !isDryRun });
-  const { db, store } = resources;
-  return await collectGarbage({
-    db,
-    store,
-    config,
-    graceMs,
-    maxPercent: flags.force ? undefined : config.gcMaxPercent,
-    isDryRun,
-    signal,
-    onCollected: isNaming ? (kind, name) => print(`${kind} ${name}`) : undefined,
-  });
+  const { db, store } = resources, line = new LiveLine();
+  let note = "";
+  const onCollected = async (kind: Collected, name: string) => {
+    line.clear();
+    await print(`${kind} ${name}`);
+  };
+  return await line.during(() => ({ label: "gc", note }), () =>
+    collectGarbage({
+      db,
+      store,
+      config,
+      graceMs,
+      maxPercent: flags.force ? undefined : config.gcMaxPercent,
+      isDryRun,
+      signal,
+      onCollected: isNaming ? onCollected : undefined,
+      onStep: (step) => note = step,
+    }));
 }
 
 function textOf(summary: GcSummary, { gcMaxPercent }: Config): string {

@@ -20,7 +20,7 @@ import {
 import type { CommandContext } from "../command.ts";
 import { quotaJson, quotaText } from "../operate/quota_text.ts";
 import { print, printJson } from "../output.ts";
-import { counted, formatBytes, formatCount } from "../terminal.ts";
+import { counted, formatBytes, formatCount, LiveLine } from "../terminal.ts";
 import { openDatabase } from "../resources.ts";
 
 interface StatsFlags {
@@ -45,7 +45,11 @@ export function addStatsCommand(program: Command, context: CommandContext): void
         const repo = flags.repo === undefined
           ? undefined
           : await resolveRepo(db, parseRepoName(flags.repo), { create: false });
-        const stats = await readStats(db, { repoId: repo?.repoId });
+        const line = new LiveLine();
+        const stats = await line.during(
+          () => ({ label: "stats", note: "counting all rows" }),
+          () => readStats(db, { repoId: repo?.repoId }),
+        );
         const full = await listUsage(db, {
           defaults: quotaDefaultsOf(context.config()),
           minPercent: WARN_PERCENT,
@@ -53,7 +57,10 @@ export function addStatsCommand(program: Command, context: CommandContext): void
         });
         // Both are about the database as a whole.
         const more = repo === undefined
-          ? { waiting_for_gc: await readWaitingForGc(db), tables: await readSpace(db) }
+          ? await line.during(() => ({ label: "stats", note: "garbage and tables" }), async () => ({
+            waiting_for_gc: await readWaitingForGc(db),
+            tables: await readSpace(db),
+          }))
           : undefined;
         if (flags.json) {
           return await printJson({ ...stats, tenants_at_limits: full.map(quotaJson), ...more });

@@ -20,14 +20,13 @@ const SENTENCES: Record<MoveProgress["step"], string> = {
 
 /** Tells each step of a move on stderr, in a line of its own, and on a terminal how far it is. */
 export class MoveTeller {
-  readonly #line: LiveLine;
+  readonly #line = new LiveLine();
   readonly #isQuiet: boolean;
   #step = "";
   #reason = "";
 
   constructor({ isQuiet }: { readonly isQuiet: boolean }) {
     this.#isQuiet = isQuiet;
-    this.#line = new LiveLine(isQuiet ? false : undefined);
   }
 
   /** Tells it. */

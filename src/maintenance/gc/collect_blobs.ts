@@ -68,12 +68,14 @@ async function* candidates(
 ): AsyncGenerator<Candidate[]> {
   const { store, config, graceMs, signal } = run.options;
   const names = blobNames(config), before = Date.now() - graceMs;
+  let seen = 0;
   for (const prefix of names.prefixes) {
     let group: Candidate[] = [];
     for await (const entry of store.list(prefix, { signal })) {
       const blob = names.read(entry.key);
       if (blob === undefined) continue;
       onEntry?.(entry);
+      if (++seen % GROUP === 0) run.step(`blobs, ${counted(seen, "blob")} looked at`);
       if (entry.modifiedAt.getTime() >= before) continue;
       group.push({ entry, blob });
       if (group.length < GROUP) continue;

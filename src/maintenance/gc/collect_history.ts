@@ -23,6 +23,7 @@ import {
   unreachedIds,
 } from "../../db/history/unreached.ts";
 import { HistoryError } from "../../errors.ts";
+import { grouped } from "../../lib/numbers.ts";
 import { sleep } from "../../lib/sleep.ts";
 import type { GcRun } from "./gc_run.ts";
 import { markHistory } from "./mark_history.ts";
@@ -45,8 +46,11 @@ const COUNTED: Record<Kind, "commits" | "snapshots" | "history_refs"> = {
 export async function collectHistory(run: GcRun): Promise<void> {
   const { db, graceMs, signal } = run.options;
   const before = await timeBefore(db, graceMs);
-  for (const repo of await historyRepos(db, { before })) {
+  run.step("history");
+  const repos = await historyRepos(db, { before });
+  for (const [i, repo] of repos.entries()) {
     signal.throwIfAborted();
+    run.step(`history of repo ${grouped(i + 1)} of ${grouped(repos.length)}`);
     const walk = { repoId: repo.repoId, walkId: crypto.randomUUID(), before };
     try {
       if (await isMarked(run, walk)) await sweep(run, walk, repo);

@@ -23,8 +23,10 @@ const REFS_PER_STATEMENT = 5_000;
 /** Removes the rows of deleted repos: refs, then mpacks, then the repo. */
 export async function collectRepos(run: GcRun): Promise<void> {
   const { db, graceMs, signal } = run.options;
+  run.step("deleted repos");
   for (const { repoId, repo } of await deletedRepos(db, { graceMs })) {
     signal.throwIfAborted();
+    run.step(`deleted repo ${repo}`);
     if (run.isDryRun) {
       const { refs, packs } = await countRepo(db, repoId);
       run.add({ repos: 1, refs, mpacks: packs });

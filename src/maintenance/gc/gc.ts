@@ -45,12 +45,16 @@ export async function collectGarbage(options: GcOptions): Promise<GcSummary> {
   const run = new GcRun(options), startedAt = performance.now();
   await requireProof(run);
   if (!run.isDryRun) await removeStaleTombstones(options.db, { olderThanMs: STALE_TOMBSTONE_MS });
+  run.step("staged rows");
   await collectStagedRows(run);
   run.add({ audits: await collectAudits(options.db, run.isDryRun) });
   await collectRepos(run);
   await collectHistory(run);
+  run.step("unused mpacks");
   await collectMpacks(run);
+  run.step("blobs");
   await collectBlobs(run);
+  run.step("half-written blobs");
   await sweepHalfWritten(run);
   const elapsed_ms = Math.round(performance.now() - startedAt);
   return { dry_run: run.isDryRun, ...run.sum, elapsed_ms };

@@ -31,6 +31,8 @@ export interface GcOptions {
   readonly signal: AbortSignal;
   /** Called for each repo, mpack and blob that is collected, and waited for. */
   readonly onCollected?: (kind: Collected, name: string) => unknown;
+  /** Called with what is being done now, for people. */
+  readonly onStep?: (step: string) => void;
 }
 
 /** What was collected. snake_case, because it is printed as JSON. */
@@ -99,6 +101,10 @@ export class GcRun {
 
   add(more: Partial<Counts>): void {
     for (const [name, count] of Object.entries(more)) this.sum[name as keyof Counts] += count;
+  }
+
+  step(step: string): void {
+    this.options.onStep?.(step);
   }
 
   async report(kind: Collected, name: string): Promise<void> {

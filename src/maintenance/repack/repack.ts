@@ -28,7 +28,7 @@ import { planMoves } from "./plan_moves.ts";
 import type { RepackOptions } from "./repack_options.ts";
 import { writeMoves } from "./write_moves.ts";
 
-export type { RepackOptions } from "./repack_options.ts";
+export type { RepackOptions, RepackProgress } from "./repack_options.ts";
 
 /** What was repacked. snake_case, because it is printed as JSON. */
 export interface RepackSummary {
@@ -110,10 +110,15 @@ async function repackGroup(options: RepackOptions, packs: readonly SmallPack[]) 
   const { db, store, config, repoId, signal } = options, runId = crypto.randomUUID();
   const run: Repack = { repoId, runId, mpackIds: packs.map(({ mpackId }) => mpackId) };
   try {
+    options.onProgress?.({ phase: "plan", bytes: 0, sizeBytes: 0 });
     await planMoves(options, run);
     const { mpackKey, sizeBytes } = await prove(options, run);
     const blobKey = blobKeyOf(config.blobKey, repoId, mpackKey);
-    const sha256Hex = digestOf(mpackKey), body = writeMoves({ ...options, isNoting: false }, run);
+    const sha256Hex = digestOf(mpackKey),
+      body = told(
+        writeMoves({ ...options, isNoting: false }, run),
+        (bytes) => options.onProgress?.({ phase: "store", bytes, sizeBytes }),
+      );
     const checked = checkedBody(blobKey, body, { sizeBytes, sha256Hex });
     const { etag } = await store.put(blobKey, checked, { sizeBytes, sha256Hex, signal });
     const counts = await countMoves(db, run);
@@ -121,6 +126,18 @@ async function repackGroup(options: RepackOptions, packs: readonly SmallPack[]) 
     return { sizeBytes, rows };
   } finally {
     await dropMoves(db, runId);
+  }
+}
+
+/** The same chunks, and how many bytes have gone. */
+async function* told<T extends Uint8Array>(
+  chunks: AsyncIterable<T>,
+  onBytes: (bytes: number) => void,
+): AsyncGenerator<T, void, undefined> {
+  let bytes = 0;
+  for await (const chunk of chunks) {
+    onBytes(bytes += chunk.length);
+    yield chunk;
   }
 }
 
@@ -144,6 +161,7 @@ async function prove(
       hasher.update(buffer, part.length);
       at += part.length;
     }
+    options.onProgress?.({ phase: "prove", bytes: hasher.bytesHashed, sizeBytes: 0 });
   }
   decoder.end();
   const { bytesHashed: sizeBytes } = hasher;

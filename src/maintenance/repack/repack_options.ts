@@ -3,6 +3,16 @@ import type { Database } from "../../db/client/database.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import type { MpackLimits } from "../../stream/mpack/limits.ts";
 
+/** How far the making of one new pack is. */
+export interface RepackProgress {
+  /** What is being done: the order is decided, the pack is proved, the pack is stored. */
+  readonly phase: "plan" | "prove" | "store";
+  /** Bytes written in this phase. */
+  readonly bytes: number;
+  /** Bytes that will be; 0 while unknown. */
+  readonly sizeBytes: number;
+}
+
 /** Which repo to repack, and with what. */
 export interface RepackOptions {
   /** A database whose tables are there. */
@@ -23,4 +33,6 @@ export interface RepackOptions {
   readonly signal: AbortSignal;
   /** Called with the number of packs that are being packed into one. */
   readonly onPack?: (packs: number) => void;
+  /** Called while a new pack is made. It is planned, then written twice: to be proved, and stored. */
+  readonly onProgress?: (progress: RepackProgress) => void;
 }

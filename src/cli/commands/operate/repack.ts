@@ -11,7 +11,14 @@ import { planRepack, repack, type RepackSummary } from "../../../maintenance/rep
 import type { CommandContext } from "../../command.ts";
 import { parseBytes } from "../../flags.ts";
 import { print, printJson, tell } from "../../output.ts";
-import { counted, formatBytes, formatCount, formatMs } from "../../terminal.ts";
+import {
+  counted,
+  formatBytes,
+  formatCount,
+  formatMs,
+  LiveLine,
+  type Step,
+} from "../../terminal.ts";
 import { openDatabase, openResources } from "../../resources.ts";
 
 const GIB = 1024 * 1024 * 1024;
@@ -57,17 +64,25 @@ async function runRepack(
   await using resources = await openResources(config, { isWriting: true });
   const { db, store } = resources;
   const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
-  return await repack({
-    db,
-    store,
-    config,
-    limits: limitsOf(config),
-    repoId,
-    maxContentBytes: config.maxContentBytes,
-    packBytes,
-    signal,
-    onPack: (packs) => flags.json || tell(`Packing ${counted(packs, "mpack")} into one`),
-  });
+  const line = new LiveLine();
+  let step: Step = { label: "repack" };
+  return await line.during(() => step, () =>
+    repack({
+      db,
+      store,
+      config,
+      limits: limitsOf(config),
+      repoId,
+      maxContentBytes: config.maxContentBytes,
+      packBytes,
+      signal,
+      onPack(packs) {
+        line.clear();
+        if (!flags.json) tell(`Packing ${counted(packs, "mpack")} into one`);
+      },
+      onProgress: ({ phase, ...progress }) =>
+        step = { label: `repack: ${phase}`, ...(phase === "plan" ? {} : progress) },
+    }));
 }
 
 function packBytesOf({ packBytes }: RepackFlags, { maxPackBytes }: Config): number {
