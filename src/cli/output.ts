@@ -111,3 +111,9 @@ function outputError(cause: unknown): Error {
   }
   return new OutputError(`Cannot write to stdout: ${(cause as Error).message}`, { cause });
 }
+
+/** Names shards that did not answer: what is shown is not all. */
+export function tellUnreachable(names: readonly string[]): void {
+  if (names.length === 0) return;
+  tell(`Not from ${names.join(", ")}: "mpackd shard list" says why`, "warning");
+}

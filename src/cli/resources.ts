@@ -11,6 +11,8 @@ import { migrate, pendingMigrations } from "../db/schema/migrate.ts";
 import { ConfigError } from "../errors.ts";
 import { addSecrets, passwordsOf } from "../lib/redact.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
+import type { RepoHome, Shard } from "../db/shards/shard.ts";
+import { ShardPools, type ShardPoolsOptions } from "../db/shards/shard_pools.ts";
 import { readIdentity } from "../db/store_owner.ts";
 import { ownedStore, readableStore } from "../maintenance/owned_store.ts";
 import { claimStore, olderText } from "../maintenance/store_owner.ts";
@@ -30,9 +32,21 @@ export function configFromEnv(): Config {
   return loadConfig(env);
 }
 
+/** The database of some repos. */
+export interface DatabaseAt {
+  readonly db: Database;
+  /** Undefined: the catalog. */
+  readonly shard: Shard | undefined;
+}
+
 /** An open database. */
 export interface OpenedDatabase extends AsyncDisposable {
+  /** The catalog. */
   readonly db: Database;
+  /** Its shards. */
+  readonly shards: ShardPools;
+  /** Opens the shard of a repo; undefined: the catalog. */
+  at(home: RepoHome | undefined): Promise<DatabaseAt>;
   /** Whether it is the embedded server, which runs until this is disposed of. */
   readonly isEmbedded: boolean;
   /** Opens another pool on the same server. The caller closes it. */
@@ -42,6 +56,7 @@ export interface OpenedDatabase extends AsyncDisposable {
 /** An open database and the store. */
 export interface Resources extends OpenedDatabase {
   readonly store: BlobStore;
+  at(home: RepoHome | undefined): Promise<DatabaseAt & { readonly store: BlobStore }>;
 }
 
 interface DatabaseOptions {
@@ -61,18 +76,47 @@ export async function openResources(
 ): Promise<Resources> {
   const store = await openBlobStore(config, options);
   const opened = await openDatabase(config, options);
-  const { db, isEmbedded, connect, [Symbol.asyncDispose]: close } = opened;
-  const resources = { db, isEmbedded, connect, store, [Symbol.asyncDispose]: close };
-  if (!options.isWriting) return { ...resources, store: readableStore(store, db) };
+  const storeOf = (shard: Shard | undefined, db: Database) =>
+    openStoreFor(db, { store, shard, config, ...options });
+  const at = async (home: RepoHome | undefined) => {
+    if (home === undefined) return resources;
+    const { db, shard } = await opened.shards.at(home);
+    return { db, shard, store: await storeOf(shard, db) };
+  };
+  const resources = { ...opened, shard: undefined, store, at };
   try {
-    const ownership = await claimStore({ db, store, config });
-    if (ownership === "older-database") tell(`Warning: ${olderText(resources)}`, "warning");
-    const { databaseId } = await readIdentity(db);
-    return { ...resources, store: ownedStore(store, databaseId) };
+    resources.store = await storeOf(undefined, opened.db);
+    return resources;
   } catch (error) {
-    await close();
+    await opened[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+/** Opens the store of a shard, for reading: its own, or the one of the settings. */
+export async function openStoreOf(shard: Shard | undefined, config: Config): Promise<BlobStore> {
+  return await openBlobStore({ ...config, storeUrl: shard?.storeUrl ?? config.storeUrl });
+}
+
+/** The store as the database of a catalog or a shard may use it. */
+async function openStoreFor(
+  db: Database,
+  { store: shared, shard, config, isWriting, keepOpenMs }: {
+    readonly store: BlobStore;
+    readonly shard: Shard | undefined;
+    readonly config: Config;
+    readonly isWriting: boolean;
+    readonly keepOpenMs?: number;
+  },
+): Promise<BlobStore> {
+  const store = shard?.storeUrl == null
+    ? shared
+    : await openBlobStore({ ...config, storeUrl: shard.storeUrl }, { isWriting, keepOpenMs });
+  if (!isWriting) return readableStore(store, db);
+  const ownership = await claimStore({ db, store, config });
+  if (ownership === "older-database") tell(`Warning: ${olderText({ db, store })}`, "warning");
+  const { databaseId } = await readIdentity(db);
+  return ownedStore(store, databaseId, db.shard);
 }
 
 /** Opens the database of `DATABASE_URL`, or the embedded one, whose tables it creates. */
@@ -92,15 +136,34 @@ export async function openDatabase(
       throw error;
     }
     const another = (options: ConnectOptions) => connectDatabase(config.databaseUrl!, options);
-    const close = () => db.close();
-    return { db, isEmbedded: false, connect: another, [Symbol.asyncDispose]: close };
+    const shards = openShards(db, config.databaseUrl, { ...poolOptions, connect: connectShard });
+    return {
+      db,
+      shards,
+      isEmbedded: false,
+      connect: another,
+      at: (home) => shards.at(home),
+      async [Symbol.asyncDispose]() {
+        await shards[Symbol.asyncDispose]();
+        await db.close();
+      },
+    };
   }
   const { openEmbedded } = await import("../db/embedded/open_embedded.ts");
   const server = await openEmbedded({ dataDir: `${config.home}/pg` });
   // A server that was killed is started again, perhaps at another port.
   const relocate = () => server.revive();
   const db = connectDatabase(server.url, { ...poolOptions, relocate });
+  const shards = openShards(db, server.url, {
+    ...poolOptions,
+    // A shard may be a schema of the embedded server, too.
+    connect: (url, options) =>
+      new URL(url).host === new URL(server.url).host
+        ? connectDatabase(url, { relocate, ...options })
+        : connectShard(url, options),
+  });
   const close = async () => {
+    await shards[Symbol.asyncDispose]();
     await db.close();
     await server.close();
   };
@@ -112,7 +175,28 @@ export async function openDatabase(
   }
   const another = (options: ConnectOptions) =>
     connectDatabase(server.url, { relocate, ...options });
-  return { db, isEmbedded: true, connect: another, [Symbol.asyncDispose]: close };
+  return {
+    db,
+    shards,
+    isEmbedded: true,
+    connect: another,
+    at: (home) => shards.at(home),
+    [Symbol.asyncDispose]: close,
+  };
+}
+
+function openShards(
+  catalog: Database,
+  catalogUrl: string,
+  options: Omit<ShardPoolsOptions, "catalog" | "catalogUrl">,
+): ShardPools {
+  return new ShardPools({ catalog, catalogUrl, ...options });
+}
+
+function connectShard(url: string, options: ConnectOptions): Database {
+  const db = connectDatabase(url, options);
+  requirePermissions(databasePermissions(db));
+  return db;
 }
 
 async function checkMigrated(db: Database): Promise<void> {

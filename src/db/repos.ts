@@ -105,36 +105,47 @@ export interface NewRepo extends RepoName {
  */
 export async function createRepo(
   db: Database,
-  { owner, slug, name = slug, visibility = "private" }: NewRepo,
+  wanted: NewRepo,
 ): Promise<{ readonly repo: Repo; readonly created: boolean }> {
-  const createdAt = new Date().toISOString();
-  const repoId = withPrefix(sha256Hex([owner, slug, createdAt].join("\0")));
-  const rows = await db.query("create a repo")`
-    insert into musehub_repos (repo_id, owner, slug, name, visibility, created_at)
-    values (${repoId}, ${owner}, ${slug}, ${name}, ${visibility},
-      ${createdAt}::timestamptz)
-    on conflict (owner, slug) do nothing
-    returning repo_id`;
-  const repo = await findRepo(db, { owner, slug });
-  if (repo === undefined) {
-    throw new NameTakenError(`Cannot create repo ${owner}/${slug}: a deleted repo has that name`);
-  }
-  return { repo, created: rows.length > 0 };
+  const { owner, slug } = wanted;
+  const made = await insertRepo(db, wanted, null);
+  if (made !== undefined) return made;
+  throw new NameTakenError(`Cannot create repo ${owner}/${slug}: a deleted repo has that name`);
 }
 
 /**
- * Finds a repo by its name, or creates it if `create` is set.
+ * Writes the row of a new repo, or finds the repo that has the name.
+ *
+ * @param place The shard that it shall live in; null: the database itself; undefined: the database
+ * itself, if it has no shards.
+ * @returns Undefined if a deleted repo has the name, or the place is undefined and there are shards.
+ */
+export async function insertRepo(
+  db: Database,
+  { owner, slug, name = slug, visibility = "private" }: NewRepo,
+  place: string | null | undefined,
+): Promise<{ readonly repo: Repo; readonly created: boolean } | undefined> {
+  const createdAt = new Date().toISOString();
+  const repoId = withPrefix(sha256Hex([owner, slug, createdAt].join("\0")));
+  const rows = await db.query("create a repo")`
+    insert into musehub_repos (repo_id, owner, slug, name, visibility, created_at, shard)
+    select ${repoId}, ${owner}, ${slug}, ${name}, ${visibility}, ${createdAt}::timestamptz,
+      ${place ?? null}::text
+    where ${place !== undefined}::boolean or not exists (select from mpackd_shards)
+    on conflict (owner, slug) do nothing
+    returning repo_id`;
+  const repo = await findRepo(db, { owner, slug });
+  return repo && { repo, created: rows.length > 0 };
+}
+
+/**
+ * Finds a repo by its name.
  *
  * @throws {ConfigError} `repo-not-found`.
  */
-export async function resolveRepo(
-  db: Database,
-  name: RepoName,
-  { create }: { readonly create: boolean },
-): Promise<Repo> {
+export async function resolveRepo(db: Database, name: RepoName): Promise<Repo> {
   const repo = await findRepo(db, name);
   if (repo !== undefined) return repo;
-  if (create) return (await createRepo(db, name)).repo;
   const wanted = `${name.owner}/${name.slug}`, meant = await similarRepo(db, wanted);
   throw new ConfigError(
     `Cannot find repo ${wanted} on ${db.label}: ` +

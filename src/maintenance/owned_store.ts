@@ -17,16 +17,16 @@ import { compareOwner, type Ownership } from "./store_owner.ts";
 const CHECK_EVERY_MS = 1_000;
 
 /**
- * Wraps a store that belongs to the database of this id.
+ * Wraps a store that belongs to the database of this id, a catalog or one of its shards.
  *
  * Its methods throw a {@link WrongStoreError} if a blob is missing and so is the marker. Before a
  * write the marker is read only of a folder: a bucket cannot be unmounted.
  */
-export function ownedStore(store: BlobStore, databaseId: string): BlobStore {
+export function ownedStore(store: BlobStore, databaseId: string, shard?: string): BlobStore {
   const isFolder = store.url.startsWith("file:");
   let checkedAt = -Infinity;
   const check = async (signal?: AbortSignal) => {
-    const marker = await readMarker(store, { signal });
+    const marker = await readMarker(store, { signal, shard });
     if (marker?.databaseId === databaseId) return;
     throw wrongStore(store, marker === undefined ? "lost" : "foreign");
   };

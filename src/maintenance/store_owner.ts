@@ -45,7 +45,8 @@ export async function compareOwner(
 ): Promise<StoreOwner> {
   const compare = async () => {
     // The marker first: it never has a larger counter than the database, which counts before it.
-    const marker = await readMarker(store, { signal }), database = await readIdentity(db);
+    const marker = await readMarker(store, { signal, shard: db.shard }),
+      database = await readIdentity(db);
     return { database, marker, ownership: ownershipOf(database, marker) };
   };
   const owner = await compare();
@@ -91,14 +92,14 @@ export async function claimStore(
   if (ownership === "unmarked") {
     // The marker comes before the first count: a database that has counted and finds no marker says
     // that the store is lost, and it must not say so after a crash in between, or to a second worker.
-    const marker = await createMarker(store, await readIdentity(db), { signal });
+    const marker = await createMarker(store, await readIdentity(db), { signal, shard: db.shard });
     const database = await readIdentity(db), now = ownershipOf(database, marker);
     refuseOwner(parts, { ownership: now, marker, database });
     if (now === "older-database") return now;
   }
   // From then on the database counts first: after a crash in between it is ahead, which is harmless.
   const counted = await countUse(db);
-  if (counted !== undefined) await writeMarker(store, counted, { signal });
+  if (counted !== undefined) await writeMarker(store, counted, { signal, shard: db.shard });
   return "ours";
 }
 
@@ -113,9 +114,9 @@ export function olderText({ db, store }: Pick<StoreAndDatabase, "db" | "store">)
 export async function adoptStore(
   { db, store, signal }: Omit<StoreAndDatabase, "config">,
 ): Promise<StoreOwner> {
-  const marker = await readMarker(store, { signal });
+  const marker = await readMarker(store, { signal, shard: db.shard });
   const database = await raiseCounter(db, marker?.counter ?? 0);
-  await writeMarker(store, database, { signal });
+  await writeMarker(store, database, { signal, shard: db.shard });
   return { ownership: "ours", database, marker: database };
 }
 

@@ -21,17 +21,17 @@ Deno.test("createRepo() makes a repo once, however many ask", async () => {
   assert.deepEqual(await findRepo(db, name), made[0].repo);
 });
 
-Deno.test("resolveRepo() creates only where that is allowed", async () => {
+Deno.test("resolveRepo() finds a repo, or says that there is none", async () => {
   await using test = await openTestDatabase();
   const { db } = test;
   const name = { owner: "ann", slug: "song" };
-  await assert.rejects(resolveRepo(db, name, { create: false }), (error) => {
+  await assert.rejects(resolveRepo(db, name), (error) => {
     assert(error instanceof ConfigError);
     assert.equal(error.code, "repo-not-found");
     return true;
   });
-  const { repoId } = await resolveRepo(db, name, { create: true });
-  assert.equal((await resolveRepo(db, name, { create: false })).repoId, repoId);
+  const { repo: { repoId } } = await createRepo(db, name);
+  assert.equal((await resolveRepo(db, name)).repoId, repoId);
   await db.sql`update musehub_repos set deleted_at = now()`;
-  await assert.rejects(resolveRepo(db, name, { create: true }), /deleted repo has that name/);
+  await assert.rejects(createRepo(db, name), /deleted repo has that name/);
 });

@@ -106,6 +106,8 @@ async function prepare(): Promise<Situation> {
       "schedule list": ["schedule", "list"],
       "webhook list": ["webhook", "list", ...of],
       "quota list": ["quota", "list"],
+      "shard list": ["shard", "list"],
+      "shard add NAME": ["shard", "add", "s1"],
       "inspect FILE": ["inspect", file],
       "clone URL FOLDER/NEW": ["clone", `${remote}/me/repo`, `${folder}/new`],
       "push FILE": ["push", file, "--remote", remote, ...of, "--key", pushKey],

@@ -132,7 +132,7 @@ function percentOf(text: string | undefined): number | undefined {
 }
 
 async function repoIdOf(db: Database, name: string): Promise<string> {
-  return (await resolveRepo(db, parseRepoName(name), { create: false })).repoId;
+  return (await resolveRepo(db, parseRepoName(name))).repoId;
 }
 
 function findingText({ code, repo, mpack_key, message, offset_bytes }: AuditFinding): string {

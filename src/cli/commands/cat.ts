@@ -5,7 +5,6 @@
  */
 
 import type { Command } from "commander";
-import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import { locateObject } from "../../objects/locate_object.ts";
 import { readLocated } from "../../objects/read_object.ts";
@@ -13,6 +12,7 @@ import type { CommandContext } from "../command.ts";
 import { parseBytes } from "../flags.ts";
 import { objectIdOf } from "../named_ids.ts";
 import { printJson, untilClosed, writeStdout } from "../output.ts";
+import { openRepo } from "../shards/open_repo.ts";
 import { openResources } from "../resources.ts";
 
 interface CatFlags {
@@ -55,8 +55,7 @@ async function runCat(
     isWriting: false,
     maxConnections: 1,
   });
-  const { db, store } = resources;
-  const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
+  const { db, store, repoId } = await openRepo(resources, flags.repo);
   const objectId = await objectIdOf(db, repoId, text);
   const location = await locateObject({ db, repoId, objectId });
   const { maxContentBytes } = context.config();

@@ -6,7 +6,6 @@
 
 import type { Command } from "commander";
 import { type Config, limitsOf } from "../../config/config.ts";
-import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import { inspectMpack, type MpackReport } from "../../maintenance/inspect.ts";
 import { guardMpack, type GuardResult } from "../../objects/guard_mpack.ts";
@@ -19,6 +18,7 @@ import { openInput } from "../input.ts";
 import { openOnce, requireSources } from "../mpack_source.ts";
 import { print, printJson, tell } from "../output.ts";
 import { counted, formatBytes, formatCount, LiveLine } from "../terminal.ts";
+import { openRepo } from "../shards/open_repo.ts";
 import { openDatabase } from "../resources.ts";
 
 interface CheckFlags {
@@ -83,8 +83,7 @@ async function runCheck(
     });
   }
   await using opened = await openDatabase(config, { maxConnections: 1 });
-  const { db } = opened;
-  const { repoId } = await resolveRepo(db, parseRepoName(repo!), { create: false });
+  const { db, repoId } = await openRepo(opened, repo!);
   return await eachSource(files, flags, async (file) => {
     const { readable } = await openInput(file), line = new LiveLine();
     const mpack = counting(readable, (bytes) => line.show({ label: "check", bytes }));

@@ -8,7 +8,6 @@ import type { Command } from "commander";
 import { blobKeyOf, type Config } from "../../config/config.ts";
 import { quotaDefaultsOf } from "../../config/quotas.ts";
 import { admitPush } from "../../db/quotas/admit_push.ts";
-import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { MPACK_INDEX } from "../../jobs/index/payload.ts";
 import { enqueue } from "../../jobs/queue/enqueue.ts";
 import type { CommandContext } from "../command.ts";
@@ -19,6 +18,7 @@ import { checkSources, indexPayload, type MpackFlags, withMpackOptions } from ".
 import { openSource, putSource, requireSources } from "../mpack_source.ts";
 import { isShortKey, mpackKeyOf } from "../named_ids.ts";
 import { print, printJson } from "../output.ts";
+import { openRepoToWrite } from "../shards/open_repo.ts";
 import { openResources } from "../resources.ts";
 import { LiveLine } from "../terminal.ts";
 
@@ -61,9 +61,9 @@ async function runEnqueue(
     return await previewSources("enqueue", sources, flags, { config, signal });
   }
   await using resources = await openResources(config, { isWriting: true });
-  const { db, store, isEmbedded } = resources;
-  const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), {
-    create: flags.create || isEmbedded,
+  const { repoId, db, store } = await openRepoToWrite(resources, flags.repo, {
+    create: flags.create || resources.isEmbedded,
+    config,
   });
   const line = new LiveLine();
   return await eachSource(sources, flags, async (given) => {

@@ -5,7 +5,6 @@
  */
 
 import type { Command } from "commander";
-import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError, type MpackdError, ObjectError } from "../../errors.ts";
 import { readObjects } from "../../objects/read_objects.ts";
 import { isObjectId } from "../../lib/ids.ts";
@@ -17,6 +16,7 @@ import type { CommandContext } from "../command.ts";
 import { readLines } from "../input.ts";
 import { printJson, tell } from "../output.ts";
 import { counted, formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
+import { openRepo } from "../shards/open_repo.ts";
 import { openResources } from "../resources.ts";
 
 /** The most refusals listed by id; the others are only counted. */
@@ -71,8 +71,7 @@ async function runExport(
     isWriting: false,
     maxConnections: 1,
   });
-  const { db, store } = resources;
-  const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
+  const { db, store, repoId } = await openRepo(resources, flags.repo);
   const objectIds = flags.ids === undefined ? undefined : await readLines(flags.ids);
   const isTar = flags.to === "-" || flags.to.endsWith(".tar");
   const sink = await (isTar ? openTarSink : openFolderSink)(flags.to);

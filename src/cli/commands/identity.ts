@@ -92,7 +92,7 @@ export function addIdentityCommand(program: Command, context: CommandContext): v
     .option("--json", "print it as one JSON document")
     .action((handle: string, flags: { repo: string; withdraw?: boolean; json?: boolean }) =>
       withDatabase(flags, async (db) => {
-        const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
+        const { repoId } = await resolveRepo(db, parseRepoName(flags.repo));
         const found = await findHandle(db, handle);
         if (found === undefined) throw unknown(handle);
         const { identityId } = found;

@@ -9,7 +9,6 @@ import { blobKeyOf, type Config } from "../../config/config.ts";
 import { quotaDefaultsOf } from "../../config/quotas.ts";
 import { admitPush } from "../../db/quotas/admit_push.ts";
 import { makeCollectable } from "../../db/packs.ts";
-import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import type { Database } from "../../db/client/database.ts";
 import { CancelledError, ConfigError, InvalidMpackError } from "../../errors.ts";
 import type { IndexProgress } from "../../jobs/index/context.ts";
@@ -35,6 +34,7 @@ import { oneLine } from "../history/commit_text.ts";
 import { isShortKey, mpackKeyOf } from "../named_ids.ts";
 import { print, printJson, tell } from "../output.ts";
 import { jobPermissions, requirePermissions } from "../permissions.ts";
+import { openRepoToWrite } from "../shards/open_repo.ts";
 import { openResources, type Resources } from "../resources.ts";
 import { counted, formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
 import { isGoneWorker, workerName } from "../worker_name.ts";
@@ -90,11 +90,11 @@ async function runIndex(
   }
   requirePermissions(jobPermissions());
   await using resources = await openResources(config, { isWriting: true });
-  const { db, isEmbedded } = resources;
-  const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), {
-    create: flags.create || isEmbedded,
+  const { repoId, db, store } = await openRepoToWrite(resources, flags.repo, {
+    create: flags.create || resources.isEmbedded,
+    config,
   });
-  const place = { resources, repoId, payload, config, signal };
+  const place = { resources: { ...resources, db, store }, repoId, payload, config, signal };
   return await eachSource(sources, flags, async (source) => {
     const result = await indexOne(source, flags, place);
     if (flags.json) await printJson({ ...sourceMember(sources, source), ...result });

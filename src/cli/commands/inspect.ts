@@ -6,7 +6,6 @@
 
 import type { Command } from "commander";
 import { blobKeyOf, type Config, limitsOf } from "../../config/config.ts";
-import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { ConfigError } from "../../errors.ts";
 import type { BlobReader } from "../../stream/store/blob_store.ts";
 import { inspectMpack, type MpackReport } from "../../maintenance/inspect.ts";
@@ -19,6 +18,7 @@ import { isKey, openOnce } from "../mpack_source.ts";
 import { isShortKey, mpackKeyOf } from "../named_ids.ts";
 import { print, printJson } from "../output.ts";
 import { counted, formatBytes, formatCount, LiveLine } from "../terminal.ts";
+import { openRepo } from "../shards/open_repo.ts";
 import { openBlobStore, openDatabase } from "../resources.ts";
 
 const BAR_CHARACTERS = 30;
@@ -115,8 +115,8 @@ async function openMpack(
 
 async function findMpackIn(name: string, mpack: string, config: Config) {
   await using opened = await openDatabase(config);
-  const { repoId } = await resolveRepo(opened.db, parseRepoName(name), { create: false });
-  return { repoId, mpackKey: await mpackKeyOf(opened.db, repoId, mpack) };
+  const { db, repoId } = await openRepo(opened, name);
+  return { repoId, mpackKey: await mpackKeyOf(db, repoId, mpack) };
 }
 
 function textOf(report: MpackReport): string {

@@ -229,7 +229,7 @@ async function purge(db: Database, flags: JobsFlags): Promise<Answer> {
 
 async function repoIdOf(db: Database, text: string | undefined): Promise<string | undefined> {
   if (text === undefined) return undefined;
-  return (await resolveRepo(db, parseRepoName(text), { create: false })).repoId;
+  return (await resolveRepo(db, parseRepoName(text))).repoId;
 }
 
 function noSuchJob(verb: string, jobId: JobRow["jobId"]): ConfigError {

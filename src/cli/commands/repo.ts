@@ -5,15 +5,9 @@
  */
 
 import type { Command } from "commander";
-import {
-  createRepo,
-  deleteRepo,
-  editRepo,
-  listRepos,
-  parseRepoName,
-  type Repo,
-  resolveRepo,
-} from "../../db/repos.ts";
+import { quotaDefaultsOf } from "../../config/quotas.ts";
+import { listRepos, parseRepoName, type Repo, resolveRepo } from "../../db/repos.ts";
+import { createPlacedRepo, deletePlacedRepo, editPlacedRepo } from "../../db/shards/create_repo.ts";
 import { ConfigError } from "../../errors.ts";
 import type { CommandContext } from "../command.ts";
 import { readStats } from "../../db/stats.ts";
@@ -24,6 +18,7 @@ import { counted, formatBytes } from "../terminal.ts";
 interface CreateFlags {
   readonly name?: string;
   readonly visibility?: string;
+  readonly shard?: string;
   readonly json?: boolean;
 }
 
@@ -61,13 +56,17 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
     .argument("<owner/slug>", "its owner, and its name in URLs")
     .option("--name <name>", "its name for people. Default: the slug")
     .option("--visibility <word>", "public (everyone may read it) or private. Default: private")
+    .option("--shard <name>", "the shard it lives in. Default: the owner's, or one with room")
     .option("--json", "print it as one JSON document")
     .action((text: string, flags: CreateFlags) =>
       context.run(flags, async () => {
         const visibility = visibilityOf(flags.visibility ?? "private"), name = flags.name;
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
         const wanted = { ...parseRepoName(text), name, visibility };
-        const { repo: found, created } = await createRepo(opened.db, wanted);
+        const { repo: found, created } = await createPlacedRepo(opened.shards, wanted, {
+          shard: flags.shard,
+          defaults: quotaDefaultsOf(context.config()),
+        });
         if (flags.visibility !== undefined && found.visibility !== visibility) {
           throw new ConfigError(
             `Cannot create repo ${text} as ${visibility}: it exists and is ${found.visibility}`,
@@ -87,7 +86,7 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
     .action((text: string, flags: { json?: boolean }) =>
       context.run(flags, async () => {
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
-        const found = await resolveRepo(opened.db, parseRepoName(text), { create: false });
+        const found = await resolveRepo(opened.db, parseRepoName(text));
         if (flags.json) await printJson(jsonOf(found));
         else await print(detailsOf(found));
       })
@@ -113,8 +112,8 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
           ...(visibility === undefined ? {} : { visibility: visibilityOf(visibility) }),
         };
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
-        const found = await resolveRepo(opened.db, parseRepoName(text), { create: false });
-        const edited = await editRepo(opened.db, found, edit);
+        const found = await resolveRepo(opened.db, parseRepoName(text));
+        const edited = await editPlacedRepo(opened.shards, found, edit);
         if (edited === undefined) throw new ConfigError(`Cannot edit repo ${text}: it was deleted`);
         if (flags.json) await printJson(jsonOf(edited));
         else await print(detailsOf(edited));
@@ -131,9 +130,10 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
     .action((text: string, flags: DeleteFlags) =>
       context.run(flags, async () => {
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
-        const found = await resolveRepo(opened.db, parseRepoName(text), { create: false });
+        const found = await resolveRepo(opened.db, parseRepoName(text));
         if (flags.dryRun) {
-          const { packs, pack_bytes, refs } = await readStats(opened.db, found);
+          const { db } = await opened.at(found.home);
+          const { packs, pack_bytes, refs } = await readStats(db, found);
           if (flags.json) {
             return await printJson({ ...jsonOf(found), would_delete: { packs, pack_bytes, refs } });
           }
@@ -142,7 +142,7 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
               `${formatBytes(pack_bytes)}, with ${counted(refs, "object")}`,
           );
         }
-        const deleted = await deleteRepo(opened.db, found);
+        const deleted = await deletePlacedRepo(opened.shards, found);
         if (flags.json) await printJson({ ...jsonOf(found), deleted });
         else await print(`Deleted ${textOf(found)}`);
       })
@@ -163,6 +163,14 @@ function detailsOf(repo: Repo): string {
     .join("\n");
 }
 
-function jsonOf({ repoId, owner, slug, name, visibility, createdAt }: Repo) {
-  return { repo_id: repoId, owner, slug, name, visibility, created_at: createdAt.toISOString() };
+function jsonOf({ repoId, owner, slug, name, visibility, createdAt, home }: Repo) {
+  return {
+    repo_id: repoId,
+    owner,
+    slug,
+    name,
+    visibility,
+    created_at: createdAt.toISOString(),
+    ...(home === undefined ? {} : { shard: home.shard }),
+  };
 }

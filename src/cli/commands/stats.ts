@@ -44,7 +44,7 @@ export function addStatsCommand(program: Command, context: CommandContext): void
         const { db } = opened;
         const repo = flags.repo === undefined
           ? undefined
-          : await resolveRepo(db, parseRepoName(flags.repo), { create: false });
+          : await resolveRepo(db, parseRepoName(flags.repo));
         const line = new LiveLine();
         const stats = await line.during(
           () => ({ label: "stats", note: "counting all rows" }),

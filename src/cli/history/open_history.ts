@@ -4,15 +4,17 @@
  * @module
  */
 
-import { parseRepoName, resolveRepo } from "../../db/repos.ts";
+import type { Shard } from "../../db/shards/shard.ts";
+import { openRepo } from "../shards/open_repo.ts";
 import type { Database } from "../../db/client/database.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import type { CommandContext } from "../command.ts";
-import { openBlobStore, openDatabase } from "../resources.ts";
+import { openDatabase, openStoreOf } from "../resources.ts";
 
 /** A repo whose rows can be read. */
 export interface OpenRefs extends AsyncDisposable {
   readonly db: Database;
+  readonly shard: Shard | undefined;
   readonly repoId: string;
 }
 
@@ -23,12 +25,11 @@ export interface OpenHistory extends OpenRefs {
 
 /** Opens the repo that `--repo` names, without its store. */
 export async function openRefs(context: CommandContext, repo: string): Promise<OpenRefs> {
-  const name = parseRepoName(repo);
   const opened = await openDatabase(context.config(), { maxConnections: 2 });
   const close = () => opened[Symbol.asyncDispose]();
   try {
-    const { repoId } = await resolveRepo(opened.db, name, { create: false });
-    return { db: opened.db, repoId, [Symbol.asyncDispose]: close };
+    const { db, shard, repoId } = await openRepo(opened, repo);
+    return { db, shard, repoId, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
     throw error;
@@ -37,7 +38,11 @@ export async function openRefs(context: CommandContext, repo: string): Promise<O
 
 /** Opens the repo that `--repo` names. */
 export async function openHistory(context: CommandContext, repo: string): Promise<OpenHistory> {
-  const store = await openBlobStore(context.config());
-  const { db, repoId, [Symbol.asyncDispose]: close } = await openRefs(context, repo);
-  return { db, repoId, store, [Symbol.asyncDispose]: close };
+  const refs = await openRefs(context, repo);
+  try {
+    return { ...refs, store: await openStoreOf(refs.shard, context.config()) };
+  } catch (error) {
+    await refs[Symbol.asyncDispose]();
+    throw error;
+  }
 }

@@ -41,16 +41,20 @@ export interface TenantUsage extends Tenant {
 /**
  * Sets limits of a tenant; those that are not named stay. What the tenant has is counted from now on:
  * call {@link recountUsage} when the publishes that run now have ended, for they do not count.
+ *
+ * @param options.isCounted False in a catalog whose shard counts the tenant. Default true.
  */
 export async function setQuota(
   db: Database,
   { kind, name }: Tenant,
   limits: Limits,
+  { isCounted = true }: { readonly isCounted?: boolean } = {},
 ): Promise<void> {
   const { bytes = null, objects = null, packs = null, pushes = null } = limits;
   await db.query("set a quota")`
     with used as (
-      insert into mpackd_usage (kind, name) values (${kind}, ${name}) on conflict do nothing
+      insert into mpackd_usage (kind, name)
+      select ${kind}, ${name} where ${isCounted}::boolean on conflict do nothing
     )
     insert into mpackd_quotas as q (kind, name, bytes, objects, packs, pushes)
     values (${kind}, ${name}, ${bytes}::bigint, ${objects}::bigint, ${packs}::bigint,

@@ -9,6 +9,8 @@ import type { Database } from "../client/database.ts";
 import type { Row } from "../schema/tables.ts";
 import type { RepoHome, Shard, ShardState } from "./shard.ts";
 
+const REPOS_PER_PAGE = 1_000;
+
 type ShardRow = Row<"mpackd_shards">;
 
 function toShard(row: ShardRow): Shard {
@@ -44,7 +46,6 @@ export type NewShard = Pick<Shard, "name" | "url" | "replicaUrl" | "storeUrl">;
 
 /**
  * Adds a shard; returns whether this call did, and none of its name was there.
- * @internal Exported for tests.
  */
 export async function insertShard(
   catalog: Database,
@@ -124,7 +125,6 @@ export function toHome({ shard, shard_version }: HomeColumns): RepoHome | undefi
  *
  * @param db The shard.
  * @throws {DatabaseError} If another repo of the shard has the name.
- * @internal Exported for tests.
  */
 export async function copyRepo(catalog: Database, db: Database, repoId: string): Promise<void> {
   type Copied = Pick<Row<"musehub_repos">, "owner" | "slug" | "name" | "visibility">;
@@ -140,6 +140,92 @@ export async function copyRepo(catalog: Database, db: Database, repoId: string):
       ${row.created_at}::text::timestamptz, ${row.deleted_at}::text::timestamptz)
     on conflict (repo_id) do update set name = excluded.name, visibility = excluded.visibility,
       deleted_at = excluded.deleted_at`;
+}
+
+/** What a database says of itself. */
+export interface ShardMark {
+  readonly databaseId: string;
+  /** Null: it is no shard. */
+  readonly shard: string | null;
+  readonly catalogId: string | null;
+}
+
+/** Reads what a schema says of itself; undefined if it has no tables of mpackd, or older ones. */
+export async function readShardMark(db: Database): Promise<ShardMark | undefined> {
+  // As JSON: older tables have no such columns.
+  const [{ exists }] = await db.query<{ exists: boolean }>("look for mpackd's tables")`
+    select to_regclass(quote_ident(current_schema()) || '.mpackd_database') is not null as exists`;
+  if (!exists) return undefined;
+  type Found = { database_id: string; shard?: string | null; catalog_id?: string | null };
+  const [row] = await db.query<{ found: Found }>("read a shard's name")`
+    select to_jsonb(d) as found from mpackd_database d`;
+  if (row === undefined) return undefined;
+  const { database_id, shard = null, catalog_id = null } = row.found;
+  return { databaseId: database_id, shard, catalogId: catalog_id };
+}
+
+/** Writes into a schema which shard it is, unless it is another one. */
+export async function markShard(db: Database, name: string, catalogId: string): Promise<void> {
+  await db.query("name a shard")`
+    update mpackd_database set shard = ${name}, catalog_id = ${catalogId}
+    where shard is null or shard = ${name} and catalog_id = ${catalogId}`;
+  await requireShard(db, name, catalogId);
+}
+
+/** The row of a repo that is in a schema, but not in the catalog. */
+export type OutsideRepo =
+  & Pick<Row<"musehub_repos">, "repo_id" | "owner" | "slug" | "name" | "visibility">
+  & { readonly created_at: string | null; readonly deleted_at: string | null };
+
+/**
+ * The repos of a schema that the catalog does not have in this shard: those that it does not know,
+ * and those whose id or name it has elsewhere.
+ */
+export async function reposOutside(
+  catalog: Database,
+  db: Database,
+  name: string,
+): Promise<{ readonly unknown: OutsideRepo[]; readonly elsewhere: OutsideRepo[] }> {
+  const unknown: OutsideRepo[] = [], elsewhere: OutsideRepo[] = [];
+  let after = "";
+  for (;;) {
+    const repos = await db.query<OutsideRepo>("list a shard's repos")`
+      select repo_id, owner, slug, name, visibility, created_at::text, deleted_at::text
+      from musehub_repos where repo_id > ${after} order by repo_id limit ${REPOS_PER_PAGE}::bigint`;
+    const ids = JSON.stringify(repos.map(({ repo_id, owner, slug }) => ({ repo_id, owner, slug })));
+    const known = await catalog.query<{ repo_id: string; is_here: boolean }>("look for repos")`
+      select g.repo_id, bool_and(r.repo_id = g.repo_id and r.shard is not distinct from ${name})
+        as is_here
+      from jsonb_to_recordset(${ids}::text::jsonb) as g(repo_id text, owner text, slug text)
+      join musehub_repos r on r.repo_id = g.repo_id or r.owner = g.owner and r.slug = g.slug
+      group by g.repo_id`;
+    const isHere = new Map(known.map((row) => [row.repo_id, row.is_here]));
+    for (const repo of repos) {
+      const found = isHere.get(repo.repo_id);
+      if (found === undefined) unknown.push(repo);
+      else if (!found) elsewhere.push(repo);
+    }
+    if (repos.length < REPOS_PER_PAGE) return { unknown, elsewhere };
+    after = repos[repos.length - 1].repo_id;
+  }
+}
+
+/** Takes repos into the catalog that are in a shard already. */
+export async function adoptRepos(
+  catalog: Database,
+  name: string,
+  repos: readonly OutsideRepo[],
+): Promise<void> {
+  for (let at = 0; at < repos.length; at += REPOS_PER_PAGE) {
+    const rows = JSON.stringify(repos.slice(at, at + REPOS_PER_PAGE));
+    await catalog.query("adopt repos")`
+      insert into musehub_repos (repo_id, owner, slug, name, visibility, created_at, deleted_at, shard)
+      select repo_id, owner, slug, name, visibility, created_at, deleted_at, ${name}
+      from jsonb_to_recordset(${rows}::text::jsonb) as g(repo_id text, owner text, slug text,
+        name text, visibility text, created_at timestamptz, deleted_at timestamptz)
+      order by repo_id
+      on conflict (repo_id) do nothing`;
+  }
 }
 
 /**
@@ -161,4 +247,23 @@ export async function requireShard(db: Database, name: string, catalogId: string
     `Cannot use ${db.label}: that schema ${what}; correct the shard's URL, and see that ` +
       "search_path names its schema",
   );
+}
+
+/** How many repos live in each shard; null: in the catalog. Without the deleted ones. */
+export async function countRepos(catalog: Database): Promise<Map<string | null, number>> {
+  const rows = await catalog.query<{ shard: string | null; repos: number }>("count repos")`
+    select shard, count(*) as repos from musehub_repos where deleted_at is null group by shard`;
+  return new Map(rows.map(({ shard, repos }) => [shard, repos]));
+}
+
+/** The homes of an owner's repos, deleted ones included; undefined: the catalog, which comes first. */
+export async function ownerHomes(
+  catalog: Database,
+  owner: string,
+): Promise<(RepoHome | undefined)[]> {
+  const rows = await catalog.query<HomeColumns>("look where an owner's repos are")`
+    select distinct r.shard, s.version as shard_version
+    from musehub_repos r left join mpackd_shards s on s.name = r.shard
+    where r.owner = ${owner} order by r.shard nulls first`;
+  return rows.map(toHome);
 }

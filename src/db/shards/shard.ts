@@ -46,7 +46,6 @@ const RESERVED = ["all", CATALOG];
  * Makes sure that a text can name a shard.
  *
  * @throws {ConfigError} If it cannot.
- * @internal Exported for tests.
  */
 export function requireShardName(text: string): string {
   if (NAME.test(text) && !RESERVED.includes(text)) return text;

@@ -21,6 +21,9 @@ const IDLE_MS = 10_000;
  */
 const LIFETIME_MS = 60_000;
 
+/** Repos of a shard that are remembered. */
+const MOST_COPIED = 10_000;
+
 /** How to reach the shards. */
 export interface ShardPoolsOptions {
   /** The database that knows the shards. Who opened it closes it. */
@@ -45,10 +48,16 @@ export interface OpenShard {
   readonly shard: Shard | undefined;
   /** Its pool. */
   readonly db: Database;
+  /**
+   * Repos whose row it is known to have a copy of.
+   *
+   * @ignore
+   */
+  readonly copied: { has(repoId: string): boolean; add(repoId: string): void };
 }
 
 /** A database that is opened when it is needed. */
-export interface ShardToOpen extends Omit<OpenShard, "db"> {
+export interface ShardToOpen extends Omit<OpenShard, "db" | "copied"> {
   /**
    * Opens it.
    *
@@ -79,7 +88,26 @@ export class ShardPools implements AsyncDisposable {
   constructor(options: ShardPoolsOptions) {
     this.#options = options;
     this.#budget = new ConnectionBudget(options.maxConnections);
-    this.#catalog = { name: CATALOG, shard: undefined, db: options.catalog };
+    this.#catalog = {
+      name: CATALOG,
+      shard: undefined,
+      db: options.catalog,
+      copied: new Set(),
+    };
+  }
+
+  /** The database that knows the shards. */
+  get catalog(): Database {
+    return this.#options.catalog;
+  }
+
+  /**
+   * Opens a pool of another database in the same way.
+   *
+   * @ignore
+   */
+  get connect(): (url: string, options: ConnectOptions) => Database {
+    return this.#options.connect ?? connectDatabase;
   }
 
   /**
@@ -102,7 +130,7 @@ export class ShardPools implements AsyncDisposable {
   async all(): Promise<ShardToOpen[]> {
     const shards = await listShards(this.#options.catalog);
     return [
-      { ...this.#catalog, open: () => Promise.resolve(this.#catalog.db) },
+      { name: CATALOG, shard: undefined, open: () => Promise.resolve(this.#catalog.db) },
       ...shards.map((shard) => ({
         name: shard.name,
         shard,
@@ -130,10 +158,10 @@ export class ShardPools implements AsyncDisposable {
   }
 
   async #connect(shard: Shard): Promise<OpenShard> {
-    const { statementTimeoutMs, applicationName, connect = connectDatabase } = this.#options;
+    const { statementTimeoutMs, applicationName } = this.#options;
     const url = this.urlOf(shard);
     addSecrets(passwordsOf(url));
-    const db = connect(url, {
+    const db = this.connect(url, {
       maxConnections: this.#options.maxConnections + 1,
       statementTimeoutMs,
       applicationName,
@@ -158,7 +186,7 @@ export class ShardPools implements AsyncDisposable {
       throw error;
     }
     this.#pools.add(db);
-    return { name: shard.name, shard, db };
+    return { name: shard.name, shard, db, copied: recent() };
   }
 
   /** Closes the pools of all shards, after their running statements. Not the catalog's. */
@@ -166,4 +194,16 @@ export class ShardPools implements AsyncDisposable {
     await Promise.allSettled([...this.#entries.values()].map(({ opened }) => opened));
     await Promise.all([...this.#pools].map((db) => db.close()));
   }
+}
+
+/** A set that forgets its first members. */
+function recent(): OpenShard["copied"] {
+  const members = new Set<string>();
+  return {
+    has: (repoId) => members.has(repoId),
+    add(repoId) {
+      members.add(repoId);
+      if (members.size > MOST_COPIED) members.delete(members.values().next().value!);
+    },
+  };
 }

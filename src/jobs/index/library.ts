@@ -117,7 +117,7 @@ async function claim(parts: StoreAndDatabase): Promise<BlobStore> {
     return known.store;
   }
   await claimStore(parts);
-  const owned = known?.store ?? ownedStore(store, (await readIdentity(db)).databaseId);
+  const owned = known?.store ?? ownedStore(store, (await readIdentity(db)).databaseId, db.shard);
   const ofDatabase = claims.get(db) ?? new WeakMap<BlobStore, Claim>();
   claims.set(db, ofDatabase.set(store, { store: owned, claimedAt: performance.now() }));
   return owned;

@@ -16,6 +16,18 @@ import type { BlobStore } from "./blob_store.ts";
  */
 export const MARKER_KEY = "mpackd-store.json";
 
+/** The key of the marker of a catalog, or of one of its shards: both may use one store. */
+function markerKey(shard: string | undefined): string {
+  return shard === undefined ? MARKER_KEY : MARKER_KEY.replace(".json", `.${shard}.json`);
+}
+
+/** Whose marker, and what ends the request. */
+interface MarkerOptions {
+  readonly signal?: AbortSignal;
+  /** The name of the shard whose marker it is. */
+  readonly shard?: string;
+}
+
 /** A longer document is not a marker. */
 const MAX_MARKER_BYTES = 4096;
 const FORMAT = 1;
@@ -31,18 +43,19 @@ export interface StoreMarker {
 /**
  * Reads the store's marker; undefined if it has none.
  *
- * @throws {ConfigError} If the blob under {@link MARKER_KEY} is not a marker.
+ * @throws {ConfigError} If the marker's blob is not a marker.
  * @throws {StoreError} `store-unavailable`.
  * @internal Exported for tests.
  */
 export async function readMarker(
   store: BlobStore,
-  options: { readonly signal?: AbortSignal } = {},
+  options: MarkerOptions = {},
 ): Promise<StoreMarker | undefined> {
+  const key = markerKey(options.shard);
   const bytes = new Uint8Array(MAX_MARKER_BYTES + 1);
   let sizeBytes: number;
   try {
-    await using reader = await store.open(MARKER_KEY, options);
+    await using reader = await store.open(key, options);
     sizeBytes = await reader.read(bytes);
   } catch (error) {
     if (isBlobMissing(error)) return undefined;
@@ -51,7 +64,7 @@ export async function readMarker(
   const marker = parse(bytes.subarray(0, sizeBytes));
   if (marker !== undefined) return marker;
   throw new ConfigError(
-    `Cannot use the store ${store.url}: its blob ${MARKER_KEY} is not a marker of mpackd`,
+    `Cannot use the store ${store.url}: its blob ${key} is not a marker of mpackd`,
   );
 }
 
@@ -64,12 +77,12 @@ export async function readMarker(
 export async function writeMarker(
   store: BlobStore,
   marker: StoreMarker,
-  options: { readonly signal?: AbortSignal; readonly ifAbsent?: boolean } = {},
+  options: MarkerOptions & { readonly ifAbsent?: boolean } = {},
 ): Promise<void> {
   const { databaseId, counter } = marker;
   const text = JSON.stringify({ format: FORMAT, database_id: databaseId, counter });
   const bytes = new TextEncoder().encode(`${text}\n`);
-  await store.put(MARKER_KEY, ReadableStream.from([bytes]), {
+  await store.put(markerKey(options.shard), ReadableStream.from([bytes]), {
     ...options,
     sizeBytes: bytes.length,
   });
@@ -81,14 +94,14 @@ export async function writeMarker(
  * caller's marker stays, and the others see it when they next read the marker.
  *
  * @returns The marker that the store has now: the given one, or the winner's.
- * @throws {ConfigError} If the blob under {@link MARKER_KEY} is not a marker.
+ * @throws {ConfigError} If the marker's blob is not a marker.
  * @throws {StoreError} `store-unavailable`.
  * @internal Exported for tests.
  */
 export async function createMarker(
   store: BlobStore,
   marker: StoreMarker,
-  options: { readonly signal?: AbortSignal } = {},
+  options: MarkerOptions = {},
 ): Promise<StoreMarker> {
   const found = await readMarker(store, options);
   if (found !== undefined) return found;

@@ -6,20 +6,18 @@
 
 import type { Command } from "commander";
 import { quotaDefaultsOf } from "../../../config/quotas.ts";
-import type { Database } from "../../../db/client/database.ts";
 import type { Limits, QuotaName } from "../../../db/quotas/quota.ts";
-import {
-  hasQuota,
-  listUsage,
-  removeQuota,
-  type TenantUsage,
-  UNLIMITED,
-} from "../../../db/quotas/quotas.ts";
+import { hasQuota, listUsage, type TenantUsage, UNLIMITED } from "../../../db/quotas/quotas.ts";
 import { ConfigError } from "../../../errors.ts";
-import { changeQuota, findTenant } from "../../../maintenance/quotas.ts";
+import {
+  changePlacedQuota,
+  listPlacedUsage,
+  openTenant,
+  removePlacedQuota,
+} from "../../../maintenance/quotas.ts";
 import type { CommandContext } from "../../command.ts";
 import { parseBytes, parseCount } from "../../flags.ts";
-import { print, printJson, tell } from "../../output.ts";
+import { print, printJson, tell, tellUnreachable } from "../../output.ts";
 import { quotaJson, quotaText } from "../../operate/quota_text.ts";
 import { openDatabase } from "../../resources.ts";
 
@@ -57,8 +55,14 @@ export function addQuotaCommand(program: Command, context: CommandContext): void
       context.run(flags, async (signal) => {
         const limits = limitsOf(flags), defaults = quotaDefaultsOf(context.config());
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
-        const { db } = opened, tenant = await findTenant(db, text);
-        if (!await changeQuota(db, tenant, limits, { waitMs: WAIT_MS, signal })) {
+        const options = { waitMs: WAIT_MS, signal };
+        const { db, tenant, isExact } = await changePlacedQuota(
+          opened.shards,
+          text,
+          limits,
+          options,
+        );
+        if (!isExact) {
           tell("A publish that began before is still running: the next audit counts it");
         }
         await show(await listUsage(db, { defaults, tenant }), flags);
@@ -73,7 +77,9 @@ export function addQuotaCommand(program: Command, context: CommandContext): void
         const minPercent = parseCount("--min-percent", flags.minPercent);
         const defaults = quotaDefaultsOf(context.config());
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
-        const tenants = await listUsage(opened.db, { defaults, minPercent });
+        const found = await listPlacedUsage(opened.shards, { defaults, minPercent });
+        const { tenants, unreachable } = found;
+        tellUnreachable(unreachable);
         if (tenants.length === 0) tell("No quotas");
         await show(tenants, flags);
       })
@@ -88,8 +94,9 @@ export function addQuotaCommand(program: Command, context: CommandContext): void
     .action((text: string, flags: { readonly dryRun?: boolean; readonly json?: boolean }) =>
       context.run(flags, async () => {
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
+        const { shards } = opened;
         if (flags.dryRun) {
-          const { db } = opened, tenant = await findTenant(db, text);
+          const { db, tenant } = await openTenant(shards, text);
           if (!await hasQuota(db, tenant)) throw none(text);
           const [usage] = await listUsage(db, {
             defaults: quotaDefaultsOf(context.config()),
@@ -98,16 +105,11 @@ export function addQuotaCommand(program: Command, context: CommandContext): void
           if (flags.json) return await printJson({ name: text, would_remove: quotaJson(usage) });
           return await print(`Would remove the quota of ${quotaText(usage)}`);
         }
-        await remove(opened.db, text);
+        if (!await removePlacedQuota(shards, text)) throw none(text);
         if (flags.json) await printJson({ name: text, removed: true });
         else await print(`Removed the quota of ${text}`);
       })
     );
-}
-
-async function remove(db: Database, text: string): Promise<void> {
-  if (await removeQuota(db, await findTenant(db, text))) return;
-  throw none(text);
 }
 
 function none(text: string): ConfigError {

@@ -6,7 +6,6 @@
 
 import type { Command } from "commander";
 import { type Config, limitsOf } from "../../../config/config.ts";
-import { parseRepoName, resolveRepo } from "../../../db/repos.ts";
 import { planRepack, repack, type RepackSummary } from "../../../maintenance/repack/repack.ts";
 import type { CommandContext } from "../../command.ts";
 import { parseBytes } from "../../flags.ts";
@@ -19,6 +18,7 @@ import {
   LiveLine,
   type Step,
 } from "../../terminal.ts";
+import { openRepo } from "../../shards/open_repo.ts";
 import { openDatabase, openResources } from "../../resources.ts";
 
 const GIB = 1024 * 1024 * 1024;
@@ -62,8 +62,7 @@ async function runRepack(
   const config = context.config();
   const packBytes = packBytesOf(flags, config);
   await using resources = await openResources(config, { isWriting: true });
-  const { db, store } = resources;
-  const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
+  const { db, store, repoId } = await openRepo(resources, flags.repo);
   const line = new LiveLine();
   let step: Step = { label: "repack" };
   return await line.during(() => step, () =>
@@ -93,8 +92,7 @@ function packBytesOf({ packBytes }: RepackFlags, { maxPackBytes }: Config): numb
 async function preview(flags: RepackFlags, context: CommandContext): Promise<void> {
   const config = context.config(), packBytes = packBytesOf(flags, config);
   await using opened = await openDatabase(config, { maxConnections: 1 });
-  const { db } = opened;
-  const { repoId } = await resolveRepo(db, parseRepoName(flags.repo), { create: false });
+  const { db, repoId } = await openRepo(opened, flags.repo);
   const plan = await planRepack({ db, repoId, packBytes });
   if (flags.json) return await printJson(plan);
   await print(

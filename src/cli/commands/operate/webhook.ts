@@ -6,7 +6,6 @@
 
 import type { Command } from "commander";
 import type { Database } from "../../../db/client/database.ts";
-import { parseRepoName, resolveRepo } from "../../../db/repos.ts";
 import {
   type Delivery,
   listDeliveries,
@@ -28,6 +27,7 @@ import type { CommandContext } from "../../command.ts";
 import { parseCount } from "../../flags.ts";
 import { print, printJson } from "../../output.ts";
 import { counted } from "../../terminal.ts";
+import { openRepo } from "../../shards/open_repo.ts";
 import { openDatabase } from "../../resources.ts";
 
 interface WebhookFlags {
@@ -60,10 +60,8 @@ export function addWebhookCommand(program: Command, context: CommandContext): vo
     );
   const run = (flags: WebhookFlags, work: (place: Place) => Promise<Answer>) =>
     context.run(flags, async () => {
-      const name = parseRepoName(flags.repo);
       await using opened = await openDatabase(context.config(), { maxConnections: 1 });
-      const { repoId } = await resolveRepo(opened.db, name, { create: false });
-      const { json, text } = await work({ db: opened.db, repoId });
+      const { json, text } = await work(await openRepo(opened, flags.repo));
       if (flags.json) await printJson(json);
       else await print(text);
     });

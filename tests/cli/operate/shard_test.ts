@@ -1,0 +1,137 @@
+import assert from "node:assert/strict";
+import { buildMpack, mpackKey, object } from "../../support/mpack/mpacks.ts";
+import { createTestDatabase } from "../../support/postgres/postgres.ts";
+import { openTestDatabase } from "../../support/postgres/database.ts";
+import { createFixture } from "../../support/process/fixture.ts";
+import { runMain } from "../../support/process/main.ts";
+
+Deno.test("shard add makes a schema a shard, which gets repos, packs and quotas", async (t) => {
+  await using fixture = await createFixture();
+  await using other = await createTestDatabase("shard");
+  const { db, databaseUrl, folder } = fixture;
+  const env = { DATABASE_URL: databaseUrl, MPACK_STORE: `file://${folder}`, MPACK_HOME: folder };
+  const main = async (...args: string[]) => {
+    const { code, stdout, stderr } = await runMain([...args, "--json"], env);
+    return { code, stderr, value: stdout === "" ? undefined : JSON.parse(stdout) };
+  };
+  const file = await Deno.makeTempFile();
+  const pack = buildMpack({ objects: [object({ content: new TextEncoder().encode("content") })] });
+  await Deno.writeFile(file, pack);
+  const place = new URL(other.url),
+    url = `postgres://${place.host}${place.pathname}?search_path=s1`;
+
+  await t.step("--dry-run changes nothing", async () => {
+    const { value } = await main("shard", "add", "s1", url, "--dry-run");
+    assert.deepEqual([value.dry_run, value.new_schema, value.schema], [true, true, "s1"]);
+    assert.deepEqual((await main("shard", "list")).value.shards.length, 1);
+  });
+  await t.step("add, and once more", async () => {
+    const { value, code, stderr } = await main("shard", "add", "s1", url);
+    assert.equal(code, 0, stderr);
+    assert.deepEqual([value.added, value.new_schema], [true, true]);
+    assert.doesNotMatch(value.database, /postgres:/);
+    const { value: again } = await main("shard", "add", "s1", url);
+    assert.deepEqual([again.added, again.new_schema, again.migrations], [false, false, []]);
+    assert.equal((await main("shard", "add", "s2")).code, 0);
+    assert(await Deno.stat(`${folder}/mpackd-store.s1.json`));
+  });
+  await t.step("what it refuses", async () => {
+    for (
+      const [why, ...args] of [
+        [/with another URL/, "s1", `${url}x`],
+        [/is shard s1 already/, "s3", url],
+        [/is the catalog itself/, "s3", "?search_path=public"],
+        [/it is not 1 to 50/, "catalog"],
+        [/has to name one schema/, "s3", "?search_path=a,b"],
+      ] as [RegExp, ...string[]][]
+    ) {
+      const { code, value } = await main("shard", "add", ...args);
+      assert.equal(code, 2);
+      assert.match(value.error.message, why);
+    }
+    const shared = { ...env, MPACK_BLOB_KEY: "mpacks/{mpack_key}" };
+    const { stderr } = await runMain(["shard", "add", "s3"], shared);
+    assert.match(stderr, /MPACK_BLOB_KEY is mpacks\/\{mpack_key\}/);
+  });
+  await t.step("a schema with repos of its own", async () => {
+    await using strange = await openTestDatabase();
+    await strange.db
+      .sql`insert into musehub_repos (repo_id, owner, slug) values ('old', 'ann', 'old')`;
+    const { value } = await main("shard", "add", "s3", strange.url);
+    assert.match(value.error.message, /repos that the catalog does not know \(ann\/old\); --adopt/);
+    await db.sql`insert into musehub_repos (repo_id, owner, slug) values ('x', 'ann', 'old')`;
+    assert.match(
+      (await main("shard", "add", "s3", strange.url, "--adopt")).value.error.message,
+      /the catalog has repos of that name or id elsewhere/,
+    );
+    await db.sql`delete from musehub_repos where repo_id = 'x'`;
+    const { value: adopted } = await main("shard", "add", "s3", strange.url, "--adopt");
+    assert.deepEqual(adopted.adopted, ["ann/old"]);
+    assert.equal((await main("repo", "show", "ann/old")).value.shard, "s3");
+    await db.sql`delete from musehub_repos where shard = 's3'`;
+    await db.sql`delete from mpackd_shards where name = 's3'`;
+  });
+  await t.step("repos are placed", async () => {
+    const { value } = await main("repo", "create", "ann/song", "--shard", "s1");
+    assert.deepEqual([value.shard, value.created], ["s1", true]);
+    assert.equal(
+      (await main("repo", "create", "ann/here", "--shard", "catalog")).value.shard,
+      undefined,
+    );
+    // The catalog's tables have rows, and a shard's are empty.
+    const { value: roomy } = await main("repo", "create", "bob/song");
+    assert.match(roomy.shard ?? "catalog", /^(s1|s2|catalog)$/);
+    const { value: none } = await main("repo", "create", "bob/other", "--shard", "s9");
+    assert.match(none.error.message, /Cannot find shard s9: there are catalog, s1, s2/);
+  });
+  await t.step("packs are indexed and read in the shard", async () => {
+    const { code, stderr } = await main("index", file, "--repo", "ann/song");
+    assert.equal(code, 0, stderr);
+    const [{ n }] = await db.sql`select count(*)::int as n from musehub_mpacks`;
+    assert.equal(n, 0);
+    const { value } = await main("packs", "--repo", "ann/song");
+    assert.equal(value.mpack_key, mpackKey(pack));
+  });
+  await t.step("an owner with a limit has all repos in one shard", async () => {
+    const { value: spread } = await main("quota", "set", "ann", "--packs", "1");
+    assert.match(spread.error.message, /they are in catalog, s1; move them together first/);
+    await db.sql`delete from musehub_repos where slug = 'here'`;
+    const { value: [limited] } = await main("quota", "set", "ann", "--packs", "2");
+    assert.deepEqual([limited.used.packs, limited.limits.packs], [1, 2]);
+    assert.equal((await main("repo", "create", "ann/more")).value.shard, "s1");
+    const { value: away } = await main("repo", "create", "ann/away", "--shard", "s2");
+    assert.match(away.error.message, /they are in s1; leave --shard out/);
+    const { code } = await main("index", file, "--repo", "ann/more");
+    assert.equal(code, 0);
+    await main("repo", "create", "ann/third");
+    const { value: full } = await main("index", file, "--repo", "ann/third");
+    assert.equal(full.error.code, "quota-exceeded");
+    const { value: listed } = await main("quota", "list");
+    assert.deepEqual(listed.map((one: { name: string }) => one.name), ["ann"]);
+    assert.equal((await main("quota", "remove", "ann")).code, 0);
+    assert.deepEqual((await main("quota", "list")).value, []);
+  });
+  await t.step("edit and delete reach the copy", async () => {
+    await main("repo", "edit", "ann/song", "--name", "Song", "--visibility", "public");
+    await main("repo", "delete", "ann/more");
+    const { value: shard } = await main("repo", "show", "ann/song");
+    assert.deepEqual([shard.name, shard.visibility, shard.shard], ["Song", "public", "s1"]);
+    assert.equal((await main("repo", "show", "ann/more")).code, 2);
+  });
+  await t.step("list, and migrate over all", async () => {
+    const { value } = await main("shard", "list");
+    assert.deepEqual(value.shards.map((one: { name: string }) => one.name), [
+      "catalog",
+      "s1",
+      "s2",
+    ]);
+    assert.deepEqual(value.unreachable, []);
+    assert.deepEqual((await main("migrate")).value, {
+      applied: [],
+      shards: [{ shard: "s1", applied: [] }, { shard: "s2", applied: [] }],
+    });
+    await other.drop();
+    const { value: rest, stderr } = await main("shard", "list");
+    assert.deepEqual(rest.unreachable, ["s1"], stderr);
+  });
+});
