@@ -13,6 +13,8 @@ export interface Sha256 extends Disposable {
   borrow(): Promise<Uint8Array<ArrayBuffer>>;
   /** Hashes the first `sizeBytes` of a borrowed buffer, which the caller must not touch again. */
   update(buffer: Uint8Array<ArrayBuffer>, sizeBytes: number): void;
+  /** Hashes bytes that the caller keeps. Undefined if another thread hashes. */
+  hash?(bytes: Uint8Array): void;
   /**
    * The midstate after all bytes so far, which any engine that can load one continues from (see
    * midstate.ts). Undefined if the engine cannot save it. It is as secret as the bytes.

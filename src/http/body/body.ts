@@ -22,6 +22,11 @@ export const X_MSGPACK = "application/x-msgpack";
 const MSGPACK_TYPES = new Set([MSGPACK, X_MSGPACK, "application/msgpack"]);
 /** Bytes of each chunk of a body that passes by, but the last. */
 const CHUNK_BYTES = 256 * 1024;
+/**
+ * … once so much of it has come. Each chunk is written by another thread, and waking it takes as long
+ * as copying 256 KiB. A client gets the larger buffer only for bytes that it has sent.
+ */
+const LONG_BODY_BYTES = 4 * 1024 * 1024, LONG_CHUNK_BYTES = 1024 * 1024;
 /** … of a body that is kept: this much is allocated before any of it has come. */
 const KEPT_CHUNK_BYTES = 64 * 1024;
 
@@ -94,7 +99,7 @@ async function* chunksOf(
   // Most bodies are far shorter than a chunk, and a buffer is zeroed before it is filled.
   const chunkBytes = Math.max(1, Math.min(options.chunkBytes, declaredBytes));
   using body = new TimedBody(request.body, limits, signal);
-  let buffer = new ArrayBuffer(chunkBytes), filledBytes = 0;
+  let buffer = new ArrayBuffer(chunkBytes), filledBytes = 0, passedBytes = 0;
   for (;;) {
     const { done, value } = await body.read(new Uint8Array(buffer, filledBytes));
     if (done) {
@@ -107,9 +112,11 @@ async function* chunksOf(
     }
     buffer = value.buffer;
     filledBytes += value.length;
-    if (filledBytes < chunkBytes) continue;
+    if (filledBytes < buffer.byteLength) continue;
     yield new Uint8Array(buffer);
+    passedBytes += filledBytes;
     if (!isShared) buffer = new ArrayBuffer(chunkBytes);
+    else if (passedBytes === LONG_BODY_BYTES) buffer = new ArrayBuffer(LONG_CHUNK_BYTES);
     filledBytes = 0;
   }
 }

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { openSha256 } from "../../hash/sha256.ts";
+import { openNativeCore } from "../../hash/engine.ts";
 
 /** What a body was. */
 export interface PassedBody {
@@ -18,18 +18,12 @@ export async function* hashed<T extends Uint8Array>(
   chunks: AsyncIterable<T>,
   check: (passed: PassedBody) => void,
 ): AsyncGenerator<T, void, undefined> {
-  using hasher = await openSha256({ engine: "native", worker: false });
+  const hash = openNativeCore();
   let sizeBytes = 0;
   for await (const chunk of chunks) {
     sizeBytes += chunk.length;
-    for (let at = 0; at < chunk.length;) {
-      const buffer = await hasher.borrow();
-      const part = chunk.subarray(at, at + buffer.length);
-      buffer.set(part);
-      hasher.update(buffer, part.length);
-      at += part.length;
-    }
+    hash.update(chunk);
     yield chunk;
   }
-  check({ sha256: await hasher.digest(), sizeBytes });
+  check({ sha256: hash.digest(), sizeBytes });
 }

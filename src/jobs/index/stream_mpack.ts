@@ -12,6 +12,7 @@ import { quotaDefaultsOf } from "../../config/quotas.ts";
 import { admitPush } from "../../db/quotas/admit_push.ts";
 import { CancelledError, InvalidMpackError, QuotaError, StoreError } from "../../errors.ts";
 import { LinkedAbort } from "../../lib/abort.ts";
+import { nextTurn } from "../../lib/sleep.ts";
 import { type ObjectColumns, objectIdsOf } from "../../lib/object_columns.ts";
 import type { AttemptScope } from "../attempt/handler.ts";
 import type { IndexContext, IndexJob, IndexProgress, MpackHooks } from "./context.ts";
@@ -22,6 +23,9 @@ import { PackHistory } from "./pack_history.ts";
 import { publishPack } from "./publish.ts";
 import type { IndexResult } from "./result.ts";
 import { Stager } from "./stager.ts";
+
+/** Bytes that are decoded before other requests of the process get a turn, if that takes so long. */
+const SLICE_BYTES = 256 * 1024, HOLD_MS = 20;
 
 /**
  * Runs one attempt. Afterwards the job is `done` and its objects are visible, or an error is thrown
@@ -189,20 +193,17 @@ class Reading {
 
   /** The one pass: each buffer is filled, decoded, and handed on to be hashed. */
   async #stream(pack: OpenPack): Promise<void> {
-    const { reader, decoder, hasher } = pack;
-    if (this.#materializer) this.#materializer.etag = reader.stat.etag;
+    const { decoder } = pack;
+    if (this.#materializer) this.#materializer.etag = pack.reader.stat.etag;
     this.#stager.continueFrom(pack);
     await this.#history.continueFrom(pack.batches, pack.history);
     if (this.#materializer) await this.#admit(pack);
     this.#isReading = true;
     for (;;) {
       this.#signal.throwIfAborted();
-      const buffer = await hasher.borrow();
-      const sizeBytes = await reader.read(buffer);
+      const sizeBytes = await this.#step(pack);
       if (sizeBytes === 0) return decoder.end();
       this.readBytes += sizeBytes;
-      decoder.write(buffer.subarray(0, sizeBytes));
-      hasher.update(buffer, sizeBytes);
       this.#report("stream", pack);
       await this.#materializer?.drain();
       await this.#history.drain();
@@ -211,6 +212,28 @@ class Reading {
       await this.#admit(pack);
       await this.#stager.stage(pack, this.readBytes);
     }
+  }
+
+  /** Reads, decodes and hashes one buffer; returns its length, 0 at the end. */
+  async #step({ reader, decoder, hasher }: OpenPack): Promise<number> {
+    if (reader.lend && hasher.hash) {
+      const bytes = await reader.lend();
+      if (bytes.length === 0) return 0;
+      hasher.hash(bytes);
+      for (let at = 0, since = performance.now(); at < bytes.length; at += SLICE_BYTES) {
+        if (performance.now() - since > HOLD_MS) {
+          await nextTurn();
+          since = performance.now();
+        }
+        decoder.write(bytes.subarray(at, at + SLICE_BYTES));
+      }
+      return bytes.length;
+    }
+    const buffer = await hasher.borrow(), sizeBytes = await reader.read(buffer);
+    if (sizeBytes === 0) return 0;
+    decoder.write(buffer.subarray(0, sizeBytes));
+    hasher.update(buffer, sizeBytes);
+    return sizeBytes;
   }
 
   /** Checks the quotas before the first rows or blobs are written. A push has done so. */

@@ -38,6 +38,13 @@ export interface BlobReader extends AsyncDisposable {
    * @throws {StoreError} `store-unavailable` if the store still fails after all retries.
    */
   read(into: Uint8Array): Promise<number>;
+  /**
+   * The bytes that follow the last read, in the reader's own memory: valid until the next call. Empty at
+   * the end. Undefined for a reader that has no bytes of its own.
+   *
+   * @throws As {@link read}.
+   */
+  lend?(): Promise<Uint8Array>;
   /** Closes the connection or file. May be called more than once. */
   close(): Promise<void>;
 }

@@ -110,6 +110,7 @@ function wrap(store: BlobStore, idleTimeoutMs: number): BlobStore {
           return reader.stat;
         },
         read: (into) => within(reader.read(into), "read", key, { signal }),
+        ...(reader.lend && { lend: () => within(reader.lend!(), "read", key, { signal }) }),
         close,
         [Symbol.asyncDispose]: close,
       };

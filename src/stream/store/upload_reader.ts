@@ -61,24 +61,41 @@ export class UploadReader implements BlobReader {
     return { sizeBytes: this.#declaredBytes ?? this.#readBytes, etag: this.#etag };
   }
 
-  /**
-   * Reads as any reader does, and waits until the store has used what was read: so the bytes need no
-   * buffer of their own, and a slow store slows the body. Throws the errors of both.
-   */
+  /** Copies what `lend()` gives. */
   async read(into: Uint8Array): Promise<number> {
     let filledBytes = 0;
     while (filledBytes < into.length) {
-      if (this.#rest.length === 0 && !await this.#next()) break;
+      if (this.#rest.length === 0) this.#rest = await this.lend();
+      if (this.#rest.length === 0) break;
       const part = this.#rest.subarray(0, into.length - filledBytes);
       into.set(part, filledBytes);
       filledBytes += part.length;
       this.#rest = this.#rest.subarray(part.length);
     }
-    this.#readBytes += filledBytes;
-    // The end of the body is checked while it is written: most packs are no longer than that.
-    if (filledBytes === into.length) await this.#write(into);
-    else if (filledBytes > 0) this.#queue.push(into.slice(0, filledBytes));
     return filledBytes;
+  }
+
+  /**
+   * Lends the body's next chunk while the store writes it, after the store has used the one before: so
+   * the bytes need no buffer of their own, and a slow store slows the body. Throws the errors of both.
+   */
+  async lend(): Promise<Uint8Array> {
+    await this.#used();
+    let chunk: IteratorResult<Uint8Array>;
+    do {
+      chunk = await this.#chunks.next();
+      if (chunk.done) return new Uint8Array();
+    } while (chunk.value.length === 0);
+    const bytes = chunk.value;
+    this.#readBytes += bytes.length;
+    // After the last chunk the body is asked for its end, which a copy need not wait for. Most packs are
+    // one chunk.
+    if (this.#readBytes === this.#declaredBytes) this.#queue.push(bytes.slice());
+    else {
+      this.#isBuffered = true;
+      this.#queue.push(bytes);
+    }
+    return bytes;
   }
 
   /**
@@ -120,19 +137,8 @@ export class UploadReader implements BlobReader {
     await this.#written.catch(() => {});
   }
 
-  /** Gets the next chunk. */
-  async #next(): Promise<boolean> {
-    if (this.#storeError !== undefined) throw this.#storeError;
-    const { done, value } = await this.#chunks.next();
-    if (done) return false;
-    this.#rest = value;
-    return true;
-  }
-
-  /** Waits until the store asks for more, and so has used these bytes. */
-  async #write(bytes: Uint8Array): Promise<void> {
-    this.#isBuffered = true;
-    this.#queue.push(bytes);
+  /** Waits until the store asks for more, and so has used what was lent. */
+  async #used(): Promise<void> {
     while (this.#isBuffered && this.#storeError === undefined) {
       await new Promise<void>((resolve) => this.#wake = resolve);
     }

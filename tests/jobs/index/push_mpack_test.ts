@@ -4,7 +4,7 @@ import { pushMpack } from "../../../src/jobs/index/push_mpack.ts";
 import { guardMpack } from "../../../src/objects/guard_mpack.ts";
 import { buildMpack, cut, mpackKey, object, type Value } from "../../support/mpack/mpacks.ts";
 import { createFixture, type TestFixture } from "../../support/process/fixture.ts";
-import { bodyOf } from "../../support/store/blobs.ts";
+import { assertSameBytes, bodyOf, methodsOf, sampleBytes } from "../../support/store/blobs.ts";
 import { snapshotIdOf, snapshotRecord } from "../../support/history/records.ts";
 
 const HELLO = new TextEncoder().encode("hello");
@@ -133,4 +133,40 @@ Deno.test("pushMpack() without a key finds it at the end of the body", async (t)
     assert.equal((await jobs()).at(-1)!.status, "cancelled");
     assert.equal(await store.sweep!({ before: new Date(Date.now() + 60_000) }), 0);
   });
+});
+
+Deno.test("pushMpack() lends a chunk until a slow store has used it", async (t) => {
+  await using fixture = await createFixture();
+  const { store, config, db, repo: { repoId } } = fixture;
+  const slow = methodsOf(store);
+  slow.put = (key, body, options) => {
+    const late = async function* () {
+      for await (const chunk of body) {
+        await new Promise((resolve) => setTimeout(resolve, 5));
+        yield chunk;
+      }
+    };
+    return store.put(key, late(), options);
+  };
+  for (const chunkBytes of [700, 999]) {
+    const content = sampleBytes(10 * chunkBytes, chunkBytes);
+    const bytes = buildMpack({ objects: [object({ content })] });
+    for (const [name, sizeBytes] of [["known", bytes.length], ["unknown", undefined]] as const) {
+      await t.step(`of ${chunkBytes} bytes, of a body of ${name} length`, async () => {
+        const shared = new Uint8Array(chunkBytes);
+        const body = async function* () {
+          for (const chunk of cut(bytes, chunkBytes)) {
+            shared.set(chunk);
+            yield await Promise.resolve(shared.subarray(0, chunk.length));
+            shared.fill(0xc1);
+          }
+        };
+        const key = mpackKey(bytes);
+        await Deno.remove(fixture.blobPath(key)).catch(() => {});
+        const how = { db, store: slow, config: config(), repoId, worker: "test" };
+        await pushMpack({ ...how, mpackKey: key, body: body(), sizeBytes });
+        assertSameBytes(await Deno.readFile(fixture.blobPath(key)), Uint8Array.from(bytes));
+      });
+    }
+  }
 });
