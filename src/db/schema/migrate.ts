@@ -38,7 +38,8 @@ export async function migrate(db: Database): Promise<MigrateResult> {
   const shapes = missing.flatMap(({ tables = [] }) => tables);
   if (shapes.length > 0) await checkTables(db, shapes);
   const applied: string[] = [];
-  for (const { name, sql } of missing) {
+  for (const { name, sql, batch } of missing) {
+    if (batch !== undefined) await repeat(db, `prepare migration ${name}`, batch);
     const results = await execute(
       db,
       db.sql.unsafe(message(name, sql)).simple(),
@@ -82,6 +83,17 @@ async function readDone(db: Database): Promise<Set<string>> {
   if (!exists) return new Set();
   const rows = await db.query<{ name: string }>(action)`select name from mpackd_migrations`;
   return new Set(rows.map(({ name }) => name));
+}
+
+/** Sends a statement, each time as a transaction of its own, until it returns no row. */
+async function repeat(db: Database, action: string, statement: string): Promise<void> {
+  for (let isDone = false; !isDone;) {
+    const changed = await execute(db, db.sql.unsafe(statement), {
+      action,
+      deadlineMs: DEADLINE_MS,
+    });
+    isDone = changed.length === 0;
+  }
 }
 
 /** Refuses existing tables that mpackd cannot use. */

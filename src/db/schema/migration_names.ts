@@ -25,6 +25,8 @@ export const MIGRATION_NAMES = [
   "0026_webhooks",
   "0027_shards",
   "0028_channels",
+  "0029_fair_claims",
+  "0030_tenants_of_old_jobs",
 ] as const;
 
 /** The name of a migration. */

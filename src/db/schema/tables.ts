@@ -232,6 +232,8 @@ export const TABLES = {
     cancel_requested: "boolean?",
     started_at: "timestamptz?",
     finished_at: "timestamptz?",
+    /** Of the repo's owner; a trigger writes it. Claims let owners take turns by it. */
+    tenant_hash: "bigint?",
     /** Rows of `musehub_objects` that the attempts have inserted so far; null when it is done. */
     objects_written: "bigint?",
   },
@@ -484,6 +486,12 @@ export const TABLES = {
     is_asked: "boolean=",
     /** An entry for each of the last attempts. */
     log: "json=",
+  },
+  /** When tenants that wait beside others last had a job claimed. */
+  mpackd_turns: {
+    /** As `musehub_background_jobs.tenant_hash`. */
+    tenant: "bigint",
+    served_at: "timestamptz",
   },
   /** Limits of tenants. Null: the default of the settings. */
   mpackd_quotas: {

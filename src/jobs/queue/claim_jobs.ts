@@ -15,11 +15,6 @@ export interface ClaimOptions {
   readonly limit: number;
   /** Most running jobs of one repo, on all workers. Two claims at one moment may exceed it. */
   readonly perRepo: number;
-  /**
-   * Whether to look at every repo with pending jobs, and to let their owners take turns. Default: read
-   * only the head of the queue, which one owner's jobs may fill. It costs some 0.2 ms per repo.
-   */
-  readonly isFair?: boolean;
   /** Claim only this job, even before its `run_at` and with no attempts left: a user asked for it. */
   readonly jobId?: string;
   /** Repos whose jobs are not claimed. */
@@ -27,10 +22,6 @@ export interface ClaimOptions {
   /** Workers known to have ended: their jobs are claimed before the lease expires. */
   readonly takeOver?: readonly string[];
 }
-
-/** Other workers lock some candidates, and a repo's share rules out others. */
-const CANDIDATES_PER_JOB = 2;
-const MIN_LIMIT = 16;
 
 /** Other programs may have written more; adding 1 to the column's largest value would fail all claims. */
 const MOST_ATTEMPTS = 2 ** 31 - 1;
@@ -46,134 +37,109 @@ const MOST_FENCE = Number.MAX_SAFE_INTEGER;
  * A running row without a lease that ends belongs to another program. It is not claimed, and delays no
  * other job: nothing says that the other program still exists.
  *
- * The claim reads the head of the queue. Only if repos at their share fill the head, it reads the
- * head of each other repo: ten thousand jobs of one repo do not delay the others. A fair claim always
- * does that, and among jobs of one priority prefers those of owners with few running jobs: ten
- * thousand jobs in a hundred repos of one owner do not delay another owner.
+ * Among jobs of one priority, those of tenants with few running jobs go first; then those of the
+ * tenant that has waited longest since it was served, or since its job was due. A tenant is the owner
+ * of a job's repo, or the repo where it has no row. So ten thousand jobs of one owner, in one repo or
+ * in ten thousand, delay another owner's job by one turn. How many rows of the queue a claim reads is
+ * bounded: `mpackd_next_jobs_1` in src/db/schema/functions/next_jobs_1.sql.
  */
 export async function claimJobs(db: Database, options: ClaimOptions): Promise<Job[]> {
-  const { worker, jobTypes, leaseMs, limit, perRepo, isFair = false, jobId, takeOver = [] } =
+  const { worker, jobTypes, leaseMs, limit, perRepo, jobId, takeOver = [], pausedRepos = [] } =
     options;
-  const { pausedRepos = [] } = options;
   const { sql } = db;
-  // Limits are text, rounded up so that few statements exist. For a LIMIT that is a parameter
-  // PostgreSQL plans each claim anew, which takes longer than the claim.
-  const most = 2 ** Math.ceil(Math.log2(Math.max(limit, MIN_LIMIT)));
-  const candidates = sql.unsafe(`${CANDIDATES_PER_JOB * most}`);
-  const fewest = CANDIDATES_PER_JOB * 2 ** Math.ceil(Math.log2(perRepo));
-  const headOfRepo = sql.unsafe(`${isFair ? Math.min(most, fewest) : most}`);
   // If a worker in takeOver still runs, its writes fail at the raised fence, as after an expiry.
   const isExpired = takeOver.length === 0
     ? sql`lease_expires_at <= now()`
     : sql`lease_expires_at is not null
         and (lease_expires_at <= now() or locked_by in (
           select jsonb_array_elements_text(${JSON.stringify(takeOver)}::text::jsonb)))`;
+  // As text, rounded up so that few statements exist: for a LIMIT that is a parameter PostgreSQL plans
+  // each claim anew, which takes longer than the claim. Other workers lock some.
+  const mostExpired = sql.unsafe(`${2 ** Math.ceil(Math.log2(Math.max(2 * limit, 32)))}`);
+  const types = sql`${arrayLiteral(jobTypes)}::text[]`;
+  const paused = sql`${arrayLiteral(pausedRepos)}::text[]`;
   // "is not false" hides the condition from the planner. In a young table it would choose the index
   // of open jobs, and read every pending job.
-  const isOurs = sql`(job_type = any(${arrayLiteral(jobTypes)}::text[])) is not false`;
-  const isUnpaused = pausedRepos.length === 0
-    ? sql`true`
-    : sql`repo_id <> all(${arrayLiteral(pausedRepos)}::text[])`;
+  const isOurs = sql`(job_type = any(${types})) is not false`;
   const isNamed = jobId === undefined ? sql`true` : sql`job_id = ${jobId}`;
-  const isDue = jobId === undefined ? sql`(run_at is null or run_at <= now())` : isNamed;
   const isSpent = jobId === undefined
     ? sql`coalesce(j.attempt, 0) >= coalesce(j.max_attempts, ${DEFAULT_MAX_ATTEMPTS}::integer)`
     : sql`false`;
-  const order = sql`coalesce(priority, 0) desc, created_at, job_id`;
-  // A fair claim reads the head of each repo, so what the head of the queue has is among them.
-  const found = isFair
-    ? sql`select * from expired union all select * from heads`
-    : sql`select * from expired union select * from head union select * from heads`;
-  const isShort = isFair ? sql`true` : sql`exists (select from shortage)`;
-  // Looked up one by one: a join may read all repos. A repo without a row is a tenant of its own.
-  const tenant = sql`coalesce((
-    select owner from musehub_repos r where r.repo_id = found.repo_id), found.repo_id)`;
-  // Of each tenant as many as one claim may take, and some for those that others have locked: ten
-  // thousand repos of one owner would else be ten thousand rows to look up and sort.
-  const turns = sql`, busy_tenants as materialized (
-      select ${tenant} as tenant, sum(running) as running from busy_repos as found group by 1
-    ), tenants as materialized (
-      select repo_id, ${tenant} as tenant from (select distinct repo_id from ranked) as found
-    ), turns as materialized (
-      select job_id, 1 as place_in_repo, 1 as place_among_duplicates,
-        coalesce(running, 0) + place as turn
-      from (
-        select job_id, tenant, row_number() over (partition by tenant order by ${order}) as place
-        from ranked join tenants using (repo_id)
-        where place_in_repo <= ${perRepo}::integer and place_among_duplicates = 1
-      ) as owned
-      left join busy_tenants using (tenant)
-      where place <= ${candidates}
-    )`;
-  const columns = sql`job_id, repo_id, job_type, priority, created_at,
+  const columns = sql`job_id, repo_id, job_type, coalesce(priority, 0)::integer as priority,
+    coalesce(run_at, created_at)::timestamptz as due_at, coalesce(tenant_hash, 0) as tenant,
     mpackd_mpack_key(payload::text) as mpack_key`;
+  const waiting = jobId === undefined
+    ? sql`select * from mpackd_next_jobs_1(${types}, ${paused},
+        array(select repo_id::text from full_repos), ${limit}::integer, ${perRepo}::integer)`
+    : sql`select ${columns} from musehub_background_jobs
+        where status = 'pending' and ${isNamed} and ${isOurs}
+          and repo_id <> all(${paused})`;
+  const order = sql`priority desc, due_at, job_id`;
   // Each CTE is materialized: flattened into a join, LIMIT with FOR UPDATE may lock more rows than
   // it returns.
   const rows = await db.query<JobColumns & { is_rescue: boolean }>("claim jobs")`
-    with recursive busy as materialized (
-      select repo_id, job_type, mpackd_mpack_key(payload::text) as mpack_key
+    with busy as materialized (
+      select repo_id, job_type, coalesce(tenant_hash, 0) as tenant,
+        mpackd_mpack_key(payload::text) as mpack_key
       from musehub_background_jobs
       where status = 'running' and isfinite(lease_expires_at) and (${isExpired}) is not true
     ), busy_repos as materialized (
       select repo_id, count(*) as running from busy group by repo_id
+    ), busy_tenants as materialized (
+      select tenant, count(*) as running from busy group by tenant
     ), full_repos as materialized (
       select repo_id from busy_repos where running >= ${perRepo}::integer
     ), expired as materialized (
       select ${columns} from musehub_background_jobs
-      where status = 'running' and ${isOurs} and ${isExpired} and ${isNamed} and ${isUnpaused}
-      limit ${candidates}
-    ), head as materialized (
-      select ${columns} from musehub_background_jobs
-      where status = 'pending' and ${isOurs} and ${isDue} and ${isUnpaused}
-      order by ${order}
-      limit ${candidates}
-    ), shortage as materialized (
-      -- One row if the head is full and the shares let through fewer jobs than asked for.
-      select from (select repo_id, count(*) as waiting from head group by repo_id) as own
-      left join busy_repos using (repo_id)
-      having sum(waiting) = ${candidates}
-        and sum(least(waiting, greatest(${perRepo}::integer - coalesce(running, 0), 0)))
-          < ${limit}::integer
-    ), repos as (
-      -- All repos with pending jobs, one index lookup each.
-      select min(repo_id) as repo_id from musehub_background_jobs
-      where status = 'pending' and ${isShort}
-      union all
-      select (select min(repo_id) from musehub_background_jobs j
-        where status = 'pending' and j.repo_id > repos.repo_id)
-      from repos where repos.repo_id is not null
-    ), heads as materialized (
-      select own.* from repos cross join lateral (
-        select ${columns} from musehub_background_jobs j
-        where status = 'pending' and j.repo_id = repos.repo_id and ${isOurs} and ${isDue}
-          and ${isUnpaused}
-        order by repo_id, ${order}
-        limit ${headOfRepo}
-      ) own
-      where repos.repo_id is not null
-        and repos.repo_id not in (select repo_id from full_repos)
+      where status = 'running' and ${isOurs} and ${isExpired} and ${isNamed}
+        and repo_id <> all(${paused})
+      limit ${mostExpired}
+    ), waiting as materialized (
+      ${waiting}
     ), ranked as materialized (
-      select job_id, repo_id, priority, created_at,
+      select found.*,
         row_number() over (partition by repo_id order by ${order})
           + coalesce(running, 0) as place_in_repo,
         row_number() over (
           partition by repo_id, job_type, coalesce(mpack_key, job_id) order by ${order}
         ) as place_among_duplicates
-      from (${found}) as found
+      from (select * from expired union select * from waiting) as found
       left join busy_repos using (repo_id)
       where not exists (
         select from busy where busy.repo_id = found.repo_id and busy.job_type = found.job_type
           and busy.mpack_key = found.mpack_key)
-    )${isFair ? turns : sql``}, taken as materialized (
-      select j.job_id, j.status = 'running' as is_rescue, ${isSpent} as is_spent,
-        coalesce(j.cancel_requested, false) as is_cancelled
-      from musehub_background_jobs j
-      join ${isFair ? sql`turns` : sql`ranked`} as chosen on chosen.job_id = j.job_id
+    ), turns as materialized (
+      select job_id, tenant, coalesce(running, 0) + row_number() over (
+          partition by tenant order by ${order}) as turn,
+        greatest(due_at, served_at) as waits_since
+      from ranked
+      left join busy_tenants using (tenant)
+      left join mpackd_turns using (tenant)
       where place_in_repo <= ${perRepo}::integer and place_among_duplicates = 1
-        and (j.status = 'pending' or j.status = 'running' and ${isExpired})
-      order by coalesce(j.priority, 0) desc, ${isFair ? sql`turn,` : sql``} j.created_at, j.job_id
+    ), taken as materialized (
+      select j.job_id, tenant, j.status = 'running' as is_rescue, ${isSpent} as is_spent,
+        coalesce(j.cancel_requested, false) as is_cancelled
+      from musehub_background_jobs j join turns on turns.job_id = j.job_id
+      where j.status = 'pending' or j.status = 'running' and ${isExpired}
+      order by coalesce(j.priority, 0) desc, turn, waits_since, j.job_id
       limit ${limit}::integer
       for update of j skip locked
+    ), served as materialized (
+      -- Only where several wait. Nobody waits for a row that another claim is writing.
+      select tenant from taken where (select min(tenant) <> max(tenant) from turns) group by tenant
+    ), noted as (
+      update mpackd_turns t set served_at = now()
+      from (
+        select t.tenant from mpackd_turns t join served using (tenant)
+        order by t.tenant for update of t skip locked
+      ) as own
+      where t.tenant = own.tenant
+    ), first_noted as (
+      insert into mpackd_turns (tenant, served_at)
+      select tenant, now() from served
+      where not exists (select from mpackd_turns t where t.tenant = served.tenant)
+      order by tenant
+      on conflict do nothing
     ), lost as (
       -- The rows as they were before this statement.
       insert into mpackd_attempts (job_id, fence, attempt, worker, started_at, outcome)

@@ -37,7 +37,10 @@ export async function retryJobs(db: Database, filter: RetryFilter): Promise<stri
     ), put_back as (
       update musehub_background_jobs j set
         status = 'pending', attempt = 0, run_at = null, cancel_requested = null,
-        finished_at = null, checkpoint = null
+        finished_at = null, checkpoint = null,
+        -- A job that ended before the migration that made the column has none.
+        tenant_hash = coalesce(j.tenant_hash, mpackd_tenant_hash(coalesce((
+          select r.owner from musehub_repos r where r.repo_id = j.repo_id), j.repo_id)))
       from chosen where j.job_id = chosen.job_id
       returning j.job_id
     )

@@ -26,8 +26,6 @@ const EMPTY_POLL_MS = 250;
 const MAX_RETRY_MS = 5_000;
 /** How long what is paused may be out of date. */
 const PAUSES_MS = 1_000;
-/** Fair claims read more than others, so they get a twentieth of the time. */
-const FAIR_PAUSE = 20;
 
 /** How a worker runs. */
 export interface WorkerOptions {
@@ -73,8 +71,6 @@ export class Worker {
   #isWoken = false;
   #endPause: (() => void) | undefined;
   #polledAt = performance.now();
-  /** When the next fair claim is due. */
-  #fairAt = 0;
   #pauses: Pauses = { isAll: false, types: [], repoIds: [] };
   #pausesReadAt = -Infinity;
 
@@ -162,17 +158,13 @@ export class Worker {
       this.#polledAt = claimedAt;
       return 0;
     }
-    const isFair = claimedAt >= this.#fairAt;
-    // Also if it fails: then the plain claims go on meanwhile.
-    if (isFair) this.#fairAt = claimedAt + MAX_RETRY_MS;
-    const which = { worker, jobTypes, leaseMs, limit, perRepo, isFair, pausedRepos };
+    const which = { worker, jobTypes, leaseMs, limit, perRepo, pausedRepos };
     this.#share.reserve(limit);
     const jobs = await claimJobs(db, which).catch((error) => {
       this.#share.giveBack();
       throw error;
     });
-    const polledAt = this.#polledAt = performance.now();
-    if (isFair) this.#fairAt = polledAt + FAIR_PAUSE * (polledAt - claimedAt);
+    this.#polledAt = performance.now();
     if (jobs.length > 0) this.#observe({ type: "claimed", jobs });
     this.#prefetched.push(jobs, claimedAt);
     this.#fillSlots();

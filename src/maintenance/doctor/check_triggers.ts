@@ -12,6 +12,7 @@ import { type Check, ok, warning } from "./check.ts";
 /** What does not happen without each trigger. */
 const TRIGGERS: Readonly<Record<string, string>> = {
   mpackd_wake: "new jobs wait until a worker polls",
+  mpackd_set_tenant: "new jobs of all owners share the turns of one",
   mpackd_note_job: "webhooks are not told of packs",
   mpackd_note_branch: "webhooks are not told of new and deleted branches",
   mpackd_note_branch_move: "webhooks are not told of branches that move",

@@ -21,6 +21,8 @@ import { sql as schedules } from "./0024_schedules.ts";
 import { sql as walks } from "./0025_walks.ts";
 import channels from "../functions/channels_1.sql" with { type: "text" };
 import shards from "../functions/shards_1.sql" with { type: "text" };
+import nextJobs from "../functions/next_jobs_1.sql" with { type: "text" };
+import tenantsOfOldJobs from "../functions/tenants_of_old_jobs.sql" with { type: "text" };
 import webhooks from "../functions/webhooks_1.sql" with { type: "text" };
 
 /** One migration. After its release its statements never change; another migration follows. */
@@ -29,6 +31,8 @@ export interface Migration {
   readonly name: MigrationName;
   /** Statements for the body of a PL/pgSQL block. */
   readonly sql: string;
+  /** Changes a bounded number of rows. It is sent again until it changes none, and then `sql`. */
+  readonly batch?: string;
   /** The tables in it that other programs may have made already. */
   readonly tables?: readonly TableShape[];
 }
@@ -57,4 +61,6 @@ export const migrations: readonly Migration[] = [
   { name: "0026_webhooks", sql: webhooks },
   { name: "0027_shards", sql: shards },
   { name: "0028_channels", sql: channels },
+  { name: "0029_fair_claims", sql: nextJobs },
+  { name: "0030_tenants_of_old_jobs", sql: "", batch: tenantsOfOldJobs },
 ];
