@@ -290,8 +290,9 @@ export async function unnamedBlobs(
   });
   return await query`
     select u.key, coalesce(u.pack_repo, u.object_repo) is null
+      -- The rows of a repo that lives in a shard are there: here is none that names its blobs.
       or exists (select from musehub_repos r
-        where r.repo_id in (u.pack_repo, u.object_repo))
+        where r.repo_id in (u.pack_repo, u.object_repo) and r.shard is null)
       or exists (select from mpackd_removed_repos r
         where r.repo_id in (u.pack_repo, u.object_repo)) as "isRepoKnown"
     from jsonb_to_recordset(${JSON.stringify(blobs)}::text::jsonb)

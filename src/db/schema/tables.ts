@@ -59,6 +59,21 @@ export const TABLES = {
     shard: "text",
     cancel_passed: "boolean=",
   },
+  /** Repos that move between shards. */
+  mpackd_repo_moves: {
+    repo_id: "text",
+    move_id: "text",
+    /** Null: the catalog. */
+    from_shard: "text?",
+    to_shard: "text?",
+    /** `copying`, `removing` or `aborting`. */
+    step: "text",
+    /** The process that works on it. */
+    run_id: "text",
+    /** Whether the move has paused the repo's jobs. */
+    made_pause: "boolean=",
+    began_at: "timestamptz=",
+  },
   /** Moves of shards to other servers. */
   mpackd_shard_moves: {
     move_id: "text",

@@ -86,12 +86,14 @@ export async function beginMove(
     select ${moveId}, s.name, 'copying', ${runId}, s.url, ${newUrl}, s.state, s.version
     from mpackd_shards s
     where s.name = ${shard} and s.url = ${oldUrl} and s.state <> 'moving'
+      and not exists (
+        select from mpackd_repo_moves r where s.name in (r.from_shard, r.to_shard))
     on conflict do nothing
     returning *`;
   if (row !== undefined) return toMove(row);
   throw new ConfigError(
-    `Cannot move shard ${shard}: another command has changed it meanwhile; look with ` +
-      '"mpackd shard list", and run the command again',
+    `Cannot move shard ${shard}: another command has changed it meanwhile, or a move of a repo from or ` +
+      'to it is open; look with "mpackd shard list", and run the command again',
   );
 }
 
@@ -150,6 +152,8 @@ export async function flipShard(catalog: Database, { moveId, runId }: Move): Pro
       update mpackd_shards s set url = move.new_url, replica_url = null, version = s.version + 1,
         state = move.old_state
       from move where s.name = move.shard and s.version = move.old_version
+        and not exists (
+          select from mpackd_repo_moves r where s.name in (r.from_shard, r.to_shard))
       returning s.name
     )
     update mpackd_shard_moves m set step = 'moved', ended_at = now()

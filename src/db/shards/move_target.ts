@@ -6,6 +6,7 @@
 
 import type { Database } from "../client/database.ts";
 import { quoteName, quoteText, runText } from "./move_sql.ts";
+import { letThrough } from "./repo_hold.ts";
 
 /** Creating a subscription asks the source which tables it publishes. */
 const SUBSCRIBE_DEADLINE_MS = 60_000;
@@ -161,12 +162,20 @@ export async function setSequences(
  * Puts the jobs back whose attempts the fence has ended: nothing of what they did later can be
  * written. The attempts are not counted. What was staged for them is not here, so they start over.
  * A push comes once, so its job has one attempt: it fails, and its client pushes again.
+ *
+ * @param ofRepo Only those of a repo that moves.
  */
-export async function putJobsBack(target: Database): Promise<number> {
+export async function putJobsBack(
+  target: Database,
+  ofRepo?: { readonly repoId: string; readonly moveId: string },
+): Promise<number> {
+  const isOurs = ofRepo === undefined
+    ? target.sql`true`
+    : target.sql`repo_id = ${ofRepo.repoId} and ${letThrough(target, ofRepo.moveId)}`;
   const [{ count }] = await target.query<{ count: number }>("put running jobs back")`
     with running as materialized (
       select job_id from musehub_background_jobs
-      where status = 'running' and isfinite(lease_expires_at)
+      where status = 'running' and isfinite(lease_expires_at) and ${isOurs}
       order by job_id for update
     ), noted as (
       insert into mpackd_attempts (job_id, fence, attempt, worker, started_at, outcome, code)
@@ -182,7 +191,7 @@ export async function putJobsBack(target: Database): Promise<number> {
         finished_at = case when j.max_attempts = 1 then now() end,
         checkpoint = case when j.max_attempts = 1 then null else j.checkpoint end,
         last_error = case when j.max_attempts = 1 then json_build_object('code', 'shard-moved',
-            'message', 'the shard moved to another server during the attempt', 'retryable', true,
+            'message', 'its rows moved to another server during the attempt', 'retryable', true,
             'at', now())
           else j.last_error end
       from running where j.job_id = running.job_id

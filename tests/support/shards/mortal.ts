@@ -15,7 +15,10 @@ export class KilledError extends Error {}
 export type IsLast = (action: string) => boolean;
 
 /** The same options for a process that dies. */
-export function mortal(options: MoveToOptions, isLast: IsLast): MoveToOptions {
+export function mortal<Options extends Pick<MoveToOptions, "catalog" | "connect">>(
+  options: Options,
+  isLast: IsLast,
+): Options {
   let isDead = false;
   const wrap = (db: Database): Database => ({
     ...db,

@@ -5,19 +5,34 @@
  */
 
 import type { Command } from "commander";
+import type { Config } from "../../../config/config.ts";
+import { quotaDefaultsOf } from "../../../config/quotas.ts";
+import { parseRepoName } from "../../../db/repos.ts";
+import { findRepoToMove } from "../../../db/shards/repo_moves.ts";
 import { ConfigError } from "../../../errors.ts";
 import { abortMove } from "../../../maintenance/shards/move_back.ts";
 import type { MoveSummary } from "../../../maintenance/shards/move_options.ts";
+import {
+  abortRepoMove,
+  moveRepo,
+  type MoveRepoOptions,
+  type RepoMoveProgress,
+} from "../../../maintenance/shards/move_repo.ts";
 import { moveShard } from "../../../maintenance/shards/move_shard.ts";
 import type { CommandContext } from "../../command.ts";
 import { parseChoice, parseDuration } from "../../flags.ts";
 import { print, printJson } from "../../output.ts";
 import { MoveTeller } from "../../shard/move_progress.ts";
 import { openCatalog } from "../../shard/open_move.ts";
-import { formatBytes, formatCount, formatMs } from "../../terminal.ts";
+import { formatBytes, formatCount, formatMs, LiveLine } from "../../terminal.ts";
+
+/** Requests that began before the repo was turned over have read all by then. */
+const GRACE = "30s";
 
 interface MoveFlags {
   readonly to?: string;
+  readonly repo?: string;
+  readonly grace: string;
   readonly sourceUrl?: string;
   readonly compare: string;
   readonly wait: string;
@@ -35,10 +50,16 @@ export function addShardMoveCommand(shard: Command, context: CommandContext): vo
       "Move a shard to another database while it is used, by PostgreSQL's logical replication. " +
         "Readers notice nothing, writers wait for seconds. Interrupted at any moment, the same " +
         "command goes on; --abort goes back and leaves nothing. The old schema stays, and cannot " +
-        'be written, until "shard remove --old".',
+        'be written, until "shard remove --old". With --repo: move one repo to another shard on any ' +
+        "server. Its rows move, its blobs stay; its pushes wait meanwhile.",
     )
-    .argument("<name>", "the shard")
+    .argument("[name]", "the shard; none with --repo")
     .option("--to <url>", "the database to move it to; what it lacks is DATABASE_URL's")
+    .option(
+      "--repo <owner/slug>",
+      'move only this repo; then --to is a shard\'s name, or "catalog"',
+    )
+    .option("--grace <duration>", "with --repo: how long the old rows stay for readers", GRACE)
     .option("--source-url <url>", "the shard's database as the target's server sees it")
     .option(
       "--compare <what>",
@@ -50,9 +71,19 @@ export function addShardMoveCommand(shard: Command, context: CommandContext): vo
     .option("--abort", "go back to where the shard was, and remove what the move has made")
     .option("--without-target", "with --abort: the target is lost, so leave it alone")
     .option("--json", "print the result as one JSON document")
-    .action((name: string, flags: MoveFlags) =>
+    .action((name: string | undefined, flags: MoveFlags) =>
       context.run(flags, async (signal) => {
-        await using opened = await openCatalog(context.config());
+        const config = context.config();
+        await using opened = await openCatalog(config);
+        if (flags.repo !== undefined) {
+          if (name !== undefined) {
+            throw new ConfigError("Cannot move both a shard and a repo: name one of them");
+          }
+          return await moveOneRepo({ ...opened, signal }, flags.repo, flags, config);
+        }
+        if (name === undefined) {
+          throw new ConfigError("Cannot move: name a shard, or a repo with --repo");
+        }
         using teller = new MoveTeller({ isQuiet: flags.json ?? false });
         const options = {
           ...opened,
@@ -81,6 +112,58 @@ export function addShardMoveCommand(shard: Command, context: CommandContext): vo
         else await print(textOf(summary));
       })
     );
+}
+
+async function moveOneRepo(
+  opened: Pick<MoveRepoOptions, "catalog" | "connect" | "completeUrl" | "signal">,
+  text: string,
+  flags: MoveFlags,
+  config: Config,
+): Promise<void> {
+  const repo = await findRepoToMove(opened.catalog, parseRepoName(text));
+  if (repo === undefined) {
+    throw new ConfigError(`Cannot find repo ${text} on ${opened.catalog.label}`, {
+      code: "repo-not-found",
+    });
+  }
+  if (flags.dryRun || flags.sourceUrl !== undefined || flags.withoutTarget) {
+    throw new ConfigError(
+      "Cannot use --dry-run, --source-url or --without-target with --repo: they are about a shard",
+    );
+  }
+  const line = new LiveLine();
+  const options = {
+    ...opened,
+    repo,
+    onProgress: ({ step, table, rows }: RepoMoveProgress) => {
+      line.show({ label: step, bytes: 0, sizeBytes: 0, note: table && `${table} ${rows}` });
+    },
+  };
+  if (flags.abort) {
+    await abortRepoMove(options);
+    if (flags.json) await printJson({ repo: text, aborted: true });
+    else await print(`Aborted the move of ${text}: it is where it was`);
+    return;
+  }
+  if (flags.to === undefined) {
+    throw new ConfigError(`Cannot move ${text}: say to which shard with --to NAME`);
+  }
+  const summary = await moveRepo({
+    ...options,
+    to: flags.to,
+    waitMs: parseDuration("--wait", flags.wait),
+    graceMs: parseDuration("--grace", flags.grace),
+    hasOwnerLimit: Object.keys(quotaDefaultsOf(config).owner).length > 0,
+  });
+  line.clear();
+  if (flags.json) await printJson({ repo: text, ...summary });
+  else if (!summary.moved) await print(`${text} is in ${summary.to} already`);
+  else {
+    await print(
+      `Moved ${text} from ${summary.from} to ${summary.to}: ${formatCount(summary.rows)} rows in ` +
+        formatMs(summary.elapsed_ms),
+    );
+  }
 }
 
 function textOf(summary: MoveSummary): string {

@@ -58,3 +58,21 @@ create unique index if not exists mpackd_shard_moves_open on mpackd_shard_moves 
 
 -- Logical replication finds the rows of updates and deletes by the primary key. This table has none.
 alter table mpackd_finished_audits replica identity full;
+
+-- Repos that move between shards, in the catalog. One that was interrupted goes on, or goes back.
+create table if not exists mpackd_repo_moves (
+  repo_id text collate "C" primary key,
+  -- Its triggers in the old shard are called mpackd_repo_move_ and this.
+  move_id text collate "C" not null,
+  -- Null: the catalog.
+  from_shard text collate "C",
+  to_shard text collate "C",
+  -- copying: the repo is held where it was. removing: it lives in the new shard. aborting: it goes
+  -- back.
+  step text not null check (step in ('copying', 'removing', 'aborting')),
+  -- The process that works on it.
+  run_id text collate "C" not null,
+  -- Whether the move has paused the repo's jobs; an operator may have before.
+  made_pause boolean not null default false,
+  began_at timestamptz not null default now()
+);
