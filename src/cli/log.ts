@@ -91,9 +91,10 @@ export function logWithoutLease(worker: string, jobs: number): void {
 }
 
 /** Logs a worker's events. Each record about a job has the ids of job and repo. */
-export function logEvents(worker: string): (event: WorkerEvent) => void {
-  const log = getLogger(["mpackd", "worker"]).with({ worker });
-  return (event) => {
+export function logEvents(worker: string): (event: WorkerEvent, shard?: string) => void {
+  const logger = getLogger(["mpackd", "worker"]).with({ worker });
+  return (event, shard) => {
+    const log = shard === undefined ? logger : logger.with({ shard });
     switch (event.type) {
       case "claimed":
         for (const job of event.jobs) {
@@ -112,7 +113,9 @@ export function logEvents(worker: string): (event: WorkerEvent) => void {
         logDelivery(log, event);
         break;
       case "queue-error":
-        log.with(errorFields(event.error)).warn("{error}");
+        if (shard === undefined) log.with(errorFields(event.error)).warn("{error}");
+        // That a shard is away is logged once: see logShard().
+        else log.with(errorFields(event.error)).debug("{error}");
         break;
       case "listener":
         if (event.error === undefined) log.info("Listening for new jobs");
@@ -127,6 +130,19 @@ export function logEvents(worker: string): (event: WorkerEvent) => void {
         break;
     }
   };
+}
+
+/** Logs that a shard is away, or answers. */
+export function logShard(worker: string, shard: string, error?: Error): void {
+  const log = getLogger(["mpackd", "worker"]).with({ worker, shard });
+  if (error === undefined) log.info("Working for shard {shard}");
+  else log.with(errorFields(error)).warn("Shard {shard} is away: {error}");
+}
+
+/** Logs what went wrong with forwarded jobs, or with the list of shards. */
+export function logShardError(worker: string, error: Error, shard?: string): void {
+  const log = getLogger(["mpackd", "worker"]).with({ worker });
+  (shard === undefined ? log : log.with({ shard })).with(errorFields(error)).warn("{error}");
 }
 
 function about(log: Logger, { jobId, repoId, jobType, attempt, fence }: Job): Logger {

@@ -4,28 +4,28 @@
  * @module
  */
 
-import { quotaDefaultsOf } from "../config/quotas.ts";
-import { countAtLimits } from "../db/quotas/quotas.ts";
 import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client/database.ts";
 import { execute } from "../db/client/execute.ts";
-import { forgetWorker, seeWorker } from "../db/workers.ts";
-import { mpackdHandlers } from "../jobs/handlers.ts";
-import { WorkerMetrics } from "../jobs/worker/worker_metrics.ts";
-import { Listener } from "../jobs/worker/listener.ts";
-import { countJobs } from "../jobs/queue/count_jobs.ts";
-import { fireSchedules } from "../jobs/schedules/fire.ts";
-import { countWithoutLease } from "../jobs/queue/count_without_lease.ts";
-import { traced } from "../jobs/worker/tracing.ts";
-import { Worker } from "../jobs/worker/worker.ts";
-import { Deliverer } from "../jobs/webhooks/deliverer.ts";
-import { parseAddresses } from "../lib/addresses.ts";
-import type { WorkerEvent } from "../jobs/worker/worker_event.ts";
+import { CATALOG } from "../db/shards/shard.ts";
 import type { Check } from "../http/probes.ts";
-import { claimStore, type StoreAndDatabase } from "../maintenance/store_owner.ts";
+import { countWithoutLease } from "../jobs/queue/count_without_lease.ts";
+import { listFired } from "../jobs/schedules/copy_fired.ts";
+import { fireSchedules } from "../jobs/schedules/fire.ts";
+import { NO_REPO } from "../jobs/schedules/task.ts";
+import { Forwarder } from "../jobs/shards/forwarder.ts";
+import { ServerListeners } from "../jobs/shards/server_listeners.ts";
+import { openShardPart } from "../jobs/shards/open_shard_part.ts";
+import { SharedPauses } from "../jobs/shards/shared_pauses.ts";
+import { ShardWorkers } from "../jobs/shards/shard_workers.ts";
+import { Listener } from "../jobs/worker/listener.ts";
+import { openPart } from "../jobs/worker/open_part.ts";
+import { Slots } from "../jobs/worker/slots.ts";
+import type { WorkerEvent } from "../jobs/worker/worker_event.ts";
+import { WorkerMetrics } from "../jobs/worker/worker_metrics.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { readMarker } from "../stream/store/store_marker.ts";
-import { logEvents, logNativeHash, logWithoutLease } from "./log.ts";
+import { logEvents, logNativeHash, logShard, logShardError, logWithoutLease } from "./log.ts";
 import { jobPermissions, requirePermissions } from "./permissions.ts";
 import type { Resources } from "./resources.ts";
 import { VERSION } from "./version.ts";
@@ -34,13 +34,10 @@ import { workerName } from "./worker_name.ts";
 const PING_DEADLINE_MS = 2_000;
 /** Probes come every few seconds, also to a store that asks money for each request. */
 const STORE_CHECK_EVERY_MS = 5_000;
-/** The text of a notification about webhooks: see webhooks_1.sql. */
-const WEBHOOKS = "webhooks";
-const COUNT_EVERY_MS = 60_000;
 /** How late a schedule may fire. */
 const FIRE_EVERY_MS = 10_000;
-/** A sixth of the time after which a silent worker counts as gone. */
-const SEEN_EVERY_MS = 10_000;
+/** The texts of notifications that are not about the catalog's own jobs: see channels_1.sql. */
+const SHARDS = "shards", RESUMED = "resumed";
 
 export interface WorkerEnd {
   /** Stops claiming. */
@@ -56,121 +53,157 @@ export interface OpenedWorker extends AsyncDisposable {
   /** Runs jobs and delivers to webhooks, until it is stopped. Never throws. */
   run(): Promise<void>;
   readonly metrics: WorkerMetrics;
+  /** Shards whose jobs were not run, because they could not be opened; only with `untilEmpty`. */
+  readonly away: ReadonlyMap<string, Error>;
   /** The conditions of readiness. */
   readonly checks: Readonly<Record<string, Check>>;
 }
 
-/** Opens a worker. It listens for new jobs, but runs none before `run()`. */
+/** What a worker works with. */
+export type WorkerResources = Pick<Resources, "db" | "store" | "connect" | "shards" | "at">;
+
+/**
+ * Opens a worker. It listens for new jobs, but runs none before `run()`.
+ *
+ * @param names The shards to work for, `catalog` among them or not; undefined: the catalog and all.
+ */
 export function openWorker(
-  { db, store, connect }: Pick<Resources, "db" | "store" | "connect">,
+  { db, store, connect, shards: pools, at }: WorkerResources,
   config: Config,
   { signal, force, untilEmpty }: WorkerEnd,
+  names?: ReadonlySet<string>,
 ): OpenedWorker {
-  const { concurrency, perRepo, pollMs, drainMs, leaseMs } = config;
+  const { concurrency, pollMs } = config;
   requirePermissions(jobPermissions());
   const name = workerName(config.home);
   const log = logEvents(name);
   if (config.hash === "native" && config.libcrypto === undefined) logNativeHash(name);
   const metrics = new WorkerMetrics({
-    countJobs: () => countJobs(db),
-    countWithoutLease: () => countWithoutLease(db),
-    countAtLimits: () => countAtLimits(db, quotaDefaultsOf(config)),
-    running: () => worker.running,
+    sources: () => [catalog, ...shards.parts].flatMap((part) => part?.source ?? []),
+    shardsUp: () => shards.states,
   });
-  const observe = (event: WorkerEvent) => {
-    metrics.observe(event);
-    log(event);
+  const observe = (event: WorkerEvent, shard?: string) => {
+    metrics.observe(event, shard);
+    log(event, shard);
   };
-  const handlers = mpackdHandlers({
+  const pauses = new SharedPauses(db);
+  const forwarder = new Forwarder({
+    catalog: db,
+    at: (shard) => shards.at(shard),
+    onError: (error, shard) => logShardError(name, error, shard),
+    signal,
+  });
+  const ofAll = {
+    config,
+    worker: name,
+    version: VERSION,
+    slots: new Slots(concurrency),
+    force,
+    untilEmpty,
+  };
+  const catalog = names?.has(CATALOG) === false ? undefined : openPart({
+    ...ofAll,
     db,
     store,
-    config,
-    onProgress: (progress, job) => observe({ type: "progress", job, progress }),
-    onStartOver: (reason, job) => observe({ type: "start-over", job, reason }),
-  });
-  const worker = new Worker({
-    db,
-    handlers: traced(handlers),
-    worker: name,
-    leaseMs,
-    concurrency,
-    perRepo,
-    pollMs,
-    drainMs,
     signal,
-    force,
-    observe,
-    untilEmpty,
+    observe(event) {
+      observe(event);
+      // A schedule has fired: its jobs in the shards need not wait for the next look.
+      if (event.type === "claimed" && event.jobs.some(({ repoId }) => repoId === NO_REPO)) {
+        carryOrTell();
+      }
+    },
+    forward: (jobs) => forwarder.forward(jobs),
+    onSeen: (hasShards) => {
+      if (hasShards && shards.states.size === 0) shards.read();
+    },
   });
   countWithoutLease(db).then((jobs) => jobs > 0 && logWithoutLease(name, jobs), () => {});
-  const deliverer = new Deliverer({
-    db,
-    allowed: parseAddresses(config.webhookAllow),
-    pollMs,
+  const begin = Promise.withResolvers<void>();
+  if (!untilEmpty) begin.resolve();
+  const shards = new ShardWorkers({
+    pools,
+    names,
+    begin: begin.promise,
+    async open(shard, signal) {
+      const opened = await at({ shard: shard.name, version: shard.version });
+      return await openShardPart({
+        ...ofAll,
+        ...opened,
+        signal,
+        observe(event) {
+          observe(event, shard.name);
+          if (event.type === "ended") forwarder.wake();
+        },
+        onAway: (error) => shards.note(shard.name, error),
+        readPauses: () => pauses.read(opened.db),
+      }, { listeners, url: pools.urlOf(shard) });
+    },
+    onChange: (shard, error) => logShard(name, shard, error),
+    onEnd: (shard) => metrics.forget(shard),
+    onError: (error) => logShardError(name, error),
     signal,
-    force,
     untilEmpty,
-    onAttempt: (delivery, sent) => observe({ type: "webhook", delivery, sent }),
-    onError: (error) => observe({ type: "queue-error", error }),
   });
   const listener = new Listener({
     connect,
     onWake(text) {
-      worker.wake();
-      if (text === undefined || text === WEBHOOKS) deliverer.wake();
+      if (text === undefined || text === SHARDS) shards.read();
+      if (text === RESUMED) {
+        pauses.forget();
+        shards.wake();
+      }
+      if (text !== SHARDS) catalog?.wake(text);
     },
     onChange: (error) => observe({ type: "listener", error }),
   });
-  const counting = countUses({ db, store, config, signal }, (error) => {
-    observe({ type: "queue-error", error });
-  });
-  // Only people look at it, so a failure is no reason to say more than the queue's own errors do.
-  const see = () =>
-    seeWorker(db, {
-      worker: name,
-      version: VERSION,
-      concurrency,
-      running: worker.running,
-      isDraining: signal.aborted,
-    }).catch(() => {});
-  const fire = () =>
-    fireSchedules(db).catch((error) => observe({ type: "queue-error", error })).then(() => {});
-  let fired = untilEmpty || signal.aborted ? Promise.resolve() : fire();
-  const firing = untilEmpty ? undefined : setInterval(() => fired = fire(), FIRE_EVERY_MS);
+  const listeners = new ServerListeners({ listener, url: pools.urlOf(undefined) });
+  const carry = async () => {
+    if (shards.parts.length === 0) return;
+    const fired = await listFired(db);
+    // A shard that is away gets it when it is back.
+    await Promise.all(shards.parts.map((part) => part.carry(fired).catch(() => {})));
+  };
+  const tell = (error: Error) => observe({ type: "queue-error", error });
+  const carryOrTell = () => carry().catch(tell);
+  const fireOrTell = () => fireSchedules(db).then(carry).catch(tell);
+  const isFiring = !untilEmpty && catalog !== undefined;
+  let fired = isFiring && !signal.aborted ? fireOrTell() : Promise.resolve();
+  const firing = isFiring ? setInterval(() => fired = fireOrTell(), FIRE_EVERY_MS) : undefined;
   if (firing !== undefined) Deno.unrefTimer(firing);
-  let seen = see();
-  const seeing = setInterval(() => seen = see(), SEEN_EVERY_MS);
-  Deno.unrefTimer(seeing);
   return {
     async run() {
-      await Promise.all([worker.run(), deliverer.run()]);
+      const others = shards.run();
+      if (!untilEmpty) {
+        await Promise.all([catalog?.run(), others, catalog && forwarder.run()]);
+        return;
+      }
+      // First what the catalog forwards, then what is in the shards, then what came of it.
+      await shards.opened;
+      await catalog?.run();
+      begin.resolve();
+      await others;
+      if (catalog && shards.states.size > 0) await forwarder.follow().catch(() => {});
     },
     metrics,
+    get away() {
+      return shards.away;
+    },
     checks: {
       database: () => ping(db),
       store: storeCheck(store),
       not_draining: () => !signal.aborted,
-      polled_lately: () => worker.silentMs < 3 * pollMs + config.databaseTimeoutMs,
+      polled_lately: () =>
+        catalog === undefined || catalog.silentMs < 3 * pollMs + config.databaseTimeoutMs,
     },
     async [Symbol.asyncDispose]() {
-      clearInterval(counting);
-      clearInterval(seeing);
       clearInterval(firing);
-      await Promise.all([seen, fired]);
-      await forgetWorker(db, name).catch(() => {});
+      await fired;
+      await catalog?.[Symbol.asyncDispose]();
+      await listeners[Symbol.asyncDispose]();
       await listener[Symbol.asyncDispose]();
     },
   };
-}
-
-/** Counts the use of the store while the process runs, so that an old backup is noticed later. */
-export function countUses(
-  resources: StoreAndDatabase,
-  onError: (error: Error) => void,
-): ReturnType<typeof setInterval> {
-  const timer = setInterval(() => claimStore(resources).catch(onError), COUNT_EVERY_MS);
-  Deno.unrefTimer(timer);
-  return timer;
 }
 
 /** Whether the database answers. */

@@ -31,10 +31,14 @@ export interface WorkerRow extends WorkerState {
   readonly seenAt: Date;
 }
 
-/** Records that a worker is alive, and removes those that have been gone for a day. */
-export async function seeWorker(db: Database, state: WorkerState): Promise<void> {
+/**
+ * Records that a worker is alive, and removes those that have been gone for a day.
+ *
+ * @returns Whether the database has shards.
+ */
+export async function seeWorker(db: Database, state: WorkerState): Promise<boolean> {
   const { worker, version, concurrency, running, isDraining } = state;
-  await db.query("record a worker")`
+  const [row] = await db.query<{ has_shards: boolean }>("record a worker")`
     with gone as (
       delete from mpackd_workers
       where seen_at < now() - interval '1 day' and worker <> ${worker}
@@ -43,7 +47,9 @@ export async function seeWorker(db: Database, state: WorkerState): Promise<void>
     values (${worker}, ${version}, ${concurrency}::integer, ${running}::integer, ${isDraining})
     on conflict (worker) do update set seen_at = now(), version = excluded.version,
       concurrency = excluded.concurrency, running = excluded.running,
-      is_draining = excluded.is_draining`;
+      is_draining = excluded.is_draining
+    returning exists (select from mpackd_shards) as has_shards`;
+  return row.has_shards;
 }
 
 /** Removes a worker that has ended. */

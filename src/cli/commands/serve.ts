@@ -15,6 +15,7 @@ import type { RefusedWhy } from "../../http/server/front.ts";
 import { listen, listenForProbes } from "../../http/server/server.ts";
 import type { Config } from "../../config/config.ts";
 import { hasIdentities } from "../../db/identities.ts";
+import { countUses } from "../../jobs/worker/open_part.ts";
 import { MetricsRegistry } from "../../jobs/worker/metrics.ts";
 import { movedBlobsOpened } from "../../objects/open_version.ts";
 import { parseCount } from "../flags.ts";
@@ -22,7 +23,7 @@ import { logStart, openLog } from "../log.ts";
 import { print } from "../output.ts";
 import type { CommandContext } from "../command.ts";
 import { VERSION } from "../version.ts";
-import { countUses, openWorker, ping, storeCheck } from "../open_worker.ts";
+import { openWorker, ping, storeCheck } from "../open_worker.ts";
 import { openResources } from "../resources.ts";
 import { observeRequests } from "../request_log.ts";
 import { workerName } from "../worker_name.ts";
@@ -95,7 +96,7 @@ async function serve(
   const openToken = flags.open ? mintOpenToken() : undefined;
   const jobConnections = config.concurrency + SPARE_CONNECTIONS;
   await using working = flags.worker
-    ? openWorker({ db: openPool(jobConnections), store, connect }, config, { signal, force })
+    ? openWorker({ ...resources, db: openPool(jobConnections) }, config, { signal, force })
     : undefined;
   if (!working) {
     countUses(

@@ -8,6 +8,7 @@ import type { Command } from "commander";
 import { listenForProbes } from "../../http/server/server.ts";
 import { type Config, SETTINGS } from "../../config/config.ts";
 import { CancelledError, ConfigError } from "../../errors.ts";
+import { readShardNames } from "../../jobs/shards/shard_workers.ts";
 import { logStart, openLog } from "../log.ts";
 import type { CommandContext } from "../command.ts";
 import { openWorker } from "../open_worker.ts";
@@ -21,6 +22,7 @@ const OVERRIDES = ["concurrency", "perRepo", "pollMs", "drainMs", "httpPort", "h
 
 type WorkerFlags = { readonly [K in (typeof OVERRIDES)[number]]?: string } & {
   readonly drain?: boolean;
+  readonly shards: string;
 };
 
 /** Adds the command. */
@@ -36,6 +38,11 @@ export function addWorkerCommand(program: Command, context: CommandContext): voi
     .option("--concurrency <jobs>", "jobs at the same time")
     .option("--per-repo <jobs>", "jobs of one repo at the same time, over all workers")
     .option("--poll-ms <ms>", "look at the queue this often if no notification arrives")
+    .option(
+      "--shards <names>",
+      "work for these shards (catalog: the catalog itself), or all",
+      "all",
+    )
     .option("--drain", "end when no job is due, instead of waiting")
     .option("--drain-ms <ms>", "how long running jobs may continue after the first signal")
     .option("--http-port <port>", "serve /healthz, /readyz and /metrics on this port")
@@ -74,11 +81,12 @@ async function runWorker(
   openLog({ level: config.logLevel });
   const maxConnections = Math.max(config.databaseConnections, concurrency + SPARE_CONNECTIONS);
   await using resources = await openResources(config, { isWriting: true, maxConnections });
-  await using working = openWorker(resources, config, {
-    signal,
-    force,
-    untilEmpty: flags.drain,
-  });
+  const names = flags.shards === "all" ? undefined : readShardNames(
+    flags.shards,
+    (await resources.shards.all()).map(({ name }) => name),
+  );
+  const end = { signal, force, untilEmpty: flags.drain };
+  await using working = openWorker(resources, config, end, names);
   const { metrics, checks } = working;
   await using _http = config.httpPort === 0 ? undefined : listenForProbes(config, {
     checks,
@@ -86,5 +94,6 @@ async function runWorker(
   });
   logStart("worker", resources, config, { jobs: concurrency });
   await working.run();
+  for (const error of working.away.values()) throw error;
   if (force.aborted) throw new CancelledError("Interrupted twice: running jobs were released");
 }

@@ -57,6 +57,8 @@ export const TABLES = {
   mpackd_forwarded_jobs: {
     job_id: "text",
     shard: "text",
+    /** Of the claim that forwarded it. */
+    fence: "bigint",
     cancel_passed: "boolean=",
   },
   /** Repos that move between shards. */

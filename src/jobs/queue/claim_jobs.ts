@@ -77,7 +77,8 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
   const order = sql`priority desc, due_at, job_id`;
   // Each CTE is materialized: flattened into a join, LIMIT with FOR UPDATE may lock more rows than
   // it returns.
-  const rows = await db.query<JobColumns & { is_rescue: boolean }>("claim jobs")`
+  type Claimed = JobColumns & { is_rescue: boolean; shard: string | null };
+  const rows = await db.query<Claimed>("claim jobs")`
     with busy as materialized (
       select repo_id, job_type, coalesce(tenant_hash, 0) as tenant,
         mpackd_mpack_key(payload::text) as mpack_key
@@ -172,8 +173,12 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
       returning j.*, is_rescue,
         case when is_spent or is_cancelled then mpackd_drop_staged(j.job_id) end as dropped
     )
-    select * from claimed j
+    select *, (select shard from musehub_repos r where r.repo_id = j.repo_id) as shard
+    from claimed j
     order by coalesce(j.priority, 0) desc, j.created_at, j.job_id`;
   return rows.filter(({ status }) => status === "running")
-    .map((row) => toJob(row, { leaseMs, isRescue: row.is_rescue }));
+    .map((row) => {
+      const job = toJob(row, { leaseMs, isRescue: row.is_rescue });
+      return row.shard === null ? job : { ...job, shard: row.shard };
+    });
 }

@@ -24,6 +24,8 @@ export interface Job extends Lease {
   readonly leaseMs: number;
   /** Whether another worker let its lease expire. */
   readonly isRescue: boolean;
+  /** The shard in which its repo lives; undefined: the database whose queue it is in. */
+  readonly shard?: string;
 }
 
 /** Why an attempt ended, as the job's row stores it. */

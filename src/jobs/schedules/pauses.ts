@@ -46,7 +46,7 @@ export async function resume(db: Database, pause: Pause): Promise<boolean> {
       delete from mpackd_pauses where kind = ${pause.kind} and value = ${valueOf(pause)}
       returning kind
     )
-    select mpackd_notify_1('') from ended`;
+    select mpackd_notify_1('resumed') from ended`;
   return rows.length > 0;
 }
 

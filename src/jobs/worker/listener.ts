@@ -80,6 +80,11 @@ export class Listener implements AsyncDisposable {
     return () => this.#hearers.delete(hearer);
   }
 
+  /** Wakes the one it was made for no longer; the others go on. */
+  remove(): void {
+    this.#hearers.delete(this.#options);
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     this.#end.abort();
     await this.#db.close();

@@ -21,24 +21,40 @@ interface MetricOptions<Label extends string> {
   readonly labels?: readonly Label[];
 }
 
+/** Of every metric; it is there only for what a shard did. */
+const SHARD = "shard";
+type OfShard = { readonly [SHARD]?: string };
+
+function ofShard(shard: string | undefined): OfShard {
+  return shard === undefined ? {} : { [SHARD]: shard };
+}
+
 /** Values of a gauge at one moment, each with its labels. */
-type Readings = readonly (readonly [value: number, labels: Labels])[];
+export type Readings = readonly (readonly [value: number, labels: Labels])[];
 
 /** Creates metrics and prints them. */
 export class MetricsRegistry {
   readonly #registry = new Registry();
   readonly #otel = metrics.getMeter("mpackd");
 
-  /** Creates a counter; returns the function that adds to it. */
+  /** Creates a counter; returns the function that adds to it, with the name of a shard if one did it. */
   counter<Label extends string = never>(
     { name, help, labels = [] }: MetricOptions<Label>,
-  ): (value: number, labels: Readonly<Record<Label, string>>) => void {
+  ): (value: number, labels: Readonly<Record<Label, string>>, shard?: string) => void {
     const registers = [this.#registry];
-    const text = new Counter({ name: `mpackd_${name}_total`, help, labelNames: labels, registers });
+    const text = new Counter({
+      name: `mpackd_${name}_total`,
+      help,
+      labelNames: [...labels, SHARD],
+      registers,
+    });
+    // A metric with labels has no value before the first; this one is 0 from the start.
+    if (labels.length === 0) text.inc({}, 0);
     const otel = this.#otel.createCounter(`mpackd.${name}`, { description: help });
-    return (value, given) => {
-      text.inc({ ...given }, value);
-      otel.add(value, given);
+    return (value, given, shard) => {
+      const all = { ...given, ...ofShard(shard) };
+      text.inc(all, value);
+      otel.add(value, all);
     };
   }
 
@@ -46,22 +62,24 @@ export class MetricsRegistry {
   duration<Label extends string = never>(
     { name, help, labels = [] }: MetricOptions<Label>,
     { buckets }: { readonly buckets: readonly number[] },
-  ): (ms: number, labels: Readonly<Record<Label, string>>) => void {
+  ): (ms: number, labels: Readonly<Record<Label, string>>, shard?: string) => void {
     const text = new Histogram({
       name: `mpackd_${name}_seconds`,
       help,
-      labelNames: labels,
+      labelNames: [...labels, SHARD],
       buckets: [...buckets],
       registers: [this.#registry],
     });
+    if (labels.length === 0) text.zero({});
     const otel = this.#otel.createHistogram(`mpackd.${name}`, {
       description: help,
       unit: "s",
       advice: { explicitBucketBoundaries: [...buckets] },
     });
-    return (ms, given) => {
-      text.observe({ ...given }, ms / 1000);
-      otel.record(ms / 1000, given);
+    return (ms, given, shard) => {
+      const all = { ...given, ...ofShard(shard) };
+      text.observe(all, ms / 1000);
+      otel.record(ms / 1000, all);
     };
   }
 

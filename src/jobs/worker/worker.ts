@@ -15,6 +15,7 @@ import { hasDueJobs } from "../queue/has_due_jobs.ts";
 import { type Pauses, readPauses } from "../schedules/pauses.ts";
 import type { Job } from "../queue/job.ts";
 import { releaseJob } from "../queue/release_job.ts";
+import { postponeForwarding } from "../shards/forwarded_jobs.ts";
 import type { Backoff } from "../attempt/retry_policy.ts";
 import { Slots, type SlotShare } from "./slots.ts";
 import type { Observer } from "./worker_event.ts";
@@ -26,6 +27,8 @@ const EMPTY_POLL_MS = 250;
 const MAX_RETRY_MS = 5_000;
 /** How long what is paused may be out of date. */
 const PAUSES_MS = 1_000;
+/** A worker that knows no shards leaves their jobs to those that do. */
+const NO_FORWARD_MS = 10_000;
 
 /** How a worker runs. */
 export interface WorkerOptions {
@@ -53,6 +56,10 @@ export interface WorkerOptions {
   readonly force?: AbortSignal;
   /** Whether to return when no job is due. Default false: wait for more. */
   readonly untilEmpty?: boolean;
+  /** Takes over claimed jobs of repos that live in a shard. It must not throw. */
+  readonly forward?: (jobs: readonly Job[]) => Promise<void>;
+  /** Reads what is paused. Default: what `db` says. */
+  readonly readPauses?: () => Promise<Pauses>;
   readonly observe?: Observer;
   /** Delays by error. Default: `backoffOf()`. */
   readonly backoff?: (error: Error) => Backoff;
@@ -166,8 +173,9 @@ export class Worker {
     });
     this.#polledAt = performance.now();
     if (jobs.length > 0) this.#observe({ type: "claimed", jobs });
-    this.#prefetched.push(jobs, claimedAt);
+    this.#prefetched.push(jobs.filter(({ shard }) => shard === undefined), claimedAt);
     this.#fillSlots();
+    this.#forward(jobs.filter(({ shard }) => shard !== undefined));
     this.#share.giveBack();
     return jobs.length;
   }
@@ -178,7 +186,8 @@ export class Worker {
     const { isAll, types, repoIds } = this.#pauses;
     const isSomethingPaused = isAll || types.length > 0 || repoIds.length > 0;
     if (isSomethingPaused || now - this.#pausesReadAt >= PAUSES_MS) {
-      this.#pauses = await readPauses(this.#options.db);
+      const { db, readPauses: read = () => readPauses(db) } = this.#options;
+      this.#pauses = await read();
       this.#pausesReadAt = now;
     }
     return this.#pauses;
@@ -194,12 +203,21 @@ export class Worker {
   }
 
   #release(jobs: readonly PrefetchedJob[]): void {
-    for (const { job } of jobs) {
-      // If this fails, the job is claimed again after its lease has lapsed.
-      const released = releaseJob(this.#options.db, job).catch(() => {})
-        .finally(() => this.#releasing.delete(released));
-      this.#releasing.add(released);
-    }
+    // If this fails, the job is claimed again after its lease has lapsed.
+    for (const { job } of jobs) this.#awaitEnd(releaseJob(this.#options.db, job).catch(() => {}));
+  }
+
+  /** Passes jobs on; they take no slot. */
+  #forward(jobs: readonly Job[]): void {
+    if (jobs.length === 0) return;
+    const { forward = (jobs) => postponeForwarding(this.#options.db, jobs, NO_FORWARD_MS) } =
+      this.#options;
+    this.#awaitEnd(forward(jobs).catch(() => {}));
+  }
+
+  #awaitEnd(work: Promise<unknown>): void {
+    const ended = work.finally(() => this.#releasing.delete(ended));
+    this.#releasing.add(ended);
   }
 
   async #isDue(): Promise<boolean> {

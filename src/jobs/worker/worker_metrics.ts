@@ -6,7 +6,8 @@
 
 import type { IndexResult } from "../index/result.ts";
 import type { TenantsAtLimits } from "../../db/quotas/quotas.ts";
-import { MetricsRegistry } from "./metrics.ts";
+import { orAborted } from "../../lib/abort.ts";
+import { MetricsRegistry, type Readings } from "./metrics.ts";
 import type { QueueCounts } from "../queue/count_jobs.ts";
 import type { Job } from "../queue/job.ts";
 import type { WorkerEvent } from "./worker_event.ts";
@@ -16,22 +17,40 @@ const BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60
 /** Counting jobs reads the whole table, so all gauges and scrapers within this time share one count. */
 const COUNTS_MAX_AGE_MS = 5_000;
 
-/** What the gauges read at each scrape. */
-interface GaugeSources {
+/** A shard that answers later than this has no value in a scrape. */
+const SHARD_DEADLINE_MS = 2_000;
+
+/** What the gauges read of one database at each scrape. */
+export interface GaugeSource {
+  /** The shard's name; undefined: the catalog, which has no label. */
+  readonly shard: string | undefined;
   readonly countJobs: () => Promise<QueueCounts>;
   readonly countWithoutLease: () => Promise<number>;
   /** Tenants who use so much of a limit. */
   readonly countAtLimits: () => Promise<TenantsAtLimits>;
-  /** Number of jobs running in this process. */
+  /** Number of its jobs running in this process. */
   readonly running: () => number;
 }
 
-/** A worker's metrics: `observe()` feeds the counters, the gauges read their sources. */
+/** A source whose jobs are not counted at each scrape. */
+export function gaugeSource(source: GaugeSource): GaugeSource {
+  return { ...source, countJobs: cached(source.countJobs, COUNTS_MAX_AGE_MS) };
+}
+
+/** Where the gauges read. */
+interface GaugeSources {
+  /** One for each database that answers. */
+  readonly sources: () => readonly GaugeSource[];
+  /** Whether each shard answers; empty without shards. */
+  readonly shardsUp: () => ReadonlyMap<string, boolean>;
+}
+
+/** The metrics of a process: `observe()` feeds the counters, the gauges read their sources. */
 export class WorkerMetrics {
   readonly registry: MetricsRegistry = new MetricsRegistry();
   /** Progress counted so far, by running job. */
   readonly #counted = new WeakMap<Job, { bytes: number; objects: number }>();
-  #isListening = false;
+  readonly #listening = new Map<string | undefined, boolean>([[undefined, false]]);
 
   readonly #claims = this.registry.counter({
     name: "claims",
@@ -85,95 +104,146 @@ export class WorkerMetrics {
     labels: ["phase"],
   }, { buckets: BUCKETS });
 
-  constructor({ countJobs, countWithoutLease, countAtLimits, running }: GaugeSources) {
-    const counts = cached(countJobs, COUNTS_MAX_AGE_MS);
-    this.registry.gauge(
+  constructor({ sources, shardsUp }: GaugeSources) {
+    const gauge = (
+      { labels = [], ...options }: { name: string; help: string; labels?: readonly string[] },
+      read: (source: GaugeSource) => Promise<Readings> | Readings,
+    ) =>
+      this.registry.gauge(
+        { ...options, labels: [...labels, "shard"] },
+        () => readEach(sources(), read),
+      );
+    gauge(
       { name: "jobs", help: "Jobs in the table by status.", labels: ["status"] },
-      async () => Object.entries((await counts()).byStatus).map(([status, n]) => [n, { status }]),
+      async ({ countJobs }) =>
+        Object.entries((await countJobs()).byStatus).map(([status, n]) => [n, { status }]),
     );
-    this.registry.gauge({
+    gauge({
       name: "oldest_pending_seconds",
       help: "How long the job that waits longest could have been claimed; 0 without one.",
-    }, async () => [[(await counts()).oldestPendingMs / 1000, {}]]);
-    this.registry.gauge({
+    }, async ({ countJobs }) => [[(await countJobs()).oldestPendingMs / 1000, {}]]);
+    gauge({
       name: "jobs_without_lease",
       help: "Running jobs that no worker holds a lease on: another program's, or left behind.",
-    }, async () => [[await countWithoutLease(), {}]]);
-    this.registry.gauge({
+    }, async ({ countWithoutLease }) => [[await countWithoutLease(), {}]]);
+    gauge({
       name: "tenants_at_limits",
       help: "Owners and repos that use 80 % of a quota or more (near), or all of it (full).",
       labels: ["level"],
-    }, async () => {
+    }, async ({ countAtLimits }) => {
       const { near, full } = await countAtLimits();
       return [[near, { level: "near" }], [full, { level: "full" }]];
     });
-    this.registry.gauge(
+    gauge(
       { name: "running_jobs", help: "Jobs running in this process." },
-      () => [[running(), {}]],
+      ({ running }) => [[running(), {}]],
     );
     this.registry.gauge(
-      { name: "listening", help: "1 while LISTEN works, else 0." },
-      () => [[this.#isListening ? 1 : 0, {}]],
+      { name: "listening", help: "1 while LISTEN works, else 0.", labels: ["shard"] },
+      () => [...this.#listening].map(([shard, isOn]) => [isOn ? 1 : 0, ofShard(shard)]),
+    );
+    this.registry.gauge(
+      { name: "shard_up", help: "1 while the shard answers, else 0.", labels: ["shard"] },
+      () => [...shardsUp()].map(([shard, isUp]) => [isUp ? 1 : 0, { shard }]),
     );
   }
 
-  observe(event: WorkerEvent): void {
+  /** Tells no longer whether a shard is listened to: this process does not work for it any more. */
+  forget(shard: string): void {
+    this.#listening.delete(shard);
+  }
+
+  /** Counts an event, of a shard or of the catalog. */
+  observe(event: WorkerEvent, shard?: string): void {
     switch (event.type) {
       case "claimed":
         for (const { jobType: job_type, isRescue } of event.jobs) {
-          this.#claims(1, { job_type });
-          if (isRescue) this.#rescues(1, { job_type });
+          this.#claims(1, { job_type }, shard);
+          if (isRescue) this.#rescues(1, { job_type }, shard);
         }
         break;
       case "progress":
-        this.#progress(event);
+        this.#progress(event, shard);
         break;
       case "ended":
-        this.#ended(event);
+        this.#ended(event, shard);
         break;
       case "start-over":
-        this.#startOvers(1, { job_type: event.job.jobType });
+        this.#startOvers(1, { job_type: event.job.jobType }, shard);
         break;
       case "webhook":
-        this.#webhookAttempts(1, { outcome: event.sent.error === null ? "delivered" : "failed" });
+        this.#webhookAttempts(
+          1,
+          { outcome: event.sent.error === null ? "delivered" : "failed" },
+          shard,
+        );
         break;
       case "queue-error":
-        this.#queueErrors(1, {});
+        this.#queueErrors(1, {}, shard);
         break;
       case "listener":
-        this.#isListening = event.error === undefined;
+        this.#listening.set(shard, event.error === undefined);
         break;
     }
   }
 
-  #progress({ job, progress }: Extract<WorkerEvent, { type: "progress" }>): void {
+  #progress(
+    { job, progress }: Extract<WorkerEvent, { type: "progress" }>,
+    shard: string | undefined,
+  ): void {
     const { bytes, objects } = progress;
     const counted = this.#counted.get(job) ?? resumedAt(job);
     // Less than before: the attempt started over.
-    this.#bytes(bytes >= counted.bytes ? bytes - counted.bytes : bytes, {});
-    this.#objects(objects >= counted.objects ? objects - counted.objects : objects, {});
+    this.#bytes(bytes >= counted.bytes ? bytes - counted.bytes : bytes, {}, shard);
+    this.#objects(objects >= counted.objects ? objects - counted.objects : objects, {}, shard);
     this.#counted.set(job, { bytes, objects });
   }
 
-  #ended({ job, outcome, elapsedMs }: Extract<WorkerEvent, { type: "ended" }>): void {
+  #ended(
+    { job, outcome, elapsedMs }: Extract<WorkerEvent, { type: "ended" }>,
+    shard: string | undefined,
+  ): void {
     const job_type = job.jobType;
     const error = outcome.status === "done" ? undefined : outcome.error;
     const code = error === undefined ? "" : "code" in error ? String(error.code) : "internal";
-    this.#attempts(1, { job_type, outcome: outcome.status, code });
-    this.#attemptTime(elapsedMs, { job_type, outcome: outcome.status });
-    if (outcome.status === "lost") this.#lostLeases(1, { job_type });
+    this.#attempts(1, { job_type, outcome: outcome.status, code }, shard);
+    this.#attemptTime(elapsedMs, { job_type, outcome: outcome.status }, shard);
+    if (outcome.status === "lost") this.#lostLeases(1, { job_type }, shard);
     if (outcome.status !== "done") return;
     const result = outcome.result as Partial<IndexResult> | undefined;
     if (result?.phases_ms === undefined) return;
-    for (const [phase, ms] of Object.entries(result.phases_ms)) this.#phaseTime(ms, { phase });
-    this.#rows(result.objects_written ?? 0, { table: "musehub_objects" });
-    this.#rows(result.object_refs_written ?? 0, { table: "musehub_object_refs" });
+    for (const [phase, ms] of Object.entries(result.phases_ms)) {
+      this.#phaseTime(ms, { phase }, shard);
+    }
+    this.#rows(result.objects_written ?? 0, { table: "musehub_objects" }, shard);
+    this.#rows(result.object_refs_written ?? 0, { table: "musehub_object_refs" }, shard);
   }
 }
 
 function resumedAt({ checkpoint }: Job): { bytes: number; objects: number } {
   const { offset_bytes, rows_staged } = (checkpoint ?? {}) as Record<string, unknown>;
   return { bytes: Number(offset_bytes ?? 0), objects: Number(rows_staged ?? 0) };
+}
+
+function ofShard(shard: string | undefined): Record<string, string> {
+  return shard === undefined ? {} : { shard };
+}
+
+/** Reads all databases at once; a shard that fails or is late has no value. */
+async function readEach(
+  sources: readonly GaugeSource[],
+  read: (source: GaugeSource) => Promise<Readings> | Readings,
+): Promise<Readings> {
+  const found = await Promise.allSettled(sources.map(async (source) => {
+    const values = Promise.resolve(read(source));
+    const readings = await (source.shard === undefined
+      ? values
+      : orAborted(values, AbortSignal.timeout(SHARD_DEADLINE_MS)));
+    return readings.map(([value, labels]) =>
+      [value, { ...labels, ...ofShard(source.shard) }] as const
+    );
+  }));
+  return found.flatMap((each) => each.status === "fulfilled" ? each.value : []);
 }
 
 /** Caches an answer for `maxAgeMs`. */

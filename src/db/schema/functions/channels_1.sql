@@ -9,7 +9,7 @@ return case
   else 'mpackd_jobs:' || left(encode(sha256(convert_to(current_schema(), 'UTF8')), 'hex'), 51)
 end;
 
--- Wakes the workers of this schema. Messages: '' (jobs), 'webhooks', 'shards'.
+-- Wakes the workers of this schema. Messages: '' (jobs), 'webhooks', 'shards', 'resumed'.
 create or replace function mpackd_notify_1(message text) returns void language sql volatile
 return pg_notify(mpackd_channel_1(), message);
 
@@ -49,6 +49,8 @@ create or replace trigger mpackd_note_shards
 create table if not exists mpackd_forwarded_jobs (
   job_id text collate "C" primary key,
   shard text collate "C" not null,
+  -- Of the claim that forwarded it: a job that is tried again is forwarded again.
+  fence bigint not null,
   -- Whether the shard was asked to cancel it.
   cancel_passed boolean not null default false
 );
