@@ -44,6 +44,22 @@ export async function removeStaleTombstones(
     where created_at < now() - ${olderThanMs}::float8 * interval '1 ms'`;
 }
 
+/** When publishes ignore a tombstone, because the gc that wrote it was killed: publish_2.sql. */
+const LAPSE_MS = 60 * 60_000;
+
+/**
+ * Milliseconds until publishes ignore the tombstones of these names, if no gc removes them first; 0
+ * if there are none.
+ */
+export async function tombstonesLapseMs(db: Database, names: readonly string[]): Promise<number> {
+  const [{ left }] = await db.query<{ left: number }>("look for tombstones")`
+    select greatest(0, coalesce(max(${LAPSE_MS}::float8
+      - 1000 * extract(epoch from now() - created_at)), 0))::float8 as left
+    from mpackd_tombstones
+    where name in (select jsonb_array_elements_text(${JSON.stringify(names)}::text::jsonb))`;
+  return left;
+}
+
 /** The server's time: statements that start later see all that was committed before. */
 export async function serverTime(db: Database): Promise<string> {
   // As text: a Date would lose the microseconds.

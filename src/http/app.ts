@@ -120,7 +120,7 @@ export function createApi(
     const { method, url } = request;
     // The rest of the API relies on a URL.
     if (!/^https?:/.test(url) || !URL.canParse(url)) {
-      return responseOf(exchange, refuseMalformed(exchange, context));
+      return responseOf(exchange, unmatched(exchange, context, refuseMalformed));
     }
     const path = getPath(request);
     // Before the routes: /{owner}/{slug} would fit the console's pages.
@@ -129,8 +129,8 @@ export function createApi(
     }
     const [found] = router.match(method === "HEAD" ? "GET" : method, path)[0];
     if (found === undefined) {
-      const problem = new HttpProblem(404, "not-found", noRoute);
-      return responseOf(exchange, problemAnswer(problem, exchange.requestId));
+      const refuse = () => new HttpProblem(404, "not-found", noRoute);
+      return responseOf(exchange, unmatched(exchange, context, refuse));
     }
     const [spec, params] = found as unknown as [Route, PathParams];
     return responseOf(exchange, await answer(spec, exchange, decoded(params), context));
@@ -192,17 +192,49 @@ function isBodyToCome({ body, bodyUsed }: Request): boolean {
   return body !== null && !bodyUsed;
 }
 
-function refuseMalformed(
-  { peer, requestId }: Exchange,
-  { rateLimit }: ApiContext,
+/** What the log and the metrics call requests that fit no route: a client could invent any number. */
+const NO_ROUTE = "*";
+const METHODS: ReadonlySet<string> = new Set(
+  ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+);
+/** Characters of a path that the log shows. */
+const MAX_SHOWN = 100;
+
+/** Answers a request of no route with a problem, and reports it as those of routes are. */
+function unmatched(
+  exchange: Exchange,
+  context: ApiContext,
+  problemOf: (exchange: Exchange, context: ApiContext) => HttpProblem,
 ): Answer {
+  const startedAt = performance.now(), params: PathParams = {};
+  let error: Error;
   try {
-    rateLimit.countRequest(`address ${networkOf(peer.address)}`);
-  } catch (error) {
-    return problemAnswer(error, requestId);
+    error = problemOf(exchange, context);
+  } catch (thrown) {
+    error = thrown as Error;
   }
+  const result = problemAnswer(error, exchange.requestId), { status } = result;
+  const record = recordOf(exchange, { route: NO_ROUTE, status, startedAt, error, params });
+  const { method, url } = exchange.request;
+  const target = URL.canParse(url) ? new URL(url).pathname : url;
+  context.onRequest?.({
+    ...record,
+    method: METHODS.has(method) ? method : NO_ROUTE,
+    ...(record.refusal && {
+      refusal: {
+        ...record.refusal,
+        detail: `${error.message}: ${JSON.stringify(target.slice(0, MAX_SHOWN))}`,
+      },
+    }),
+  });
+  return result;
+}
+
+/** @throws {HttpProblem} 429 if this network sends too many requests. */
+function refuseMalformed({ peer }: Exchange, { rateLimit }: ApiContext): HttpProblem {
+  rateLimit.countRequest(`address ${networkOf(peer.address)}`);
   const detail = "Cannot read the request: Host or target is malformed";
-  return problemAnswer(new HttpProblem(400, "bad-request", detail), requestId);
+  return new HttpProblem(400, "bad-request", detail);
 }
 
 function decoded(params: PathParams): PathParams {

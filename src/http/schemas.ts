@@ -239,6 +239,15 @@ export const JobAnswer = z.object({
     .nullable().meta({ description: "Why the last attempt failed" }),
 });
 
+/** One job, with why it does not run. */
+export const OneJobAnswer = JobAnswer.extend({
+  waitsFor: z.enum(["worker", "resume"]).nullable().optional().meta({
+    description:
+      "Why a job that is pending does not run: no `worker` is alive, or jobs are paused " +
+      "until somebody lets them `resume`; null for any other reason",
+  }),
+});
+
 export const JobsQuery = z.strictObject({
   status: z.enum(STATUSES).optional(),
   repoId: z.string().max(200).optional(),

@@ -13,12 +13,14 @@ import {
   type MpackErrorCode,
   StoreError,
 } from "../../errors.ts";
-import { AcceptedAnswer, CompleteAnswer, JobAnswer, PresignAnswer } from "../../http/schemas.ts";
+import { AcceptedAnswer, CompleteAnswer, OneJobAnswer, PresignAnswer } from "../../http/schemas.ts";
 import type { PartsAnswer } from "../../http/schemas.ts";
 import type { IndexResult } from "../../jobs/index/result.ts";
+import { contentMd5 } from "../../lib/digest.ts";
 import { sleep } from "../../lib/sleep.ts";
 import { iterateReader } from "../../stream/store/reader_stream.ts";
 import type { Source, SourceOptions } from "../mpack_source.ts";
+import { tell } from "../output.ts";
 import { checkedAnswer, resultOfAnswer } from "./answer.ts";
 import { reach, type Remote } from "./remote.ts";
 import { sendBody } from "./send_file.ts";
@@ -28,6 +30,12 @@ const CONCURRENT_PARTS = 4;
 /** Rounds in a row in which no part arrives. The waits between them are 31 s together. */
 const MAX_IDLE_ROUNDS = 6;
 const POLL_MS = 2_000;
+/** A worker may be starting. */
+const TELL_AFTER_POLLS = 2;
+const WAITS = {
+  worker: "no worker of the server is alive",
+  resume: "jobs are paused on the server",
+} as const;
 
 type Part = z.output<typeof PartsAnswer>["missing"][number];
 
@@ -138,7 +146,8 @@ async function sendPart(
       yield chunk;
     }
   };
-  const headers = new Headers();
+  // A bucket with Object Lock wants it, and any other one refuses bytes that changed on the way.
+  const headers = new Headers({ "content-md5": await md5Of(source, { offsetBytes, lengthBytes }) });
   const { status } = await reach(
     url,
     options,
@@ -150,6 +159,14 @@ async function sendPart(
   throw new StoreError("store-unavailable", detail, { status });
 }
 
+async function md5Of(
+  source: Source,
+  range: { readonly offsetBytes: number; readonly lengthBytes: number },
+): Promise<string> {
+  await using reader = await source.body!(range);
+  return await contentMd5(iterateReader(reader));
+}
+
 /** Waits for the end of a job. */
 async function followJob(
   remote: Remote,
@@ -157,9 +174,9 @@ async function followJob(
   { mpackKey, sizeBytes }: Source,
   { line, signal }: PartsOptions,
 ): Promise<IndexResult> {
-  for (;;) {
+  for (let polls = 0, hasTold = false;; polls++) {
     const answer = await remote.json(remote.apiUrl(`/api/jobs/${encodeURIComponent(jobId)}`));
-    const { status, result, lastError } = checkedAnswer(answer, JobAnswer.loose());
+    const { status, result, lastError, waitsFor } = checkedAnswer(answer, OneJobAnswer.loose());
     if (status === "done") {
       return resultOfAnswer({ ...answer, value: snakeKeys(result) }, mpackKey);
     }
@@ -167,6 +184,11 @@ async function followJob(
       const { code = "cancelled", message = `Cannot push: the job ${jobId} was cancelled` } =
         lastError ?? {};
       throw InvalidMpackError.recorded(code as MpackErrorCode, message);
+    }
+    if (waitsFor && polls >= TELL_AFTER_POLLS && !hasTold) {
+      hasTold = true;
+      line.clear();
+      tell(`Job ${jobId} waits: ${WAITS[waitsFor]}. It stays in the queue, and may be left alone`);
     }
     line.show({ label: "index", bytes: 0, sizeBytes });
     await sleep(POLL_MS, signal);

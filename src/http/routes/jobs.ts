@@ -9,6 +9,7 @@ import { cancelJob } from "../../jobs/queue/cancel_job.ts";
 import { getJob } from "../../jobs/queue/get_job.ts";
 import { listJobs } from "../../jobs/queue/list_jobs.ts";
 import type { JobRow } from "../../jobs/queue/job.ts";
+import { whyWaiting } from "../../jobs/schedules/why_waiting.ts";
 import { retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { resultForTenant } from "../../jobs/index/result.ts";
 import { type Access, openRepo, requireValid } from "../auth/access.ts";
@@ -16,7 +17,15 @@ import { HttpProblem, publicError } from "../problem.ts";
 import { recheckEvery } from "../recheck.ts";
 import { camelKeys, reply } from "../reply.ts";
 import { type Call, type Route, route, tagged } from "../route.ts";
-import { JobAnswer, JobPath, JobsAnswer, JobsQuery, NoParams, NoQuery } from "../schemas.ts";
+import {
+  JobAnswer,
+  JobPath,
+  JobsAnswer,
+  JobsQuery,
+  NoParams,
+  NoQuery,
+  OneJobAnswer,
+} from "../schemas.ts";
 import { jobEvents } from "../sse.ts";
 
 /** Other programs choose their own job ids. */
@@ -58,8 +67,13 @@ const get = route({
   path: "/api/jobs/{jobId}",
   id: "getJob",
   summary: "Get a job.",
-  answers: { 200: { description: "The job", schema: JobAnswer } },
-  handle: async (call) => reply(call.request, 200, shownJob(await jobOf(call, "inside"))),
+  answers: { 200: { description: "The job", schema: OneJobAnswer } },
+  async handle(call) {
+    const job = await jobOf(call, "inside"), shown = shownJob(job);
+    if (job.status !== "pending") return reply(call.request, 200, shown);
+    const waitsFor = await whyWaiting(call.context.db, job);
+    return reply(call.request, 200, { ...shown as object, waitsFor });
+  },
 });
 
 const retryRoute = route({

@@ -9,6 +9,9 @@ import type { IndexContext, IndexJob } from "./context.ts";
 import type { OpenPack } from "./open_pack.ts";
 import type { HistoryResult, PackHistory } from "./pack_history.ts";
 import type { IndexPayload } from "./payload.ts";
+import type { Database } from "../../db/client/database.ts";
+import { tombstonesLapseMs } from "../../db/tombstones.ts";
+import { counted } from "../../lib/numbers.ts";
 import { packWarnings } from "../../lib/text/pack_warnings.ts";
 import { type IndexResult, type MaterializeCounts, resultOf } from "./result.ts";
 import type { Stager } from "./stager.ts";
@@ -83,7 +86,8 @@ export async function publishPack(
     return resultOf(result);
   }
   if (published.outcome === "published") return resultOf(published.result);
-  throw refusal(published, blobKey);
+  if (published.outcome === "tombstoned") throw await tombstoned(db, job.repoId, blobKey);
+  throw refusal(published);
 }
 
 /** The result without the counts that the publish finds. */
@@ -126,12 +130,23 @@ function isPush({ branch, strict, partial }: IndexPayload, result: HistoryResult
     branch !== undefined && (strict === true || result.branch?.moved === true);
 }
 
+/** Says when the blob can be pushed again: a gc that was killed leaves its tombstones behind. */
+async function tombstoned(db: Database, repoId: string, blobKey: string): Promise<StoreError> {
+  const leftMs = await tombstonesLapseMs(db, [repoId, blobKey]).catch(() => 0);
+  const minutes = Math.max(1, Math.ceil(leftMs / 60_000));
+  return new StoreError(
+    "blob-missing",
+    `Cannot publish the pack: gc is deleting its repo, or ${blobKey}, which was unused for long; ` +
+      "push it again when that gc has ended. If gc was killed, that is possible in " +
+      `${counted(minutes, "minute")}, or once another gc has run that began 15 minutes after it`,
+  );
+}
+
 function refusal(
   published: Exclude<
     PublishOutcome,
-    { readonly outcome: "published" | "branch-moved" | "cut-commits" }
+    { readonly outcome: "published" | "branch-moved" | "cut-commits" | "tombstoned" }
   >,
-  blobKey: string,
 ): Error {
   switch (published.outcome) {
     case "rows-missing":
@@ -145,12 +160,6 @@ function refusal(
       return new ConfigError("Cannot publish the pack: its repo was deleted", {
         code: "repo-not-found",
       });
-    case "tombstoned":
-      return new StoreError(
-        "blob-missing",
-        `Cannot publish the pack: gc is deleting its repo, or ${blobKey}, which was unused for ` +
-          "long; put the blob again",
-      );
     case "held":
       return new DatabaseError(
         "Cannot publish the pack: gc is deleting history of its repo that no branch reaches, which " +

@@ -36,6 +36,17 @@ Deno.test("serve logs how it started, and each refusal with its request, repo an
     );
     assert.equal(line.message, `POST /{owner}/{slug}/push/stream 404: ${line.detail}`);
   });
+  await t.step("no route, and a method that nobody knows, under one name", async () => {
+    for (const method of ["GET", "PURGE"]) {
+      const answer = await fetch(`${url}/a/b/c/d/e/f`, { method });
+      await answer.body?.cancel();
+      const requestId = answer.headers.get("x-request-id");
+      const line = await server.line(({ request_id }) => request_id === requestId);
+      assert.deepEqual([line.status, line.route, line.code], [404, "*", "not-found"]);
+      assert.equal(line.method, method === "GET" ? "GET" : "*");
+      assert.match(line.detail as string, /: "\/a\/b\/c\/d\/e\/f"$/);
+    }
+  });
   server.kill("SIGTERM");
   const { code, stderr } = await server.ended;
   assert.equal(code, 0);

@@ -1,4 +1,6 @@
 import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { indexMpack } from "../../../src/jobs/index/index_mpack.ts";
 import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts";
 import { MadeHistory } from "../../support/history/make_history.ts";
 import { startApi } from "../../support/http/api.ts";
@@ -92,6 +94,35 @@ Deno.test("push --resume goes on where a killed push broke off", async (t) => {
       assert.deepEqual([lost.code, lost.value.error.code], [3, "diverged"]);
       const forced = await pushed([right], "--branch", "main", "--force");
       assert.deepEqual(forced.value.branch, { name: "main", head: right, moved: true });
+    });
+    await t.step("it says that it waits for a worker, and goes on when one comes", async () => {
+      const sent: (string | null)[] = [];
+      let target = "";
+      await using proxy = Deno.serve(
+        { hostname: "127.0.0.1", port: 0, onListen() {} },
+        async (request) => {
+          const { pathname, search } = new URL(request.url), { method, headers } = request;
+          if (method === "PUT") sent.push(headers.get("content-md5"));
+          const body = method === "GET" ? undefined : await request.bytes();
+          return await fetch(`${target}${pathname}${search}`, { method, headers, body });
+        },
+      );
+      const proxyUrl = `http://127.0.0.1:${proxy.addr.port}`;
+      const env = { MPACK_HTTP_WAIT_MS: "0", MPACK_HTTP_URL: proxyUrl };
+      await using waiting = await startApi({ worker: false, env });
+      target = waiting.url;
+      const small = buildMpack({ objects: [object({ content: sampleBytes(5_000, 30) })] });
+      await Deno.writeFile(pack, small);
+      const to = ["--remote", proxyUrl, "--token", waiting.admin.token];
+      const child = startMain([...resume, ...to]), told: string[] = [];
+      for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
+        told.push(text);
+        if (/waits/.test(text)) await indexMpack(waiting.fixture.options(mpackKey(small)));
+      }
+      assert.match(told.join(""), /^Job sha256:\w+ waits: no worker of the server is alive\./m);
+      assert.equal((await child.status).code, 0);
+      await child.stdout.cancel();
+      assert.deepEqual(sent, [createHash("md5").update(small).digest("base64")]);
     });
     await t.step("a login page in place of an answer is no push: 2", async () => {
       const page = () => new Response("<html>", { headers: { "content-type": "text/html" } });

@@ -183,8 +183,16 @@ Deno.test("GET tree lists folders of a commit, page by page", async (t) => {
   });
   await t.step("304 for who has it", async () => {
     const headers = { "if-none-match": `"x", W/"${head}"` };
-    const { status, value } = await api.anonymous.send(`/me/repo/tree/${head}`, { headers });
-    assert.deepEqual([status, value], [304, undefined]);
+    for (const path of ["", "/docs"]) {
+      const { status, value } = await api.anonymous.send(`/me/repo/tree/${head}${path}`, {
+        headers,
+      });
+      assert.deepEqual([status, value], [304, undefined], path);
+    }
+    for (const path of ["none", "README.md"]) {
+      const { status } = await api.anonymous.send(`/me/repo/tree/${head}/${path}`, { headers });
+      assert.equal(status, 404, `${path}: the ETag is the commit's`);
+    }
   });
 });
 

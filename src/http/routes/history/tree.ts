@@ -50,8 +50,11 @@ function tree(path: string, id: string, params: typeof RepoPath) {
       const { commit = "", path = "" } = call.params as { commit?: string; path?: string };
       const { commitId, snapshotId } = await findCommit(commit, call);
       const about = { commit_id: commitId, snapshot_id: snapshotId, path };
-      if (isKnown(call.request, commitId)) return replyTagged(call, commitId, undefined);
-      const page = await pageOf(call, { snapshotId, path, ...call.query });
+      const isCached = isKnown(call.request, commitId);
+      if (isCached && path === "") return replyTagged(call, commitId, undefined);
+      // The ETag is the commit's: it does not say that this folder is there.
+      const query = isCached ? { limit: 1 } : call.query;
+      const page = await pageOf(call, { snapshotId, path, ...query });
       return replyTagged(call, commitId, { ...about, ...page });
     },
   });
