@@ -37,8 +37,8 @@ import { unpackRoutes } from "./routes/unpack.ts";
 import { uploadPartsRoutes } from "./routes/upload_parts.ts";
 import { webhookRoutes } from "./routes/webhooks.ts";
 
-/** Answers a request that came over a connection between these two ends. */
-export type Api = (request: Request, peer: Peer) => Promise<Response>;
+/** Answers a request that came over a connection between these two ends; `sent` as in `Handler`. */
+export type Api = (request: Request, peer: Peer, sent?: Promise<void>) => Promise<Response>;
 
 /**
  * Every route, in the order in which /openapi.json lists them.
@@ -114,9 +114,9 @@ export function createApi(
     : "Cannot find such a route; /openapi.json lists them";
   const { httpProxies, httpForwarded: field } = context.config;
   const proxies = parseAddresses(httpProxies);
-  return async (request, given) => {
+  return async (request, given, sent) => {
     const peer = behindProxies(given, request.headers, { proxies, field });
-    const exchange: Exchange = { request, peer, requestId: crypto.randomUUID() };
+    const exchange: Exchange = { request, peer, sent, requestId: crypto.randomUUID() };
     const { method, url } = request;
     // The rest of the API relies on a URL.
     if (!/^https?:/.test(url) || !URL.canParse(url)) {
@@ -163,8 +163,9 @@ async function answer(
  * Makes the response with all its headers at once: Deno prepares it when it is made, and drops that
  * when a header is set later.
  */
-function responseOf(exchange: Exchange, { status, headers, body }: Answer): Response {
-  const { request, requestId } = exchange;
+function responseOf(exchange: Exchange, { status, headers, body, onSent }: Answer): Response {
+  const { request, requestId, sent } = exchange;
+  if (onSent !== undefined) sent?.then(onSent, onSent);
   const all: Record<string, string> = {
     ...BROWSER_HEADERS,
     "cache-control": "no-store",

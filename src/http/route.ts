@@ -119,6 +119,8 @@ export type PathParams = Readonly<Record<string, string>>;
 export interface Exchange {
   readonly request: Request;
   readonly peer: Peer;
+  /** Settles when the answer has been sent, or cannot be; undefined if nobody tells. */
+  readonly sent?: Promise<void>;
   /** The `X-Request-Id` of the answer. */
   readonly requestId: string;
   caller?: Caller;

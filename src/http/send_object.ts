@@ -10,9 +10,9 @@ import { acceptsCoding } from "./body/accept_encoding.ts";
 import { parseRange } from "./range_header.ts";
 import type { Answer } from "./server/answer.ts";
 import type { AnswerSpec, Call } from "./route.ts";
-import { cutSlowReader } from "./slow_reader.ts";
+import { cutSlowReader, sendWhole } from "./slow_reader.ts";
 
-const SENT_AT_ONCE_BYTES = 64 * 1024;
+const SOCKET_BYTES = 64 * 1024;
 
 /** What a route that sends an object reads and answers. */
 export const SENT_OBJECT = {
@@ -93,8 +93,10 @@ export async function sendObject(
   const opened = await read(store, location, { ...options, ...range });
   const { lengthBytes, sizeBytes, content } = opened;
   setLength(lengthBytes, sizeBytes);
-  // The sockets' buffers take as much, so a slow reader holds nothing here.
-  const isSmall = content !== undefined && lengthBytes <= SENT_AT_ONCE_BYTES;
-  const body = isSmall ? content : cutSlowReader(opened.stream, sending);
-  return { status, headers, body };
+  if (content === undefined) {
+    return { status, headers, body: cutSlowReader(opened.stream, sending) };
+  }
+  // The sockets' buffers take a small one, so a slow reader holds nothing here.
+  const isSmall = lengthBytes <= SOCKET_BYTES;
+  return { status, headers, ...(isSmall ? { body: content } : sendWhole(content, sending)) };
 }

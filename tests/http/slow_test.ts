@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
+import { Buffer } from "node:buffer";
 import { createApi } from "../../src/http/app.ts";
 import { openHttp } from "../../src/http/open_http.ts";
+import { sendWhole } from "../../src/http/slow_reader.ts";
 import type { BlobReader, BlobStore } from "../../src/stream/store/blob_store.ts";
 import { openFileStore } from "../../src/stream/store/folder/folder_store.ts";
 import { prepare, readAnswer, startApi } from "../support/http/api.ts";
@@ -215,4 +217,63 @@ Deno.test("with MPACK_MATERIALIZE a stream push leaves copying the objects to a 
   await until(isThere, "the object's blob");
   const done = async () => (await admin.send("/api/jobs?status=done")).value.jobs.length;
   await until(async () => await done() === 2, "the end of its job");
+});
+
+Deno.test("sendWhole() frees the bytes when they are sent, and closes the connection if they are not", async (t) => {
+  const content = new Uint8Array(1000);
+  let held = 0;
+  const closed = Promise.withResolvers<void>();
+  const hold = () => {
+    held++;
+    return { [Symbol.dispose]: () => void held-- };
+  };
+  const peer = {
+    ...{ address: "192.0.2.1", authorities: [], hold },
+    close: closed.resolve,
+  };
+  await t.step("sent", () => {
+    const config = { httpIdleMs: 3_600_000, httpTotalMs: 3_600_000 };
+    const { body, onSent } = sendWhole(content, { config, peer, hold });
+    assert.equal(body, content);
+    assert.equal(held, 1);
+    onSent!();
+    assert.equal(held, 0);
+    assert.equal(content.buffer.detached, true);
+    // A timer that still ran would fail the test as a leak.
+  });
+  await t.step("not taken", async () => {
+    const config = { httpIdleMs: 1, httpTotalMs: 1 };
+    const { onSent } = sendWhole(new Uint8Array(1000), { config, peer, hold });
+    await closed.promise;
+    assert.equal(held, 1);
+    onSent!();
+    assert.equal(held, 0);
+  });
+});
+
+Deno.test("objects that are sent whole arrive whole, also many at once and in parts", async () => {
+  await using api = await startApi({ worker: false });
+  const contents = [64 * 1024, 64 * 1024 + 1, 300_000, 1024 * 1024, 1024 * 1024 + 1]
+    .map((sizeBytes) => sampleBytes(sizeBytes, sizeBytes));
+  const pack = new Uint8Array(
+    buildMpack({ objects: contents.map((content) => object({ content })) }),
+  );
+  const me = await api.identity("me"), headers = { "x-mpack-key": mpackKey(pack) };
+  assert.equal((await me.send("/me/repo/push/stream", { body: pack, headers })).status, 200);
+  const { text } = await api.token(me);
+  const read = async (content: Uint8Array, range?: string) => {
+    const response = await fetch(`${api.url}/me/repo/objects/${mpackKey(content)}`, {
+      headers: { authorization: `Bearer ${text}`, ...(range && { range: `bytes=${range}` }) },
+    });
+    return await response.bytes();
+  };
+  const asks = Array.from({ length: 40 }, (_, index) => contents[index % contents.length]);
+  const answers = await Promise.all(asks.map((content) => read(content)));
+  answers.forEach((bytes, index) => assert.ok(Buffer.from(bytes).equals(asks[index])));
+  for (const content of contents) {
+    const part = await read(content, "1-65535");
+    assert.ok(Buffer.from(part).equals(content.subarray(1, 65_536)));
+    const most = await read(content, "100-");
+    assert.ok(Buffer.from(most).equals(content.subarray(100)));
+  }
 });

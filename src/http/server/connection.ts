@@ -21,8 +21,8 @@ export interface Peer {
   close(): void;
 }
 
-/** Answers one request of a client. */
-export type Handler = (request: Request, peer: Peer) => Promise<Response>;
+/** Answers one request of a client. `sent` settles when the answer is sent, or cannot be. */
+export type Handler = (request: Request, peer: Peer, sent: Promise<void>) => Promise<Response>;
 
 /** How long a connection may be quiet, in milliseconds. */
 export interface QuietLimits {
@@ -105,7 +105,7 @@ export class Connection implements Peer {
     // It rejects, perhaps before the handler is done, if the client has gone.
     sent.then(end, end);
     using _running = this.hold();
-    return await this.#handler(request, this);
+    return await this.#handler(request, this, sent);
   }
 }
 
