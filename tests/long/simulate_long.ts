@@ -36,5 +36,7 @@ Deno.test("mpackd among faults loses nothing, doubles nothing and shows nothing 
   await run("materialize", 1);
   await run("gc", 1);
   await run("history", 1);
+  await run("quotas", 1, { share: 1 });
+  await run("webhooks", 1, { share: 1 });
   await run("soak", 1);
 });

@@ -9,6 +9,7 @@ import { Random } from "../fuzz/random.ts";
 import { runEpisode } from "./episode.ts";
 import { killedAudit, killedGc, killedHistory } from "./maintenance.ts";
 import { killedMaterialize, killedPhases, killedResume } from "./one_pack.ts";
+import { quotas } from "./quotas.ts";
 import type { ProfileOptions, Report } from "./report.ts";
 import {
   allFaults,
@@ -19,6 +20,7 @@ import {
 } from "./scenario.ts";
 import { soak } from "./soak.ts";
 import type { StoreKind } from "./stores.ts";
+import { webhooks } from "./webhooks.ts";
 import { Tally } from "./tally.ts";
 
 /** How to run a profile once. */
@@ -67,6 +69,8 @@ export const PROFILES = {
   gc: alone("`gc`, killed beside pushes and jobs", killedGc),
   history: alone("`gc` and `repack`, killed beside pushes of histories", killedHistory),
   audit: alone("`audit`, killed at random moments", killedAudit),
+  quotas: alone("pushes, jobs, gc and deletions of tenants with quotas, among faults", quotas),
+  webhooks: alone("events, deliverers that die and receivers that fail, among faults", webhooks),
   soak: alone("10,000 small and 20 large jobs through one worker that must not grow", soak),
 } satisfies Record<string, Profile>;
 
@@ -92,11 +96,11 @@ function alone(
 ): Profile {
   return {
     what,
-    async run({ seed, share }) {
+    async run({ seed, share, server }) {
       const startedAt = performance.now(), tally = new Tally(), problems: string[] = [];
       let facts = {};
       try {
-        facts = await drive({ random: new Random(seed), tally, share });
+        facts = await drive({ random: new Random(seed), tally, share, server });
       } catch (error) {
         problems.push((error as Error).stack ?? String(error));
       }

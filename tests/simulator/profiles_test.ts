@@ -42,3 +42,7 @@ Deno.test("gc killed at random moments, beside uploads and jobs, loses nothing",
 Deno.test("audit killed at random moments ends with the findings of one that was not", async () => {
   await check("audit", 0);
 });
+
+Deno.test("tenants with quotas, among faults, are counted as they are, and none has too much", async () => {
+  await check("quotas", 0);
+});

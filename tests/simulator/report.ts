@@ -5,6 +5,7 @@
  */
 
 import type { Random } from "../fuzz/random.ts";
+import type { TestServer } from "../support/postgres/test_server.ts";
 import type { Tally } from "./tally.ts";
 
 /** The outcome of one run of one profile. */
@@ -31,6 +32,8 @@ export interface ProfileOptions {
   readonly tally: Tally;
   /** 1: the sizes that the documents promise. */
   readonly share: number;
+  /** The server of profiles that do things to it. */
+  readonly server: TestServer;
 }
 
 /** One line about one run. */

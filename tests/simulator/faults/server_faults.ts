@@ -14,6 +14,14 @@ import { insist } from "../waits.ts";
 /** The longest lock: more than a statement's deadline in the simulator. */
 const MOST_LOCK_SECONDS = 4;
 
+/** Tables that a publish writes. */
+const LOCKED = [
+  "musehub_background_jobs",
+  "mpack_staged_objects",
+  "musehub_objects",
+  "musehub_object_refs",
+];
+
 /** The faults of one server. */
 export class ServerFaults {
   readonly #parts: { server: TestServer; admin: Database; tally: Tally };
@@ -46,13 +54,8 @@ export class ServerFaults {
   }
 
   /** Locks a table for a while: other statements wait, perhaps until their deadline. */
-  lock(random: Random): void {
-    const table = random.pick([
-      "musehub_background_jobs",
-      "mpack_staged_objects",
-      "musehub_objects",
-      "musehub_object_refs",
-    ]);
+  lock(random: Random, tables: readonly string[] = LOCKED): void {
+    const table = random.pick(tables);
     const seconds = random.below(1000 * MOST_LOCK_SECONDS) / 1000;
     this.#parts.tally.fault("server table locked", `${table} ${seconds} s`);
     this.#run(`lock table ${table} in access exclusive mode; perform pg_sleep(${seconds});`);
