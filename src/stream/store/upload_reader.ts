@@ -34,6 +34,8 @@ export class UploadReader implements BlobReader {
   #storeError: Error | undefined;
   #wake: (() => void) | undefined;
   #isClosed = false;
+  /** Whether the upload is done or given up. */
+  #isEnded = false;
 
   /** Begins to write; the store takes bytes as they are read. */
   constructor(store: BlobStore, { key, body, sizeBytes }: UploadOptions) {
@@ -107,6 +109,7 @@ export class UploadReader implements BlobReader {
     this.#queue.end();
     const { etag } = await this.#written;
     this.#etag = etag;
+    this.#isEnded = true;
   }
 
   /** Drops the upload in favour of a blob that is already under the key. */
@@ -130,8 +133,9 @@ export class UploadReader implements BlobReader {
   }
 
   async #abort(): Promise<void> {
+    if (this.#isEnded) return;
+    this.#isEnded = true;
     const reason = new Error("The upload was aborted");
-    // Neither has an effect after `commit()`.
     this.#queue.fail(reason);
     this.#stop.abort(reason);
     await this.#written.catch(() => {});

@@ -88,7 +88,8 @@ async function fill(
     signal?.throwIfAborted();
     try {
       await file.sync();
-      return await file.stat();
+      // The kernel has it in memory, and a thread that asks for it takes 0.1 ms to wake.
+      return file.statSync();
     } catch (error) {
       throw asError(error);
     }
