@@ -236,16 +236,21 @@ export class ServerError extends MpackdError<"server-unavailable"> {
 
 /** The database did not answer, or cannot do the work now. */
 export class DatabaseError extends MpackdError<"database-unavailable" | "shard-moved"> {
+  /** The shard's name; undefined if it is the catalog. */
+  readonly shard?: string;
+
   /** Builds the error. `retryable` defaults to true. */
   constructor(
     message: string,
     options: ErrorOptions & {
       readonly code?: "database-unavailable" | "shard-moved";
       readonly retryable?: boolean;
+      readonly shard?: string;
     } = {},
   ) {
     const { code = "database-unavailable", retryable = true } = options;
     super(message, { ...options, code, retryable });
+    if (options.shard !== undefined) this.shard = options.shard;
   }
 }
 

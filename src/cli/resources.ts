@@ -57,6 +57,8 @@ export interface OpenedDatabase extends AsyncDisposable {
 export interface Resources extends OpenedDatabase {
   readonly store: BlobStore;
   at(home: RepoHome | undefined): Promise<DatabaseAt & { readonly store: BlobStore }>;
+  /** Opens the store as a shard's database may use it; undefined: the catalog. */
+  storeOf(shard: Shard | undefined, db: Database): Promise<BlobStore>;
 }
 
 interface DatabaseOptions {
@@ -83,7 +85,7 @@ export async function openResources(
     const { db, shard } = await opened.shards.at(home);
     return { db, shard, store: await storeOf(shard, db) };
   };
-  const resources = { ...opened, shard: undefined, store, at };
+  const resources = { ...opened, shard: undefined, store, storeOf, at };
   try {
     resources.store = await storeOf(undefined, opened.db);
     return resources;

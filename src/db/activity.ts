@@ -4,12 +4,15 @@
  * @module
  */
 
+import { quotedLiteral } from "./client/array_literal.ts";
 import type { Database } from "./client/database.ts";
 
 /** Whose repos count. Undefined: all. */
 export interface Viewer {
   readonly handle: string;
   readonly identityId: string;
+  /** In a shard, which has no collaborators: the repos that it may push to. */
+  readonly repoIds?: readonly string[];
 }
 
 /** What was published in one minute. */
@@ -21,11 +24,14 @@ export interface Minute {
 }
 
 /** Fragment of SQL: the ids of the repos that a viewer owns or may push to. */
-export function visibleRepoIds({ sql }: Database, { handle, identityId }: Viewer) {
-  return sql`select r.repo_id from musehub_repos r
-    where r.deleted_at is null and (r.owner = ${handle} or exists (
+export function visibleRepoIds({ sql }: Database, { handle, identityId, repoIds }: Viewer) {
+  const isCollaborator = repoIds === undefined
+    ? sql`exists (
       select from mpackd_collaborators c
-      where c.repo_id = r.repo_id and c.identity_id = ${identityId}))`;
+      where c.repo_id = r.repo_id and c.identity_id = ${identityId})`
+    : sql`r.repo_id = any(${quotedLiteral(repoIds)}::text[])`;
+  return sql`select r.repo_id from musehub_repos r
+    where r.deleted_at is null and (r.owner = ${handle} or ${isCollaborator})`;
 }
 
 /** The packs of the last hour by minute, oldest first. Sixty rows. */
@@ -99,4 +105,41 @@ export async function readQueueNow(
           and ${isVisible}
       ), 0)::float8 as "oldestMs"`;
   return row;
+}
+
+/** What several shards published, by minute: their clocks may name another minute as the last. */
+export function mergeHours(hours: readonly (readonly Minute[])[]): Minute[] {
+  const sums = new Map<number, Minute>();
+  for (const each of hours.flat()) {
+    const at = each.minute.getTime(), sum = sums.get(at);
+    sums.set(
+      at,
+      sum === undefined ? each : {
+        minute: each.minute,
+        packs: sum.packs + each.packs,
+        objects: sum.objects + each.objects,
+        sizeBytes: sum.sizeBytes + each.sizeBytes,
+      },
+    );
+  }
+  return [...sums.values()].sort((a, b) => a.minute.getTime() - b.minute.getTime()).slice(-60);
+}
+
+/** The failures of several shards. */
+export function mergeFailures(lists: readonly (readonly FailuresByCode[])[]): FailuresByCode[] {
+  const sums = new Map<string, number>();
+  for (const { code, jobs } of lists.flat()) sums.set(code, (sums.get(code) ?? 0) + jobs);
+  return [...sums].map(([code, jobs]) => ({ code, jobs }))
+    .sort((a, b) => b.jobs - a.jobs || (a.code < b.code ? -1 : 1)).slice(0, 20);
+}
+
+/** The queues of several shards as one. */
+export function mergeQueues(queues: readonly QueueNow[]): QueueNow {
+  const sum = (of: (queue: QueueNow) => number) => queues.reduce((all, each) => all + of(each), 0);
+  return {
+    pending: sum(({ pending }) => pending),
+    running: sum(({ running }) => running),
+    failed: sum(({ failed }) => failed),
+    oldestMs: Math.max(0, ...queues.map(({ oldestMs }) => oldestMs)),
+  };
 }

@@ -220,3 +220,12 @@ export function listFinished(
       damaged
     from mpackd_finished_audits order by finished_at desc limit ${limit}::bigint`;
 }
+
+/** Merges the audits of several shards, the last first. */
+export function mergeFinished(
+  lists: readonly (readonly FinishedAudit[])[],
+  limit: number,
+): FinishedAudit[] {
+  return lists.flat().sort((a, b) => b.finishedAt.getTime() - a.finishedAt.getTime())
+    .slice(0, limit);
+}

@@ -64,3 +64,11 @@ export async function withdrawAccess(
   );
   return rows.length > 0;
 }
+
+/** The ids of the repos in shards that an identity may push to as a collaborator. */
+export async function findCollaborations(db: Database, identityId: string): Promise<string[]> {
+  const rows = await db.query<{ repo_id: string }>("list an identity's repos")`
+    select c.repo_id from mpackd_collaborators c join musehub_repos r using (repo_id)
+    where c.identity_id = ${identityId} and r.deleted_at is null and r.shard is not null`;
+  return rows.map((row) => row.repo_id);
+}

@@ -71,6 +71,21 @@ export function listRepoSummaries(
     order by owner collate "C", slug collate "C"`;
 }
 
+/**
+ * Merges lists of repos of a catalog and its shards, by owner and slug. The catalog has all names, and
+ * comes first; what was pushed to a repo is what its shard says.
+ */
+export function mergeRepos(
+  lists: readonly (readonly RepoSummary[])[],
+  limit: number,
+): RepoSummary[] {
+  if (lists.length === 1) return [...lists[0]];
+  const byId = new Map(lists.flat().map((repo) => [repo.repoId, repo]));
+  // As SQL's collation "C" has it: a name is ASCII.
+  const key = ({ owner, slug }: RepoSummary) => `${owner}\0${slug}`;
+  return [...byId.values()].sort((a, b) => key(a) < key(b) ? -1 : 1).slice(0, limit);
+}
+
 /** One pack of a repo. */
 export interface PackSummary {
   readonly mpackId: number;

@@ -52,14 +52,18 @@ export async function collectAudits(db: Database, isDryRun: boolean): Promise<nu
   return count;
 }
 
-/** Lists the repos that were deleted at least `graceMs` milliseconds ago. */
+/**
+ * Lists the repos that were deleted at least `graceMs` milliseconds ago, and live in this database: of
+ * those in a shard the catalog has a name, and no rows.
+ */
 export function deletedRepos(
   db: Database,
   { graceMs }: { readonly graceMs: number },
 ): Promise<{ repoId: string; repo: string }[]> {
   return db.query<{ repoId: string; repo: string }>("look for deleted repos")`
     select repo_id as "repoId", owner || '/' || slug as repo from musehub_repos
-    where deleted_at < now() - ${graceMs}::float8 * interval '1 ms' order by repo_id`;
+    where deleted_at < now() - ${graceMs}::float8 * interval '1 ms' and shard is null
+    order by repo_id`;
 }
 
 /**

@@ -66,3 +66,16 @@ export function listWorkers(db: Database): Promise<WorkerRow[]> {
     where seen_at > now() - ${WORKER_GONE_MS}::float8 * interval '1 ms'
     order by worker`;
 }
+
+/** The workers of several shards: one process may work for all of them. */
+export function mergeWorkers(lists: readonly (readonly WorkerRow[])[]): WorkerRow[] {
+  const byName = new Map<string, WorkerRow>();
+  for (const worker of lists.flat()) {
+    const known = byName.get(worker.worker);
+    byName.set(
+      worker.worker,
+      known === undefined ? worker : { ...worker, running: known.running + worker.running },
+    );
+  }
+  return [...byName.values()].sort((a, b) => a.worker < b.worker ? -1 : 1);
+}

@@ -8,6 +8,8 @@ import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client/database.ts";
 import type { ClientPublishers } from "../db/publish/client_publishers.ts";
 import type { PushStarter } from "../jobs/index/begin_push.ts";
+import type { RepoHome } from "../db/shards/shard.ts";
+import type { ShardPools } from "../db/shards/shard_pools.ts";
 import type { KeyedLimit } from "../lib/keyed_limit.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
@@ -43,9 +45,20 @@ export interface RequestRefusal {
   readonly mpackKey: string | undefined;
 }
 
-/** The services and settings behind the routes. */
+/** The services and settings behind the routes, for the repos of one shard. */
 export interface ApiContext {
+  /** The shard that has the rows of the request's repo; the catalog where there is no repo. */
   readonly db: Database;
+  /** The context of the catalog, which has repos by name, identities, tokens and quotas. */
+  readonly catalog: ApiContext;
+  /** The shards, for reads. */
+  readonly shards: ShardPools;
+  /**
+   * The context of a repo's home.
+   *
+   * @throws {DatabaseError} If the shard cannot be reached.
+   */
+  at(home: RepoHome | undefined): Promise<ApiContext>;
   /**
    * The connections of statements that may wait for a lock: pushes, and changes of a job that may be
    * publishing. Reads never wait for one of them, because they have the connections of `db`.

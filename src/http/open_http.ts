@@ -9,6 +9,8 @@ import { forgetSignatures } from "../db/identities.ts";
 import { ClientPublishers } from "../db/publish/client_publishers.ts";
 import { sharedSecret } from "../db/secrets.ts";
 import { PushStarter } from "../jobs/index/begin_push.ts";
+import { ShardPools } from "../db/shards/shard_pools.ts";
+import { ConfigError } from "../errors.ts";
 import { KeyedLimit } from "../lib/keyed_limit.ts";
 import { Authenticator, type AuthenticatorOptions } from "./auth/authenticate.ts";
 import { GuessLimit } from "./auth/guess_limit.ts";
@@ -16,6 +18,7 @@ import { sleep } from "../lib/sleep.ts";
 import { BodyBudget } from "./body/body_budget.ts";
 import { RateLimit } from "./rate_limit.ts";
 import type { ApiContext } from "./context.ts";
+import { type HttpShards, placesOf } from "./shards/places.ts";
 
 const SWEEP_MS = 60_000;
 
@@ -26,7 +29,10 @@ const SWEEP_MS = 60_000;
 export type OpenHttpOptions =
   & Omit<
     ApiContext,
+    | "at"
     | "auth"
+    | "catalog"
+    | "shards"
     | "bodies"
     | "rateLimit"
     | "uploadSecret"
@@ -37,11 +43,16 @@ export type OpenHttpOptions =
     | "starter"
   >
   & Partial<Pick<ApiContext, "probes" | "pushDb">>
-  & Pick<AuthenticatorOptions, "openToken">;
+  & Pick<AuthenticatorOptions, "openToken">
+  & {
+    /** How to reach the catalog's shards. Default: not at all. */
+    readonly shards?: HttpShards;
+  };
 
 /** Makes the context, and deletes expired signatures every minute until `signal` fires. */
 export async function openHttp(options: OpenHttpOptions): Promise<ApiContext> {
-  const { openToken, pushDb = options.db, ...opened } = options, { db, config, signal } = opened;
+  const { openToken, pushDb = options.db, shards: given, ...opened } = options;
+  const { db, config, signal } = opened;
   sweepSignatures(db, signal);
   const rateLimit = new RateLimit({
     requestsPerMinute: config.httpRequestsPerMinute,
@@ -50,7 +61,13 @@ export async function openHttp(options: OpenHttpOptions): Promise<ApiContext> {
   });
   // Half of them, so that no client makes another one wait.
   const pushLimit = new KeyedLimit(Math.ceil(config.httpPushConnections / 2));
-  return {
+  const shards = given ?? unreachableShards(db);
+  const context: ApiContext = {
+    get catalog() {
+      return context;
+    },
+    shards: shards.pools,
+    at: placesOf(() => context, shards),
     probes: () => Promise.resolve(undefined),
     ...opened,
     pushDb,
@@ -67,6 +84,17 @@ export async function openHttp(options: OpenHttpOptions): Promise<ApiContext> {
     bodies: new BodyBudget(config.httpBodiesBytes),
     rateLimit,
     uploadSecret: await sharedSecret(db, "upload-urls"),
+  };
+  return context;
+}
+
+/** Shards of a catalog for a server that was not told its URL: a repo there is refused. */
+function unreachableShards(catalog: Database): HttpShards {
+  const pools = new ShardPools({ catalog, catalogUrl: "", maxConnections: 0 });
+  return {
+    pools,
+    pushPools: pools,
+    storeOf: () => Promise.reject(new ConfigError("Cannot open a shard's store: it has none")),
   };
 }
 

@@ -6,6 +6,7 @@
  */
 
 import {
+  DatabaseError,
   type ErrorCode,
   type ExceededQuota,
   GhostError,
@@ -196,7 +197,9 @@ export function problemAnswer(
       ? { missing: error.missing, missing_count: error.missingCount }
       : {};
     const quota = error instanceof QuotaError ? error.quota : undefined;
-    const detail = publicText(error.code, message);
+    const shard = error instanceof DatabaseError ? error.shard : undefined;
+    const detail = publicText(error.code, message) +
+      (shard === undefined ? "" : `: shard ${shard}`);
     const status = options.isForMuse ? statusForMuse(error) : statusOf(error);
     return answer(status, { ...record, detail, ...ghosts, ...quotaMembers(quota) }, {
       ...given,

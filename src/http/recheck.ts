@@ -12,7 +12,7 @@ const RECHECK_MS = 5_000;
 export type Recheck = () => Promise<void>;
 
 /** Makes a recheck that runs `check` at most every five seconds, and first after five. */
-export function recheckEvery(check: () => Promise<void>): Recheck {
+export function recheckEvery(check: () => Promise<unknown>): Recheck {
   let dueAt = performance.now() + RECHECK_MS;
   return async () => {
     if (performance.now() < dueAt) return;

@@ -10,6 +10,7 @@
 import type { z } from "zod";
 import type { RepoForIdentity, RepoPlace } from "../db/collaborators.ts";
 import type { AskedPlace, FoundPlace } from "../db/token_at_place.ts";
+import { ensureCopy } from "../db/shards/create_repo.ts";
 import { isObjectId } from "../lib/ids.ts";
 import {
   type Access,
@@ -32,6 +33,7 @@ import type { RateLimit } from "./rate_limit.ts";
 import type { Answer } from "./server/answer.ts";
 import { networkOf } from "../lib/addresses.ts";
 import { type Recheck, recheckEvery } from "./recheck.ts";
+import { untilMoved } from "./shards/until_moved.ts";
 import type { SendOptions } from "./slow_reader.ts";
 
 /** One answer of a route, for its description. */
@@ -42,6 +44,9 @@ export interface AnswerSpec {
   /** The media type of any other answer. */
   readonly mediaType?: string;
 }
+
+/** Who may send a request. */
+type RouteAccess = Access | "identity" | "anyone";
 
 /** A route. */
 export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType> {
@@ -55,7 +60,7 @@ export interface RouteSpec<P extends z.ZodType, Q extends z.ZodType, B extends z
   /** The group of routes that the description lists it in. */
   readonly tag?: string;
   /** `read` and `push` check the repo in the path; `identity` takes any identity. */
-  readonly access: Access | "identity" | "anyone";
+  readonly access: RouteAccess;
   /** A rate limit of its own: a flood of other requests must not look like a dead server. */
   readonly limitedAs?: "probe";
   /** The scope that a token needs. Default: `push` for push access, else `read`. */
@@ -165,18 +170,18 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   // Behind a proxy, or over HTTP/2, the cap on connections does not bound the requests at once.
   const address = networkOf(peer.address);
   using _place = spec.limitedAs ? undefined : context.rateLimit.beginRequest(address);
-  const isOfRepo = access === "read" || access === "push", place = placeOf(params);
+  const isOfRepo = access === "read" || access === "push", asked = placeOf(params);
   const caller = access === "anyone"
     ? { ...anonymous(peer.address), ...clientOf(spec, params, request, context) }
     : await identify({
       ...{ request, peer, limit, body },
-      ...(isOfRepo && isPlace(place) ? { place: withObject(place, params) } : {}),
+      ...(isOfRepo && isPlace(asked) ? { place: withObject(asked, params) } : {}),
     }, context);
   exchange.caller = caller;
   if (!limit.isCounted) limit.count(caller.client);
   if (access === "identity") requireIdentity(caller);
   const openPlace = async () =>
-    isOfRepo ? await openRepo(context.db, place, caller, access) : undefined;
+    isOfRepo ? await openRepo(context.db, asked, caller, access) : undefined;
   const { found } = caller;
   const repo = isOfRepo && found ? checkAccess(found.repo, caller, access) : await openPlace();
   const recheck = recheckEvery(async () => {
@@ -187,6 +192,7 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
     throw new HttpProblem(403, "forbidden", `Cannot do this with a token without "${scope}"`);
   }
   refuseEncoded(request);
+  const place = await placeFor(repo, { access, context, signal: request.signal });
   const query = request.url.includes("?")
     ? Object.fromEntries(new URL(request.url).searchParams)
     : {};
@@ -215,8 +221,24 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
     body: checkedBody,
     repo: repo as RepoForIdentity,
     found,
-    context,
+    context: place,
   });
+}
+
+/** The context of the shard that a repo lives in. Before a push the shard has to have its row. */
+async function placeFor(
+  repo: RepoForIdentity | undefined,
+  { access, context, signal }: {
+    readonly access: RouteAccess;
+    readonly context: ApiContext;
+    readonly signal: AbortSignal;
+  },
+): Promise<ApiContext> {
+  if (repo?.home === undefined) return context;
+  if (access !== "push") return await context.at(repo.home);
+  const home = await untilMoved(context, repo.home, signal);
+  await ensureCopy(context.shards, { ...repo, home });
+  return await context.at(home);
 }
 
 /** Counts a request once, in the buckets of its route. */

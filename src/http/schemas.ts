@@ -258,7 +258,14 @@ export const JobsQuery = z.strictObject({
 });
 
 /** A page of jobs, newest first. */
-export const JobsAnswer = z.object({ jobs: z.array(JobAnswer), next: z.string().nullable() });
+const Unreachable = z.array(z.string()).optional()
+  .meta({ description: "The shards that did not answer: what they have is missing" });
+
+export const JobsAnswer = z.object({
+  jobs: z.array(JobAnswer),
+  next: z.string().nullable(),
+  unreachable: Unreachable,
+});
 
 const Limit = z.union([z.int().min(0).max(1e15), z.literal("unlimited")]).optional();
 
@@ -288,7 +295,7 @@ export const TenantAnswer = z.object({
   used: PerLimit(Count),
 });
 
-export const QuotasAnswer = z.object({ quotas: z.array(TenantAnswer) });
+export const QuotasAnswer = z.object({ quotas: z.array(TenantAnswer), unreachable: Unreachable });
 
 export const ProblemAnswer = z.object({
   type: z.string(),

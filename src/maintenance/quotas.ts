@@ -12,6 +12,7 @@ import type { ShardPools } from "../db/shards/shard_pools.ts";
 import type { Limits } from "../db/quotas/quota.ts";
 import {
   listUsage,
+  mergeUsage,
   recountUsage,
   removeQuota,
   setQuota,
@@ -25,13 +26,15 @@ import { ConfigError } from "../errors.ts";
 import { sleep } from "../lib/sleep.ts";
 
 const POLL_MS = 50;
-const MOST_LISTED = 1_000;
 
 /** A tenant, and the database that counts what it has. */
 export interface PlacedTenant {
   readonly tenant: Tenant;
   readonly db: Database;
 }
+
+/** An owner's repos are in several shards, so no statement can count them together. */
+export class SpreadOwnerError extends ConfigError {}
 
 /** How to set a quota. */
 export interface ChangeQuotaOptions {
@@ -77,12 +80,8 @@ export async function listPlacedUsage(
     await shards.all(),
     (db) => listUsage(db, filter),
   );
-  const tenants = answers.flatMap(({ answer }) => answer);
-  if (answers.length > 1) {
-    const rank = ({ kind, label }: TenantUsage) => `${kind} ${label}`;
-    tenants.sort((a, b) => b.percent - a.percent || (rank(a) < rank(b) ? -1 : 1));
-  }
-  return { tenants: tenants.slice(0, filter.limit ?? MOST_LISTED), unreachable };
+  const tenants = mergeUsage(answers.map(({ answer }) => answer), filter.limit);
+  return { tenants, unreachable };
 }
 
 /**
@@ -91,7 +90,7 @@ export async function listPlacedUsage(
  * @returns Whether the count is exact. If not, a publish that began before has not ended: it may not
  * have been counted, and the next audit corrects that.
  */
-export async function changeQuota(
+async function changeQuota(
   db: Database,
   tenant: Tenant,
   limits: Limits,
@@ -132,7 +131,7 @@ async function ownerHome(catalog: Database, owner: string): Promise<RepoHome | u
   const homes = await ownerHomes(catalog, owner);
   if (homes.length <= 1) return homes[0];
   const names = homes.map((home) => home?.shard ?? CATALOG).join(", ");
-  throw new ConfigError(
+  throw new SpreadOwnerError(
     `Cannot limit all repos of ${owner} together: they are in ${names}; move them together first: ` +
       `"mpackd shard move --repo ${owner}/… --to ${homes[1]!.shard}"`,
   );

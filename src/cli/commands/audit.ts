@@ -8,7 +8,7 @@ import type { Command } from "commander";
 import { type Config, limitsOf } from "../../config/config.ts";
 import { endAudit } from "../../db/audits.ts";
 import type { Database } from "../../db/client/database.ts";
-import { parseRepoName, resolveRepo } from "../../db/repos.ts";
+import { CATALOG } from "../../db/shards/shard.ts";
 import { ConfigError } from "../../errors.ts";
 import { MPACK_AUDIT } from "../../jobs/audit_handler.ts";
 import { enqueue } from "../../jobs/queue/enqueue.ts";
@@ -17,12 +17,19 @@ import type { CommandContext } from "../command.ts";
 import { EXIT } from "../exit.ts";
 import { mpackKeyOf } from "../named_ids.ts";
 import { print, printJson } from "../output.ts";
-import { openDatabase, openResources } from "../resources.ts";
+import { openDatabase, type OpenedDatabase, openResources } from "../resources.ts";
+import { inEachShard, SHARD_OPTION } from "../shards/all_shards.ts";
+import { openRepo } from "../shards/open_repo.ts";
+import type { BlobStore } from "../../stream/store/blob_store.ts";
 import { counted, formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
+
+/** Repair commands in a summary. */
+const MOST_REPAIRS = 20;
 
 interface AuditFlags {
   readonly repo?: string;
   readonly mpack?: string;
+  readonly shard?: string;
   readonly sample?: string;
   readonly restart?: boolean;
   readonly dryRun?: boolean;
@@ -47,6 +54,7 @@ export function addAuditCommand(program: Command, context: CommandContext): void
     .option("--restart", "check again what an interrupted audit has checked")
     .option("--dry-run", "find damage and say what would be marked, and change nothing")
     .option("--enqueue", "leave it to the workers as an mpack.audit job; needs --repo")
+    .option(...SHARD_OPTION)
     .option("--json", "print one JSON document per finding, then one with the summary")
     .action((flags: AuditFlags) =>
       context.run(flags, async (signal) => {
@@ -69,8 +77,44 @@ async function runAudit(
 ): Promise<AuditSummary> {
   const samplePercent = percentOf(flags.sample);
   await using resources = await openResources(config, { isWriting: false });
-  const { db, store } = resources;
-  const { repoId, mpack } = await scopeOf(db, flags);
+  const { shard, ...scope } = await scopeOf(resources, flags);
+  const summaries = await inEachShard(resources, { shard }, async (db, { shard }) => {
+    const store = shard === undefined ? resources.store : await resources.storeOf(shard, db);
+    return await auditShard({ db, store, samplePercent, ...scope }, flags, config, signal);
+  });
+  return summaries.reduce(addSummaries);
+}
+
+/** Adds the counts of two shards. */
+function addSummaries(a: AuditSummary, b: AuditSummary): AuditSummary {
+  const sums = Object.entries(a).map(([name, value]) => {
+    const other = b[name as keyof AuditSummary];
+    return [name, typeof value === "number" ? value + Number(other) : value];
+  });
+  const findings = { ...a.findings };
+  for (const [code, count] of Object.entries(b.findings)) {
+    findings[code] = (findings[code] ?? 0) + count;
+  }
+  return {
+    ...Object.fromEntries(sums),
+    is_valid: a.is_valid && b.is_valid,
+    findings,
+    repair: [...a.repair, ...b.repair].slice(0, MOST_REPAIRS),
+  };
+}
+
+async function auditShard(
+  { db, store, samplePercent, repoId, mpack }: {
+    readonly db: Database;
+    readonly store: BlobStore;
+    readonly samplePercent: number | undefined;
+    readonly repoId?: string;
+    readonly mpack?: string;
+  },
+  flags: AuditFlags,
+  config: Config,
+  signal: AbortSignal,
+): Promise<AuditSummary> {
   const auditId = `audit repo=${repoId ?? ""} mpack=${mpack ?? ""} sample=${samplePercent ?? ""}`;
   if (flags.restart) await endAudit(db, auditId);
   const line = new LiveLine();
@@ -105,12 +149,13 @@ async function enqueueAudit(flags: AuditFlags, config: Config): Promise<void> {
     throw new ConfigError("Cannot enqueue an audit without --repo: a job belongs to one repo");
   }
   await using opened = await openDatabase(config);
-  const { repoId, mpack } = await scopeOf(opened.db, flags);
-  const { row } = await enqueue(opened.db, {
-    repoId: repoId!,
+  const { db, repoId } = await openRepo(opened, flags.repo);
+  const mpack = flags.mpack && await mpackKeyOf(db, repoId, flags.mpack);
+  const { row } = await enqueue(db, {
+    repoId,
     jobType: MPACK_AUDIT,
     payload: {
-      ...(mpack === undefined ? {} : { mpack_key: mpack }),
+      ...(mpack ? { mpack_key: mpack } : {}),
       ...(samplePercent === undefined ? {} : { sample_percent: samplePercent }),
     },
     maxAttempts: config.maxAttempts,
@@ -119,9 +164,17 @@ async function enqueueAudit(flags: AuditFlags, config: Config): Promise<void> {
   else await print(`Enqueued: job ${row.jobId}`);
 }
 
-async function scopeOf(db: Database, { repo, mpack }: AuditFlags) {
-  const repoId = repo === undefined ? undefined : await repoIdOf(db, repo);
-  return { repoId, mpack: mpack && await mpackKeyOf(db, repoId, mpack) };
+/** What to audit, and in which shard: that of the repo, or of `--shard`. */
+async function scopeOf(
+  opened: OpenedDatabase,
+  { repo: name, mpack: text, shard }: AuditFlags,
+): Promise<{ readonly repoId?: string; readonly mpack?: string; readonly shard?: string }> {
+  if (name === undefined) {
+    return { shard, mpack: text && await mpackKeyOf(opened.db, undefined, text) };
+  }
+  const { db, repo, repoId } = await openRepo(opened, name);
+  const mpack = text && await mpackKeyOf(db, repoId, text);
+  return { repoId, mpack, shard: repo.home?.shard ?? CATALOG };
 }
 
 function percentOf(text: string | undefined): number | undefined {
@@ -129,10 +182,6 @@ function percentOf(text: string | undefined): number | undefined {
   const percent = /^\d{1,3}(\.\d{1,6})?%?$/.test(text) ? parseFloat(text) : NaN;
   if (percent > 0 && percent <= 100) return percent;
   throw new ConfigError(`Cannot use --sample ${text}: it is not above 0% and up to 100%`);
-}
-
-async function repoIdOf(db: Database, name: string): Promise<string> {
-  return (await resolveRepo(db, parseRepoName(name))).repoId;
 }
 
 function findingText({ code, repo, mpack_key, message, offset_bytes }: AuditFinding): string {

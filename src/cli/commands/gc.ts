@@ -7,13 +7,18 @@
 import type { Command } from "commander";
 import type { Config } from "../../config/config.ts";
 import { type Collected, collectGarbage, type GcSummary } from "../../maintenance/gc/gc.ts";
+import type { Database } from "../../db/client/database.ts";
+import { forgetRemoved } from "../../db/shards/catalog.ts";
+import type { ShardToOpen } from "../../db/shards/shard_pools.ts";
 import type { CommandContext } from "../command.ts";
 import { parseDuration } from "../flags.ts";
 import { print, printJson } from "../output.ts";
 import { openResources } from "../resources.ts";
+import { inEachShard, SHARD_OPTION } from "../shards/all_shards.ts";
 import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
 
 interface GcFlags {
+  readonly shard?: string;
   readonly dryRun?: boolean;
   readonly grace?: string;
   readonly force?: boolean;
@@ -35,6 +40,7 @@ export function addGcCommand(program: Command, context: CommandContext): void {
     .option("--grace <duration>", "the least age: 7d, 12h, … (default: MPACK_GC_GRACE_MS)")
     .option("--force", "delete however much of the store is garbage (see MPACK_GC_MAX_PERCENT)")
     .option("--verbose", "name each repo, mpack and blob, as --dry-run does")
+    .option(...SHARD_OPTION)
     .option("--json", "print the counts as one JSON document")
     .action((flags: GcFlags) =>
       context.run(flags, async (signal) => {
@@ -50,24 +56,44 @@ async function runGc(flags: GcFlags, config: Config, signal: AbortSignal): Promi
   const graceMs = grace === undefined ? config.gcGraceMs : parseDuration("--grace", grace);
   const isNaming = !flags.json && (isDryRun || flags.verbose);
   await using resources = await openResources(config, { isWriting: !isDryRun });
-  const { db, store } = resources, line = new LiveLine();
+  const line = new LiveLine();
   let note = "";
   const onCollected = async (kind: Collected, name: string) => {
     line.clear();
     await print(`${kind} ${name}`);
   };
-  return await line.during(() => ({ label: "gc", note }), () =>
-    collectGarbage({
+  const all = await resources.shards.all();
+  const dbs = await Promise.all(all.map((shard) => shard.open()));
+  const collect = async (db: Database, { name, shard }: ShardToOpen) => {
+    const summary = await collectGarbage({
       db,
-      store,
+      ...(all.length === 1 ? {} : { others: dbs.filter((other) => other !== db) }),
+      store: shard === undefined ? resources.store : await resources.storeOf(shard, db),
       config,
       graceMs,
       maxPercent: flags.force ? undefined : config.gcMaxPercent,
       isDryRun,
       signal,
       onCollected: isNaming ? onCollected : undefined,
-      onStep: (step) => note = step,
-    }));
+      onStep: (step) => note = all.length === 1 ? step : `${name}: ${step}`,
+    });
+    if (shard !== undefined && !isDryRun) await forgetRemoved(resources.db, db, name);
+    return summary;
+  };
+  const summaries = await line.during(
+    () => ({ label: "gc", note }),
+    () => inEachShard(resources, flags, collect),
+  );
+  return summaries.reduce(addSummaries);
+}
+
+/** Adds the counts of two shards. */
+function addSummaries(a: GcSummary, b: GcSummary): GcSummary {
+  const sums = Object.entries(a).map(([name, value]) => [
+    name,
+    typeof value === "boolean" ? value : value + Number(b[name as keyof GcSummary]),
+  ]);
+  return Object.fromEntries(sums);
 }
 
 function textOf(summary: GcSummary, { gcMaxPercent }: Config): string {

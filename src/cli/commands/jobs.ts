@@ -8,19 +8,21 @@ import type { Command } from "commander";
 import type { Database } from "../../db/client/database.ts";
 import { repoNames } from "../../db/console_repos.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
+import { CATALOG } from "../../db/shards/shard.ts";
 import { ConfigError } from "../../errors.ts";
 import { cancelJob } from "../../jobs/queue/cancel_job.ts";
 import type { JobRow, JobStatus } from "../../jobs/queue/job.ts";
 import { findJob } from "../../jobs/queue/get_job.ts";
-import { countListed, listJobs } from "../../jobs/queue/list_jobs.ts";
-import { type Pause, pause, readPauses, resume } from "../../jobs/schedules/pauses.ts";
+import { countListed, listJobs, mergeJobs } from "../../jobs/queue/list_jobs.ts";
+import { mergePauses, type Pause, pause, readPauses, resume } from "../../jobs/schedules/pauses.ts";
 import { countPurged, purgeJobs } from "../../jobs/queue/purge_jobs.ts";
 import { countRetried, retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { parseChoice, parseCount, parseDuration } from "../flags.ts";
 import { jobDetails, jobJson, jobTable, pausedText } from "../job_text.ts";
 import type { CommandContext } from "../command.ts";
 import { print, printJson } from "../output.ts";
-import { openDatabase } from "../resources.ts";
+import { openDatabase, type OpenedDatabase } from "../resources.ts";
+import { askAll, inEachShard, SHARD_OPTION, unreachableJson } from "../shards/all_shards.ts";
 import { addWatchCommand } from "../operate/watch_jobs.ts";
 import { formatCount, terminalWidth } from "../terminal.ts";
 
@@ -38,6 +40,7 @@ interface JobsFlags {
   readonly since?: string;
   readonly dryRun?: boolean;
   readonly olderThan: string;
+  readonly shard?: string;
   readonly json?: boolean;
 }
 
@@ -52,10 +55,10 @@ export function addJobsCommand(program: Command, context: CommandContext): void 
   const jobs = program.command("jobs")
     .summary("list, show, retry, cancel and purge jobs")
     .description("List and change the jobs of the queue.");
-  const run = (flags: JobsFlags, work: (db: Database) => Promise<Answer>) =>
+  const run = (flags: JobsFlags, work: (opened: OpenedDatabase) => Promise<Answer>) =>
     context.run(flags, async () => {
       await using opened = await openDatabase(context.config());
-      const { json, text } = await work(opened.db);
+      const { json, text } = await work(opened);
       if (flags.json) await printJson(json);
       else await print(text);
     });
@@ -67,12 +70,13 @@ export function addJobsCommand(program: Command, context: CommandContext): void 
     .option("--type <job_type>", "only jobs of this type")
     .option("--code <code>", "only jobs whose last attempt ended with this code")
     .option("--limit <n>", "the most jobs to list", "100")
+    .option(...SHARD_OPTION)
     .option(...json)
-    .action((flags: JobsFlags) => run(flags, (db) => list(db, flags)));
+    .action((flags: JobsFlags) => run(flags, (opened) => list(opened, flags)));
   jobs.command("show").description("Show all fields of one job.")
     .argument("<job_id>")
     .option(...json)
-    .action((jobId: string, flags: JobsFlags) => run(flags, (db) => show(db, jobId)));
+    .action((jobId: string, flags: JobsFlags) => run(flags, (opened) => show(opened, jobId)));
   addWatchCommand(jobs, context);
   jobs.command("retry").description(
     "Queue failed or cancelled jobs again, with all their attempts.",
@@ -83,15 +87,16 @@ export function addJobsCommand(program: Command, context: CommandContext): void 
     .option("--code <code>", "with --failed: only jobs that failed with this code")
     .option("--since <duration>", "with --failed: only jobs that failed in the last 2h, 3d, …")
     .option("--dry-run", "with --failed: only count them")
+    .option(...SHARD_OPTION)
     .option(...json)
     .action((jobId: string | undefined, flags: JobsFlags) =>
-      run(flags, (db) => retry(db, jobId, flags))
+      run(flags, (opened) => retry(opened, jobId, flags))
     );
   jobs.command("cancel")
     .description("Cancel a pending job. A running job stops at its next batch.")
     .argument("<job_id>")
     .option(...json)
-    .action((jobId: string, flags: JobsFlags) => run(flags, (db) => cancel(db, jobId)));
+    .action((jobId: string, flags: JobsFlags) => run(flags, (opened) => cancel(opened, jobId)));
   for (const verb of ["pause", "resume"] as const) {
     jobs.command(verb)
       .description(
@@ -102,66 +107,75 @@ export function addJobsCommand(program: Command, context: CommandContext): void 
       .option("--type <job_type>", "only jobs of this type")
       .option("--repo <owner/slug>", "only jobs of this repo")
       .option(...json)
-      .action((flags: JobsFlags) => run(flags, (db) => setPause(db, verb, flags)));
+      .action((flags: JobsFlags) => run(flags, (opened) => setPause(opened, verb, flags)));
   }
   jobs.command("purge").description("Delete the rows of jobs that have ended.")
     .requiredOption("--older-than <duration>", "only jobs that ended longer ago: 30d, 12h, 5m, …")
     .option("--dry-run", "only count them")
+    .option(...SHARD_OPTION)
     .option(...json)
-    .action((flags: JobsFlags) => run(flags, (db) => purge(db, flags)));
+    .action((flags: JobsFlags) => run(flags, (opened) => purge(opened, flags)));
 }
 
-async function list(db: Database, flags: JobsFlags): Promise<Answer> {
+async function list(opened: OpenedDatabase, flags: JobsFlags): Promise<Answer> {
   const { type: jobType } = flags;
   const status = flags.status && parseChoice("--status", flags.status, STATUSES);
   const limit = parseCount("--limit", flags.limit, { min: 1, max: 100_000 });
-  const repoId = await repoIdOf(db, flags.repo);
+  const { repoId, shard } = await scopeOf(opened, flags);
   const which = { status: status || undefined, repoId, jobType, code: flags.code };
-  const rows = await listJobs(db, { ...which, limit });
-  const total = rows.length < limit ? rows.length : await countListed(db, which);
-  const pauses = await readPauses(db);
-  const names = await repoNames(db, rows.map((row) => row.repoId));
+  const { answers, unreachable } = await askAll(opened, { shard }, async (db) => {
+    const rows = await listJobs(db, { ...which, limit });
+    const total = rows.length < limit ? rows.length : await countListed(db, which);
+    return { rows, total, pauses: await readPauses(db) };
+  });
+  const rows = mergeJobs(answers.map((each) => each.rows), limit);
+  const total = answers.reduce((sum, each) => sum + each.total, 0);
+  const pauses = mergePauses(answers.map((each) => each.pauses));
+  const names = await repoNames(opened.db, rows.map((row) => row.repoId));
   const shown = rows.length === 0 ? "No jobs" : jobTable(rows, names, terminalWidth());
   const more = total > rows.length ? [`${formatCount(rows.length)} of ${formatCount(total)}`] : [];
+  const paused = pausedText(pauses, await repoNames(opened.db, pauses.repoIds));
   return {
-    json: { jobs: rows.map(jobJson), total },
-    text: [shown, ...more, ...pausedText(pauses, await repoNames(db, pauses.repoIds))].join("\n"),
+    json: { jobs: rows.map(jobJson), total, ...unreachableJson(unreachable) },
+    text: [shown, ...more, ...paused].join("\n"),
   };
 }
 
 async function setPause(
-  db: Database,
+  opened: OpenedDatabase,
   verb: "pause" | "resume",
-  { type, repo }: JobsFlags,
+  flags: JobsFlags,
 ): Promise<Answer> {
+  const { type, repo } = flags;
   if (type !== undefined && repo !== undefined) {
     throw new ConfigError(`Cannot ${verb}: give --type or --repo, or neither`);
   }
+  // What is paused in the catalog is paused in all shards.
+  const { repoId } = await scopeOf(opened, flags);
   const what: Pause = type !== undefined
     ? { kind: "type", value: type }
-    : repo !== undefined
-    ? { kind: "repo", value: (await repoIdOf(db, repo))! }
+    : repoId !== undefined
+    ? { kind: "repo", value: repoId }
     : { kind: "all" };
   const name = type ?? repo ?? "all jobs";
   if (verb === "pause") {
-    await pause(db, what);
+    await pause(opened.db, what);
     return { json: { paused: what }, text: `Paused: ${name}. Running jobs go on` };
   }
-  const wasPaused = await resume(db, what);
+  const wasPaused = await resume(opened.db, what);
   return {
     json: { resumed: what, was_paused: wasPaused },
     text: wasPaused ? `Resumed: ${name}` : `Nothing to resume: ${name} was not paused`,
   };
 }
 
-async function show(db: Database, jobId: string): Promise<Answer> {
-  const row = await findJob(db, jobId);
-  if (row === undefined) throw noSuchJob("show", jobId);
+async function show(opened: OpenedDatabase, jobId: string): Promise<Answer> {
+  const { row } = await findAnywhere(opened, "show", jobId);
   return { json: jobJson(row), text: jobDetails(row) };
 }
 
 async function retry(
-  db: Database,
+  opened: OpenedDatabase,
   jobId: string | undefined,
   flags: JobsFlags,
 ): Promise<Answer> {
@@ -169,37 +183,44 @@ async function retry(
     throw new ConfigError('Cannot retry: give one job ("mpackd jobs list" lists them) or --failed');
   }
   if (jobId !== undefined) {
-    const row = await findJob(db, jobId);
-    if (row === undefined) throw noSuchJob("retry", jobId);
+    const { row, db } = await findAnywhere(opened, "retry", jobId);
     const retried = await retryJobs(db, { jobId: row.jobId });
     if (retried.length === 0) {
       throw new ConfigError(`Cannot retry job ${row.jobId}: it is ${row.status}`);
     }
     return { json: { retried }, text: `Queued again: ${retried.length}` };
   }
+  const { repoId, shard } = await scopeOf(opened, flags);
   const which = {
     failed: true,
-    repoId: await repoIdOf(db, flags.repo),
+    repoId,
     code: flags.code,
     sinceMs: flags.since === undefined ? undefined : parseDuration("--since", flags.since),
   } as const;
   if (flags.dryRun) {
-    const jobs = await countRetried(db, which);
+    const counts = await inEachShard(opened, { shard }, (db) => countRetried(db, which));
+    const jobs = counts.reduce((sum, count) => sum + count, 0);
     return { json: { would_retry: jobs }, text: `Would be queued again: ${formatCount(jobs)}` };
   }
+  const jobIds = (await inEachShard(opened, { shard }, (db) => retryAll(db, which))).flat();
+  return { json: { retried: jobIds }, text: `Queued again: ${formatCount(jobIds.length)}` };
+}
+
+async function retryAll(
+  db: Database,
+  which: Parameters<typeof countRetried>[1],
+): Promise<string[]> {
   const jobIds: string[] = [];
   for (;;) {
     const batch = await retryJobs(db, { ...which, limit: ROWS_PER_STATEMENT });
     jobIds.push(...batch);
-    if (batch.length < ROWS_PER_STATEMENT) break;
+    if (batch.length < ROWS_PER_STATEMENT) return jobIds;
   }
-  return { json: { retried: jobIds }, text: `Queued again: ${formatCount(jobIds.length)}` };
 }
 
-async function cancel(db: Database, given: string): Promise<Answer> {
-  const found = await findJob(db, given);
-  if (found === undefined) throw noSuchJob("cancel", given);
-  const { jobId } = found, status = await cancelJob(db, jobId);
+async function cancel(opened: OpenedDatabase, given: string): Promise<Answer> {
+  const { row: { jobId }, db } = await findAnywhere(opened, "cancel", given);
+  const status = await cancelJob(db, jobId);
   if (status === undefined) throw noSuchJob("cancel", jobId);
   const text = status === "running"
     ? "it is running, and stops at its next batch"
@@ -212,24 +233,57 @@ async function cancel(db: Database, given: string): Promise<Answer> {
   };
 }
 
-async function purge(db: Database, flags: JobsFlags): Promise<Answer> {
+async function purge(opened: OpenedDatabase, flags: JobsFlags): Promise<Answer> {
   const olderThanMs = parseDuration("--older-than", flags.olderThan);
   if (flags.dryRun) {
-    const jobs = await countPurged(db, { olderThanMs });
+    const counts = await inEachShard(opened, flags, (db) => countPurged(db, { olderThanMs }));
+    const jobs = counts.reduce((sum, count) => sum + count, 0);
     return { json: { would_purge: jobs }, text: `Would be purged: ${formatCount(jobs)}` };
   }
+  const counts = await inEachShard(opened, flags, (db) => purgeAll(db, olderThanMs));
+  const purged = counts.reduce((sum, count) => sum + count, 0);
+  return { json: { purged }, text: `Purged: ${formatCount(purged)}` };
+}
+
+async function purgeAll(db: Database, olderThanMs: number): Promise<number> {
   let purged = 0;
   for (;;) {
     const batch = await purgeJobs(db, { olderThanMs, limit: ROWS_PER_STATEMENT });
     purged += batch;
-    if (batch < ROWS_PER_STATEMENT) break;
+    if (batch < ROWS_PER_STATEMENT) return purged;
   }
-  return { json: { purged }, text: `Purged: ${formatCount(purged)}` };
 }
 
-async function repoIdOf(db: Database, text: string | undefined): Promise<string | undefined> {
-  if (text === undefined) return undefined;
-  return (await resolveRepo(db, parseRepoName(text))).repoId;
+/** The repo that `--repo` names, and the shard: the repo's, or that of `--shard`. */
+async function scopeOf(
+  opened: OpenedDatabase,
+  { repo: text, shard }: JobsFlags,
+): Promise<{ readonly repoId?: string; readonly shard?: string }> {
+  if (text === undefined) return { shard };
+  const { repoId, home } = await resolveRepo(opened.db, parseRepoName(text));
+  return { repoId, shard: home?.shard ?? CATALOG };
+}
+
+/** Finds a job in any shard: by its id, or the beginning of it if that is one job's alone. */
+async function findAnywhere(
+  opened: OpenedDatabase,
+  verb: string,
+  given: string,
+): Promise<{ readonly row: JobRow; readonly db: Database }> {
+  const { answers } = await askAll(
+    opened,
+    {},
+    async (db) => ({ db, row: await findJob(db, given) }),
+  );
+  // A job that was forwarded is in the catalog, too: the shard's is the one that runs.
+  const found = answers.filter((each) => each.row !== undefined) as { db: Database; row: JobRow }[];
+  const ids = new Set(found.map(({ row }) => row.jobId));
+  if (ids.size > 1) {
+    throw new ConfigError(`Cannot ${verb} job ${given}: jobs of several shards begin like that`);
+  }
+  const last = found.at(-1);
+  if (last === undefined) throw noSuchJob(verb, given);
+  return last;
 }
 
 function noSuchJob(verb: string, jobId: JobRow["jobId"]): ConfigError {

@@ -117,6 +117,11 @@ async function serve(
   const context = await openHttp({
     db,
     pushDb: openPool(config.httpPushConnections),
+    shards: {
+      pools: resources.shards,
+      pushPools: pools.use(resources.shards.another(config.httpPushConnections)),
+      storeOf: resources.storeOf,
+    },
     store,
     config,
     worker: workerName(config.home),

@@ -5,10 +5,12 @@
  */
 
 import type { Command } from "commander";
+import type { Config } from "../../config/config.ts";
 import { quotaDefaultsOf } from "../../config/quotas.ts";
-import { parseRepoName, resolveRepo } from "../../db/repos.ts";
+import type { Database } from "../../db/client/database.ts";
+import { parseRepoName, type Repo, resolveRepo } from "../../db/repos.ts";
 import { WARN_PERCENT } from "../../db/quotas/quota.ts";
-import { listUsage } from "../../db/quotas/quotas.ts";
+import { listUsage, mergeUsage } from "../../db/quotas/quotas.ts";
 import {
   readSpace,
   readStats,
@@ -17,16 +19,22 @@ import {
   type TableSpace,
   type WaitingForGc,
 } from "../../db/stats.ts";
+import { CATALOG } from "../../db/shards/shard.ts";
 import type { CommandContext } from "../command.ts";
 import { quotaJson, quotaText } from "../operate/quota_text.ts";
 import { print, printJson } from "../output.ts";
 import { counted, formatBytes, formatCount, LiveLine } from "../terminal.ts";
 import { openDatabase } from "../resources.ts";
+import { askAll, SHARD_OPTION, unreachableJson } from "../shards/all_shards.ts";
 
 interface StatsFlags {
   readonly repo?: string;
+  readonly shard?: string;
   readonly json?: boolean;
 }
+
+/** Counting hundreds of millions of rows takes minutes. */
+const COUNT_DEADLINE_MS = 10 * 60_000;
 
 /** Adds the command. */
 export function addStatsCommand(program: Command, context: CommandContext): void {
@@ -37,39 +45,81 @@ export function addStatsCommand(program: Command, context: CommandContext): void
         "what waits for gc, and what tables and indexes take.",
     )
     .option("--repo <owner/slug>", "only this repo. Default: all, without the deleted ones")
+    .option(...SHARD_OPTION)
     .option("--json", "print the counts as one JSON document")
     .action((flags: StatsFlags) =>
       context.run(flags, async () => {
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
-        const { db } = opened;
         const repo = flags.repo === undefined
           ? undefined
-          : await resolveRepo(db, parseRepoName(flags.repo));
-        const line = new LiveLine();
-        const stats = await line.during(
+          : await resolveRepo(opened.db, parseRepoName(flags.repo));
+        const shard = repo === undefined ? flags.shard : repo.home?.shard ?? CATALOG;
+        const line = new LiveLine(), options = { shard, deadlineMs: COUNT_DEADLINE_MS };
+        const { answers, unreachable } = await line.during(
           () => ({ label: "stats", note: "counting all rows" }),
-          () => readStats(db, { repoId: repo?.repoId }),
+          () => askAll(opened, options, (db) => readPlace(db, repo, context.config())),
         );
-        const full = await listUsage(db, {
-          defaults: quotaDefaultsOf(context.config()),
-          minPercent: WARN_PERCENT,
-          ...(repo && { tenant: { kind: "repo", name: repo.repoId } }),
-        });
+        const stats = sumUp(answers.map((place) => place.stats));
+        const full = mergeUsage(answers.map((place) => place.full));
         // Both are about the database as a whole.
         const more = repo === undefined
-          ? await line.during(() => ({ label: "stats", note: "garbage and tables" }), async () => ({
-            waiting_for_gc: await readWaitingForGc(db),
-            tables: await readSpace(db),
-          }))
+          ? {
+            waiting_for_gc: sumUp(answers.map((place) => place.waiting!)),
+            tables: mergeTables(answers.map((place) => place.tables!)),
+          }
           : undefined;
         if (flags.json) {
-          return await printJson({ ...stats, tenants_at_limits: full.map(quotaJson), ...more });
+          return await printJson({
+            ...stats,
+            tenants_at_limits: full.map(quotaJson),
+            ...more,
+            ...unreachableJson(unreachable),
+          });
         }
         await print(textOf(stats));
         for (const tenant of full) await print(`${"at limit".padEnd(10)}${quotaText(tenant)}`);
         if (more) await print(spaceText(more.waiting_for_gc, more.tables));
       })
     );
+}
+
+/** Counts what one shard has. */
+async function readPlace(db: Database, repo: Repo | undefined, config: Config) {
+  return {
+    stats: await readStats(db, { repoId: repo?.repoId }),
+    full: await listUsage(db, {
+      defaults: quotaDefaultsOf(config),
+      minPercent: WARN_PERCENT,
+      ...(repo && { tenant: { kind: "repo", name: repo.repoId } }),
+    }),
+    waiting: repo === undefined ? await readWaitingForGc(db) : undefined,
+    tables: repo === undefined ? await readSpace(db) : undefined,
+  };
+}
+
+/** Adds counts of the same names. */
+function sumUp<Counts extends object>(all: readonly Counts[]): Counts {
+  const sums: Record<string, number> = {};
+  for (const counts of all) {
+    for (const [name, count] of Object.entries(counts as Record<string, number>)) {
+      sums[name] = (sums[name] ?? 0) + count;
+    }
+  }
+  return sums as Counts;
+}
+
+function mergeTables(lists: readonly (readonly TableSpace[])[]): TableSpace[] {
+  const byName = new Map<string, TableSpace>();
+  for (const { name, table_bytes, index_bytes } of lists.flat()) {
+    const known = byName.get(name) ?? { table_bytes: 0, index_bytes: 0 };
+    byName.set(name, {
+      name,
+      table_bytes: known.table_bytes + table_bytes,
+      index_bytes: known.index_bytes + index_bytes,
+    });
+  }
+  const bytes = (table: TableSpace) => table.table_bytes + table.index_bytes;
+  return [...byName.values()].sort((a, b) => bytes(b) - bytes(a) || (a.name < b.name ? -1 : 1));
 }
 
 function textOf(stats: Stats): string {

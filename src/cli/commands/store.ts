@@ -5,6 +5,8 @@
  */
 
 import type { Command } from "commander";
+import type { Config } from "../../config/config.ts";
+import { CATALOG } from "../../db/shards/shard.ts";
 import {
   adoptStore,
   compareOwner,
@@ -13,7 +15,13 @@ import {
 } from "../../maintenance/store_owner.ts";
 import type { CommandContext } from "../command.ts";
 import { print, printJson } from "../output.ts";
-import { openBlobStore, openDatabase } from "../resources.ts";
+import { openBlobStore, openDatabase, type OpenedDatabase } from "../resources.ts";
+import { chooseShards } from "../shards/all_shards.ts";
+
+const MARKER_OPTION = [
+  "--shard <name>",
+  "the marker of this shard. Default: the catalog's",
+] as const;
 
 const MEANINGS: Record<Ownership, string> = {
   "ours": "the store belongs to this database",
@@ -29,14 +37,16 @@ export function addStoreCommand(program: Command, context: CommandContext): void
   command.command("show")
     .summary("show which database owns the store")
     .description("Show which database owns the store, as its marker says.")
+    .option(...MARKER_OPTION)
     .option("--json", "print it as one JSON document")
-    .action((flags: { json?: boolean }) =>
+    .action((flags: { shard?: string; json?: boolean }) =>
       context.run(flags, async (signal) => {
-        const config = context.config(), store = await openBlobStore(config);
+        const config = context.config();
         await using opened = await openDatabase(config, { maxConnections: 1 });
-        const owner = await compareOwner({ db: opened.db, store, signal });
-        if (flags.json) return await printJson(jsonOf(store.url, opened.db.label, owner));
-        await print(textOf(store.url, opened.db.label, owner));
+        const { db, store } = await openPlace(opened, flags, { config, isWriting: false });
+        const owner = await compareOwner({ db, store, signal });
+        if (flags.json) return await printJson(jsonOf(store.url, db.label, owner));
+        await print(textOf(store.url, db.label, owner));
       })
     );
   command.command("adopt")
@@ -47,23 +57,38 @@ export function addStoreCommand(program: Command, context: CommandContext): void
         "database does not need. Look at gc --dry-run first.",
     )
     .option("--dry-run", "only say what the marker is now")
+    .option(...MARKER_OPTION)
     .option("--json", "print the new owner as one JSON document")
-    .action((flags: { dryRun?: boolean; json?: boolean }) =>
+    .action((flags: { shard?: string; dryRun?: boolean; json?: boolean }) =>
       context.run(flags, async (signal) => {
         const config = context.config(), isWriting = !flags.dryRun;
-        const store = await openBlobStore(config, { isWriting });
         await using opened = await openDatabase(config, { maxConnections: 1 });
+        const { db, store } = await openPlace(opened, flags, { config, isWriting });
         if (flags.dryRun) {
-          const owner = await compareOwner({ db: opened.db, store, signal });
-          if (flags.json) return await printJson(jsonOf(store.url, opened.db.label, owner));
+          const owner = await compareOwner({ db, store, signal });
+          if (flags.json) return await printJson(jsonOf(store.url, db.label, owner));
           const would = owner.ownership === "ours" ? "Nothing to adopt" : "Would adopt";
-          return await print(`${would}: ${textOf(store.url, opened.db.label, owner)}`);
+          return await print(`${would}: ${textOf(store.url, db.label, owner)}`);
         }
-        const owner = await adoptStore({ db: opened.db, store, signal });
-        if (flags.json) return await printJson(jsonOf(store.url, opened.db.label, owner));
+        const owner = await adoptStore({ db, store, signal });
+        if (flags.json) return await printJson(jsonOf(store.url, db.label, owner));
         await print(`Adopted: ${store.url} belongs to the database ${owner.database.databaseId}`);
       })
     );
+}
+
+/** Opens the catalog or a shard, and its store. */
+async function openPlace(
+  opened: OpenedDatabase,
+  { shard: name = CATALOG }: { readonly shard?: string },
+  { config, isWriting }: { readonly config: Config; readonly isWriting: boolean },
+) {
+  const [{ shard, open }] = name === CATALOG
+    ? [{ shard: undefined, open: () => Promise.resolve(opened.db) }]
+    : await chooseShards(opened, { shard: name });
+  const storeUrl = shard?.storeUrl ?? config.storeUrl;
+  const store = await openBlobStore({ ...config, storeUrl }, { isWriting });
+  return { db: await open(), store };
 }
 
 function textOf(store: string, database: string, { ownership, ...owner }: StoreOwner): string {

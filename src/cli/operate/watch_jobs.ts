@@ -5,12 +5,14 @@
  */
 
 import type { Command } from "commander";
-import { type QueueNow, readQueueNow } from "../../db/activity.ts";
+import { mergeQueues, type QueueNow, readQueueNow } from "../../db/activity.ts";
 import type { Database } from "../../db/client/database.ts";
 import { repoNames } from "../../db/console_repos.ts";
-import { listWorkers } from "../../db/workers.ts";
+import { askShards } from "../../db/shards/ask_shards.ts";
+import type { ShardPools } from "../../db/shards/shard_pools.ts";
+import { listWorkers, mergeWorkers } from "../../db/workers.ts";
 import { DatabaseError } from "../../errors.ts";
-import { listJobs } from "../../jobs/queue/list_jobs.ts";
+import { listJobs, mergeJobs } from "../../jobs/queue/list_jobs.ts";
 import type { JobRow } from "../../jobs/queue/job.ts";
 import { sleep } from "../../lib/sleep.ts";
 import type { CommandContext } from "../command.ts";
@@ -18,11 +20,14 @@ import { parseDuration } from "../flags.ts";
 import { jobTable } from "../job_text.ts";
 import { print, printJson, showControls, untilClosed, writeStdout } from "../output.ts";
 import { openDatabase } from "../resources.ts";
+import { unreachableJson } from "../shards/all_shards.ts";
 import { counted, formatCount, formatMs } from "../terminal.ts";
 
 const MIN_INTERVAL_MS = 200;
 /** Rows read for a table; a terminal shows as many as it has lines. */
 const JOBS = 100;
+/** A shard that was added is shown after this. */
+const LIST_AGE_MS = 5_000;
 /** The other screen without a cursor, and back: what was on the screen is there again afterwards. */
 const ENTER = "\x1b[?1049h\x1b[?25l", LEAVE = "\x1b[?25h\x1b[?1049l";
 const HOME = "\x1b[H", CLEAR_LINE = "\x1b[K", CLEAR_BELOW = "\x1b[J";
@@ -40,6 +45,8 @@ interface View {
   readonly jobs: readonly JobRow[];
   readonly names: ReadonlyMap<string, string>;
   readonly workers: number;
+  /** Shards that did not answer. */
+  readonly unreachable: readonly string[];
 }
 
 /** Adds the command to `jobs`. */
@@ -57,7 +64,7 @@ export function addWatchCommand(jobs: Command, context: CommandContext): void {
           parseDuration("--interval", flags.interval),
         );
         await using opened = await openDatabase(context.config());
-        const look = { db: opened.db, intervalMs, signal };
+        const look = { shards: opened.shards, intervalMs, signal };
         const isLive = !flags.json && Deno.stdout.isTerminal();
         await untilClosed(() => isLive ? watchLive(look) : watchLines(look, flags.json ?? false));
       }, { isQuiet: true })
@@ -65,15 +72,15 @@ export function addWatchCommand(jobs: Command, context: CommandContext): void {
 }
 
 interface Look {
-  readonly db: Database;
+  readonly shards: ShardPools;
   readonly intervalMs: number;
   readonly signal: AbortSignal;
 }
 
-async function watchLines({ db, intervalMs, signal }: Look, isJson: boolean): Promise<void> {
+async function watchLines({ shards, intervalMs, signal }: Look, isJson: boolean): Promise<void> {
   let last = "";
   while (!signal.aborted) {
-    const view = await read(db);
+    const view = await read(shards);
     const text = view instanceof Error ? `the database is away: ${view.message}` : headOf(view);
     if (isJson) await printJson(jsonOf(view));
     else if (text !== last) await print(`${new Date().toISOString()}  ${text}`);
@@ -82,14 +89,14 @@ async function watchLines({ db, intervalMs, signal }: Look, isJson: boolean): Pr
   }
 }
 
-async function watchLive({ db, intervalMs, signal }: Look): Promise<void> {
+async function watchLive({ shards, intervalMs, signal }: Look): Promise<void> {
   const quit = new AbortController(), ended = AbortSignal.any([signal, quit.signal]);
   const write = (text: string) => writeStdout(new TextEncoder().encode(text));
   using _keys = readKeys((key) => key === "q" && quit.abort());
   await write(ENTER);
   try {
     while (!ended.aborted) {
-      await write(screenOf(await read(db)));
+      await write(screenOf(await read(shards)));
       await sleep(intervalMs, ended).catch(() => {});
     }
   } finally {
@@ -98,35 +105,52 @@ async function watchLive({ db, intervalMs, signal }: Look): Promise<void> {
 }
 
 /** A database that is away for a while ends no watch. */
-async function read(db: Database): Promise<View | Error> {
+async function read(shards: ShardPools): Promise<View | Error> {
   try {
-    const [queue, running, latest, workers] = await Promise.all([
-      readQueueNow(db, undefined),
-      listJobs(db, { status: "running", limit: JOBS }),
-      listJobs(db, { limit: JOBS }),
-      listWorkers(db),
-    ]);
+    const { answers, unreachable } = await askShards(
+      await shards.all({ maxAgeMs: LIST_AGE_MS }),
+      readPlace,
+    );
+    const places = answers.map(({ answer }) => answer);
+    const queue = mergeQueues(places.map((place) => place.queue));
+    const running = mergeJobs(places.map((place) => place.running), JOBS);
+    const latest = mergeJobs(places.map((place) => place.latest), JOBS);
+    const workers = mergeWorkers(places.map((place) => place.workers));
     const jobs = [...running, ...latest.filter(({ status }) => status !== "running")];
-    const names = await repoNames(db, jobs.map(({ repoId }) => repoId));
-    return { queue, jobs, names, workers: workers.length };
+    const names = await repoNames(shards.catalog, jobs.map(({ repoId }) => repoId));
+    return { queue, jobs, names, workers: workers.length, unreachable };
   } catch (error) {
     if (error instanceof DatabaseError && error.retryable) return error;
     throw error;
   }
 }
 
-function headOf({ queue: { pending, running, failed, oldestMs }, workers }: View): string {
+async function readPlace(db: Database) {
+  const [queue, running, latest, workers] = await Promise.all([
+    readQueueNow(db, undefined),
+    listJobs(db, { status: "running", limit: JOBS }),
+    listJobs(db, { limit: JOBS }),
+    listWorkers(db),
+  ]);
+  return { queue, running, latest, workers };
+}
+
+function headOf(
+  { queue: { pending, running, failed, oldestMs }, workers, unreachable }: View,
+): string {
   const oldest = pending === 0 ? "" : `, the oldest for ${formatMs(oldestMs)}`;
   return `${formatCount(pending)} waiting${oldest}; ${formatCount(running)} running; ` +
-    `${formatCount(failed)} failed in a day; ${counted(workers, "worker")}`;
+    `${formatCount(failed)} failed in a day; ${counted(workers, "worker")}` +
+    (unreachable.length === 0 ? "" : `; no answer from ${unreachable.join(", ")}`);
 }
 
 function jsonOf(view: View | Error) {
   const at = new Date().toISOString();
   if (view instanceof Error) return { at, error: view.message };
-  const { queue, jobs, workers } = view;
+  const { queue, jobs, workers, unreachable } = view;
   return {
     at,
+    ...unreachableJson(unreachable),
     pending: queue.pending,
     oldest_pending_ms: Math.round(queue.oldestMs),
     running: queue.running,

@@ -74,7 +74,7 @@ export async function execute<T extends readonly (object | undefined)[]>(
           throw new DatabaseError(
             `Cannot ${action} on ${label}: no answer in ${deadlineMs} ms; ` +
               "the same statement may succeed later",
-            { cause: error },
+            { cause: error, shard: db.shard },
           );
         }
         const code = codeOf(error), isReadOnly = code === READ_ONLY;
@@ -91,7 +91,10 @@ export async function execute<T extends readonly (object | undefined)[]>(
             user: string;
             connection: { search_path?: string };
           };
-          throw translateError(error, { action, label, user, searchPath });
+          const translated = translateError(error, { action, label, user, searchPath });
+          throw translated instanceof DatabaseError && db.shard !== undefined
+            ? Object.assign(translated, { shard: db.shard })
+            : translated;
         }
         running = next();
       }

@@ -18,6 +18,8 @@ import {
 /** Stored for a tenant that a default shall not limit. */
 export const UNLIMITED = Number.MAX_SAFE_INTEGER;
 
+const MOST_LISTED = 1_000;
+
 /** Counting the packs of a large owner takes seconds. */
 const COUNT_DEADLINE_MS = 10 * 60_000;
 
@@ -127,7 +129,7 @@ type UsageRow =
 /** Lists the tenants with limits that are counted, those that use the most of one first. */
 export async function listUsage(
   db: Database,
-  { defaults, minPercent = 0, tenant, viewer, limit = 1_000 }: UsageFilter,
+  { defaults, minPercent = 0, tenant, viewer, limit = MOST_LISTED }: UsageFilter,
 ): Promise<TenantUsage[]> {
   const { sql } = db, given = sql`${defaultsText(defaults)}::text::jsonb`;
   const most = (what: QuotaName) =>
@@ -181,6 +183,18 @@ export async function listUsage(
       },
     };
   });
+}
+
+/** Merges lists of tenants of several shards, those that use the most first. */
+export function mergeUsage(
+  lists: readonly (readonly TenantUsage[])[],
+  limit = MOST_LISTED,
+): TenantUsage[] {
+  if (lists.length === 1) return [...lists[0]];
+  const rank = ({ kind, label }: TenantUsage) => `${kind} ${label}`;
+  return lists.flat()
+    .sort((a, b) => b.percent - a.percent || (rank(a) < rank(b) ? -1 : 1))
+    .slice(0, limit);
 }
 
 /** How many tenants use 80 % of a limit or more, and how many all of it. */

@@ -51,11 +51,16 @@ export async function askShards<Answer>(
     const { name, shard } = each;
     if (shard === undefined) return { name, shard, answer: await ask(await each.open(), each) };
     const late = () => new DatabaseError(`Cannot ask shard ${name}: no answer in ${deadlineMs} ms`);
-    const answer = each.open().then((db) => ask(db, each));
+    let isOpen = false;
+    const answer = each.open().then((db) => {
+      isOpen = true;
+      return ask(db, each);
+    });
     try {
       return { name, shard, answer: await withDeadline(answer, { deadlineMs, error: late }) };
     } catch (error) {
-      if (!(error instanceof DatabaseError || error instanceof ConfigError)) throw error;
+      const isAway = error instanceof DatabaseError || !isOpen && error instanceof ConfigError;
+      if (!isAway) throw error;
       failed.push({ name, error });
       return undefined;
     }

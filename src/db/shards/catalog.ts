@@ -5,6 +5,7 @@
  */
 
 import { ConfigError } from "../../errors.ts";
+import { quotedLiteral } from "../client/array_literal.ts";
 import type { Database } from "../client/database.ts";
 import type { Row } from "../schema/tables.ts";
 import type { RepoHome, Shard, ShardState } from "./shard.ts";
@@ -266,4 +267,38 @@ export async function ownerHomes(
     from musehub_repos r left join mpackd_shards s on s.name = r.shard
     where r.owner = ${owner} order by r.shard nulls first`;
   return rows.map(toHome);
+}
+
+/**
+ * Removes the names of deleted repos from a catalog that gc has removed from their shard: other repos
+ * may have these names.
+ *
+ * @returns How many there were.
+ */
+export async function forgetRemoved(
+  catalog: Database,
+  db: Database,
+  name: string,
+): Promise<number> {
+  const deleted = await catalog.query<{ repo_id: string }>("list deleted repos of a shard")`
+    select repo_id from musehub_repos where shard = ${name} and deleted_at is not null
+    order by repo_id`;
+  if (deleted.length === 0) return 0;
+  const removed = await db.query<{ repo_id: string }>("look for removed repos")`
+    select repo_id from mpackd_removed_repos
+    where repo_id = any(${quotedLiteral(deleted.map((row) => row.repo_id))}::text[])
+    order by repo_id`;
+  const rows = await catalog.query("forget removed repos")`
+    delete from musehub_repos
+    where repo_id = any(${quotedLiteral(removed.map((row) => row.repo_id))}::text[])
+      and shard = ${name} and deleted_at is not null
+    returning repo_id`;
+  return rows.length;
+}
+
+/** Whether a database is a catalog with shards. */
+export async function hasShards(db: Database): Promise<boolean> {
+  const [{ found }] = await db.query<{ found: boolean }>("look for shards")`
+    select exists (select from mpackd_shards) as found`;
+  return found;
 }

@@ -83,6 +83,7 @@ export class ShardPools implements AsyncDisposable {
   readonly #pools = new Set<Database>();
   readonly #catalog: OpenShard;
   #catalogId: Promise<string> | undefined;
+  #listed: { readonly at: number; readonly shards: Promise<Shard[]> } | undefined;
 
   /** Connects to nothing yet. */
   constructor(options: ShardPoolsOptions) {
@@ -126,9 +127,14 @@ export class ShardPools implements AsyncDisposable {
     throw new ConfigError(`Cannot find shard ${home.shard}: "mpackd shard list" shows all`);
   }
 
-  /** The catalog and all its shards, by name, after one look at the catalog. */
-  async all(): Promise<ShardToOpen[]> {
-    const shards = await listShards(this.#options.catalog);
+  /**
+   * The catalog, then its shards by name.
+   *
+   * @param options.maxAgeMs How old the list may be, in milliseconds. Default 0: one look at the
+   * catalog.
+   */
+  async all({ maxAgeMs = 0 }: { readonly maxAgeMs?: number } = {}): Promise<ShardToOpen[]> {
+    const shards = await this.#list(maxAgeMs);
     return [
       { name: CATALOG, shard: undefined, open: () => Promise.resolve(this.#catalog.db) },
       ...shards.map((shard) => ({
@@ -137,6 +143,26 @@ export class ShardPools implements AsyncDisposable {
         open: async () => (await this.#open(shard)).db,
       })),
     ];
+  }
+
+  #list(maxAgeMs: number): Promise<Shard[]> {
+    const now = performance.now();
+    if (this.#listed !== undefined && now - this.#listed.at < maxAgeMs) return this.#listed.shards;
+    const listed = { at: now, shards: listShards(this.#options.catalog) };
+    this.#listed = listed;
+    listed.shards.catch(() => {
+      if (this.#listed === listed) this.#listed = undefined;
+    });
+    return listed.shards;
+  }
+
+  /**
+   * More pools of the same shards, with a cap of their own. The caller disposes of them.
+   *
+   * @ignore
+   */
+  another(maxConnections: number): ShardPools {
+    return new ShardPools({ ...this.#options, maxConnections });
   }
 
   /** Where a shard is, completed with what its URL lacks; undefined: the catalog. */

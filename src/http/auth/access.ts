@@ -92,8 +92,10 @@ export function requireOwner(repo: RepoForIdentity, caller: Caller): void {
  *
  * @throws {HttpProblem} 404.
  */
-export async function requireRepo(db: Database, repoId: string): Promise<void> {
-  if (await findRepoFor(db, { repoId }, undefined) === undefined) throw noSuchRepo();
+export async function requireRepo(db: Database, repoId: string): Promise<RepoForIdentity> {
+  const repo = await findRepoFor(db, { repoId }, undefined);
+  if (repo === undefined) throw noSuchRepo();
+  return repo;
 }
 
 /**

@@ -19,7 +19,7 @@ import { pauseSchedule } from "../../jobs/schedules/schedules.ts";
 import type { Caller } from "../auth/authenticate.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
-import { jobOf } from "./pages/job.tsx";
+import { findJobOrStray } from "../shards/everywhere.ts";
 import type { ActionForm, JobAction } from "./pages/confirm.tsx";
 
 /**
@@ -45,12 +45,11 @@ export async function act(
   let changed = 0;
   for (const jobId of jobIds) {
     try {
-      await jobOf({ caller, context }, jobId, "push");
+      const { place } = await findJobOrStray({ caller, context }, jobId, "push");
+      if (await ACTIONS[action](place, jobId)) changed++;
     } catch (error) {
-      if (error instanceof HttpProblem) continue;
-      throw error;
+      if (!(error instanceof HttpProblem)) throw error;
     }
-    if (await ACTIONS[action](context, jobId)) changed++;
   }
   return changed;
 }
@@ -100,9 +99,10 @@ export interface Acting {
  * @throws {HttpProblem} 403 for who may not push to the repo, 404 if there is none.
  */
 export async function auditPack(form: URLSearchParams, acting: Acting): Promise<string> {
-  const { context: { db, config } } = acting;
-  const mpackKey = form.get("mpack") ?? "", { repoId } = await repoOfForm(form, acting);
+  const { context } = acting, { config } = context;
+  const mpackKey = form.get("mpack") ?? "", { repoId, home } = await repoOfForm(form, acting);
   if (!isMpackKey(mpackKey)) throw new HttpProblem(404, "not-found", "Cannot find such a pack");
+  const { db } = await context.at(home);
   const { row } = await enqueue(db, {
     repoId,
     jobType: MPACK_AUDIT,

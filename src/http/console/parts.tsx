@@ -193,3 +193,13 @@ export function Bar(
 
 /** `12,345`. */
 export const count = grouped;
+
+/** Says that a list is not whole. */
+export function Unreachable({ shards }: { readonly shards: readonly string[] }) {
+  if (shards.length === 0) return null;
+  return (
+    <p class="problem" role="status">
+      {`Without ${shards.join(", ")}: no answer. What is there is not shown.`}
+    </p>
+  );
+}

@@ -20,22 +20,22 @@ const NAMES = {
 } as const satisfies Record<QuotaName, string>;
 
 /** How many are listed; `mpackd quota list` has all. */
-const MOST = 20;
+export const MOST_AT_LIMITS = 20;
 
 /** The tenants who use 80 % of a limit or more, the fullest first. */
 export function readAtLimits(
   { viewer, context: { db, config } }: Pick<PageCall, "viewer" | "context">,
 ): Promise<TenantUsage[]> {
   const defaults = quotaDefaultsOf(config);
-  return listUsage(db, { defaults, minPercent: WARN_PERCENT, viewer, limit: MOST });
+  return listUsage(db, { defaults, minPercent: WARN_PERCENT, viewer, limit: MOST_AT_LIMITS });
 }
 
 /** The limits of a repo and of its owner, as far as there are any. */
 export async function readQuotasOf(
-  { repoId, owner }: Pick<Repo, "repoId" | "owner">,
-  { context: { db, config } }: Pick<PageCall, "context">,
+  { repoId, owner, home }: Pick<Repo, "repoId" | "owner" | "home">,
+  { context }: Pick<PageCall, "context">,
 ): Promise<TenantUsage[]> {
-  const defaults = quotaDefaultsOf(config);
+  const { db, config } = await context.at(home), defaults = quotaDefaultsOf(config);
   const tenants = await Promise.all([
     listUsage(db, { defaults, tenant: { kind: "repo", name: repoId } }),
     listUsage(db, { defaults, tenant: { kind: "owner", name: owner } }),

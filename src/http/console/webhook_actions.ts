@@ -33,7 +33,7 @@ export async function actOnWebhook(
   form: URLSearchParams,
   acting: Acting,
 ): Promise<string | Page> {
-  const repo = await repoOfForm(form, acting), { db } = acting.context;
+  const repo = await repoOfForm(form, acting), { db } = await acting.context.at(repo.home);
   requireOwner(repo, acting.caller);
   const { repoId } = repo, action = form.get("action") ?? "", id = form.get("id") ?? "";
   const name = `${repo.owner}/${repo.slug}`;
@@ -64,10 +64,11 @@ export async function actOnWebhook(
 }
 
 async function find(
-  { repoId }: Repo,
+  { repoId, home }: Repo,
   id: string,
-  { context: { db } }: Acting,
+  { context }: Acting,
 ): Promise<Webhook> {
+  const { db } = await context.at(home);
   const found = (await listWebhooks(db, repoId)).find(({ webhookId }) => webhookId === id);
   if (found === undefined) throw noSuch();
   return found;
@@ -76,9 +77,10 @@ async function find(
 /** Adds a webhook; what is wrong with the form is said on it. */
 async function add(
   form: URLSearchParams,
-  { repoId, owner, slug }: Repo,
-  { context: { db, config } }: Acting,
+  { repoId, owner, slug, home }: Repo,
+  { context }: Acting,
 ): Promise<Page> {
+  const { db, config } = await context.at(home);
   const name = `${owner}/${slug}`, given = form.get("url")?.trim() ?? "";
   const events = WEBHOOK_EVENTS.filter((event) => form.getAll("event").includes(event));
   const again = (problem: string) => newWebhookPage(name, { url: given, events, problem });

@@ -6,13 +6,13 @@
  */
 
 import { cancelJob } from "../../jobs/queue/cancel_job.ts";
-import { getJob } from "../../jobs/queue/get_job.ts";
-import { listJobs } from "../../jobs/queue/list_jobs.ts";
+import { listJobs, mergeJobs } from "../../jobs/queue/list_jobs.ts";
 import type { JobRow } from "../../jobs/queue/job.ts";
 import { whyWaiting } from "../../jobs/schedules/why_waiting.ts";
 import { retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { resultForTenant } from "../../jobs/index/result.ts";
 import { type Access, openRepo, requireValid } from "../auth/access.ts";
+import type { ApiContext } from "../context.ts";
 import { HttpProblem, publicError } from "../problem.ts";
 import { recheckEvery } from "../recheck.ts";
 import { camelKeys, reply } from "../reply.ts";
@@ -26,10 +26,8 @@ import {
   NoQuery,
   OneJobAnswer,
 } from "../schemas.ts";
+import { askEverywhere, findJob, type FoundJob } from "../shards/everywhere.ts";
 import { jobEvents } from "../sse.ts";
-
-/** Other programs choose their own job ids. */
-const JOB_ID = /^[A-Za-z0-9:._-]{1,200}$/;
 
 /** A time that the database can read, and a job id. */
 const CURSOR = /^([0-9]{4}-[0-9T:.-]{1,20}Z)~([A-Za-z0-9:._-]{1,200})$/;
@@ -47,17 +45,32 @@ const list = route({
   answers: { 200: { description: "The jobs", schema: JobsAnswer } },
   problems: [403, 404],
   async handle({ request, query, caller, context }) {
-    const { status, repoId, limit } = query, { db } = context;
-    if (repoId !== undefined) await openRepo(db, { repoId }, caller, "inside");
-    const { identity, isAdmin } = caller;
-    const visibleTo = isAdmin ? undefined : identity;
-    const after = cursorOf(query.after);
-    const rows = await listJobs(db, { status, repoId, limit, after, visibleTo });
+    const { status, repoId, limit } = query;
+    const repo = repoId === undefined
+      ? undefined
+      : await openRepo(context.db, { repoId }, caller, "inside");
+    const { identity, isAdmin } = caller, after = cursorOf(query.after);
+    const asked = { status, limit, after };
+    const { answers, unreachable } = repo === undefined
+      ? await askEverywhere(
+        context,
+        isAdmin ? undefined : identity,
+        ({ db }, visibleTo) => listJobs(db, { ...asked, visibleTo }),
+      )
+      : {
+        answers: [await listJobs((await context.at(repo.home)).db, { ...asked, repoId })],
+        unreachable: [],
+      };
+    const rows = mergeJobs(answers, limit);
     const last = rows.at(-1);
     const next = last === undefined || rows.length < limit
       ? null
       : `${last.createdAt.toISOString()}~${last.jobId}`;
-    return reply(request, 200, { jobs: rows.map(shownJob), next });
+    return reply(request, 200, {
+      jobs: rows.map(shownJob),
+      next,
+      ...(unreachable.length === 0 ? {} : { unreachable }),
+    });
   },
 });
 
@@ -69,9 +82,9 @@ const get = route({
   summary: "Get a job.",
   answers: { 200: { description: "The job", schema: OneJobAnswer } },
   async handle(call) {
-    const job = await jobOf(call, "inside"), shown = shownJob(job);
+    const { job, place } = await jobOf(call, "inside"), shown = shownJob(job);
     if (job.status !== "pending") return reply(call.request, 200, shown);
-    const waitsFor = await whyWaiting(call.context.db, job);
+    const waitsFor = await whyWaiting(place.db, job, call.context.catalog.db);
     return reply(call.request, 200, { ...shown as object, waitsFor });
   },
 });
@@ -86,13 +99,13 @@ const retryRoute = route({
   answers: { 200: { description: "The job, pending again", schema: JobAnswer } },
   problems: [403, 404, 409],
   async handle(call) {
-    const { jobId, status } = await jobOf(call, "push");
-    using writing = await beginWrite(call);
+    const { job: { jobId, status }, place } = await jobOf(call, "push");
+    using writing = await beginWrite(call, place);
     const [found] = await retryJobs(writing.db, { jobId });
     if (found === undefined) {
       throw new HttpProblem(409, "conflict", `Cannot retry the job: it is ${status}`);
     }
-    return reply(call.request, 200, shownJob(await jobOf(call, "push")));
+    return reply(call.request, 200, shownJob((await jobOf(call, "push")).job));
   },
 });
 
@@ -105,10 +118,10 @@ const stop = route({
   scope: "push",
   answers: { 200: { description: "The job, as it is now", schema: JobAnswer } },
   async handle(call) {
-    const { jobId } = await jobOf(call, "push");
-    using writing = await beginWrite(call);
+    const { job: { jobId }, place } = await jobOf(call, "push");
+    using writing = await beginWrite(call, place);
     await cancelJob(writing.db, jobId);
-    return reply(call.request, 200, shownJob(await jobOf(call, "push")));
+    return reply(call.request, 200, shownJob((await jobOf(call, "push")).job));
   },
 });
 
@@ -120,39 +133,29 @@ const events = route({
   summary: "Watch a job: `progress` events, then one of `done`, `failed`, `cancelled`.",
   answers: { 200: { description: "Server-sent events", mediaType: "text/event-stream" } },
   async handle(call) {
-    const { jobId } = await jobOf(call, "inside");
+    const { job: { jobId }, place } = await jobOf(call, "inside");
     const recheck = recheckEvery(async () => {
       await requireValid(call.caller);
       await jobOf(call, "inside");
     });
-    return jobEvents(jobId, { ...call, sending: { ...call.sending, recheck } });
+    return jobEvents(jobId, { ...call, context: place, sending: { ...call.sending, recheck } });
   },
 });
 
 export const jobRoutes: readonly Route[] = tagged("Jobs", [list, get, retryRoute, stop, events]);
 
 /** Finds the job in the path; 404 unless the caller has this access to its repo. */
-async function jobOf(
-  { params, caller, context }: Pick<Call<{ jobId: string }>, "params" | "caller" | "context">,
+function jobOf(
+  call: Pick<Call<{ jobId: string }>, "params" | "caller" | "context">,
   access: Access,
-): Promise<JobRow> {
-  const isId = JOB_ID.test(params.jobId);
-  const found = isId ? await getJob(context.db, params.jobId) : undefined;
-  try {
-    if (found !== undefined) {
-      await openRepo(context.db, { repoId: found.repoId }, caller, access);
-      return found;
-    }
-  } catch (error) {
-    if (!(error instanceof HttpProblem)) throw error;
-  }
-  throw new HttpProblem(404, "job-not-found", "Cannot find such a job");
+): Promise<FoundJob> {
+  return findJob(call, call.params.jobId, access);
 }
 
 /** Waits until the caller may change a job: the statement waits while the job is being published. */
-async function beginWrite({ request, caller, context }: Call) {
+async function beginWrite({ request, caller, context }: Call, { pushDb: db }: ApiContext) {
   const place = await context.pushLimit.enter(caller.client, request.signal);
-  return { db: context.pushDb, [Symbol.dispose]: () => place[Symbol.dispose]() };
+  return { db, [Symbol.dispose]: () => place[Symbol.dispose]() };
 }
 
 function shownJob(row: JobRow): unknown {

@@ -141,8 +141,8 @@ const upload = route({
     using _counted = context.rateLimit.beginUpload(caller.client);
     // The URL outlives a deleted repo, and nobody would look for a blob that came after its end.
     const checkRepo = () => requireRepo(context.db, params.repoId);
-    await checkRepo();
-    await storeUpload(request, upload, context, recheckEvery(checkRepo));
+    const { home } = await checkRepo();
+    await storeUpload(request, upload, await context.at(home), recheckEvery(checkRepo));
     return { status: 200, headers: {}, body: null };
   },
 });

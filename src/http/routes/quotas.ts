@@ -6,20 +6,18 @@
 
 import { quotaDefaultsOf } from "../../config/quotas.ts";
 import type { Limits, QuotaName } from "../../db/quotas/quota.ts";
+import { listUsage, mergeUsage, type TenantUsage, UNLIMITED } from "../../db/quotas/quotas.ts";
 import {
-  listUsage,
-  removeQuota,
-  type Tenant,
-  type TenantUsage,
-  UNLIMITED,
-} from "../../db/quotas/quotas.ts";
-import { findRepo } from "../../db/repos.ts";
-import { changeQuota } from "../../maintenance/quotas.ts";
+  changePlacedQuota,
+  removePlacedQuota,
+  SpreadOwnerError,
+} from "../../maintenance/quotas.ts";
 import type { Caller } from "../auth/authenticate.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem } from "../problem.ts";
 import { reply } from "../reply.ts";
 import type { Answer } from "../server/answer.ts";
+import { askEverywhere } from "../shards/everywhere.ts";
 import { type Route, route, tagged } from "../route.ts";
 import {
   NoParams,
@@ -45,12 +43,16 @@ const list = route({
   query: QuotasQuery,
   answers: { 200: { description: "Those with limits, the fullest first", schema: QuotasAnswer } },
   async handle({ request, query: { minPercent }, caller: { isAdmin, identity }, context }) {
-    const tenants = await listUsage(context.db, {
-      defaults: quotaDefaultsOf(context.config),
-      minPercent,
-      viewer: isAdmin ? undefined : identity,
+    const { answers, unreachable } = await askEverywhere(
+      context,
+      isAdmin ? undefined : identity,
+      ({ db, config }, viewer) =>
+        listUsage(db, { defaults: quotaDefaultsOf(config), minPercent, viewer }),
+    );
+    return reply(request, 200, {
+      quotas: mergeUsage(answers).map(shown),
+      ...(unreachable.length === 0 ? {} : { unreachable }),
     });
-    return reply(request, 200, { quotas: tenants.map(shown) });
   },
 });
 
@@ -61,7 +63,7 @@ const change = {
   query: NoQuery,
   body: QuotaBody,
   answers: { 200: { description: "The limits, and what is used", schema: TenantAnswer } },
-  problems: [403, 404],
+  problems: [403, 404, 409],
 } as const;
 
 const remove = {
@@ -80,7 +82,7 @@ const setOwner = route({
   summary: "Set limits of an owner, for all of their repos together. Those not named stay.",
   params: OwnerPath,
   handle: ({ request, params, body, caller, context }) =>
-    setLimits(request, ownerOf(params), body, { caller, context }),
+    setLimits(request, params.owner, body, { caller, context }),
 });
 
 const setRepo = route({
@@ -89,10 +91,8 @@ const setRepo = route({
   id: "setRepoQuota",
   summary: "Set limits of a repo. Those not named stay.",
   params: RepoPath,
-  handle: async ({ request, params, body, caller, context }) => {
-    requireAdmin(caller);
-    return await setLimits(request, await repoOf(params, context), body, { caller, context });
-  },
+  handle: ({ request, params: { owner, slug }, body, caller, context }) =>
+    setLimits(request, `${owner}/${slug}`, body, { caller, context }),
 });
 
 const removeOwner = route({
@@ -101,7 +101,7 @@ const removeOwner = route({
   id: "removeOwnerQuota",
   summary: "Remove the limits of an owner.",
   params: OwnerPath,
-  handle: ({ params, caller, context }) => removeLimits(ownerOf(params), { caller, context }),
+  handle: ({ params, caller, context }) => removeLimits(params.owner, { caller, context }),
 });
 
 const removeRepo = route({
@@ -110,10 +110,8 @@ const removeRepo = route({
   id: "removeRepoQuota",
   summary: "Remove the limits of a repo.",
   params: RepoPath,
-  handle: async ({ params, caller, context }) => {
-    requireAdmin(caller);
-    return await removeLimits(await repoOf(params, context), { caller, context });
-  },
+  handle: ({ params: { owner, slug }, caller, context }) =>
+    removeLimits(`${owner}/${slug}`, { caller, context }),
 });
 
 export const quotaRoutes: readonly Route[] = tagged("Quotas", [
@@ -134,39 +132,31 @@ function requireAdmin({ isAdmin }: Caller): void {
   throw new HttpProblem(403, "forbidden", "Cannot change quotas: only admins may");
 }
 
-function ownerOf({ owner }: { readonly owner: string }): Tenant {
-  return { kind: "owner", name: owner };
-}
-
-async function repoOf(
-  name: { readonly owner: string; readonly slug: string },
-  { db }: ApiContext,
-): Promise<Tenant> {
-  const repo = await findRepo(db, name);
-  if (repo !== undefined) return { kind: "repo", name: repo.repoId };
-  throw new HttpProblem(404, "repo-not-found", "Cannot find such a repo");
-}
-
+/** @param name The owner, or OWNER/SLUG. */
 async function setLimits(
   request: Request,
-  tenant: Tenant,
+  name: string,
   body: { readonly [Name in QuotaName]?: number | "unlimited" },
   { caller, context }: Admin,
 ): Promise<Answer> {
   requireAdmin(caller);
-  const { db, signal, config } = context;
+  const { shards, signal, config } = context;
   const limits: Limits = Object.fromEntries(
-    Object.entries(body).map(([name, value]) => [name, value === "unlimited" ? UNLIMITED : value]),
+    Object.entries(body).map(([what, value]) => [what, value === "unlimited" ? UNLIMITED : value]),
   );
-  await changeQuota(db, tenant, limits, { waitMs: WAIT_MS, signal });
+  const { db, tenant } = await changePlacedQuota(shards, name, limits, { waitMs: WAIT_MS, signal })
+    .catch((error) => {
+      if (!(error instanceof SpreadOwnerError)) throw error;
+      throw new HttpProblem(409, "conflict", error.message);
+    });
   const defaults = quotaDefaultsOf(config);
   const [usage] = await listUsage(db, { defaults, tenant });
   return reply(request, 200, shown(usage));
 }
 
-async function removeLimits(tenant: Tenant, { caller, context: { db } }: Admin): Promise<Answer> {
+async function removeLimits(name: string, { caller, context }: Admin): Promise<Answer> {
   requireAdmin(caller);
-  await removeQuota(db, tenant);
+  await removePlacedQuota(context.shards, name);
   return { status: 204, headers: {}, body: null };
 }
 

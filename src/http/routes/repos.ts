@@ -5,7 +5,9 @@
  */
 
 import { listPacks } from "../../db/console_repos.ts";
-import { createRepo, deleteRepo, editRepo, NameTakenError, type Repo } from "../../db/repos.ts";
+import { quotaDefaultsOf } from "../../config/quotas.ts";
+import { NameTakenError, type Repo } from "../../db/repos.ts";
+import { createPlacedRepo, deletePlacedRepo, editPlacedRepo } from "../../db/shards/create_repo.ts";
 import { HttpProblem } from "../problem.ts";
 import { reply } from "../reply.ts";
 import { type Route, route, tagged } from "../route.ts";
@@ -53,7 +55,9 @@ const create = route({
         `Cannot create a repo of ${owner}: you are not ${owner}`,
       );
     }
-    const made = await createRepo(context.db, { owner, slug, name, visibility }).catch((error) => {
+    const wanted = { owner, slug, name, visibility };
+    const defaults = quotaDefaultsOf(context.config);
+    const made = await createPlacedRepo(context.shards, wanted, { defaults }).catch((error) => {
       if (!(error instanceof NameTakenError)) throw error;
       throw new HttpProblem(409, "conflict", error.message);
     });
@@ -105,7 +109,7 @@ const edit = route({
     if (!caller.isAdmin && caller.identity?.handle !== repo.owner) {
       throw new HttpProblem(403, "forbidden", "Cannot change the repo: only its owner may");
     }
-    const edited = await editRepo(context.db, repo, body);
+    const edited = await editPlacedRepo(context.shards, repo, body);
     if (edited === undefined) {
       throw new HttpProblem(404, "repo-not-found", "Cannot find such a repo");
     }
@@ -160,7 +164,7 @@ const remove = route({
     if (!caller.isAdmin && caller.identity?.handle !== repo.owner) {
       throw new HttpProblem(403, "forbidden", "Cannot delete the repo: only its owner may");
     }
-    await deleteRepo(context.db, repo);
+    await deletePlacedRepo(context.shards, repo);
     return { status: 204, headers: {}, body: null };
   },
 });

@@ -96,9 +96,9 @@ const uploadPart = route({
     const { sizeBytes } = requireUpload(request, context.uploadSecret, terms, query);
     using _counted = context.rateLimit.beginUpload(caller.client);
     const checkRepo = () => requireRepo(context.db, repoId);
-    await checkRepo();
+    const { home } = await checkRepo(), { db, store } = await context.at(home);
     // Without a list of the parts: 10,000 requests would read 10,000 entries each.
-    if ((await touchUpload(context.db, terms))?.uploadId !== uploadId) {
+    if ((await touchUpload(db, terms))?.uploadId !== uploadId) {
       throw new HttpProblem(
         404,
         "blob-missing",
@@ -107,14 +107,14 @@ const uploadPart = route({
     }
     // Traces record URLs: one that has been used must not replace the part that it brought.
     const key = partKey(uploadId, number);
-    if (await isStored(context.store, key, sizeBytes)) {
+    if (await isStored(store, key, sizeBytes)) {
       await request.body?.cancel();
       return { status: 200, headers: {}, body: null };
     }
     const chunks = bodyChunks(request, bodyLimits(context.config, sizeBytes));
     const body = whileAllowed(chunks, recheckEvery(checkRepo));
     const signal = context.force;
-    await context.store.put(key, body, { sizeBytes, signal });
+    await store.put(key, body, { sizeBytes, signal });
     return { status: 200, headers: {}, body: null };
   },
 });

@@ -1,4 +1,6 @@
 import type { Sql } from "kysely";
+import type { Viewer } from "../../db/activity.ts";
+import { quotedLiteral } from "../../db/client/array_literal.ts";
 import type { Database } from "../../db/client/database.ts";
 import { FIRST_TIME, LAST_TIME } from "../../db/client/parse_time.ts";
 import type { JobRow, JobStatus } from "./job.ts";
@@ -14,7 +16,7 @@ export interface ListOptions {
   /** Only jobs whose id or mpack key begins with this. */
   readonly search?: string;
   /** Only jobs of repos that this identity owns or may push to. */
-  readonly visibleTo?: { readonly handle: string; readonly identityId: string };
+  readonly visibleTo?: Viewer;
   /** How many at most. Default 100. */
   readonly limit?: number;
   /** Only jobs that come after this one in the list's order. */
@@ -41,6 +43,14 @@ export async function listJobs(db: Database, options: ListOptions = {}): Promise
   return rows.map(toJobRow);
 }
 
+/** Merges lists of jobs that are in order, newest first, as one list has them. */
+export function mergeJobs(lists: readonly (readonly JobRow[])[], limit: number): JobRow[] {
+  if (lists.length === 1) return [...lists[0]];
+  return lists.flat().sort((a, b) =>
+    b.createdAt.getTime() - a.createdAt.getTime() || (a.jobId < b.jobId ? 1 : -1)
+  ).slice(0, limit);
+}
+
 /** Counts the jobs that `listJobs()` would list without a limit. */
 export async function countListed(db: Database, options: ListOptions): Promise<number> {
   const [{ jobs }] = await db.build(
@@ -65,11 +75,14 @@ function isListed(sql: Sql, options: ListOptions) {
       or starts_with(mpackd_mpack_key(j.payload::text), ${search}))`);
   }
   if (visibleTo !== undefined) {
+    const { handle, identityId, repoIds } = visibleTo;
+    const isCollaborator = repoIds === undefined
+      ? sql`exists (select from mpackd_collaborators c
+        where c.repo_id = r.repo_id and c.identity_id = ${identityId})`
+      : sql`r.repo_id = any(${quotedLiteral(repoIds)}::text[])`;
     conditions.push(sql`j.repo_id in (
       select r.repo_id from musehub_repos r
-      where r.deleted_at is null and (r.owner = ${visibleTo.handle} or exists (
-        select from mpackd_collaborators c
-        where c.repo_id = r.repo_id and c.identity_id = ${visibleTo.identityId})))`);
+      where r.deleted_at is null and (r.owner = ${handle} or ${isCollaborator}))`);
   }
   return sql<boolean>`${sql.join(conditions, sql` and `)}`;
 }

@@ -32,6 +32,16 @@ export async function readPauses(db: Database): Promise<Pauses> {
   };
 }
 
+/** The pauses of a catalog and its shards: what the catalog pauses is paused everywhere. */
+export function mergePauses(all: readonly Pauses[]): Pauses {
+  const union = (of: (pauses: Pauses) => readonly string[]) => [...new Set(all.flatMap(of))].sort();
+  return {
+    isAll: all.some(({ isAll }) => isAll),
+    types: union(({ types }) => types),
+    repoIds: union(({ repoIds }) => repoIds),
+  };
+}
+
 /** Pauses; a second time changes nothing. Workers claim no such job from a second later on. */
 export async function pause(db: Database, pause: Pause): Promise<void> {
   await db.query("pause jobs")`

@@ -20,6 +20,7 @@
 import { collectAudits, collectStaged } from "../../db/garbage.ts";
 import { removeStaleTombstones } from "../../db/tombstones.ts";
 import { forgetOldUploads, isUploadOpen } from "../../db/uploads.ts";
+import { hasShards } from "../../db/shards/catalog.ts";
 import { ConfigError } from "../../errors.ts";
 import { sweepPartBlobs } from "../../stream/store/part_blobs.ts";
 import { checkOwner, claimStore, olderText } from "../store_owner.ts";
@@ -79,10 +80,16 @@ async function collectStagedRows(run: GcRun): Promise<void> {
 
 /** Removes what killed writers left half-written in the store, and uploads that were given up. */
 async function sweepHalfWritten(run: GcRun): Promise<void> {
-  const { db, store, graceMs, signal } = run.options, { isDryRun } = run;
+  const { db, others, store, graceMs, signal } = run.options, { isDryRun } = run;
   const before = new Date(Date.now() - graceMs);
   if (!isDryRun) await forgetOldUploads(db, { graceMs });
-  const isOpen = (uploadId: string) => isUploadOpen(db, { uploadId, graceMs });
+  // One store may have the uploads of a catalog and all its shards.
+  const places = others === undefined ? [db] : [db, ...others];
+  const isUnsure = others === undefined && (db.shard !== undefined || await hasShards(db));
+  const isOpen = async (uploadId: string) => {
+    const open = places.map((place) => isUploadOpen(place, { uploadId, graceMs }));
+    return isUnsure || (await Promise.all(open)).includes(true);
+  };
   const options = { before, isDryRun, isOpen, signal };
   run.add({ half_written: await store.sweep?.(options) ?? 0 });
   if (store.partUploads !== undefined) return;

@@ -15,6 +15,11 @@ export type Collected = "repo" | "mpack" | "blob";
 export interface GcOptions {
   /** A database whose tables are there. */
   readonly db: Database;
+  /**
+   * The other databases of the same catalog: its shards, and the catalog. Without them, uploads in
+   * parts that were given up are left in a store that shards share.
+   */
+  readonly others?: readonly Database[];
   /** The store that belongs to this database. */
   readonly store: BlobStore;
   /** The templates of blob keys. Blobs with other keys are never touched. */

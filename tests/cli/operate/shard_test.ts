@@ -118,6 +118,44 @@ Deno.test("shard add makes a schema a shard, which gets repos, packs and quotas"
     assert.deepEqual([shard.name, shard.visibility, shard.shard], ["Song", "public", "s1"]);
     assert.equal((await main("repo", "show", "ann/more")).code, 2);
   });
+  await t.step("jobs are listed, shown and changed in every shard", async () => {
+    const { value: job } = await main("enqueue", file, "--repo", "ann/song");
+    const { value: here } = await main("enqueue", file, "--repo", "me/repo");
+    const { value: { jobs, total } } = await main("jobs", "list", "--status", "pending");
+    const ids = [here.job_id, job.job_id];
+    assert.deepEqual([jobs.map((one: { job_id: string }) => one.job_id), total], [ids, 2]);
+    const { value: shown } = await main("jobs", "show", job.job_id.slice(0, 20));
+    assert.equal(shown.job_id, job.job_id);
+    assert.equal((await main("status")).value.queue.pending, 2);
+    assert.equal((await main("status", "--shard", "s1")).value.queue.pending, 1);
+    await main("jobs", "pause");
+    assert.equal((await main("status")).value.paused.all, true);
+    await main("jobs", "resume");
+    assert.equal((await main("status")).value.paused.all, false);
+    for (const id of ids) {
+      assert.equal((await main("jobs", "cancel", id)).value.status, "cancelled");
+    }
+    assert.equal((await main("jobs", "purge", "--older-than", "0s")).value.purged >= 2, true);
+    assert.match((await main("jobs", "show", "x")).value.error.message, /there is no such job/);
+  });
+  await t.step("stats, audit and doctor count all shards", async () => {
+    const { value } = await main("stats");
+    assert.deepEqual([value.packs, value.refs], [1, 1]);
+    assert.equal((await main("stats", "--repo", "ann/song")).value.packs, 1);
+    assert.equal((await main("stats", "--shard", "s2")).value.packs, 0);
+    assert.equal((await main("audit", "--repo", "ann/song")).value.summary.mpacks, 1);
+    const { value: { checks } } = await main("doctor", "--no-writes");
+    const shards = checks.filter((one: { name: string }) => one.name.startsWith("shard "));
+    assert.deepEqual(shards.map((one: { status: string }) => one.status), ["ok", "ok"]);
+    assert.equal((await main("store", "show", "--shard", "s1")).value.ownership, "ours");
+  });
+  await t.step("gc takes nothing that lives in another shard, and frees names", async () => {
+    const { value } = await main("gc", "--grace", "0s", "--force");
+    assert.deepEqual([value.repos, value.blobs], [1, 2]);
+    assert.equal((await main("audit")).value.summary.is_valid, true);
+    // The name of a deleted repo is free when its shard has removed its rows.
+    assert.equal((await main("repo", "create", "ann/more")).value.created, true);
+  });
   await t.step("list, and migrate over all", async () => {
     const { value } = await main("shard", "list");
     assert.deepEqual(value.shards.map((one: { name: string }) => one.name), [

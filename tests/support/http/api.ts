@@ -22,6 +22,7 @@ import { MetricsRegistry } from "../../../src/jobs/worker/metrics.ts";
 import { Worker } from "../../../src/jobs/worker/worker.ts";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { type ApiDescription, checkExchange } from "./openapi.ts";
+import { isSharded, shardCatalog, type TestShards } from "../postgres/shards.ts";
 import { createFixture, type TestFixture } from "../process/fixture.ts";
 
 export interface TestRequest {
@@ -60,6 +61,8 @@ export interface TestApi extends AsyncDisposable {
   /** The database, the store, and a repo `me/repo`. */
   readonly fixture: TestFixture;
   readonly url: string;
+  /** Undefined if the catalog has no shards. */
+  readonly sharded: TestShards | undefined;
   /** Requests answered so far. */
   readonly records: RequestRecord[];
   readonly anonymous: Client;
@@ -83,6 +86,8 @@ export interface TestApiOptions {
   readonly isConsoleOnly?: boolean;
   /** Replaces the folder store. */
   readonly store?: BlobStore;
+  /** Places all repos in shards there: URLs of servers; undefined for the catalog's. */
+  readonly servers?: readonly (string | undefined)[];
 }
 
 /** Starts a server; dispose of it. */
@@ -90,30 +95,47 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
   const fixture = await createFixture();
   const { env = {}, worker: isWorking = true, store = fixture.store, isConsoleOnly } = options;
   const { db } = fixture, config = fixture.config(env);
+  const { servers = isSharded() ? [undefined, undefined] : undefined } = options;
+  const sharded = servers && await shardCatalog(db, fixture.databaseUrl, servers);
   const stop = new AbortController(), { signal } = stop;
   const records: RequestRecord[] = [];
   const onRequest = (record: RequestRecord) => void records.push(record);
   const common = { db, store, config, worker: "test", signal };
   const probes = createProbes({ checks: {}, metrics: new MetricsRegistry() });
   const openToken = mintOpenToken();
-  const context = await openHttp({ ...common, openToken, force: signal, probes, onRequest });
+  const context = await openHttp({
+    ...common,
+    ...(sharded === undefined ? {} : {
+      shards: {
+        pools: sharded.pools,
+        pushPools: sharded.pools,
+        storeOf: () => Promise.resolve(store),
+      },
+    }),
+    openToken,
+    force: signal,
+    probes,
+    onRequest,
+  });
   const server = listen(createApi(context, "test", { isConsoleOnly }), {
     hostname: "127.0.0.1",
     port: 0,
     config,
     closeMs: 500,
   });
-  const running = isWorking
-    ? new Worker({
-      ...common,
-      handlers: mpackdHandlers(common),
+  const workers = [db, ...sharded?.shards ?? []].map((place) => {
+    const parts = { ...common, db: place };
+    return new Worker({
+      ...parts,
+      handlers: mpackdHandlers(parts),
       leaseMs: config.leaseMs,
       concurrency: 4,
       perRepo: 4,
       pollMs: 50,
       drainMs: 0,
-    }).run()
-    : Promise.resolve();
+    });
+  });
+  const running = Promise.all(isWorking ? workers.map((worker) => worker.run()) : []);
   const { url } = server;
   const description: ApiDescription = isConsoleOnly
     ? { paths: {} }
@@ -132,8 +154,13 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
       send(path, { ...request, headers: { authorization: `Bearer ${token}`, ...request.headers } }),
   });
   return {
-    fixture,
+    // A test that indexes by itself does so where the repo is.
+    fixture: sharded === undefined ? fixture : {
+      ...fixture,
+      options: (key, env) => ({ ...fixture.options(key, env), db: sharded.shards[0] }),
+    },
     url,
+    sharded,
     records,
     anonymous: { send: (path, request) => send(path, request) },
     admin: withToken(openToken),
@@ -158,6 +185,7 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
       stop.abort();
       await server.close();
       await running;
+      await sharded?.[Symbol.asyncDispose]();
       await fixture[Symbol.asyncDispose]();
     },
   };

@@ -35,6 +35,20 @@ export async function openTestShards(
 ): Promise<TestShards> {
   await using stack = new AsyncDisposableStack();
   const { db: catalog, url: catalogUrl } = stack.use(await openTestDatabase());
+  const made = stack.use(await addShards(catalog, catalogUrl, { servers, maxConnections }));
+  const open = stack.move();
+  return { ...made, [Symbol.asyncDispose]: () => open.disposeAsync() };
+}
+
+async function addShards(
+  catalog: Database,
+  catalogUrl: string,
+  { servers, maxConnections }: {
+    readonly servers: readonly (string | undefined)[];
+    readonly maxConnections: number;
+  },
+): Promise<TestShards> {
+  await using stack = new AsyncDisposableStack();
   const shards: Database[] = [], shardUrls: string[] = [];
   for (const [i, server] of servers.entries()) {
     const name = `s${i + 1}`;
@@ -70,4 +84,33 @@ export async function makeShard(
   await db.sql`update mpackd_database set shard = ${name}, catalog_id = ${databaseId}`;
   await insertShard(catalog, { name, url, replicaUrl: null, storeUrl: null });
   return db;
+}
+
+/** Whether tests of the API shall place their repos in shards: `MPACKD_TEST_SHARDS=1`. */
+export function isSharded(): boolean {
+  return Deno.env.get("MPACKD_TEST_SHARDS") === "1";
+}
+
+/**
+ * Gives a catalog two shards, and places all its repos in them, however they are created: also those
+ * that a test inserts, whose copies are then made at their first push.
+ *
+ * @param servers Where each shard is; undefined for the catalog's database.
+ */
+export async function shardCatalog(
+  catalog: Database,
+  catalogUrl: string,
+  servers: readonly (string | undefined)[] = [undefined, undefined],
+): Promise<TestShards> {
+  const made = await addShards(catalog, catalogUrl, { servers, maxConnections: 4 });
+  await catalog.sql.unsafe(`
+    create function place_repo() returns trigger language plpgsql as $$
+    begin
+      new.shard := coalesce(new.shard, 's' || 1 + mod(abs(hashtext(new.repo_id)), ${servers.length}));
+      return new;
+    end $$;
+    create trigger place_repo before insert on musehub_repos
+      for each row execute function place_repo()`);
+  await catalog.sql`update musehub_repos set shard = 's1'`;
+  return made;
 }

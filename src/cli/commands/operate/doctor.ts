@@ -8,6 +8,8 @@ import type { Command } from "commander";
 import type { Config } from "../../../config/config.ts";
 import type { Check, CheckStatus } from "../../../maintenance/doctor/check.ts";
 import { examine } from "../../../maintenance/doctor/doctor.ts";
+import { pendingMigrations } from "../../../db/schema/migrate.ts";
+import { askShards } from "../../../db/shards/ask_shards.ts";
 import type { CommandContext } from "../../command.ts";
 import { EXIT } from "../../exit.ts";
 import { print, printJson } from "../../output.ts";
@@ -56,6 +58,10 @@ export function addDoctorCommand(program: Command, context: CommandContext): voi
             checks.push(check);
             if (!flags.json) await print(lineOf(check));
           }
+          for (const check of opened === undefined ? [] : await checkShards(opened)) {
+            checks.push(check);
+            if (!flags.json) await print(lineOf(check));
+          }
         } finally {
           await opened?.[Symbol.asyncDispose]();
         }
@@ -70,6 +76,28 @@ export function addDoctorCommand(program: Command, context: CommandContext): voi
         return failures > 0 ? EXIT.usage : EXIT.ok;
       })
     );
+}
+
+/** A check for each shard: it answers, and has all tables. None if the tables are older. */
+async function checkShards({ db, shards }: OpenedDatabase): Promise<Check[]> {
+  if ((await pendingMigrations(db).catch(() => ["?"])).length > 0) return [];
+  const all = (await shards.all()).filter(({ shard }) => shard !== undefined);
+  const { answers, failed } = await askShards(all, pendingMigrations);
+  const checks = answers.map(({ name, answer: pending }): Check =>
+    pending.length === 0 ? { name: `shard ${name}`, status: "ok", found: "answers" } : {
+      name: `shard ${name}`,
+      status: "failure",
+      found: `lacks ${pending.join(", ")}`,
+      next: 'run "mpackd migrate"',
+    }
+  );
+  const away = failed.map(({ name, error }): Check => ({
+    name: `shard ${name}`,
+    status: "failure",
+    found: error.message,
+    next: "its repos are away; the others go on",
+  }));
+  return [...checks, ...away];
 }
 
 function connectionsOf(config: Config): number {

@@ -5,16 +5,23 @@
  */
 
 import type { Command } from "commander";
-import { readFailures, readLastHour, readQueueNow } from "../../../db/activity.ts";
-import { listFinished } from "../../../db/audits.ts";
+import {
+  mergeFailures,
+  mergeQueues,
+  readFailures,
+  readLastHour,
+  readQueueNow,
+} from "../../../db/activity.ts";
+import { listFinished, mergeFinished } from "../../../db/audits.ts";
 import type { Database } from "../../../db/client/database.ts";
 import { repoNames } from "../../../db/console_repos.ts";
-import { listWorkers } from "../../../db/workers.ts";
-import { readPauses } from "../../../jobs/schedules/pauses.ts";
+import { listWorkers, mergeWorkers } from "../../../db/workers.ts";
+import { mergePauses, readPauses } from "../../../jobs/schedules/pauses.ts";
 import type { CommandContext } from "../../command.ts";
 import { pausedText } from "../../job_text.ts";
 import { print, printJson } from "../../output.ts";
 import { openDatabase } from "../../resources.ts";
+import { askAll, SHARD_OPTION, unreachableJson } from "../../shards/all_shards.ts";
 import { counted, formatBytes, formatCount, formatMs } from "../../terminal.ts";
 
 /** Adds the command. */
@@ -25,30 +32,47 @@ export function addStatusCommand(program: Command, context: CommandContext): voi
       "Say what waits in the queue, runs, and failed in the last day; which workers are alive; what " +
         "was indexed in the last hour; and when the last audit ended. doctor checks the rest.",
     )
+    .option(...SHARD_OPTION)
     .option("--json", "print it as one JSON document")
-    .action((flags: { json?: boolean }) =>
+    .action((flags: { shard?: string; json?: boolean }) =>
       context.run(flags, async () => {
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
-        const status = await readStatus(opened.db);
-        if (flags.json) await printJson(status);
+        const { answers, unreachable } = await askAll(opened, flags, readPlace);
+        const status = statusOf(opened.db.label, answers);
+        if (flags.json) await printJson({ ...status, ...unreachableJson(unreachable) });
         else await print(await textOf(opened.db, status));
       })
     );
 }
 
-async function readStatus(db: Database) {
-  const queue = await readQueueNow(db, undefined);
-  const failures = await readFailures(db, undefined);
-  const workers = await listWorkers(db), pauses = await readPauses(db);
-  const [audit] = await listFinished(db, { limit: 1 });
+/** What one shard has to say. */
+async function readPlace(db: Database) {
+  return {
+    queue: await readQueueNow(db, undefined),
+    failures: await readFailures(db, undefined),
+    workers: await listWorkers(db),
+    pauses: await readPauses(db),
+    audits: await listFinished(db, { limit: 1 }),
+    hour: await readLastHour(db, undefined),
+  };
+}
+
+type Place = Awaited<ReturnType<typeof readPlace>>;
+
+function statusOf(database: string, places: readonly Place[]) {
+  const queue = mergeQueues(places.map((place) => place.queue));
+  const failures = mergeFailures(places.map((place) => place.failures));
+  const workers = mergeWorkers(places.map((place) => place.workers));
+  const pauses = mergePauses(places.map((place) => place.pauses));
+  const [audit] = mergeFinished(places.map((place) => place.audits), 1);
   const last_hour = { mpacks: 0, objects: 0, bytes: 0 };
-  for (const minute of await readLastHour(db, undefined)) {
+  for (const minute of places.flatMap((place) => place.hour)) {
     last_hour.mpacks += minute.packs;
     last_hour.objects += minute.objects;
     last_hour.bytes += minute.sizeBytes;
   }
   return {
-    database: db.label,
+    database,
     queue: {
       pending: queue.pending,
       oldest_pending_ms: Math.round(queue.oldestMs),
@@ -72,7 +96,7 @@ async function readStatus(db: Database) {
   };
 }
 
-async function textOf(db: Database, status: Awaited<ReturnType<typeof readStatus>>) {
+async function textOf(db: Database, status: ReturnType<typeof statusOf>) {
   const { queue, workers, last_hour, last_audit, paused } = status;
   const count = formatCount, row = (name: string, text: string) => `${name.padEnd(10)} ${text}`;
   const oldest = queue.pending === 0 ? "" : `, the oldest for ${formatMs(queue.oldest_pending_ms)}`;

@@ -1,23 +1,22 @@
 /** @jsxImportSource hono/jsx */
 import { resultForTenant, resultOf } from "../../../jobs/index/result.ts";
-import { getJob } from "../../../jobs/queue/get_job.ts";
 import type { JobRow } from "../../../jobs/queue/job.ts";
 import { listAttempts } from "../../../jobs/attempt/list_attempts.ts";
 import { warningText } from "../../../lib/text/pack_warnings.ts";
-import { openRepo } from "../../auth/access.ts";
-import { HttpProblem, publicError } from "../../problem.ts";
+import { publicError } from "../../problem.ts";
+import { findJobOrStray } from "../../shards/everywhere.ts";
 import { adviceFor } from "../advice.ts";
-import type { PageCall, PageMaker } from "../page.ts";
+import type { PageMaker } from "../page.ts";
 import { Bar, durationText, Facts, mpackKeyOf, Status, Table, Time } from "../parts.tsx";
 import { progressText } from "./overview.tsx";
 
-const JOB_ID = /^[A-Za-z0-9:._-]{1,200}$/;
-
 /** One job: what it was asked, how it goes, how its attempts ended. */
 export const job: PageMaker = async (call) => {
-  const { caller, params, query, context: { db } } = call;
-  const { job, repo } = await jobOf(call, params.jobId);
-  const attempts = await listAttempts(db, job.jobId), { isAdmin } = caller;
+  const { caller, params, query } = call;
+  const { job, repo: found, place } = await findJobOrStray(call, params.jobId, "inside");
+  // A job whose repo is deleted or unknown is still an admin's to see.
+  const repo = found === undefined ? job.repoId : `${found.owner}/${found.slug}`;
+  const attempts = await listAttempts(place.db, job.jobId), { isAdmin } = caller;
   const error = isAdmin ? job.lastError : publicError(job.lastError);
   const key = mpackKeyOf(job);
   const stored = job.result === null ? null : resultOf(job.result);
@@ -105,30 +104,6 @@ export const job: PageMaker = async (call) => {
     ),
   };
 };
-
-/**
- * Finds a job and the name of its repo.
- *
- * @throws {HttpProblem} 404 unless the caller may see it.
- */
-export async function jobOf(
-  { caller, context: { db } }: Pick<PageCall, "caller" | "context">,
-  jobId: string,
-  access: "inside" | "push" = "inside",
-): Promise<{ readonly job: JobRow; readonly repo: string }> {
-  const job = JOB_ID.test(jobId) ? await getJob(db, jobId) : undefined;
-  try {
-    if (job !== undefined) {
-      const { owner, slug } = await openRepo(db, { repoId: job.repoId }, caller, access);
-      return { job, repo: `${owner}/${slug}` };
-    }
-  } catch (error) {
-    if (!(error instanceof HttpProblem)) throw error;
-    // A job whose repo is deleted or unknown is still an admin's to see.
-    if (caller.isAdmin && job !== undefined) return { job, repo: job.repoId };
-  }
-  throw new HttpProblem(404, "job-not-found", "Cannot find such a job");
-}
 
 function Actions({ job }: { readonly job: JobRow }) {
   const { status } = job;

@@ -3,11 +3,21 @@ import { findRepo, parseRepoName } from "../../../db/repos.ts";
 import { repoNames } from "../../../db/console_repos.ts";
 import { ConfigError } from "../../../errors.ts";
 import type { JobRow, JobStatus } from "../../../jobs/queue/job.ts";
-import { listJobs } from "../../../jobs/queue/list_jobs.ts";
+import { listJobs, mergeJobs } from "../../../jobs/queue/list_jobs.ts";
 import { HttpProblem } from "../../problem.ts";
 import type { PageCall, PageMaker } from "../page.ts";
 import { counted } from "../../../lib/numbers.ts";
-import { durationText, Id, jobHref, mpackKeyOf, Status, Table, Time } from "../parts.tsx";
+import { askEverywhere } from "../../shards/everywhere.ts";
+import {
+  durationText,
+  Id,
+  jobHref,
+  mpackKeyOf,
+  Status,
+  Table,
+  Time,
+  Unreachable,
+} from "../parts.tsx";
 
 const STATUSES: readonly JobStatus[] = ["pending", "running", "done", "failed", "cancelled"];
 const PER_PAGE = 50;
@@ -18,22 +28,29 @@ const SEARCH = /^[A-Za-z0-9:._-]{1,200}$/;
 
 /** The jobs, newest first, by status, type, repo, code and id. */
 export const jobs: PageMaker = async (call) => {
-  const { viewer, query, context: { db } } = call;
+  const { viewer, query, context } = call;
   const asked = filterOf(query);
   const repo = asked.repo === undefined ? undefined : await repoOf(call, asked.repo);
   const isNothing = asked.repo !== undefined && repo === undefined;
-  const rows = isNothing ? [] : await listJobs(db, {
+  const which = {
     status: asked.status,
     jobType: asked.type,
     code: asked.code,
     search: asked.search,
     repoId: repo?.repoId,
-    visibleTo: viewer,
     limit: PER_PAGE + 1,
     after: cursorOf(query.get("after")),
-  });
+  };
+  const { answers, unreachable } = isNothing
+    ? { answers: [], unreachable: [] }
+    : await askEverywhere(
+      context,
+      viewer,
+      ({ db }, visibleTo) => listJobs(db, { ...which, visibleTo }),
+    );
+  const rows = mergeJobs(answers, PER_PAGE + 1);
   const shown = rows.slice(0, PER_PAGE), last = shown.at(-1);
-  const names = await repoNames(db, shown.map(({ repoId }) => repoId));
+  const names = await repoNames(context.db, shown.map(({ repoId }) => repoId));
   const next = new URLSearchParams(query);
   if (last) next.set("after", `${last.createdAt.toISOString()}~${last.jobId}`);
   const first = new URLSearchParams(query);
@@ -44,6 +61,7 @@ export const jobs: PageMaker = async (call) => {
     body: (
       <>
         <h1>Jobs</h1>
+        <Unreachable shards={unreachable} />
         {query.has("done") && <p class="note" role="status">{doneText(query)}</p>}
         <form class="filter" method="get" action="/ui/jobs">
           <label>

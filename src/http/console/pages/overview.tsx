@@ -1,9 +1,21 @@
 /** @jsxImportSource hono/jsx */
-import { readFailures, readLastHour, readQueueNow } from "../../../db/activity.ts";
-import { listWorkers } from "../../../db/workers.ts";
-import { listJobs } from "../../../jobs/queue/list_jobs.ts";
+import {
+  mergeFailures,
+  mergeHours,
+  mergeQueues,
+  readFailures,
+  readLastHour,
+  readQueueNow,
+  type Viewer,
+} from "../../../db/activity.ts";
+import { mergeUsage } from "../../../db/quotas/quotas.ts";
+import { listWorkers, mergeWorkers } from "../../../db/workers.ts";
+import { listJobs, mergeJobs } from "../../../jobs/queue/list_jobs.ts";
+import type { Caller } from "../../auth/authenticate.ts";
+import type { ApiContext } from "../../context.ts";
+import { askEverywhere } from "../../shards/everywhere.ts";
 import type { PageCall, PageMaker } from "../page.ts";
-import { Quotas, readAtLimits } from "../quotas.tsx";
+import { MOST_AT_LIMITS, Quotas, readAtLimits } from "../quotas.tsx";
 import {
   bytesText,
   Chart,
@@ -15,6 +27,7 @@ import {
   Status,
   Table,
   Time,
+  Unreachable,
 } from "../parts.tsx";
 
 /** How many of the running jobs are shown. */
@@ -24,16 +37,11 @@ const SERVICES = { database: "Database", store: "Store" };
 
 /** What waits, runs and failed, and what was published in the last hour. */
 export const overview: PageMaker = async ({ viewer, caller, context }) => {
-  const { db } = context;
-  const [queue, hour, failures, running, workers, services, atLimits] = await Promise.all([
-    readQueueNow(db, viewer),
-    readLastHour(db, viewer),
-    readFailures(db, viewer),
-    listJobs(db, { status: "running", visibleTo: viewer, limit: RUNNING }),
-    caller.isAdmin ? listWorkers(db) : [],
+  const [services, { answers, unreachable }] = await Promise.all([
     caller.isAdmin ? readServices(context) : [],
-    readAtLimits({ viewer, context }),
+    askEverywhere(context, viewer, readPlace(caller)),
   ]);
+  const { queue, hour, failures, running, workers, atLimits } = mergePlaces(answers);
   const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);
   const packs = hour.map((minute) => minute.packs);
   const objects = hour.map((minute) => minute.objects);
@@ -44,6 +52,7 @@ export const overview: PageMaker = async ({ viewer, caller, context }) => {
     body: (
       <>
         <h1>Overview</h1>
+        <Unreachable shards={unreachable} />
         <div class="figures">
           <Figure name="Waiting" href="/ui/jobs?status=pending">{count(queue.pending)}</Figure>
           <Figure name="Oldest waits" tone={queue.oldestMs > 600_000 ? "bad" : undefined}>
@@ -142,6 +151,37 @@ export const overview: PageMaker = async ({ viewer, caller, context }) => {
     ),
   };
 };
+
+/** Reads what one shard has to say. */
+function readPlace({ isAdmin }: Caller) {
+  return async (context: ApiContext, viewer: Viewer | undefined) => {
+    const { db } = context;
+    const [queue, hour, failures, running, workers, atLimits] = await Promise.all([
+      readQueueNow(db, viewer),
+      readLastHour(db, viewer),
+      readFailures(db, viewer),
+      listJobs(db, { status: "running", visibleTo: viewer, limit: RUNNING }),
+      isAdmin ? listWorkers(db) : [],
+      readAtLimits({ viewer, context }),
+    ]);
+    return { queue, hour, failures, running, workers, atLimits };
+  };
+}
+
+type Place = Awaited<ReturnType<ReturnType<typeof readPlace>>>;
+
+/** Puts together what the shards say. */
+function mergePlaces(places: readonly Place[]): Place {
+  if (places.length === 1) return places[0];
+  return {
+    queue: mergeQueues(places.map(({ queue }) => queue)),
+    hour: mergeHours(places.map(({ hour }) => hour)),
+    failures: mergeFailures(places.map(({ failures }) => failures)),
+    running: mergeJobs(places.map(({ running }) => running), RUNNING),
+    workers: mergeWorkers(places.map(({ workers }) => workers)),
+    atLimits: mergeUsage(places.map(({ atLimits }) => atLimits), MOST_AT_LIMITS),
+  };
+}
 
 /** Whether database and store answer, as `/readyz` says. */
 async function readServices({ probes }: PageCall["context"]): Promise<[string, boolean][]> {

@@ -15,8 +15,9 @@ const MAX_INSPECTED_BYTES = 64 * 1024 * 1024;
 
 /** One pack: its row, and what a reading of it finds. */
 export const pack: PageMaker = async (call) => {
-  const { caller, params, context: { db } } = call;
-  const repo = await repoOf(call), name = `${repo.owner}/${repo.slug}`;
+  const { caller, params } = call;
+  const repo = await repoOf(call), context = await call.context.at(repo.home), { db } = context;
+  const name = `${repo.owner}/${repo.slug}`;
   const { mpackKey } = params;
   const [found] = isMpackKey(mpackKey)
     ? await listPacks(db, repo.repoId, { mpackKey, limit: 1 })
@@ -48,7 +49,7 @@ export const pack: PageMaker = async (call) => {
             <span class="soft">A worker hashes it and its objects again.</span>
           </form>
         )}
-        {await inspected(call, found)}
+        {await inspected({ ...call, context }, found)}
       </>
     ),
   };

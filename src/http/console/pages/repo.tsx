@@ -12,8 +12,9 @@ const JOBS = 10;
 
 /** One repo: its packs, its last jobs, what is damaged. */
 export const repo: PageMaker = async (call) => {
-  const { caller, query, context: { db } } = call;
-  const repo = await repoOf(call), name = `${repo.owner}/${repo.slug}`;
+  const { caller, query } = call;
+  const repo = await repoOf(call), { db } = await call.context.at(repo.home);
+  const name = `${repo.owner}/${repo.slug}`;
   const before = Number(query.get("before") ?? NaN);
   const [rows, damaged, jobs, history, quotas] = await Promise.all([
     listPacks(db, repo.repoId, {

@@ -1,26 +1,32 @@
 /** @jsxImportSource hono/jsx */
-import { listRepoSummaries } from "../../../db/console_repos.ts";
+import { listRepoSummaries, mergeRepos } from "../../../db/console_repos.ts";
 import { HttpProblem } from "../../problem.ts";
+import { askEverywhere } from "../../shards/everywhere.ts";
 import type { PageMaker } from "../page.ts";
-import { bytesText, count, Table, Time } from "../parts.tsx";
+import { bytesText, count, Table, Time, Unreachable } from "../parts.tsx";
 
 const PER_PAGE = 50;
 const NAME = /^([A-Za-z0-9._-]{1,100})\/([A-Za-z0-9._-]{1,100})$/;
 const PREFIX = /^[A-Za-z0-9._/-]{0,201}$/;
 
 /** The repos by name, with what was pushed to them. */
-export const repos: PageMaker = async ({ viewer, query, context: { db } }) => {
+export const repos: PageMaker = async ({ viewer, query, context }) => {
   const prefix = query.get("prefix")?.trim() ?? "";
   const [, owner, slug] = NAME.exec(query.get("after") ?? "") ?? [];
   if (!PREFIX.test(prefix)) {
     throw new HttpProblem(400, "bad-request", "Cannot look for repos: that is no name");
   }
-  const rows = await listRepoSummaries(db, {
-    viewer,
+  const which = {
     prefix,
     limit: PER_PAGE + 1,
     ...(owner === undefined ? {} : { after: { owner, slug } }),
-  });
+  };
+  const { answers, unreachable } = await askEverywhere(
+    context,
+    viewer,
+    ({ db }, viewer) => listRepoSummaries(db, { ...which, viewer }),
+  );
+  const rows = mergeRepos(answers, PER_PAGE + 1);
   const shown = rows.slice(0, PER_PAGE), last = shown.at(-1);
   const next = new URLSearchParams({ prefix, after: last ? `${last.owner}/${last.slug}` : "" });
   return {
@@ -28,6 +34,7 @@ export const repos: PageMaker = async ({ viewer, query, context: { db } }) => {
     body: (
       <>
         <h1>Repos</h1>
+        <Unreachable shards={unreachable} />
         <form class="filter" method="get" action="/ui/repos">
           <label>
             Name begins with

@@ -1,10 +1,11 @@
 /** @jsxImportSource hono/jsx */
-import { listFinished } from "../../../db/audits.ts";
-import { readPauses } from "../../../jobs/schedules/pauses.ts";
+import { listFinished, mergeFinished } from "../../../db/audits.ts";
+import { mergePauses, readPauses } from "../../../jobs/schedules/pauses.ts";
 import { listSchedules } from "../../../jobs/schedules/schedules.ts";
 import { HttpProblem } from "../../problem.ts";
+import { askEverywhere } from "../../shards/everywhere.ts";
 import type { PageMaker } from "../page.ts";
-import { count, Id, jobHref, Status, Table, Time } from "../parts.tsx";
+import { count, Id, jobHref, Status, Table, Time, Unreachable } from "../parts.tsx";
 
 /** How many of the last audits are shown. */
 const AUDITS = 10;
@@ -18,19 +19,27 @@ const DONE: Readonly<Record<string, string>> = {
 };
 
 /** What runs by itself and when, the last audits, and what of the queue is paused. For admins. */
-export const schedules: PageMaker = async ({ caller, query, context: { db } }) => {
+export const schedules: PageMaker = async ({ caller, query, context }) => {
   if (!caller.isAdmin) throw new HttpProblem(404, "not-found", "Cannot find such a page");
-  const [rows, pauses, audits] = await Promise.all([
-    listSchedules(db),
-    readPauses(db),
-    listFinished(db, { limit: AUDITS }),
+  const [rows, { answers, unreachable }] = await Promise.all([
+    listSchedules(context.db),
+    askEverywhere(context, undefined, async ({ db }) => {
+      const [pauses, audits] = await Promise.all([
+        readPauses(db),
+        listFinished(db, { limit: AUDITS }),
+      ]);
+      return { pauses, audits };
+    }),
   ]);
+  const pauses = mergePauses(answers.map((place) => place.pauses));
+  const audits = mergeFinished(answers.map((place) => place.audits), AUDITS);
   return {
     title: "Schedules",
     isLive: true,
     body: (
       <>
         <h1>Schedules</h1>
+        <Unreachable shards={unreachable} />
         {query.has("done") && <p class="note" role="status">{DONE[query.get("done")!] ?? "Done"}
         </p>}
         {rows.length === 0

@@ -18,8 +18,9 @@ const DONE: Readonly<Record<string, string>> = {
 
 /** The webhooks of a repo, and what one of them was told. For its owner and admins. */
 export const webhooks: PageMaker = async (call) => {
-  const { caller, query, context: { db } } = call;
-  const repo = await repoOf(call), name = `${repo.owner}/${repo.slug}`;
+  const { caller, query } = call;
+  const repo = await repoOf(call), { db } = await call.context.at(repo.home);
+  const name = `${repo.owner}/${repo.slug}`;
   if (!mayManage(repo, caller)) throw new HttpProblem(404, "not-found", "Cannot find such a page");
   const { repoId } = repo, all = await listWebhooks(db, repoId);
   const chosen = all.find(({ webhookId }) => webhookId === query.get("webhook")) ?? all[0];
