@@ -10,7 +10,7 @@
 
 import type { Database } from "../client/database.ts";
 import { SHARD_MOVED } from "../client/translate_error.ts";
-import { quoteName, quoteText, runText, tablesThere } from "./move_sql.ts";
+import { DURABLY, quoteName, quoteText, runText, tablesThere } from "./move_sql.ts";
 
 const TRIGGER = "mpackd_moved";
 /** How long writers may have to wait behind one turn. */
@@ -75,7 +75,7 @@ export async function fenceTable(source: Database, moveId: string, table: string
         where tgrelid = ${quoteText(name)}::regclass and tgname = '${TRIGGER}' and tgenabled = 'A')
       then
         perform set_config('lock_timeout', '${TURN_MS}ms', true);
-        perform set_config('synchronous_commit', 'on', true);
+        perform ${DURABLY};
         create or replace trigger ${TRIGGER} before insert or update or delete or truncate on ${name}
           for each statement execute function mpackd_moved();
         alter table ${name} enable always trigger ${TRIGGER};

@@ -10,6 +10,7 @@
 import { ConfigError } from "../../errors.ts";
 import type { Database } from "../client/database.ts";
 import type { Row } from "../schema/tables.ts";
+import { DURABLY } from "./move_sql.ts";
 import type { ShardState } from "./shard.ts";
 
 /** How far a move is. From `moved` and `aborted` on it has ended. */
@@ -89,7 +90,7 @@ export async function beginMove(
       and not exists (
         select from mpackd_repo_moves r where s.name in (r.from_shard, r.to_shard))
     on conflict do nothing
-    returning *`;
+    returning *, ${catalog.sql.unsafe(DURABLY)}`;
   if (row !== undefined) return toMove(row);
   throw new ConfigError(
     `Cannot move shard ${shard}: another command has changed it meanwhile, or a move of a repo from or ` +
@@ -106,7 +107,8 @@ export async function takeMove(catalog: Database, moveId: string): Promise<Move>
   const runId = crypto.randomUUID();
   const [row] = await catalog.query<MoveRow>("take a shard's move over")`
     update mpackd_shard_moves set run_id = ${runId}
-    where move_id = ${moveId} and ended_at is null returning *`;
+    where move_id = ${moveId} and ended_at is null
+    returning *, ${catalog.sql.unsafe(DURABLY)}`;
   if (row !== undefined) return toMove(row);
   throw new ConfigError('Cannot go on with the move: it has ended; look with "mpackd shard list"');
 }
@@ -132,7 +134,7 @@ export async function noteMove(
       update mpackd_shards s set state = 'moving' from noted
       where s.name = noted.shard and ${isFencing}::boolean and s.state <> 'moving'
     )
-    select * from noted`;
+    select *, ${catalog.sql.unsafe(DURABLY)} from noted`;
   return held(row);
 }
 
@@ -158,7 +160,7 @@ export async function flipShard(catalog: Database, { moveId, runId }: Move): Pro
     )
     update mpackd_shard_moves m set step = 'moved', ended_at = now()
     from flipped where m.move_id = ${moveId}
-    returning m.*`;
+    returning m.*, ${catalog.sql.unsafe(DURABLY)}`;
   return held(row);
 }
 
@@ -175,7 +177,9 @@ export async function releaseShard(catalog: Database, { moveId, runId }: Move): 
 export async function endAbortedMove(catalog: Database, { moveId, runId }: Move): Promise<void> {
   const [row] = await catalog.query<MoveRow>("end a shard's move")`
     update mpackd_shard_moves set step = 'aborted', ended_at = now()
-    where move_id = ${moveId} and run_id = ${runId} and step = 'aborting' returning *`;
+    where move_id = ${moveId} and run_id = ${runId} and step = 'aborting' returning *, ${
+    catalog.sql.unsafe(DURABLY)
+  }`;
   held(row);
 }
 

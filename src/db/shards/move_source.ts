@@ -6,7 +6,7 @@
 
 import type { Database } from "../client/database.ts";
 import { hasSqlState } from "../publish/sql_state.ts";
-import { quoteName, quoteText, runText } from "./move_sql.ts";
+import { DURABLY, quoteName, quoteText, runText } from "./move_sql.ts";
 
 /** A slot waits until the transactions that run have ended. */
 const SLOT_DEADLINE_MS = 10 * 60_000;
@@ -22,6 +22,7 @@ export async function createPublication(
     "publish a shard's tables",
     `do $publish$
     begin
+      perform ${DURABLY};
       if not exists (select from pg_publication where pubname = ${quoteText(name)}) then
         create publication ${quoteName(name)} for table ${tables.map(quoteName).join(", ")};
       end if;

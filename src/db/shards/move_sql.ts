@@ -17,6 +17,13 @@ export function quoteText(text: string): string {
   return `'${text.replaceAll("'", "''")}'`;
 }
 
+/**
+ * Makes the transaction durable, and all before it on its server, where an administrator has set
+ * synchronous_commit to off: a crash must not undo one step of a move and keep the next.
+ */
+export const DURABLY = "set_config('synchronous_commit', " +
+  "replace(current_setting('synchronous_commit'), 'off', 'on'), true)";
+
 /** Runs one statement that is a text. */
 export async function runText<Row>(
   db: Database,

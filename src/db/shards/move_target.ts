@@ -5,7 +5,7 @@
  */
 
 import type { Database } from "../client/database.ts";
-import { quoteName, quoteText, runText } from "./move_sql.ts";
+import { DURABLY, quoteName, quoteText, runText } from "./move_sql.ts";
 import { letThrough } from "./repo_hold.ts";
 
 /** Creating a subscription asks the source which tables it publishes. */
@@ -49,6 +49,7 @@ export async function createSubscription(
     "subscribe to the shard",
     `do $subscribe$
     begin
+      perform ${DURABLY};
       lock table mpackd_migrations in share mode;
       create subscription ${quoteName(name)} connection ${quoteText(conninfo)}
         publication ${quoteName(name)}
@@ -124,6 +125,7 @@ export async function dropSubscription(target: Database, name: string): Promise<
       if exists (select from pg_subscription where subname = ${quoteText(name)}
         and subdbid = (select oid from pg_database where datname = current_database()))
       then
+        perform ${DURABLY};
         alter subscription ${quoted} disable;
         alter subscription ${quoted} set (slot_name = none);
         drop subscription ${quoted};
@@ -153,7 +155,7 @@ export async function setSequences(
   sequences: readonly SequenceThere[],
 ): Promise<void> {
   await target.query("set the sequences of a shard")`
-    select setval(to_regclass(quote_ident(s.name)), s.last)
+    select ${target.sql.unsafe(DURABLY)}, setval(to_regclass(quote_ident(s.name)), s.last)
     from jsonb_to_recordset(${JSON.stringify(sequences)}::text::jsonb) as s(name text, last bigint)
     where s.last is not null and to_regclass(quote_ident(s.name)) is not null`;
 }
@@ -197,7 +199,7 @@ export async function putJobsBack(
       from running where j.job_id = running.job_id
       returning 1
     )
-    select count(*)::int as count from released`;
+    select count(*)::int as count, ${target.sql.unsafe(DURABLY)} from released`;
   return count;
 }
 

@@ -12,7 +12,7 @@
 import type { Database } from "../client/database.ts";
 import { SHARD_MOVED } from "../client/translate_error.ts";
 import { hasSqlState } from "../publish/sql_state.ts";
-import { quoteName, quoteText, runText } from "./move_sql.ts";
+import { DURABLY, quoteName, quoteText, runText } from "./move_sql.ts";
 
 /** Named by the move's own statements, which the triggers let through. */
 const SETTING = "mpackd.repo_move";
@@ -184,7 +184,7 @@ export async function holdTable(
     `do $hold$
     begin
       perform set_config('lock_timeout', '${TURN_MS}ms', true);
-      perform set_config('synchronous_commit', 'on', true);
+      perform ${DURABLY};
       ${statements.join("\n")}
     end
     $hold$`,

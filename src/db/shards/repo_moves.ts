@@ -9,6 +9,7 @@ import { ConfigError } from "../../errors.ts";
 import type { Database } from "../client/database.ts";
 import type { RepoName } from "../repos.ts";
 import type { Row } from "../schema/tables.ts";
+import { DURABLY } from "./move_sql.ts";
 
 /** A repo's move, as one process works on it. */
 export interface RepoMove {
@@ -83,7 +84,7 @@ export async function takeRepoMove(
         where o.ended_at is null and o.shard in (${from}, ${to}))
     on conflict (repo_id) do update set run_id = excluded.run_id
       where m.to_shard is not distinct from excluded.to_shard and m.step <> 'aborting'
-    returning *`;
+    returning *, ${catalog.sql.unsafe(DURABLY)}`;
   if (row !== undefined) return toRepoMove(row);
   throw new ConfigError(
     "Cannot move the repo: it is deleted, or moves to another shard already, or one of the two " +
@@ -95,7 +96,7 @@ export async function takeRepoMove(
 export async function takeToAbort(catalog: Database, repoId: string): Promise<RepoMove> {
   const [row] = await catalog.query<MoveRow>("abort a repo's move")`
     update mpackd_repo_moves set run_id = ${crypto.randomUUID()}, step = 'aborting'
-    where repo_id = ${repoId} and step <> 'removing' returning *`;
+    where repo_id = ${repoId} and step <> 'removing' returning *, ${catalog.sql.unsafe(DURABLY)}`;
   if (row !== undefined) return toRepoMove(row);
   throw new ConfigError(
     "Cannot abort: no move of the repo is open, or it lives in its new shard already; then the " +
@@ -107,7 +108,7 @@ export async function takeToAbort(catalog: Database, repoId: string): Promise<Re
 export async function notePause(catalog: Database, { repoId, runId }: RepoMove): Promise<RepoMove> {
   const [row] = await catalog.query<MoveRow>("note a repo's pause")`
     update mpackd_repo_moves set made_pause = true
-    where repo_id = ${repoId} and run_id = ${runId} returning *`;
+    where repo_id = ${repoId} and run_id = ${runId} returning *, ${catalog.sql.unsafe(DURABLY)}`;
   return ours(row);
 }
 
@@ -136,14 +137,16 @@ export async function flipRepo(catalog: Database, { repoId, runId }: RepoMove): 
     )
     update mpackd_repo_moves m set step = 'removing' from placed
     where m.repo_id = placed.repo_id
-    returning m.*`;
+    returning m.*, ${catalog.sql.unsafe(DURABLY)}`;
   return ours(row);
 }
 
 /** Ends a move. */
 export async function endRepoMove(catalog: Database, { repoId, runId }: RepoMove): Promise<void> {
   const [row] = await catalog.query<MoveRow>("end a repo's move")`
-    delete from mpackd_repo_moves where repo_id = ${repoId} and run_id = ${runId} returning *`;
+    delete from mpackd_repo_moves where repo_id = ${repoId} and run_id = ${runId} returning *, ${
+    catalog.sql.unsafe(DURABLY)
+  }`;
   ours(row);
 }
 

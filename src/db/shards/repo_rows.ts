@@ -11,7 +11,7 @@
 
 import type { Database } from "../client/database.ts";
 import { TABLES } from "../schema/tables.ts";
-import { quoteName } from "./move_sql.ts";
+import { DURABLY, quoteName } from "./move_sql.ts";
 import { letThrough } from "./repo_hold.ts";
 
 const SUM_DEADLINE_MS = 6 * 60 * 60_000;
@@ -66,7 +66,8 @@ export const REPO_TABLES: readonly RepoTable[] = [
   },
   { table: "musehub_commit_graph", key: "commit_id", pageRows: REFS },
   { table: "mpackd_uploads", key: "mpack_key", pageRows: REFS },
-  { table: "musehub_background_jobs", key: "job_id", pageRows: TEXTS },
+  // The hash of the owner is written by a trigger, which does not find the repo yet.
+  { table: "musehub_background_jobs", key: "job_id", pageRows: TEXTS, left: ["tenant_hash"] },
   { table: "mpackd_attempts", key: "job_id", pageRows: TEXTS, filter: "jobs" },
   { table: "mpackd_finished_audits", key: "audit_id", pageRows: REFS },
   { table: "musehub_tags", key: "tag_id", pageRows: REFS },
@@ -369,6 +370,23 @@ export async function writeRepoRest(
 export async function recountOwner(db: Database, owner: string): Promise<void> {
   await db.query("count what an owner has")`
     select mpackd_recount_1(kind, name) from mpackd_usage where kind = 'owner' and name = ${owner}`;
+}
+
+/** Writes of which owner the repo's open jobs are. */
+export async function setTenant(
+  db: Database,
+  { repoId, owner }: { readonly repoId: string; readonly owner: string },
+  moveId: string,
+): Promise<void> {
+  await db.query("write whose jobs a repo's are")`
+    update musehub_background_jobs set tenant_hash = mpackd_tenant_hash(${owner})
+    where repo_id = ${repoId} and status in ('pending', 'running') and ${letThrough(db, moveId)}`;
+}
+
+/** Makes durable what the move has written into a shard: the old rows go after that. */
+export async function makeDurable(db: Database): Promise<void> {
+  await db.query("make the rows of a repo durable")`
+    select ${db.sql.unsafe(DURABLY)}, pg_logical_emit_message(true, 'mpackd', '')`;
 }
 
 /** Whether a repo has rows in a database that is not its home. */

@@ -47,6 +47,7 @@ import {
   deleteStagedOf,
   hasRepoRows,
   isSplitting,
+  makeDurable,
   type Page,
   readBlobKeys,
   readRepoPage,
@@ -55,6 +56,7 @@ import {
   recountOwner,
   REPO_TABLES,
   type RepoTable,
+  setTenant,
   sumRepoTable,
   writeBlobKeys,
   writeRepoPage,
@@ -263,6 +265,7 @@ class OpenRepoMove {
       if (this.#move.to !== null) {
         await copyRepo(catalog, this.#target, repoId);
         await copyQuotas(catalog, this.#target, repo);
+        await setTenant(this.#target, repo, this.#move.moveId);
       }
       const rest = await readRepoRest(this.#source, repoId);
       const isPaused = rest.is_paused && !this.#move.madePause;
@@ -274,6 +277,7 @@ class OpenRepoMove {
       for (const table of this.#tables) rows += await this.#compare(table);
     });
     await this.#retry("flip", async () => {
+      await makeDurable(this.#target);
       const found = await findRepoMove(catalog, repoId);
       // The answer of an earlier try may have been lost.
       const isFlipped = found?.runId === this.#move.runId && found.step === "removing";

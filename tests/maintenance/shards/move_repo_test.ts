@@ -1,10 +1,9 @@
 import assert from "node:assert/strict";
 import { loadConfig } from "../../../src/config/config.ts";
 import type { Database } from "../../../src/db/client/database.ts";
-import { migrate } from "../../../src/db/schema/migrate.ts";
 import { setQuota } from "../../../src/db/quotas/quotas.ts";
 import { createRepo, type Repo } from "../../../src/db/repos.ts";
-import { copyRepo, findHome, insertShard, placeRepo } from "../../../src/db/shards/catalog.ts";
+import { copyRepo, findHome, placeRepo } from "../../../src/db/shards/catalog.ts";
 import { CATALOG } from "../../../src/db/shards/shard.ts";
 import { unnamedBlobs } from "../../../src/db/garbage.ts";
 import { insertUpload } from "../../../src/db/uploads.ts";
@@ -30,6 +29,7 @@ import { dumpContent } from "../../support/postgres/publish_oracle.ts";
 import { afterNewKind, KilledError, mortal } from "../../support/shards/mortal.ts";
 import { packOf } from "../../support/shards/routed.ts";
 import {
+  addTestShard,
   openShardedCatalog,
   type ShardedCatalog,
   twoServers,
@@ -40,10 +40,9 @@ const CLAIM = { worker: "w", jobTypes: ["mpack.index"], leaseMs: 60_000, limit: 
 /** A repo with all kinds of rows in shard `s1`, and an empty shard `s2` on the other server. */
 async function prepare(test: ShardedCatalog, store: BlobStore) {
   const { catalog, newUrl } = test;
-  const s1 = await test.openShard(), s2 = test.open(newUrl);
-  await s2.sql`create schema s1`;
-  await migrate(s2);
-  await insertShard(catalog, { name: "s2", url: newUrl, replicaUrl: null, storeUrl: null });
+  const s1 = await test.openShard();
+  await test.open(newUrl).sql`create schema s1`;
+  const s2 = await addTestShard(test, "s2", newUrl);
   const { repo } = await createRepo(catalog, { owner: "me", slug: "repo" }), { repoId } = repo;
   await placeRepo(catalog, { repoId, from: null, to: "s1" });
   await copyRepo(catalog, s1, repoId);
@@ -119,9 +118,10 @@ async function readAll(db: Database, store: BlobStore, { repoId }: Repo, head: s
     manifests.push(await Array.fromAsync(readManifest({ db, store, repoId, snapshotId })));
   }
   const rest = await db.sql`
-    select j.job_id, j.status, j.payload::text, j.created_at, a.outcome, a.attempt
+    select j.job_id, j.status, j.payload::text, j.created_at,
+      case when j.status in ('pending', 'running') then j.tenant_hash end as tenant, a.outcome, a.attempt
     from musehub_background_jobs j left join mpackd_attempts a using (job_id)
-    where j.repo_id = ${repoId} order by 1, 5`;
+    where j.repo_id = ${repoId} order by 1, 6`;
   const others = await db.sql`
     select (select json_agg(w order by webhook_id) from mpackd_webhooks w) as webhooks,
       (select json_agg(d order by delivery_id) from mpackd_deliveries d) as deliveries,
@@ -184,7 +184,9 @@ Deno.test("moveRepo() moves all of a repo, and goes on after a kill at any state
         assert.equal(await dumpContent(s1), content);
       }
       // Whoever knows the repo has all of its mpacks: gc takes no blob for garbage.
-      for (const db of [s1, s2]) assert.deepEqual(await garbageIn(db, repoId), []);
+      for (const db of [s1, s2, test.catalog]) {
+        assert.deepEqual(await garbageIn(db, repoId), []);
+      }
     }
     assert(isHeld);
     assert(runs > 30, `${runs} runs`);

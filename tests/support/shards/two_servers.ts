@@ -53,6 +53,20 @@ export interface ShardedCatalog extends AsyncDisposable {
   moveOptions(options?: Partial<MoveToOptions>): MoveToOptions;
 }
 
+/** Makes the tables of a shard in a schema that is there, and adds it to the catalog. */
+export async function addTestShard(
+  { catalog, open }: Pick<ShardedCatalog, "catalog" | "open">,
+  name: string,
+  url: string,
+): Promise<Database> {
+  const shard = open(url);
+  await migrate(shard);
+  const { databaseId } = await readIdentity(catalog);
+  await shard.sql`update mpackd_database set shard = ${name}, catalog_id = ${databaseId}`;
+  await insertShard(catalog, { name, url, replicaUrl: null, storeUrl: null });
+  return shard;
+}
+
 /** Makes a migrated shard in a schema of its own. */
 export async function openShardedCatalog({ first, second }: TwoServers): Promise<ShardedCatalog> {
   const catalogDatabase = await createTestDatabase("catalog", first.url);
@@ -67,12 +81,8 @@ export async function openShardedCatalog({ first, second }: TwoServers): Promise
   const catalog = open(catalogDatabase.url);
   await migrate(catalog);
   const oldUrl = `${oldDatabase.url}?search_path=s1`, newUrl = `${newDatabase.url}?search_path=s1`;
-  const shard = open(oldUrl);
-  await shard.sql`create schema s1`;
-  await migrate(shard);
-  const { databaseId } = await readIdentity(catalog);
-  await shard.sql`update mpackd_database set shard = 's1', catalog_id = ${databaseId}`;
-  await insertShard(catalog, { name: "s1", url: oldUrl, replicaUrl: null, storeUrl: null });
+  await open(oldUrl).sql`create schema s1`;
+  await addTestShard({ catalog, open }, "s1", oldUrl);
   const completeUrl = (url: string) => shardUrl(url, catalogDatabase.url);
   return {
     catalog,
