@@ -80,11 +80,12 @@ const ours = {
 // How long a lone owner's job waits. A repo for each job is the most that one owner can make of ten
 // thousand.
 const waits: Record<string, string>[] = [];
-for (const floodRepos of [1, 100, 10_000]) {
+for (const [floodRepos, others] of [[1, 0], [100, 0], [10_000, 0], [10_000, 500]]) {
   const url = await bench.database();
-  const { alone, flooded } = await loneWaits(url, { floodRepos, samples: LONE_SAMPLES });
+  const { alone, flooded } = await loneWaits(url, { floodRepos, others, samples: LONE_SAMPLES });
   waits.push({
-    "10,000 jobs of another owner": `in ${whole(floodRepos)} repos`,
+    "10,000 jobs of another owner": `in ${whole(floodRepos)} repos` +
+      (others > 0 ? `, beside ${others} owners with 50 jobs a second` : ""),
     "wait before them, p50 ms": alone.p50.toFixed(1),
     "at most": alone.max.toFixed(0),
     "wait behind them, p50 ms": flooded.p50.toFixed(1),

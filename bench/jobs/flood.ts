@@ -18,6 +18,8 @@ const FLOOD_JOBS = 10_000;
 /** With four slots the flood lasts longer than the samples. */
 const JOB_MS = 40;
 const PAUSE_MS = 250;
+/** Between two jobs of other owners: they take two of the four slots. */
+const OTHERS_MS = 20;
 
 /** Milliseconds from the call that adds the lone job until it begins. */
 export interface Waits {
@@ -25,10 +27,18 @@ export interface Waits {
   readonly max: number;
 }
 
-/** The waits without a flood, and with one of ten thousand jobs in so many repos of one owner. */
+/**
+ * The waits without a flood, and with one of ten thousand jobs in so many repos of one owner.
+ *
+ * Other owners may add a job each now and then, before the flood and beside it.
+ */
 export async function loneWaits(
   url: string,
-  { floodRepos, samples }: { readonly floodRepos: number; readonly samples: number },
+  { floodRepos, others, samples }: {
+    readonly floodRepos: number;
+    readonly others: number;
+    readonly samples: number;
+  },
 ): Promise<{ readonly alone: Waits; readonly flooded: Waits }> {
   const db = connectDatabase(url, { maxConnections: 8 });
   await migrate(db);
@@ -61,6 +71,7 @@ export async function loneWaits(
   });
   const running = worker.run();
   await listening.promise;
+  const adding = others > 0 ? addOthers(db, others, stop.signal) : undefined;
   const waits = () => measure(db, samples, (onBegun) => begun = onBegun);
   const alone = await waits();
   await flood(db, floodRepos);
@@ -69,9 +80,21 @@ export async function loneWaits(
     where status = 'pending'`;
   if (left === 0) throw new Error("The flood ended before the last sample");
   stop.abort();
+  await adding;
   await running;
   await db.close();
   return { alone, flooded };
+}
+
+/** Adds a job of one of the others, each in its turn, until the signal. */
+async function addOthers(db: Database, others: number, signal: AbortSignal): Promise<void> {
+  await db.sql`insert into musehub_repos (repo_id, owner, slug)
+    select 'other-' || i, 'other-' || i, 'repo' from generate_series(0, ${others - 1}::int) i`;
+  for (let i = 0; !signal.aborted; i++) {
+    const payload = { mpack_key: crypto.randomUUID() };
+    await enqueue(db, { repoId: `other-${i % others}`, jobType: TYPE, payload });
+    await sleep(OTHERS_MS, signal).catch(() => {});
+  }
 }
 
 async function flood(db: Database, repos: number): Promise<void> {

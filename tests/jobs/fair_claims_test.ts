@@ -239,6 +239,59 @@ Deno.test("every row has its owner's tenant, whoever wrote it and when", async (
   });
 });
 
+Deno.test("a worker runs another owner's new job before those that it has prefetched", async () => {
+  await using test = await openTestDatabase({ maxConnections: 8 });
+  const { db } = test;
+  await flood(db, { reposPerOwner: 100 });
+  const stop = new AbortController();
+  const gate = Promise.withResolvers<void>(), full = Promise.withResolvers<void>();
+  const started: string[] = [], claimed = Promise.withResolvers<void>();
+  const mine: { lone?: string } = {};
+  let waiting = 0;
+  const worker = new Worker({
+    db,
+    handlers: {
+      [TYPE]: async (job) => {
+        started.push(job.jobId);
+        // The first are short, so it prefetches. The others wait in all of its places.
+        if (started.length > 50 && job.jobId !== mine.lone) {
+          if (++waiting === 2) full.resolve();
+          await gate.promise;
+        }
+        await completeJob(db, job, {});
+        return {};
+      },
+    },
+    worker: "w",
+    leaseMs: 60_000,
+    concurrency: 2,
+    perRepo: 2,
+    pollMs: 60_000,
+    drainMs: 10_000,
+    signal: stop.signal,
+    observe: (event) => {
+      if (event.type === "claimed" && event.jobs.some(({ jobId }) => jobId === mine.lone)) {
+        claimed.resolve();
+      }
+    },
+  });
+  const over = worker.run();
+  await full.promise;
+  const before = started.length;
+  mine.lone = await addLone(db);
+  worker.wake();
+  // Long after the prefetched jobs were released, if it did not come.
+  const timer = setTimeout(claimed.resolve, 10_000);
+  await claimed.promise;
+  clearTimeout(timer);
+  assert.equal(started.length, before);
+  gate.resolve();
+  while (started.length === before) await new Promise((resolve) => setTimeout(resolve));
+  stop.abort();
+  await over;
+  assert.equal(started[before], mine.lone);
+});
+
 Deno.test("a worker does not let ten thousand jobs of one owner delay another owner's one", async () => {
   await using test = await openTestDatabase();
   const { db } = test;

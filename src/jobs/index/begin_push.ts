@@ -208,6 +208,7 @@ function claimed(
     jobId,
     fence: 1,
     repoId,
+    tenant: 0,
     jobType: MPACK_INDEX,
     payload,
     attempt: 1,

@@ -9,6 +9,8 @@ export const DEFAULT_MAX_ATTEMPTS = 10;
 /** A job that this worker has claimed. */
 export interface Job extends Lease {
   readonly repoId: string;
+  /** One number for all repos of one owner; workers let them take turns by it. 0: not known. */
+  readonly tenant: number;
   /** Decides which handler runs it. */
   readonly jobType: string;
   /** What the producer wrote; check it before use. */

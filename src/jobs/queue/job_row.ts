@@ -40,6 +40,7 @@ export function toJob(
     jobId,
     fence,
     repoId,
+    tenant: row.tenant_hash ?? 0,
     jobType,
     payload,
     attempt,

@@ -8,7 +8,8 @@ import type { Job } from "../queue/job.ts";
 
 /** Prefetch the jobs that will start within this time, if jobs keep their average duration. */
 const PREFETCH_MS = 100;
-const MAX_PREFETCHED = 200;
+/** Most jobs to hold. */
+export const MAX_PREFETCHED = 200;
 /** A job prefetched for longer is released: the jobs before it take longer than expected. */
 const MAX_AGE_MS = 1_000;
 /** Weight of a job's duration in the moving average. */
@@ -54,9 +55,18 @@ export class PrefetchedJobs {
     this.#timer ??= setTimeout(() => this.#releaseOld(), MAX_AGE_MS);
   }
 
-  /** Removes the oldest. */
-  shift(): PrefetchedJob | undefined {
-    return this.#jobs.shift();
+  /** Removes the oldest of the tenant with the fewest running jobs. */
+  shift(running: ReadonlyMap<number, number>): PrefetchedJob | undefined {
+    let next = 0, fewest = Infinity, last: number | undefined;
+    for (let i = 0; i < this.#jobs.length && fewest > 0; i++) {
+      const { tenant } = this.#jobs[i].job;
+      // Mostly all are of one tenant.
+      if (tenant === last) continue;
+      last = tenant;
+      const count = running.get(tenant) ?? 0;
+      if (count < fewest) [next, fewest] = [i, count];
+    }
+    return this.#jobs.splice(next, 1)[0];
   }
 
   /** Removes all, and stops the timer. */

@@ -9,7 +9,7 @@ import { CancelledError } from "../../errors.ts";
 import { orAborted } from "../../lib/abort.ts";
 import { runAttempt } from "../attempt/run_attempt.ts";
 import type { JobHandlers } from "../handlers.ts";
-import { type PrefetchedJob, PrefetchedJobs } from "./prefetched_jobs.ts";
+import { MAX_PREFETCHED, type PrefetchedJob, PrefetchedJobs } from "./prefetched_jobs.ts";
 import { claimJobs } from "../queue/claim_jobs.ts";
 import { hasDueJobs } from "../queue/has_due_jobs.ts";
 import { type Pauses, readPauses } from "../schedules/pauses.ts";
@@ -25,6 +25,8 @@ const RELEASE_MS = 10_000;
 /** How often an `untilEmpty` worker without jobs looks whether a job has become due. */
 const EMPTY_POLL_MS = 250;
 const MAX_RETRY_MS = 5_000;
+/** Claims for which no place is free get a twentieth of the time. */
+const EXTRA_CLAIM_PAUSE = 20;
 /** How long what is paused may be out of date. */
 const PAUSES_MS = 1_000;
 /** A worker that knows no shards leaves their jobs to those that do. */
@@ -70,12 +72,18 @@ export class Worker {
   readonly #options: WorkerOptions;
   readonly #observe: Observer;
   readonly #running = new Map<Job, Promise<void>>();
+  /** Running jobs by tenant. */
+  readonly #runningOf = new Map<number, number>();
   readonly #share: SlotShare;
   readonly #prefetched = new PrefetchedJobs((jobs) => this.#release(jobs));
   readonly #releasing = new Set<Promise<unknown>>();
   /** Aborts the running jobs, which are then released. */
   readonly #stop = new AbortController();
   #isWoken = false;
+  /** Whether somebody said, since the last claim, that there may be new jobs. */
+  #hasNews = false;
+  /** When a claim may be made for which no place is free. */
+  #extraClaimAt = 0;
   #endPause: (() => void) | undefined;
   #polledAt = performance.now();
   #pauses: Pauses = { isAll: false, types: [], repoIds: [] };
@@ -87,7 +95,7 @@ export class Worker {
     const { slots = new Slots(options.concurrency) } = options;
     this.#share = slots.share(() => {
       this.#fillSlots();
-      this.wake();
+      this.#look();
     });
   }
 
@@ -101,8 +109,17 @@ export class Worker {
     return this.#wanted() === 0 ? 0 : performance.now() - this.#polledAt;
   }
 
-  /** Makes it claim jobs now. */
+  /**
+   * Says that there are new jobs. It claims now, if a place is free or jobs are prefetched: those of an
+   * owner who has none here do not wait for the prefetched ones of others.
+   */
   wake(): void {
+    this.#hasNews = true;
+    this.#look();
+  }
+
+  /** Makes it look now whether it wants jobs. */
+  #look(): void {
     this.#isWoken = true;
     this.#endPause?.();
   }
@@ -110,8 +127,8 @@ export class Worker {
   /** Works until `signal` fires or, with `untilEmpty`, until no job is due. Never throws. */
   async run(): Promise<void> {
     const { signal, force, untilEmpty = false, pollMs } = this.#options;
-    const wake = () => this.wake();
-    signal.addEventListener("abort", wake);
+    const look = () => this.#look();
+    signal.addEventListener("abort", look);
     const stop = () => this.#releaseRunning();
     force?.addEventListener("abort", stop);
     let errors = 0;
@@ -140,7 +157,7 @@ export class Worker {
     }
     await this.#drain();
     this.#share[Symbol.dispose]();
-    signal.removeEventListener("abort", wake);
+    signal.removeEventListener("abort", look);
     force?.removeEventListener("abort", stop);
   }
 
@@ -152,7 +169,10 @@ export class Worker {
   #wanted(): number {
     const target = this.#prefetched.target(this.#share.fairPart);
     const { size } = this.#prefetched, free = this.#share.available - size;
-    return free <= 0 && size >= target / 2 ? 0 : Math.max(0, free + target);
+    if (free > 0 || size < target / 2) return Math.max(0, free + target);
+    const isExtra = this.#hasNews && size > 0 && size < MAX_PREFETCHED &&
+      performance.now() >= this.#extraClaimAt;
+    return isExtra ? Math.max(1, free + target) : 0;
   }
 
   async #claim(limit: number): Promise<number> {
@@ -166,12 +186,14 @@ export class Worker {
       return 0;
     }
     const which = { worker, jobTypes, leaseMs, limit, perRepo, pausedRepos };
+    this.#hasNews = false;
     this.#share.reserve(limit);
     const jobs = await claimJobs(db, which).catch((error) => {
       this.#share.giveBack();
       throw error;
     });
-    this.#polledAt = performance.now();
+    const polledAt = this.#polledAt = performance.now();
+    this.#extraClaimAt = polledAt + EXTRA_CLAIM_PAUSE * (polledAt - claimedAt);
     if (jobs.length > 0) this.#observe({ type: "claimed", jobs });
     this.#prefetched.push(jobs.filter(({ shard }) => shard === undefined), claimedAt);
     this.#fillSlots();
@@ -197,9 +219,16 @@ export class Worker {
   #fillSlots(): void {
     if (this.#options.signal.aborted) return;
     while (this.#prefetched.size > 0 && this.#share.start()) {
-      const next = this.#prefetched.shift()!;
+      const next = this.#prefetched.shift(this.#runningOf)!;
+      this.#count(next.job, 1);
       this.#running.set(next.job, this.#run(next));
     }
+  }
+
+  #count({ tenant }: Job, jobs: 1 | -1): void {
+    const running = (this.#runningOf.get(tenant) ?? 0) + jobs;
+    if (running > 0) this.#runningOf.set(tenant, running);
+    else this.#runningOf.delete(tenant);
   }
 
   #release(jobs: readonly PrefetchedJob[]): void {
@@ -240,11 +269,12 @@ export class Worker {
     this.#prefetched.learn(elapsedMs);
     this.#observe({ type: "ended", job, outcome, elapsedMs });
     this.#running.delete(job);
+    this.#count(job, -1);
     this.#share.end();
     this.#fillSlots();
     // Now a slot is free, and jobs that waited for this one may be due: duplicates of it, and jobs of
     // a repo that had reached its limit.
-    this.wake();
+    this.#look();
   }
 
   /** Waits for `ms`, or until woken. */
