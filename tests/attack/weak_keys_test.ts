@@ -44,6 +44,9 @@ Deno.test("identity create refuses such a key", async () => {
     assert.equal(code, 2, stderr);
     assert.match(stderr, /low order|not an Ed25519 key/);
   }
+  const through = ["sh", "-c", `"$@" < ${folder}/0.pem`, "sh"];
+  const piped = await runMain(["identity", "create", "ada", "--public-key", "-"], env, { through });
+  assert.match(piped.stderr, /Cannot use the key "stdin": it is malformed or of low order/);
   await Deno.remove(folder, { recursive: true });
 });
 

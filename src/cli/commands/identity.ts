@@ -5,7 +5,7 @@
  */
 
 import type { Command } from "commander";
-import { identityIdOf, readPublicKey, writeNewKey } from "../../http/auth/keys.ts";
+import { identityIdOf, publicKeyOf, readPublicKey, writeNewKey } from "../../http/auth/keys.ts";
 import { grantAccess, withdrawAccess } from "../../db/collaborators.ts";
 import type { Database } from "../../db/client/database.ts";
 import {
@@ -49,7 +49,7 @@ export function addIdentityCommand(program: Command, context: CommandContext): v
     )
     .argument("<handle>", "its name, which is also the owner in its repos' names")
     .option("--key <file>", "a file with the private key; created if it does not exist")
-    .option("--public-key <file>", "a file with the public key")
+    .option("--public-key <file>", "a file with the public key; - is stdin")
     .option("--agent", "mark it as a program")
     .option("--admin", "give it access to every repo")
     .option("--json", "print it as one JSON document")
@@ -144,7 +144,9 @@ async function create(db: Database, handle: string, flags: CreateFlags): Promise
     throw new ConfigError("Cannot create the identity: give either --key or --public-key");
   }
   if (publicPath === undefined) await makeKey(path);
-  const raw = await readPublicKey(path);
+  const raw = publicPath === "-"
+    ? publicKeyOf("stdin", await new Response(Deno.stdin.readable).text())
+    : await readPublicKey(path);
   return await createIdentity(db, {
     identityId: identityIdOf(raw),
     handle,

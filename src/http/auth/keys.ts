@@ -36,7 +36,15 @@ export async function writeNewKey(path: string): Promise<void> {
  * @throws {ConfigError} If the file has no Ed25519 key, or one that is not safe.
  */
 export async function readPublicKey(path: string): Promise<Uint8Array> {
-  const pem = await readPem(path);
+  return publicKeyOf(path, await readPem(path));
+}
+
+/**
+ * The raw public key in a PEM text with a public or a private key; `path` names it in errors.
+ *
+ * @throws {ConfigError} If it has no Ed25519 key, or one that is not safe.
+ */
+export function publicKeyOf(path: string, pem: string): Uint8Array {
   const key = rawPublicKey(parse(path, () => createPublicKey(pem)));
   if (isSafePublicKey(key)) return key;
   throw new ConfigError(

@@ -1,5 +1,6 @@
 import { Cron } from "croner";
 import { ConfigError } from "../../errors.ts";
+import { counted } from "../../lib/numbers.ts";
 
 /**
  * The first time after `after` that a cron expression names, in UTC.
@@ -10,12 +11,19 @@ import { ConfigError } from "../../errors.ts";
  */
 export function nextTime(cron: string, after: Date): Date {
   let next: Date | null;
+  const fields = cron.trim().split(/\s+/).filter(Boolean).length;
+  if (fields !== 5 && !cron.trim().startsWith("@")) {
+    throw new ConfigError(
+      `Cannot use the cron expression ${JSON.stringify(cron.slice(0, 100))}: it has ` +
+        `${counted(fields, "field")}, not five: minute, hour, day, month, weekday`,
+    );
+  }
   try {
     next = new Cron(cron, { timezone: "UTC", mode: "5-part" }).nextRun(after);
   } catch (error) {
     throw new ConfigError(
       `Cannot use the cron expression ${JSON.stringify(cron.slice(0, 100))}: ${
-        (error as Error).message
+        (error as Error).message.replace(/^CronPattern: /, "")
       }`,
       { cause: error },
     );

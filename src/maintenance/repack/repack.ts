@@ -54,7 +54,10 @@ export async function repack(options: RepackOptions): Promise<RepackSummary> {
   const { db, repoId, packBytes, onPack } = options, startedAt = performance.now();
   const sum = { packs_before: 0, packs_after: 0, bytes: 0, rows: 0 };
   for (
-    const packs of groupsOf(await smallPacks(db, repoId, { maxBytes: packBytes / 2 }), packBytes)
+    const packs of groupsOf(
+      await smallPacks(db, repoId, { maxBytes: Math.floor(packBytes / 2) }),
+      packBytes,
+    )
   ) {
     onPack?.(packs.length);
     const { sizeBytes, rows } = await repackGroup(options, packs);
@@ -81,7 +84,10 @@ export interface RepackPlan {
 export async function planRepack(
   { db, repoId, packBytes }: Pick<RepackOptions, "db" | "repoId" | "packBytes">,
 ): Promise<RepackPlan> {
-  const groups = groupsOf(await smallPacks(db, repoId, { maxBytes: packBytes / 2 }), packBytes);
+  const groups = groupsOf(
+    await smallPacks(db, repoId, { maxBytes: Math.floor(packBytes / 2) }),
+    packBytes,
+  );
   const packs = groups.flat();
   return {
     dry_run: true,

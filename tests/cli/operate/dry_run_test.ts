@@ -83,6 +83,7 @@ Deno.test("--dry-run says what would happen, and changes neither database nor st
       ...of,
     );
     await run(0, /^Would pack 2 mpacks of .* into 1; nothing was changed\n$/, "repack", ...of);
+    await run(0, /^Nothing to pack: /, "repack", ...of, "--pack-bytes", "1");
     await run(0, /^Would remove: nightly +gc /, "schedule", "remove", "nightly");
     await run(2, /there is none of that name/, "schedule", "remove", "none");
     await run(

@@ -71,6 +71,15 @@ Deno.test("nextTime() reads five fields in UTC, and refuses what never comes", (
   for (const cron of ["", "x", "* * * *", "61 * * * *", "0 0 31 2 *", "* * * * * *"]) {
     assert.throws(() => nextTime(cron, after), ConfigError, cron);
   }
+  for (
+    const [cron, why] of [
+      ["0 3 * *", /: it has 4 fields, not five: minute, hour, day, month, weekday$/],
+      ["* * * * * *", /: it has 6 fields, not five/],
+      ["61 3 * * *", /: Invalid value for minute: 61$/],
+    ] as const
+  ) {
+    assert.throws(() => nextTime(cron, after), { message: why });
+  }
 });
 
 Deno.test("each time of a schedule becomes one job, however many workers look", async () => {
