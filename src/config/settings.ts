@@ -30,6 +30,7 @@ const QUOTA = { range: "bytes=10GiB objects=… packs=… pushes=…", check: ch
 /** The value of each setting. {@link SETTINGS} says what it is for. */
 export type Config = MpackLimits & {
   readonly databaseUrl: string | undefined;
+  readonly databaseReplicaUrl: string | undefined;
   readonly databaseConnections: number;
   readonly databaseTimeoutMs: number;
   readonly publishTimeoutMs: number;
@@ -90,6 +91,11 @@ export const SETTINGS: { readonly [Name in keyof Config]: Setting<Config[Name]> 
   // The database.
   databaseUrl: text("DATABASE_URL", undefined, "URL", { range: "postgres://…", isSecret: true })
     .doc("The PostgreSQL server, version 15 or newer. Not set: an embedded server"),
+  databaseReplicaUrl: text("DATABASE_REPLICA_URL", undefined, "URL", {
+    range: "postgres://…",
+    isSecret: true,
+  })
+    .doc("A standby of that server, for reads of serve's clients that allow it"),
   databaseConnections: integer("MPACK_DB_CONNECTIONS", 4, "connections", [1, 1_000])
     .doc("The most database connections. A worker uses at least two more than its jobs"),
   databaseTimeoutMs: integer("MPACK_DB_TIMEOUT_MS", 30_000, "ms", [100, DAY_MS])

@@ -6,6 +6,7 @@
 
 import type { Config } from "../config/config.ts";
 import type { Database } from "../db/client/database.ts";
+import type { Replica } from "../db/client/replica.ts";
 import type { ClientPublishers } from "../db/publish/client_publishers.ts";
 import type { PushStarter } from "../jobs/index/begin_push.ts";
 import type { RepoHome } from "../db/shards/shard.ts";
@@ -64,6 +65,8 @@ export interface ApiContext {
    * publishing. Reads never wait for one of them, because they have the connections of `db`.
    */
   readonly pushDb: Database;
+  /** A standby of `db`, if there is one. */
+  readonly replica?: Replica;
   /** Limits the connections of `pushDb` that wait for one client. */
   readonly pushLimit: KeyedLimit;
   /** Begins pushes over `pushDb`. */

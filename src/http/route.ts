@@ -11,6 +11,7 @@ import type { z } from "zod";
 import type { RepoForIdentity, RepoPlace } from "../db/collaborators.ts";
 import type { AskedPlace, FoundPlace } from "../db/token_at_place.ts";
 import { ensureCopy } from "../db/shards/create_repo.ts";
+import { currentLsn, isLsn } from "../db/client/replica.ts";
 import { isObjectId } from "../lib/ids.ts";
 import {
   type Access,
@@ -171,11 +172,15 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   const address = networkOf(peer.address);
   using _place = spec.limitedAs ? undefined : context.rateLimit.beginRequest(address);
   const isOfRepo = access === "read" || access === "push", asked = placeOf(params);
+  const isOfStandby = access === "read" && request.headers.has(MIN_LSN);
   const caller = access === "anyone"
     ? { ...anonymous(peer.address), ...clientOf(spec, params, request, context) }
     : await identify({
       ...{ request, peer, limit, body },
-      ...(isOfRepo && isPlace(asked) ? { place: withObject(asked, params) } : {}),
+      // An object that may be a standby's is looked up there.
+      ...(isOfRepo && isPlace(asked)
+        ? { place: isOfStandby ? asked : withObject(asked, params) }
+        : {}),
     }, context);
   exchange.caller = caller;
   if (!limit.isCounted) limit.count(caller.client);
@@ -192,7 +197,8 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
     throw new HttpProblem(403, "forbidden", `Cannot do this with a token without "${scope}"`);
   }
   refuseEncoded(request);
-  const place = await placeFor(repo, { access, context, signal: request.signal });
+  const home = await placeFor(repo, { access, context, signal: request.signal });
+  const place = isOfStandby ? await standbyPlace(home, request) : home;
   const query = request.url.includes("?")
     ? Object.fromEntries(new URL(request.url).searchParams)
     : {};
@@ -200,7 +206,7 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   const checkedQuery = checkShape(spec.query, query, "query");
   const checkedBody = await bodyOf(spec, { request, caller, body }, context);
   exchange.body = checkedBody;
-  return await spec.handle({
+  const answer = await spec.handle({
     request,
     recheck,
     sending: {
@@ -223,6 +229,27 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
     found,
     context: place,
   });
+  return access === "push" ? await withLsn(answer, place) : answer;
+}
+
+/** The field by which a read allows a standby: the state has to be at least so new. */
+const MIN_LSN = "x-mpackd-min-lsn";
+
+/** The context with the standby, if that is as new as the request asks. */
+async function standbyPlace(place: ApiContext, { headers }: Request): Promise<ApiContext> {
+  const lsn = headers.get(MIN_LSN)!;
+  if (!isLsn(lsn)) {
+    const detail = `Cannot read ${MIN_LSN}: it is not a position such as 0/16B3748, or 0/0 for any`;
+    throw new HttpProblem(400, "bad-request", detail);
+  }
+  const { replica } = place;
+  return replica === undefined ? place : { ...place, db: await replica.reading(lsn) };
+}
+
+/** Tells who wrote what a read on a standby must have seen, where there is one. */
+export async function withLsn(answer: Answer, { replica, db }: ApiContext): Promise<Answer> {
+  if (replica === undefined || answer.status >= 300) return answer;
+  return { ...answer, headers: { ...answer.headers, "x-mpackd-lsn": await currentLsn(db) } };
 }
 
 /** The context of the shard that a repo lives in. Before a push the shard has to have its row. */

@@ -108,6 +108,7 @@ async function prepare(): Promise<Situation> {
       "quota list": ["quota", "list"],
       "shard list": ["shard", "list"],
       "shard add NAME": ["shard", "add", "s1"],
+      "shard edit": ["shard", "edit", "s1", "--no-replica"],
       "inspect FILE": ["inspect", file],
       "clone URL FOLDER/NEW": ["clone", `${remote}/me/repo`, `${folder}/new`],
       "push FILE": ["push", file, "--remote", remote, ...of, "--key", pushKey],

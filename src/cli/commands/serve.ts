@@ -14,6 +14,9 @@ import { mintOpenToken } from "../../http/auth/token.ts";
 import type { RefusedWhy } from "../../http/server/front.ts";
 import { listen, listenForProbes } from "../../http/server/server.ts";
 import type { Config } from "../../config/config.ts";
+import type { Database } from "../../db/client/database.ts";
+import { Replica } from "../../db/client/replica.ts";
+import type { ShardPools } from "../../db/shards/shard_pools.ts";
 import { hasIdentities } from "../../db/identities.ts";
 import { countUses } from "../../jobs/worker/open_part.ts";
 import { MetricsRegistry } from "../../jobs/worker/metrics.ts";
@@ -122,6 +125,7 @@ async function serve(
       pushPools: pools.use(resources.shards.another(config.httpPushConnections)),
       storeOf: resources.storeOf,
     },
+    ...replicaOf(db, resources.shards, config),
     store,
     config,
     worker: workerName(config.home),
@@ -153,6 +157,16 @@ async function serve(
   else if (!signal.aborted) {
     await new Promise((resolve) => signal.addEventListener("abort", resolve));
   }
+}
+
+/** The standby of the catalog, if the settings name one. */
+function replicaOf(
+  primary: Database,
+  shards: ShardPools,
+  { databaseReplicaUrl: url }: Config,
+): { readonly replica?: Replica } {
+  if (url === undefined) return {};
+  return { replica: new Replica({ primary, replica: shards.standby(url, undefined) }) };
 }
 
 /** Fires `drainMs` after `signal`, or with `force`. */

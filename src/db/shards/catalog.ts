@@ -74,6 +74,22 @@ export async function setShardState(
 }
 
 /**
+ * Names the standby of a shard; null: it has none. Its pools are opened anew.
+ *
+ * @returns Whether there is such a shard.
+ */
+export async function setReplica(
+  catalog: Database,
+  name: string,
+  url: string | null,
+): Promise<boolean> {
+  const rows = await catalog.query("name a shard's standby")`
+    update mpackd_shards set replica_url = ${url}, version = version + 1
+    where name = ${name} returning name`;
+  return rows.length > 0;
+}
+
+/**
  * Says where a repo lives from now on, if it lives where `from` says.
  *
  * @param place.from The shard's name; null: the catalog.

@@ -81,6 +81,16 @@ export function shardUrl(url: string, catalogUrl: string): string {
   return catalogUser === undefined ? url : `${scheme}${catalogUser}@${rest}`;
 }
 
+/** The URL of a standby: what it lacks is that of its primary, and any kind of server will do. */
+export function standbyUrl(url: string, primaryUrl: string): string {
+  const [place, words = ""] = splitOnce(shardUrl(url, primaryUrl), "?");
+  const all = new URLSearchParams(splitOnce(primaryUrl, "?")[1] ?? "");
+  for (const word of ["host", "port", "target_session_attrs"]) all.delete(word);
+  for (const [word, value] of new URLSearchParams(words)) all.set(word, value);
+  if (!all.has("target_session_attrs")) all.set("target_session_attrs", "any");
+  return `${place}?${all}`;
+}
+
 function splitOnce(text: string, at: string): string[] {
   const index = text.indexOf(at);
   return index < 0 ? [text] : [text.slice(0, index), text.slice(index + 1)];

@@ -11,7 +11,7 @@ import { connectDatabase, type ConnectOptions } from "../client/connect.ts";
 import type { Database } from "../client/database.ts";
 import { readIdentity } from "../store_owner.ts";
 import { findShard, listShards, requireShard } from "./catalog.ts";
-import { CATALOG, type RepoHome, type Shard, shardUrl } from "./shard.ts";
+import { CATALOG, type RepoHome, type Shard, shardUrl, standbyUrl } from "./shard.ts";
 
 /** A connection that nobody has used for so long is closed. */
 const IDLE_MS = 10_000;
@@ -169,6 +169,29 @@ export class ShardPools implements AsyncDisposable {
   urlOf(shard: Pick<Shard, "url"> | undefined): string {
     const { catalogUrl } = this.#options;
     return shard === undefined ? catalogUrl : shardUrl(shard.url, catalogUrl);
+  }
+
+  /**
+   * A pool on a standby of a shard. It connects when it is used, and is closed with the others.
+   *
+   * @param url What it lacks is taken from the shard's URL, but for the host.
+   * @throws {ConfigError} If it is not such a URL.
+   */
+  standby(url: string, shard: Shard | undefined): Database {
+    const { statementTimeoutMs, applicationName, maxConnections } = this.#options;
+    const full = standbyUrl(url, this.urlOf(shard));
+    addSecrets(passwordsOf(full));
+    const db = this.connect(full, {
+      maxConnections: maxConnections + 1,
+      statementTimeoutMs,
+      applicationName,
+      idleTimeoutMs: IDLE_MS,
+      maxLifetimeMs: LIFETIME_MS,
+      budget: this.#budget,
+      ...(shard === undefined ? {} : { shard: shard.name }),
+    });
+    this.#pools.add(db);
+    return db;
   }
 
   /** Opens a shard as it is in the catalog, or finds it open. */

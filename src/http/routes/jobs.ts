@@ -16,7 +16,7 @@ import type { ApiContext } from "../context.ts";
 import { HttpProblem, publicError } from "../problem.ts";
 import { recheckEvery } from "../recheck.ts";
 import { camelKeys, reply } from "../reply.ts";
-import { type Call, type Route, route, tagged } from "../route.ts";
+import { type Call, type Route, route, tagged, withLsn } from "../route.ts";
 import {
   JobAnswer,
   JobPath,
@@ -83,6 +83,7 @@ const get = route({
   answers: { 200: { description: "The job", schema: OneJobAnswer } },
   async handle(call) {
     const { job, place } = await jobOf(call, "inside"), shown = shownJob(job);
+    if (job.status === "done") return await withLsn(reply(call.request, 200, shown), place);
     if (job.status !== "pending") return reply(call.request, 200, shown);
     const waitsFor = await whyWaiting(place.db, job, call.context.catalog.db);
     return reply(call.request, 200, { ...shown as object, waitsFor });

@@ -5,6 +5,7 @@
  */
 
 import type { Database } from "../../db/client/database.ts";
+import { Replica } from "../../db/client/replica.ts";
 import { ClientPublishers } from "../../db/publish/client_publishers.ts";
 import type { RepoHome, Shard } from "../../db/shards/shard.ts";
 import type { ShardPools } from "../../db/shards/shard_pools.ts";
@@ -36,6 +37,10 @@ export function placesOf(
       ...context,
       db,
       pushDb,
+      replica: shard.replicaUrl === null ? undefined : new Replica({
+        primary: db,
+        replica: pools.standby(shard.replicaUrl, shard),
+      }),
       starter: new PushStarter(pushDb),
       publishers: new ClientPublishers(pushDb, context.pushLimit),
       store: await storeOf(shard, db),

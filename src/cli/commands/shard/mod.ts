@@ -8,6 +8,7 @@ import type { Command } from "commander";
 import type { CommandContext } from "../../command.ts";
 import { addAddCommand } from "./add.ts";
 import { addShardDrainCommand } from "./drain.ts";
+import { addEditCommand } from "./edit.ts";
 import { addListCommand } from "./list.ts";
 import { addShardMoveCommand } from "./move.ts";
 import { addShardRemoveCommand } from "./remove.ts";
@@ -21,6 +22,7 @@ export function addShardCommand(program: Command, context: CommandContext): void
         "the catalog: it knows all repos, and in which shard each one is.",
     );
   addAddCommand(shard, context);
+  addEditCommand(shard, context);
   addListCommand(shard, context);
   addShardMoveCommand(shard, context);
   addShardDrainCommand(shard, context);

@@ -1,0 +1,104 @@
+import assert from "node:assert/strict";
+import { connectDatabase } from "../../../src/db/client/connect.ts";
+import { buildMpack, mpackKey, object } from "../../support/mpack/mpacks.ts";
+import { createFixture } from "../../support/process/fixture.ts";
+import { runMain } from "../../support/process/main.ts";
+import { startServer } from "../../support/http/server_process.ts";
+import { POSTGRES_15_BIN, startTestServer } from "../../support/postgres/test_server.ts";
+
+const hasPostgres15 = await Deno.stat(POSTGRES_15_BIN).then(() => true, () => false);
+
+Deno.test({
+  name: "a read that allows it is answered by a standby, in the catalog and in a shard",
+  ignore: !hasPostgres15 && !Deno.env.get("CI"),
+}, async (t) => {
+  const settings = { wal_level: "replica", max_wal_senders: "4", hot_standby: "on" };
+  await using primary = await startTestServer({ binDir: POSTGRES_15_BIN, settings });
+  await using fixture = await createFixture({ server: primary.url });
+  await using standby = await startTestServer({
+    binDir: POSTGRES_15_BIN,
+    settings,
+    standbyOf: primary.url,
+  });
+  const at = new URL(fixture.databaseUrl);
+  at.port = new URL(standby.url).port;
+  const there = connectDatabase(`${at}?target_session_attrs=any`, { maxConnections: 1 });
+  await using _closing = { [Symbol.asyncDispose]: () => there.close() };
+  const env = { DATABASE_URL: fixture.databaseUrl, MPACK_STORE: `file://${fixture.folder}` };
+  for (
+    const args of [["add", "s1"], [
+      "edit",
+      "s1",
+      "--replica",
+      `postgres://${at.host}${at.pathname}`,
+    ]]
+  ) {
+    const { code, stderr } = await runMain(["shard", ...args], env);
+    assert.equal(code, 0, stderr);
+  }
+  await using server = await startServer({
+    fixture,
+    // Only the host of the standby has to be named: the rest is the primary's.
+    env: { DATABASE_REPLICA_URL: `postgres://${at.host}${at.pathname}` },
+  });
+  const send = (path: string, init: RequestInit = {}) =>
+    fetch(`${server.url}${path}`, {
+      ...init,
+      headers: { authorization: `Bearer ${server.openToken}`, ...init.headers },
+    });
+  for (const place of ["catalog", "s1"]) {
+    await t.step(place, async () => {
+      const repo = `/ada/in-${place}`;
+      const made = await runMain(["repo", "create", repo.slice(1), "--shard", place], env);
+      assert.equal(made.code, 0, made.stderr);
+      const push = async (text: string) => {
+        const content = new TextEncoder().encode(place + text);
+        const pack = new Uint8Array(buildMpack({ objects: [object({ content })] }));
+        const answer = await send(`${repo}/push/stream`, {
+          method: "POST",
+          body: pack,
+          headers: { "x-mpack-key": mpackKey(pack), "content-type": "application/octet-stream" },
+        });
+        assert.equal(answer.status, 200, await answer.text());
+        return { lsn: answer.headers.get("x-mpackd-lsn")!, objectId: mpackKey(content) };
+      };
+      const read = async (objectId: string, lsn?: string) => {
+        const answer = await send(`${repo}/objects/${objectId}`, {
+          headers: lsn === undefined ? {} : { "x-mpackd-min-lsn": lsn },
+        });
+        await answer.body?.cancel();
+        return answer.status;
+      };
+      const first = await push("first");
+      assert.match(first.lsn, /^[0-9A-F]+\/[0-9A-F]+$/);
+      while (await read(first.objectId, "0/0") === 404) await pause(20);
+      await there.sql`select pg_wal_replay_pause()`;
+      const { lsn, objectId } = await push("second");
+      // The standby does not have it; who asks for this state gets it from the primary.
+      assert.equal(await read(objectId, "0/0"), 404);
+      assert.equal(await read(first.objectId, "0/0"), 200);
+      assert.equal(await read(objectId, lsn), 200);
+      assert.equal(await read(objectId), 200);
+      assert.equal(await read(objectId, "0/1x"), 400);
+      await there.sql`select pg_wal_replay_resume()`;
+      while (await read(objectId, "0/0") === 404) await pause(20);
+    });
+  }
+  await t.step("a shard without a standby is read itself", async () => {
+    const { code, stderr } = await runMain(["shard", "edit", "s1", "--no-replica"], env);
+    assert.equal(code, 0, stderr);
+    const answer = await send("/ada/in-s1/refs", { headers: { "x-mpackd-min-lsn": "0/0" } });
+    assert.equal(answer.status, 200, await answer.text());
+  });
+  await t.step("a standby that is gone makes no read fail", async () => {
+    await standby.kill();
+    const answer = await send("/ada/in-catalog/refs", { headers: { "x-mpackd-min-lsn": "0/0" } });
+    assert.equal(answer.status, 200, await answer.text());
+    await standby.start();
+  });
+  await server.assertUnharmed();
+});
+
+function pause(ms: number): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, ms));
+}
