@@ -85,7 +85,7 @@ for (const [floodRepos, others] of [[1, 0], [100, 0], [10_000, 0], [10_000, 500]
   const { alone, flooded } = await loneWaits(url, { floodRepos, others, samples: LONE_SAMPLES });
   waits.push({
     "10,000 jobs of another owner": `in ${whole(floodRepos)} repos` +
-      (others > 0 ? `, beside ${others} owners with 50 jobs a second` : ""),
+      (others > 0 ? `, beside ${others} owners with 20 jobs a second` : ""),
     "wait before them, p50 ms": alone.p50.toFixed(1),
     "at most": alone.max.toFixed(0),
     "wait behind them, p50 ms": flooded.p50.toFixed(1),

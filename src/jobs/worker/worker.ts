@@ -25,8 +25,8 @@ const RELEASE_MS = 10_000;
 /** How often an `untilEmpty` worker without jobs looks whether a job has become due. */
 const EMPTY_POLL_MS = 250;
 const MAX_RETRY_MS = 5_000;
-/** Claims for which no place is free get a twentieth of the time. */
-const EXTRA_CLAIM_PAUSE = 20;
+/** Claims for which no place is free get a fifth of the time. */
+const EXTRA_CLAIM_PAUSE = 4;
 /** How long what is paused may be out of date. */
 const PAUSES_MS = 1_000;
 /** A worker that knows no shards leaves their jobs to those that do. */
