@@ -56,6 +56,10 @@ Deno.test("doctor names each thing that is away, and goes on with the others", a
     bad.filter(({ status }) => status === "failure").map(({ name }) => name),
     ["database", "store write"],
   );
+  assert.deepEqual(bad.map(({ next }) => /^compare (\w+)/.exec(next ?? "")?.[1]), [
+    "DATABASE_URL",
+    "MPACK_STORE",
+  ]);
   const { bad: half } = await doctor({ ...gone, DATABASE_URL: fixture.databaseUrl });
   assert.match(half.find(({ name }) => name === "store owner")?.found ?? "", /^Cannot/);
 });

@@ -8,6 +8,9 @@
 /// <reference lib="dom" />
 import assert from "node:assert/strict";
 import puppeteer, { type Browser, type Page } from "puppeteer-core";
+import { seeWorker } from "../../src/db/workers.ts";
+import { recountUsage, setQuota } from "../../src/db/quotas/quotas.ts";
+import { claimJobs } from "../../src/jobs/queue/claim_jobs.ts";
 import { enqueue } from "../../src/jobs/queue/enqueue.ts";
 import { indexMpack } from "../../src/jobs/index/index_mpack.ts";
 import { makeMpack } from "../../scripts/make_mpack.ts";
@@ -159,6 +162,55 @@ async function brokenReceiver(browser: Browser): Promise<void> {
   await operator.sees(/Nobody is told/);
 }
 
+/** A worker that was killed: its job runs by its word, and nobody works. */
+async function killedWorker(browser: Browser): Promise<void> {
+  await using pages = await startServer({ args: ["--ui-only"] });
+  const { fixture } = pages, { db, repo: { repoId } } = fixture, worker = "host:9:dead";
+  const payload = { mpack_key: await fixture.put(await packBytes(4)) };
+  const { row } = await enqueue(db, { repoId, jobType: "mpack.index", payload, maxAttempts: 3 });
+  await claimJobs(db, { worker, jobTypes: ["mpack.index"], leaseMs: 1, limit: 1, perRepo: 1 });
+  await seeWorker(db, { worker, version: "1", concurrency: 1, running: 1, isDraining: false });
+  await db.sql`update mpackd_workers set seen_at = now() - interval '2 minutes'`;
+  const operator = await signIn(browser, pages);
+  await operator.sees(/Workers alive0/);
+  await operator.sees(/No worker was alive in the last minute. Start one/);
+  await operator.click(row.jobId.replace("sha256:", "").slice(0, 12));
+  await operator.sees(/Workerhost:9:dead/);
+  // Somebody starts one: the page, which is still open, tells how it goes on.
+  await using _ = await startServer({ fixture, args: ["--worker"] });
+  await operator.sees(/Statusdone/);
+  await operator.sees(/1lost.*host:9:dead/);
+  await operator.click("Overview");
+  await operator.sees(/Workers alive1/);
+  console.log(`Clicks: ${operator.clicks.join(" > ")}`);
+  assert.equal(operator.clicks.length, 2);
+}
+
+/** An owner at a limit: the overview names the tenant, the job says what to do. */
+async function fullQuota(browser: Browser): Promise<void> {
+  await using server = await startServer({ args: ["--worker"] });
+  const { fixture } = server, { db, repo: { repoId } } = fixture;
+  const tenant = { kind: "owner", name: "me" } as const;
+  await setQuota(db, tenant, { packs: 1 });
+  await indexMpack(fixture.options(await fixture.put(await packBytes(5))));
+  await recountUsage(db, tenant);
+  const payload = { mpack_key: await fixture.put(await packBytes(6)) };
+  const { row } = await enqueue(db, { repoId, jobType: "mpack.index", payload, maxAttempts: 1 });
+  const operator = await signIn(browser, server);
+  await operator.sees(/quota-exceeded1/);
+  await operator.sees(/me100%/);
+  await operator.click("quota-exceeded");
+  await operator.click(row.jobId.replace("sha256:", "").slice(0, 12));
+  await operator.sees(/has 1 of 1 packs.*Raise it with mpackd quota set/);
+  await setQuota(db, tenant, { packs: 2 });
+  await operator.click("Retry");
+  await operator.click("Yes, retry");
+  await operator.click("Overview");
+  await operator.sees(/Failed in a day0/);
+  console.log(`Clicks: ${operator.clicks.join(" > ")}`);
+  assert.equal(operator.clicks.length, 5);
+}
+
 Deno.test({
   name: "an operator finds faults by the console alone, and puts them right",
   ignore: !hasChromium,
@@ -170,6 +222,8 @@ Deno.test({
     try {
       await t.step("a blob deleted under a pending job", () => deletedBlob(browser));
       await t.step("a pack whose bytes have changed", () => damagedPack(browser));
+      await t.step("a worker that was killed", () => killedWorker(browser));
+      await t.step("an owner at a quota", () => fullQuota(browser));
       await t.step("a webhook whose receiver is broken", () => brokenReceiver(browser));
     } finally {
       await browser.close();

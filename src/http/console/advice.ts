@@ -11,6 +11,22 @@ const ADVICE: Readonly<Record<string, string>> = {
   "attempts-exhausted":
     "It was claimed often and never finished: its worker was killed each time. " +
     "Look at the workers' logs for memory, then retry.",
+  "quota-exceeded":
+    "The repo or its owner is at a limit; the overview names them. Raise it with mpackd quota set, " +
+    "or delete a repo and run gc. Then retry.",
+  "repo-not-found": "Its repo was deleted. Purge the job.",
+  "config": "The job's payload asks for what cannot be done; the message says what.",
+  "ghost-objects":
+    "The client must push the objects, too: mpackd check --missing lists those that are lacking.",
+  "parent-missing": "The client must push the commits that came before, too.",
+  "snapshot-missing": "The client must push the snapshot, too.",
+  "tagged-commit-missing": "The client must push the commit that the tag names, too.",
+  "tips": "The client must name the branch's new head, or push one branch at a time.",
+  "diverged": "Somebody else moved the branch. The client must pull first, or force.",
+  "lease-lost": "Another worker runs it. Wait.",
+  "shard-moved": "Its repo moved to another database. It runs there.",
+  "object-mismatch": "Stored bytes have changed. mpackd audit names what to repair.",
+  "record-mismatch": "Stored bytes have changed. mpackd audit names what to repair.",
   "cancelled": "It was cancelled. Retry it if that was a mistake.",
   "internal": "A defect of mpackd. Its log has the stack; please report it.",
 };

@@ -10,7 +10,7 @@ import { isBlobMissing, MpackdError } from "../../errors.ts";
 import { DigestError } from "../../stream/store/checked_body.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import { compareOwner } from "../store_owner.ts";
-import { type Check, failure, ok, warning } from "./check.ts";
+import { type Check, failed, failure, ok, warning } from "./check.ts";
 import { checkClock } from "./check_clock.ts";
 
 /** More than one part of a multipart upload, which a body of unknown length becomes. */
@@ -67,7 +67,7 @@ async function checkOwner(db: Database, store: BlobStore, signal?: AbortSignal):
     }
   } catch (error) {
     if (!(error instanceof MpackdError)) throw error;
-    return failure(name, error.message);
+    return failed(name, error);
   }
 }
 
@@ -177,7 +177,9 @@ async function* attempt<T = undefined>(
   } catch (error) {
     if (!(error instanceof Wrong) && !(error instanceof MpackdError)) throw error;
     const next = error instanceof Wrong ? "compare the engine with docs/s3.md" : undefined;
-    yield failure(name, error.message, next);
+    yield error instanceof MpackdError && next === undefined
+      ? failed(name, error)
+      : failure(name, error.message, next);
     return undefined;
   }
 }
