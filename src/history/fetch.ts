@@ -70,16 +70,19 @@ export async function planFetch(
  * each object is checked against its id before its last byte is delivered.
  *
  * @param branches The heads to name.
+ * @param options.freesBlocks Whether the consumer has no use for a chunk when it asks for the next one.
  */
 export async function* writeFetch(
   plan: FetchPlan,
   branches: Iterable<Branch>,
+  { freesBlocks }: { readonly freesBlocks?: boolean } = {},
 ): AsyncGenerator<Uint8Array<ArrayBuffer>, void, undefined> {
   await using _ = plan;
   const { options, selection, sizeBytes } = plan, { maxBytes = Infinity } = options;
   yield* writeHistory(options, selection, {
     isWhole: true,
     branches: [...branches],
+    freesBlocks,
     // The plan counts encoded objects as they are in the store.
     maxExtraBytes: maxBytes - sizeBytes,
   });

@@ -25,6 +25,8 @@ export interface DocumentOptions {
   readonly isHeadsFirst?: boolean;
   /** See `CopyOptions`. */
   readonly maxExtraBytes?: number;
+  /** See `CopyOptions`. */
+  readonly freesBlocks?: boolean;
 }
 
 /** Writes `{commits, snapshots, objects, [tags], branch_heads}`. */
@@ -39,7 +41,7 @@ export function writeHistory(
 async function* partsOf(
   options: SelectOptions,
   { commits, snapshots, objects, overNothing }: HistorySelection,
-  { isWhole, branches, tags = [], isHeadsFirst = false, maxExtraBytes }: DocumentOptions,
+  { isWhole, branches, tags = [], isHeadsFirst = false, ...copying }: DocumentOptions,
 ): AsyncGenerator<Bytes, void, undefined> {
   yield bytes(mapHeader(tags.length > 0 ? 5 : 4));
   if (isHeadsFirst) yield* branchHeads(branches);
@@ -51,7 +53,7 @@ async function* partsOf(
   const copier = new SnapshotCopier(options, { isWhole, overNothing });
   for await (const rows of snapshots.pages()) yield* copier.copy(rows);
   yield bytes(str("objects"), arrayHeader(objects.size));
-  yield* copyObjects(objects.pages(), { ...options, maxExtraBytes });
+  yield* copyObjects(objects.pages(), { ...options, ...copying });
   if (tags.length > 0) yield bytes(str("tags"), arrayHeader(tags.length));
   for (const tag of tags) yield tagRecord(tag);
   if (!isHeadsFirst) yield* branchHeads(branches);

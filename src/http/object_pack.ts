@@ -38,7 +38,10 @@ export interface FoundObjects {
   readonly missing: readonly string[];
   /** The first object that an audit found damaged. */
   readonly damaged: MpackdError | undefined;
-  /** Yields `{objects: [{object_id, content}, …]}` in the given order; fails at an unreadable one. */
+  /**
+   * Yields `{objects: [{object_id, content}, …]}` in the given order; fails at an unreadable one. A
+   * chunk is used before the next one is asked for.
+   */
   pack(): ReadableStream<Bytes>;
 }
 
@@ -67,7 +70,7 @@ export async function findObjects(options: PackOptions): Promise<FoundObjects> {
   }
   async function* parts(): AsyncGenerator<Bytes, void, undefined> {
     yield Uint8Array.from([...mapHeader(1), ...str("objects"), ...arrayHeader(objectIds.length)]);
-    yield* copyObjects(pages(), { ...options, order: "asked" });
+    yield* copyObjects(pages(), { ...options, order: "asked", freesBlocks: true });
   }
   return { missing, damaged, pack: () => ReadableStream.from(inChunks(parts())) };
 }

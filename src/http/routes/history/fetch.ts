@@ -49,7 +49,7 @@ const fetchRoute = route({
     for await (const branch of listBranches(db, repoId)) {
       if (theirs.has(branch.headCommitId)) heads.push(branch);
     }
-    const source = ReadableStream.from(writeFetch(plan, heads));
+    const source = ReadableStream.from(writeFetch(plan, heads, { freesBlocks: true }));
     const headers = { "content-type": X_MSGPACK };
     return { status: 200, headers, body: cutSlowReader(source, sending) };
   },
