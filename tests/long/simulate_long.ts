@@ -38,5 +38,6 @@ Deno.test("mpackd among faults loses nothing, doubles nothing and shows nothing 
   await run("history", 1);
   await run("quotas", 1, { share: 1 });
   await run("webhooks", 1, { share: 1 });
+  await run("shards", 1, { share: 1 / 4 });
   await run("soak", 1);
 });

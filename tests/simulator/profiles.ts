@@ -18,6 +18,7 @@ import {
   killedWorkers,
   type Scenario,
 } from "./scenario.ts";
+import { shards } from "./shards.ts";
 import { soak } from "./soak.ts";
 import type { StoreKind } from "./stores.ts";
 import { webhooks } from "./webhooks.ts";
@@ -71,6 +72,7 @@ export const PROFILES = {
   audit: alone("`audit`, killed at random moments", killedAudit),
   quotas: alone("pushes, jobs, gc and deletions of tenants with quotas, among faults", quotas),
   webhooks: alone("events, deliverers that die and receivers that fail, among faults", webhooks),
+  shards: alone("two servers of shards that are moved, among faults of all processes", shards),
   soak: alone("10,000 small and 20 large jobs through one worker that must not grow", soak),
 } satisfies Record<string, Profile>;
 

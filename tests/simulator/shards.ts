@@ -1,0 +1,338 @@
+/**
+ * Shards on two servers, among faults: tenants push and read over HTTP while shards and repos are
+ * moved, movers die, servers restart, and processes of mpackd are killed. What was acknowledged stays
+ * readable at every moment, nobody else sees it, and in the end each repo is whole in one place.
+ *
+ * @module
+ */
+
+import assert from "node:assert/strict";
+import { connectDatabase } from "../../src/db/client/connect.ts";
+import type { Database } from "../../src/db/client/database.ts";
+import { createIdentity } from "../../src/db/identities.ts";
+import { migrate } from "../../src/db/schema/migrate.ts";
+import { findOpenMove } from "../../src/db/shards/move_rows.ts";
+import { shardUrl } from "../../src/db/shards/shard.ts";
+import { createToken } from "../../src/db/tokens.ts";
+import { ConfigError, MpackdError } from "../../src/errors.ts";
+import { mintToken } from "../../src/http/auth/token.ts";
+import { abortMove } from "../../src/maintenance/shards/move_back.ts";
+import type { MoveToOptions } from "../../src/maintenance/shards/move_options.ts";
+import { moveRepo } from "../../src/maintenance/shards/move_repo.ts";
+import { moveShard } from "../../src/maintenance/shards/move_shard.ts";
+import { removeOld } from "../../src/maintenance/shards/remove_shard.ts";
+import type { Random } from "../fuzz/random.ts";
+import { createTestDatabase } from "../support/postgres/postgres.ts";
+import { startTestServer, type TestServer } from "../support/postgres/test_server.ts";
+import { addShard } from "../support/shards/catalog_with.ts";
+import { KilledError, mortal } from "../support/shards/mortal.ts";
+import { Tenant } from "./shards/tenant.ts";
+import { ServerProcesses } from "./shards/server_processes.ts";
+import { findProblems } from "./shards/whole.ts";
+import type { ProfileOptions } from "./report.ts";
+import type { Tally } from "./tally.ts";
+import { insist, pause } from "./waits.ts";
+
+const SETTINGS = {
+  wal_level: "logical",
+  synchronous_commit: "on",
+  deadlock_timeout: "50ms",
+  wal_retrieve_retry_interval: "100ms",
+  max_logical_replication_workers: "10",
+  max_sync_workers_per_subscription: "6",
+  max_worker_processes: "16",
+  max_connections: "300",
+};
+const OWNERS = ["ann", "bob", "cho"];
+const REPOS_PER_OWNER = 2;
+/** How long a request may read where a shard was. */
+const STALE_MS = 5_000;
+/** A faulted move is tried again for so long in the end. */
+const END_MS = 5 * 60_000;
+
+/** Drives one run: at share 1, two servers of eight shards each, for two minutes. */
+export async function shards(options: ProfileOptions): Promise<Record<string, number>> {
+  const { random, tally, share } = options;
+  const world = await openWorld(Math.max(2, Math.round(8 * share)));
+  await using _world = world;
+  await using processes = await ServerProcesses.start(world, tally);
+  const tenants = await Promise.all(OWNERS.map(async (owner) =>
+    await Tenant.open({
+      owner,
+      token: await tokenOf(world.catalog, owner),
+      repos: REPOS_PER_OWNER,
+      processes,
+      catalog: world.catalog,
+      folder: world.folder,
+    })
+  ));
+  const stop = new AbortController(), problems: string[] = [];
+  const clients = tenants.map((tenant) =>
+    tenant.run(tenants, stop.signal).catch((error) => {
+      problems.push(`tenant ${tenant.owner}: ${error.stack}`);
+    })
+  );
+  const movers = new Movers(world, tenants, tally, random);
+  const endsAt = performance.now() + 120_000 * share;
+  const wrong = () => [...problems, ...movers.problems, ...tenants.flatMap((one) => one.problems)];
+  while (performance.now() < endsAt && wrong().length === 0) {
+    const lot = random.below(12);
+    if (lot < 5) movers.moveShard();
+    else if (lot < 8) movers.moveRepo();
+    else if (lot < 10) await processes.kill(random);
+    else if (lot < 11) await restart(random.pick(world.servers), tally);
+    else await terminate(random.pick(world.servers), tally);
+    await pause(300 + random.below(1_500));
+  }
+  tally.note("no more faults");
+  await processes.revive();
+  await movers.finish();
+  // Each push that was begun is tried until it is acknowledged.
+  stop.abort();
+  await Promise.all(clients);
+  const pushed = tenants.flatMap((tenant) => tenant.pushed);
+  if (wrong().length === 0) problems.push(...await findProblems(world, pushed));
+  assert.deepEqual(wrong().slice(0, 10), []);
+  assert.ok(pushed.length > 0, "nothing was pushed");
+  return {
+    shards: world.names.length,
+    pushes: pushed.length,
+    reads: tenants.reduce((sum, { reads }) => sum + reads, 0),
+    ...movers.counts,
+  };
+}
+
+/** The servers, the catalog and its shards. */
+export interface World extends AsyncDisposable {
+  readonly servers: readonly TestServer[];
+  readonly catalog: Database;
+  readonly catalogUrl: string;
+  /** Where shards may be: a database of each server. */
+  readonly places: readonly string[];
+  /** The shards' names. */
+  readonly names: readonly string[];
+  /** Of the store. */
+  readonly folder: string;
+  readonly completeUrl: (url: string) => string;
+}
+
+async function openWorld(shardsPerServer: number): Promise<World> {
+  const stack = new AsyncDisposableStack();
+  const servers: TestServer[] = [];
+  for (let i = 0; i < 2; i++) {
+    servers.push(stack.use(await startTestServer({ settings: SETTINGS })));
+  }
+  const [first, second] = servers;
+  const catalogDatabase = stack.use(await createTestDatabase("catalog", first.url));
+  const places = [
+    stack.use(await createTestDatabase("place", first.url)).url,
+    stack.use(await createTestDatabase("place", second.url)).url,
+  ];
+  const catalog = connectDatabase(catalogDatabase.url, {
+    maxConnections: 6,
+    applicationName: "simulator",
+  });
+  stack.defer(() => catalog.close());
+  await migrate(catalog);
+  const names: string[] = [];
+  for (let i = 0; i < 2 * shardsPerServer; i++) {
+    const name = `s${i + 1}`, at = { db: catalog, url: catalogDatabase.url };
+    await (await addShard(at, name, places[i % 2])).close();
+    names.push(name);
+  }
+  const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
+  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  return {
+    servers,
+    catalog,
+    catalogUrl: catalogDatabase.url,
+    places,
+    names,
+    folder,
+    completeUrl: (url) => shardUrl(url, catalogDatabase.url),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+async function tokenOf(catalog: Database, handle: string): Promise<string> {
+  const { identityId } = await createIdentity(catalog, {
+    identityId: `sha256:${handle.padEnd(64, "0").replaceAll(/[^0-9a-f]/g, "1")}`,
+    handle,
+    publicKey: handle,
+    isAgent: false,
+    isAdmin: false,
+  });
+  const { text, tokenId, secretHash } = mintToken();
+  const scopes = ["read", "push"];
+  await createToken(catalog, { tokenId, identityId, secretHash, scopes, lifetimeMs: 86_400_000 });
+  return text;
+}
+
+async function restart(server: TestServer, tally: Tally): Promise<void> {
+  tally.fault("server restarted");
+  await server.restart();
+}
+
+async function terminate(server: TestServer, tally: Tally): Promise<void> {
+  const admin = connectDatabase(server.url, { maxConnections: 1, applicationName: "simulator" });
+  const rows = await insist(() =>
+    admin.query("terminate sessions")`
+      select pg_terminate_backend(pid) from pg_stat_activity
+      where application_name like 'mpackd%' and pid <> pg_backend_pid()
+      order by random() limit 6`
+  );
+  for (const _ of rows) tally.fault("session terminated");
+  await admin.close();
+}
+
+/** Moves shards and repos, some of them by processes that die. */
+class Movers {
+  readonly counts = { "shards moved": 0, "repos moved": 0, "moves aborted": 0 };
+  readonly problems: string[] = [];
+  readonly #world: World;
+  readonly #tenants: readonly Tenant[];
+  readonly #tally: Tally;
+  readonly #random: Random;
+  /** By what is moved: one mover each. */
+  readonly #running = new Map<string, Promise<void>>();
+  /** When a shard was turned over. */
+  readonly #movedAt = new Map<string, number>();
+
+  constructor(world: World, tenants: readonly Tenant[], tally: Tally, random: Random) {
+    this.#world = world;
+    this.#tenants = tenants;
+    this.#tally = tally;
+    this.#random = random;
+  }
+
+  /** Begins to move one, or goes on with a move of it, or goes back. */
+  moveShard(): void {
+    const random = this.#random, name = random.pick(this.#world.names);
+    const lastStatement = random.once(2) ? 1 + random.below(200) : Infinity;
+    const isAborted = random.once(4), place = random.pick(this.#world.places);
+    this.#begin(`shard ${name}`, async () => {
+      const options = this.#optionsOf(name, await this.#goalOf(name, place), lastStatement);
+      if (isAborted && await insist(() => findOpenMove(this.#world.catalog, name))) {
+        await abortMove(options);
+        this.counts["moves aborted"]++;
+        return;
+      }
+      await this.#removeOld(name, options);
+      const { moved } = await moveShard(options);
+      if (moved) this.counts["shards moved"]++;
+      this.#movedAt.set(name, performance.now());
+    });
+  }
+
+  /** Makes room for a move back. Those who still read there had time to hear of the move. */
+  async #removeOld(name: string, options: MoveToOptions): Promise<void> {
+    const movedAt = this.#movedAt.get(name);
+    if (movedAt === undefined) return;
+    await pause(Math.max(0, movedAt + STALE_MS - performance.now()));
+    await removeOld(options).catch((error) => {
+      // It is gone already.
+      if (!(error instanceof ConfigError)) throw error;
+    });
+    this.#movedAt.delete(name);
+  }
+
+  moveRepo(): void {
+    const random = this.#random, tenant = random.pick(this.#tenants);
+    const repo = random.pick(tenant.repos), to = random.pick([...this.#world.names, "catalog"]);
+    const lastStatement = random.once(2) ? 1 + random.below(120) : Infinity;
+    this.#begin(`repo ${repo.slug}`, () => this.#moveRepo(repo, to, lastStatement));
+  }
+
+  async #moveRepo(repo: Tenant["repos"][number], to: string, lastStatement: number): Promise<void> {
+    // One that has begun goes on to where it was to go.
+    const [open] = await insist(() =>
+      this.#world.catalog.query<{ to: string | null }>("look for a move")`
+        select to_shard as "to" from mpackd_repo_moves where repo_id = ${repo.repoId}`
+    );
+    const { moved } = await moveRepo({
+      ...this.#mortal(lastStatement),
+      repo,
+      to: open === undefined ? to : open.to ?? "catalog",
+      signal: new AbortController().signal,
+      waitMs: 500,
+      graceMs: 200,
+      hasOwnerLimit: false,
+    });
+    if (moved) this.counts["repos moved"]++;
+  }
+
+  /** Waits for all, and ends every move that was interrupted. */
+  async finish(): Promise<void> {
+    await Promise.all(this.#running.values());
+    const until = performance.now() + END_MS;
+    const last = async (what: string, work: () => Promise<unknown>) => {
+      for (;;) {
+        try {
+          await work();
+          return;
+        } catch (error) {
+          if (performance.now() < until && isExpected(error)) await pause(200);
+          else return void this.problems.push(`${what} does not end: ${(error as Error).stack}`);
+        }
+      }
+    };
+    for (const name of this.#world.names) {
+      await last(`the move of ${name}`, async () => {
+        if (await findOpenMove(this.#world.catalog, name) === undefined) return;
+        await moveShard(this.#optionsOf(name, await this.#goalOf(name, ""), Infinity));
+        this.counts["shards moved"]++;
+      });
+    }
+    for (const repo of this.#tenants.flatMap(({ repos }) => repos)) {
+      await last(`the move of ${repo.slug}`, async () => {
+        const [open] = await this.#world.catalog.sql`
+          select from mpackd_repo_moves where repo_id = ${repo.repoId}`;
+        if (open !== undefined) await this.#moveRepo(repo, "catalog", Infinity);
+      });
+    }
+  }
+
+  /** Where an open move of the shard goes; without one, the other place, or the one given. */
+  async #goalOf(name: string, place: string): Promise<string> {
+    const open = await insist(() => findOpenMove(this.#world.catalog, name));
+    return open?.newUrl ?? place;
+  }
+
+  #begin(what: string, work: () => Promise<void>): void {
+    if (this.#running.has(what)) return;
+    this.#tally.note(`${what}: a move begins`);
+    const running = work().catch((error) => {
+      if (error instanceof KilledError) this.#tally.fault("mover killed", what);
+      else if (isExpected(error)) this.#tally.note(`${what}: ${error.message}`);
+      else this.problems.push(`${what}: ${error.stack}`);
+    }).finally(() => this.#running.delete(what));
+    this.#running.set(what, running);
+  }
+
+  #mortal(lastStatement: number) {
+    let statements = 0;
+    const { catalog, completeUrl } = this.#world;
+    const options = {
+      catalog,
+      completeUrl,
+      connect: (url: string) => connectDatabase(url, { maxConnections: 4 }),
+    };
+    return mortal(options, () => ++statements >= lastStatement);
+  }
+
+  #optionsOf(shard: string, newUrl: string, lastStatement: number): MoveToOptions {
+    return {
+      ...this.#mortal(lastStatement),
+      shard,
+      newUrl,
+      check: "full",
+      waitMs: 500,
+      signal: new AbortController().signal,
+    };
+  }
+}
+
+/** A service that is away, another mover, or a place that will not do: no fault of the move. */
+function isExpected(error: unknown): boolean {
+  return error instanceof ConfigError || error instanceof MpackdError && error.retryable;
+}
