@@ -294,11 +294,14 @@ export async function unnamedBlobs(
   });
   return await query`
     select u.key, coalesce(u.pack_repo, u.object_repo) is null
-      -- The rows of a repo that lives in a shard are there: here is none that names its blobs.
-      or exists (select from musehub_repos r
-        where r.repo_id in (u.pack_repo, u.object_repo) and r.shard is null)
-      or exists (select from mpackd_removed_repos r
-        where r.repo_id in (u.pack_repo, u.object_repo)) as "isRepoKnown"
+      -- The rows of a repo that lives in a shard, or has moved away, are there: here is none that
+      -- names its blobs.
+      or not exists (select from mpackd_moved_repos r
+          where r.repo_id in (u.pack_repo, u.object_repo))
+        and (exists (select from musehub_repos r
+            where r.repo_id in (u.pack_repo, u.object_repo) and r.shard is null)
+          or exists (select from mpackd_removed_repos r
+            where r.repo_id in (u.pack_repo, u.object_repo))) as "isRepoKnown"
     from jsonb_to_recordset(${JSON.stringify(blobs)}::text::jsonb)
       as u(key text, pack_repo text, mpack_key text, object_repo text, object_id text)
     where not exists (select from musehub_mpacks p where p.blob_key = u.key)

@@ -61,6 +61,11 @@ export const TABLES = {
     fence: "bigint",
     cancel_passed: "boolean=",
   },
+  /** Repos that have moved away. */
+  mpackd_moved_repos: {
+    repo_id: "text",
+    moved_at: "timestamptz=",
+  },
   /** Repos that move between shards. */
   mpackd_repo_moves: {
     repo_id: "text",

@@ -291,7 +291,19 @@ export async function deleteStagedOf(db: Database, repoId: string): Promise<void
     delete from mpack_staged_objects s using jobs where s.job_id = jobs.job_id`;
 }
 
-/** Deletes the repo's own row, and what is one row of it elsewhere. */
+/** Notes that the repo has moved away: gc leaves its blobs alone from now on. */
+export async function noteMovedAway(db: Database, repoId: string): Promise<void> {
+  await db.query("note that a repo has moved away")`
+    insert into mpackd_moved_repos (repo_id) values (${repoId}) on conflict do nothing`;
+}
+
+/** Forgets that the repo had moved away: all of it is here again. */
+export async function forgetMovedAway(db: Database, repoId: string): Promise<void> {
+  await db.query("forget that a repo had moved away")`
+    delete from mpackd_moved_repos where repo_id = ${repoId}`;
+}
+
+/** Deletes the repo's own row. */
 export async function deleteRepoRow(db: Database, repoId: string): Promise<void> {
   await db.query("delete the row of a repo")`
     delete from musehub_repos where repo_id = ${repoId}`;

@@ -45,9 +45,11 @@ import {
   deleteRepoRest,
   deleteRepoRow,
   deleteStagedOf,
+  forgetMovedAway,
   hasRepoRows,
   isSplitting,
   makeDurable,
+  noteMovedAway,
   type Page,
   readBlobKeys,
   readRepoPage,
@@ -292,12 +294,14 @@ class OpenRepoMove {
     const { moveId, from, to } = this.#move, source = this.#source;
     await this.#retry("settle", async () => {
       await this.#releaseTables(this.#target);
+      await forgetMovedAway(this.#target, repoId);
       await letRepoGo(this.#target, repoId, moveId);
       // It may have been edited or deleted meanwhile.
       if (to !== null) await copyRepo(catalog, this.#target, repoId);
       await sleep(graceMs, signal);
     });
     await this.#retry("remove", async () => {
+      await noteMovedAway(source, repoId);
       if (from !== null) await deleteRepoRow(source, repoId);
       await this.#deleteRows(source);
       await deleteRepoRest(source, repoId, { isCatalog: from === null });

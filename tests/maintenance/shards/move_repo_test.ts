@@ -137,7 +137,7 @@ async function rowsOf({ sql }: Database, { repoId }: Repo): Promise<string[]> {
   const tables = await sql<{ name: string; column: string }[]>`
     select table_name::text as name, column_name::text as column from information_schema.columns
     where table_schema = current_schema() and column_name in ('repo_id', 'name', 'value')
-      and table_name not in ('mpackd_doomed', 'mpackd_repo_moves') order by 1, 2`;
+      and table_name not in ('mpackd_doomed', 'mpackd_repo_moves', 'mpackd_moved_repos') order by 1, 2`;
   const found: string[] = [];
   for (const { name, column } of tables) {
     const [{ count }] = await sql`
@@ -206,6 +206,10 @@ Deno.test("moveRepo() moves all of a repo, and goes on after a kill at any state
   await t.step("nothing of it is where it was", async () => {
     assert.deepEqual(await rowsOf(s1, repo), []);
     assert.deepEqual((await rowsOf(s2, repo)).filter((name) => /move/.test(name)), []);
+    // A process that knew the repo there writes its copy again.
+    await copyRepo(test.catalog, s1, repoId);
+    assert.deepEqual(await garbageIn(s1, repoId), []);
+    await s1.sql`delete from musehub_repos`;
     const [{ count }] = await test.catalog.sql`select count(*)::int from mpackd_repo_moves`;
     assert.equal(count, 0);
     assert.deepEqual([...await s2.sql`select * from mpackd_pauses`], []);
@@ -244,20 +248,22 @@ Deno.test("moveRepo() moves all of a repo, and goes on after a kill at any state
         "mpackd_attempts",
       ]);
       assert.equal((await moveRepo(optionsOf(test, repo, "s2"))).moved, false);
+      // Where it lives, gc finds what no row names.
+      assert.equal((await unnamedIn(s2, repoId, packOf("never pushed"))).length, 1);
+      assert.equal((await unnamedIn(test.catalog, repoId, packOf("never pushed"))).length, 0);
     },
   );
   await Deno.remove(folder, { recursive: true });
 });
 
 /** Blobs of the repo that gc of this database would take for garbage. */
-async function garbageIn(db: Database, repoId: string): Promise<string[]> {
-  const keys = await Promise.all(["no history"].map((text) => mpackKey(packOf(text))));
-  const blobs = keys.map((key) => ({
-    key: `mpacks/${repoId}/${key}`,
-    pack_repo: repoId,
-    mpack_key: key,
-  }));
-  const found = await unnamedBlobs(db, blobs);
+function garbageIn(db: Database, repoId: string): Promise<string[]> {
+  return unnamedIn(db, repoId, packOf("no history"));
+}
+
+async function unnamedIn(db: Database, repoId: string, pack: Uint8Array): Promise<string[]> {
+  const mpack_key = mpackKey(pack), key = `mpacks/${repoId}/${mpack_key}`;
+  const found = await unnamedBlobs(db, [{ key, pack_repo: repoId, mpack_key }]);
   return found.filter(({ isRepoKnown }) => isRepoKnown).map(({ key }) => key);
 }
 

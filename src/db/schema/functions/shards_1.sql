@@ -76,3 +76,10 @@ create table if not exists mpackd_repo_moves (
   made_pause boolean not null default false,
   began_at timestamptz not null default now()
 );
+
+-- Repos that have moved from this database to another one. Their blobs stay where they are, and no
+-- row here names them: gc leaves them alone, also if a copy of the repo's row comes back late.
+create table if not exists mpackd_moved_repos (
+  repo_id text collate "C" primary key,
+  moved_at timestamptz not null default now()
+);
