@@ -11,7 +11,7 @@ import { type ConnectedCommit, connectedText } from "../../db/history/graph.ts";
 import { type Admission, type AdmissionAnswer, admissionOf } from "../../db/quotas/admit_push.ts";
 import { givenDefaults, type QuotaDefaults } from "../../db/quotas/quota.ts";
 import { ConfigError } from "../../errors.ts";
-import { enqueue, newJobKey } from "../queue/enqueue.ts";
+import { enqueue, livesElsewhere, newJobKey } from "../queue/enqueue.ts";
 import type { Job } from "../queue/job.ts";
 import { branchNameFault } from "../history/branch_name.ts";
 import { MPACK_INDEX } from "./payload.ts";
@@ -54,6 +54,8 @@ export interface BegunPush {
 type Line = [string, number, number, string, number | null][];
 interface Row {
   readonly has_repo: boolean;
+  /** The shard that the repo lives in instead. */
+  readonly shard: string | null;
   readonly answer: AdmissionAnswer;
   readonly is_made: boolean;
   readonly blob_key: string | null;
@@ -69,10 +71,10 @@ const TEXT = `
       mpack_key text, size_bytes bigint, defaults jsonb, branch text, job_id text, payload text,
       created_at timestamptz, worker text, lease_ms float8)
   ), admitted as materialized (
-    select a.*, r.repo_id is not null as has_repo, case when r.repo_id is not null then
+    select a.*, r.repo_id is not null as has_repo, r.shard, case when r.is_here then
       mpackd_admit_push_1(a.repo_id, a.mpack_key, a.size_bytes, null, a.defaults, true) end as answer
     from asked a left join lateral (
-      select r.repo_id from musehub_repos r
+      select r.repo_id, r.shard, r.shard is null as is_here from musehub_repos r
       where r.repo_id = a.repo_id and r.deleted_at is null offset 0
     ) as r on true
     order by a.place
@@ -81,11 +83,11 @@ const TEXT = `
       priority, max_attempts, attempt, fence, lease_expires_at, locked_by, started_at)
     select job_id, repo_id, '${MPACK_INDEX}', payload::json, 'running', created_at, 0, 1, 1, 1,
       now() + lease_ms * interval '1 ms', worker, now()
-    from admitted where has_repo and answer->'refused' is null
+    from admitted where has_repo and shard is null and answer->'refused' is null
     on conflict (job_id) do nothing
     returning job_id
   )
-  select a.has_repo, a.answer, made.job_id is not null as is_made, m.blob_key, m.etag, b.head, b.line,
+  select a.has_repo, a.shard, a.answer, made.job_id is not null as is_made, m.blob_key, m.etag, b.head, b.line,
     -- Of this statement only. The publish of a push comes later in the server's log and is flushed
     -- with this. A crash before then loses a job that ends with it: its bytes come once.
     set_config('synchronous_commit', 'off', true) as commit
@@ -183,6 +185,7 @@ async function begunOf(
       code: "repo-not-found",
     });
   }
+  if (row.shard !== null) throw livesElsewhere("begin a push", repoId, row.shard);
   const admission = admissionOf(row.answer), name = askedBranch(push);
   const { blob_key: blobKey, etag } = row;
   return {

@@ -1,5 +1,5 @@
 import type { Database } from "../../db/client/database.ts";
-import { ConfigError } from "../../errors.ts";
+import { ConfigError, ShardMovedError } from "../../errors.ts";
 import { sha256Hex } from "../../lib/digest.ts";
 import { withPrefix } from "../../lib/ids.ts";
 import type { Job, JobRow } from "./job.ts";
@@ -61,10 +61,10 @@ async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefin
   const { maxAttempts = null, evenIfOpen = false } = job;
   const { jobId, createdAt } = newJobKey(repoId, jobType), payloadText = JSON.stringify(payload);
   const leaseMs = claimAs?.leaseMs ?? 0;
-  type Found = JobColumns & { has_repo: boolean; existing: boolean | null };
+  type Found = JobColumns & { has_repo: boolean; shard: string | null; existing: boolean | null };
   const [row] = await db.query<Found>("enqueue a job")`
     with repo as materialized (
-      select repo_id from musehub_repos where repo_id = ${repoId} and deleted_at is null
+      select repo_id, shard from musehub_repos where repo_id = ${repoId} and deleted_at is null
     ), open as materialized (
       select j.* from musehub_background_jobs j, repo
       where j.repo_id = repo.repo_id and j.job_type = ${jobType}
@@ -88,11 +88,11 @@ async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefin
         case when claimed.n = 1 then now() + ${leaseMs}::float8 * interval '1 ms' end,
         ${claimAs?.worker ?? null}, case when claimed.n = 1 then now() end
       from repo, (select ${claimAs === undefined ? 0 : 1}::integer as n) as claimed
-      where not exists (select from open)
+      where not exists (select from open) and (repo.shard is null or claimed.n = 0)
       on conflict (job_id) do nothing
       returning *
     )
-    select exists (select from repo) as has_repo, j.*
+    select exists (select from repo) as has_repo, (select shard from repo) as shard, j.*
     from (select) as always
     left join (
       select *, true as existing from open union all select *, false from made
@@ -103,6 +103,10 @@ async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefin
       code: "repo-not-found",
     });
   }
+  // Other programs put jobs into the catalog's queue, and a worker forwards them; nobody runs them there.
+  if (row.shard !== null && claimAs !== undefined) {
+    throw livesElsewhere("index", repoId, row.shard);
+  }
   if (existing === null) return undefined;
   const isClaimed = claimAs !== undefined && !existing;
   return {
@@ -110,6 +114,13 @@ async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefin
     existing,
     ...(isClaimed ? { claimed: toJob(row, { leaseMs, isRescue: false }) } : {}),
   };
+}
+
+/** The error of who writes to the catalog's rows of a repo that lives in a shard. */
+export function livesElsewhere(action: string, repoId: string, shard: string): ShardMovedError {
+  return new ShardMovedError(
+    `Cannot ${action}: the repo ${repoId} lives in shard ${shard}; open that one, by its catalog`,
+  );
 }
 
 /** An id for a job made now, `sha256:` over the NUL-joined repo, type and ISO time; and this time. */

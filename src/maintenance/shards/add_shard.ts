@@ -7,7 +7,7 @@
 import type { Config } from "../../config/config.ts";
 import { connectDatabase, type ConnectOptions } from "../../db/client/connect.ts";
 import type { Database } from "../../db/client/database.ts";
-import { parseUrl } from "../../db/client/parse_url.ts";
+import { type ParsedUrl, parseUrl } from "../../db/client/parse_url.ts";
 import { migrate, pendingMigrations } from "../../db/schema/migrate.ts";
 import { MIGRATION_NAMES } from "../../db/schema/migration_names.ts";
 import {
@@ -130,12 +130,23 @@ async function requireCatalog(catalog: Database): Promise<string> {
 
 /** The one schema that a URL names. */
 function schemaOf(url: string): string {
-  const path = parseUrl(url).parameters.search_path ?? "public";
+  const path = parsed(url).parameters.search_path ?? "public";
   const [, quoted = path] = /^"([^"]*)"$/.exec(path.trim()) ?? [];
   if (/^[A-Za-z_][\w-]*$/.test(quoted)) return quoted;
   throw new ConfigError(
     `Cannot add a shard: search_path is ${JSON.stringify(path)}, and it has to name one schema`,
   );
+}
+
+/** Parses a shard's URL; what is wrong with it is not said of the catalog's. */
+function parsed(url: string): ParsedUrl {
+  try {
+    return parseUrl(url);
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    const message = error.message.replaceAll("DATABASE_URL", "the shard's URL");
+    throw new ConfigError(message, { cause: error });
+  }
 }
 
 async function pendingIn(db: Database, isNew: boolean): Promise<readonly string[]> {

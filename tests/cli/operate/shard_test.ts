@@ -3,6 +3,7 @@ import { buildMpack, mpackKey, object } from "../../support/mpack/mpacks.ts";
 import { createTestDatabase } from "../../support/postgres/postgres.ts";
 import { openTestDatabase } from "../../support/postgres/database.ts";
 import { createFixture } from "../../support/process/fixture.ts";
+import { startServer } from "../../support/http/server_process.ts";
 import { runMain } from "../../support/process/main.ts";
 
 Deno.test("shard add makes a schema a shard, which gets repos, packs and quotas", async (t) => {
@@ -43,6 +44,7 @@ Deno.test("shard add makes a schema a shard, which gets repos, packs and quotas"
         [/is the catalog itself/, "s3", "?search_path=public"],
         [/it is not 1 to 50/, "catalog"],
         [/has to name one schema/, "s3", "?search_path=a,b"],
+        [/the shard's URL: it needs a host/, "s3", "postgres:///?search_path=a"],
       ] as [RegExp, ...string[]][]
     ) {
       const { code, value } = await main("shard", "add", ...args);
@@ -55,6 +57,8 @@ Deno.test("shard add makes a schema a shard, which gets repos, packs and quotas"
   });
   await t.step("a schema with repos of its own", async () => {
     await using strange = await openTestDatabase();
+    // Test databases are copies of one.
+    await strange.db.sql`update mpackd_database set database_id = 'strange'`;
     await strange.db
       .sql`insert into musehub_repos (repo_id, owner, slug) values ('old', 'ann', 'old')`;
     const { value } = await main("shard", "add", "s3", strange.url);
@@ -117,6 +121,27 @@ Deno.test("shard add makes a schema a shard, which gets repos, packs and quotas"
     const { value: shard } = await main("repo", "show", "ann/song");
     assert.deepEqual([shard.name, shard.visibility, shard.shard], ["Song", "public", "s1"]);
     assert.equal((await main("repo", "show", "ann/more")).code, 2);
+  });
+  await t.step("serve takes pushes for a shard, and runs its jobs", async () => {
+    await using server = await startServer({ fixture, args: ["--worker"], env });
+    const authorization = `Bearer ${server.openToken}`;
+    const pushed = await fetch(`${server.url}/ann/song/push/stream`, {
+      method: "POST",
+      body: new Uint8Array(pack),
+      headers: { authorization, "x-mpack-key": mpackKey(pack) },
+    });
+    assert.equal(pushed.status, 200, await pushed.text());
+    const { value: { job_id: jobId } } = await main("enqueue", file, "--repo", "ann/song");
+    for (;;) {
+      const answer = await fetch(`${server.url}/api/jobs/${jobId}`, { headers: { authorization } });
+      const { status, lastError } = await answer.json();
+      if (status === "done") break;
+      assert(status === "pending" || status === "running", JSON.stringify(lastError));
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    assert.equal(await server.stop(), 0);
+    const [{ n }] = await db.sql`select count(*)::int as n from musehub_background_jobs`;
+    assert.equal(n, 0);
   });
   await t.step("jobs are listed, shown and changed in every shard", async () => {
     const { value: job } = await main("enqueue", file, "--repo", "ann/song");

@@ -13,7 +13,9 @@ import {
 } from "../../../src/db/shards/catalog.ts";
 import { requireShardName, shardUrl } from "../../../src/db/shards/shard.ts";
 import { ShardPools } from "../../../src/db/shards/shard_pools.ts";
-import { ConfigError, DatabaseError } from "../../../src/errors.ts";
+import { PushStarter } from "../../../src/jobs/index/begin_push.ts";
+import { enqueue } from "../../../src/jobs/queue/enqueue.ts";
+import { ConfigError, DatabaseError, ShardMovedError } from "../../../src/errors.ts";
 import { openTestDatabase } from "../../support/postgres/database.ts";
 import { openTestShards } from "../../support/postgres/shards.ts";
 import { startTestServer } from "../../support/postgres/test_server.ts";
@@ -80,6 +82,25 @@ Deno.test("the catalog says where a repo lives, by each way to find it", async (
     "s1",
     "s2",
   ]);
+});
+
+Deno.test("nobody indexes in the catalog what lives in a shard", async () => {
+  await using test = await openTestShards();
+  const { catalog } = test;
+  const { repo: { repoId } } = await createRepo(catalog, { owner: "ann", slug: "song" });
+  await placeRepo(catalog, { repoId, from: null, to: "s1" });
+  const job = { repoId, jobType: "mpack.index", payload: { mpack_key: "sha256:00" } };
+  const claimAs = { worker: "test", leaseMs: 30_000 };
+  await assert.rejects(enqueue(catalog, { ...job, claimAs }), ShardMovedError);
+  const begun = new PushStarter(catalog).begin({
+    ...{ repoId, mpackKey: undefined, sizeBytes: undefined, branch: undefined, payload: {} },
+    ...claimAs,
+    defaults: { owner: {}, repo: {} },
+  });
+  await assert.rejects(begun, ShardMovedError);
+  assert.equal((await catalog.sql`select from musehub_background_jobs`).length, 0);
+  // Other programs know only the catalog: a worker forwards what they put there.
+  assert.equal((await enqueue(catalog, job)).existing, false);
 });
 
 Deno.test("ShardPools goes to the new place of a shard as soon as a repo names its version", async () => {

@@ -22,7 +22,7 @@ import { MetricsRegistry } from "../../../src/jobs/worker/metrics.ts";
 import { Worker } from "../../../src/jobs/worker/worker.ts";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { type ApiDescription, checkExchange } from "./openapi.ts";
-import { isSharded, shardCatalog, type TestShards } from "../postgres/shards.ts";
+import { openAsOne, shardCatalog, shardsToTest, type TestShards } from "../postgres/shards.ts";
 import { createFixture, type TestFixture } from "../process/fixture.ts";
 
 export interface TestRequest {
@@ -95,8 +95,13 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
   const fixture = await createFixture();
   const { env = {}, worker: isWorking = true, store = fixture.store, isConsoleOnly } = options;
   const { db } = fixture, config = fixture.config(env);
-  const { servers = isSharded() ? [undefined, undefined] : undefined } = options;
-  const sharded = servers && await shardCatalog(db, fixture.databaseUrl, servers);
+  const { servers = new Array<undefined>(shardsToTest()).fill(undefined) } = options;
+  const sharded = servers.length === 0
+    ? undefined
+    : await shardCatalog(db, fixture.databaseUrl, servers);
+  const asOne = sharded && options.servers === undefined && servers.length === 1
+    ? await openAsOne(sharded)
+    : undefined;
   const stop = new AbortController(), { signal } = stop;
   const records: RequestRecord[] = [];
   const onRequest = (record: RequestRecord) => void records.push(record);
@@ -157,6 +162,7 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
     // A test that indexes by itself does so where the repo is.
     fixture: sharded === undefined ? fixture : {
       ...fixture,
+      ...(asOne === undefined ? {} : { db: asOne }),
       options: (key, env) => ({ ...fixture.options(key, env), db: sharded.shards[0] }),
     },
     url,
@@ -185,6 +191,7 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
       stop.abort();
       await server.close();
       await running;
+      await asOne?.close();
       await sharded?.[Symbol.asyncDispose]();
       await fixture[Symbol.asyncDispose]();
     },

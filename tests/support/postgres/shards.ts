@@ -7,7 +7,7 @@
 import { connectDatabase } from "../../../src/db/client/connect.ts";
 import type { Database } from "../../../src/db/client/database.ts";
 import { migrate } from "../../../src/db/schema/migrate.ts";
-import { insertShard } from "../../../src/db/shards/catalog.ts";
+import { copyRepo, insertShard } from "../../../src/db/shards/catalog.ts";
 import { ShardPools } from "../../../src/db/shards/shard_pools.ts";
 import { readIdentity } from "../../../src/db/store_owner.ts";
 import { openTestDatabase } from "./database.ts";
@@ -86,9 +86,42 @@ export async function makeShard(
   return db;
 }
 
-/** Whether tests of the API shall place their repos in shards: `MPACKD_TEST_SHARDS=1`. */
-export function isSharded(): boolean {
-  return Deno.env.get("MPACKD_TEST_SHARDS") === "1";
+/** In how many shards tests of the API place their repos: `MPACKD_TEST_SHARDS`, or none. */
+export function shardsToTest(): number {
+  return Number(Deno.env.get("MPACKD_TEST_SHARDS") ?? 0);
+}
+
+/** What the catalog knows, and a shard does not. */
+const OF_CATALOG = [
+  "musehub_repos",
+  "mpackd_identities",
+  "mpackd_tokens",
+  "mpackd_collaborators",
+  "mpackd_seen_signatures",
+  "mpackd_secrets",
+  "mpackd_shards",
+  "mpackd_schedules",
+  "mpackd_pauses",
+];
+
+/**
+ * Opens a catalog and its one shard as if they were one schema, for a test that looks at rows: each
+ * table is the one that counts. Both are schemas of one database.
+ */
+export async function openAsOne({ catalog, catalogUrl }: TestShards): Promise<Database> {
+  const views = OF_CATALOG.map((table) => `create view as_one.${table} as select * from ${table};`);
+  // A test inserts rows of a repo without a push, which would make its copy.
+  await catalog.sql.unsafe(`
+    create schema as_one; ${views.join(" ")}
+    create function copy_repo() returns trigger language plpgsql as $$
+    begin
+      insert into s1.musehub_repos (repo_id, owner, slug, name, visibility, created_at)
+      values (new.repo_id, new.owner, new.slug, new.name, new.visibility, new.created_at);
+      return null;
+    end $$;
+    create trigger copy_repo after insert on musehub_repos
+      for each row execute function copy_repo()`);
+  return connectDatabase(`${catalogUrl}?search_path=as_one,s1`, { maxConnections: 4 });
 }
 
 /**
@@ -106,11 +139,15 @@ export async function shardCatalog(
   await catalog.sql.unsafe(`
     create function place_repo() returns trigger language plpgsql as $$
     begin
-      new.shard := coalesce(new.shard, 's' || 1 + mod(abs(hashtext(new.repo_id)), ${servers.length}));
+      new.shard := coalesce(new.shard,
+        's' || 1 + mod(abs(hashtext(new.repo_id)), ${servers.length}));
       return new;
     end $$;
     create trigger place_repo before insert on musehub_repos
       for each row execute function place_repo()`);
   await catalog.sql`update musehub_repos set shard = 's1'`;
+  for (const { repo_id } of await catalog.sql`select repo_id from musehub_repos`) {
+    await copyRepo(catalog, made.shards[0], repo_id);
+  }
   return made;
 }
