@@ -8,24 +8,17 @@
 
 import assert from "node:assert/strict";
 import { connectDatabase } from "../../src/db/client/connect.ts";
-import type { Database } from "../../src/db/client/database.ts";
-import { createIdentity } from "../../src/db/identities.ts";
-import { migrate } from "../../src/db/schema/migrate.ts";
 import { findOpenMove } from "../../src/db/shards/move_rows.ts";
-import { shardUrl } from "../../src/db/shards/shard.ts";
-import { createToken } from "../../src/db/tokens.ts";
 import { ConfigError, MpackdError } from "../../src/errors.ts";
-import { mintToken } from "../../src/http/auth/token.ts";
 import { abortMove } from "../../src/maintenance/shards/move_back.ts";
 import type { MoveToOptions } from "../../src/maintenance/shards/move_options.ts";
 import { moveRepo } from "../../src/maintenance/shards/move_repo.ts";
 import { moveShard } from "../../src/maintenance/shards/move_shard.ts";
 import { removeOld } from "../../src/maintenance/shards/remove_shard.ts";
 import type { Random } from "../fuzz/random.ts";
-import { createTestDatabase } from "../support/postgres/postgres.ts";
-import { startTestServer, type TestServer } from "../support/postgres/test_server.ts";
-import { addShard } from "../support/shards/catalog_with.ts";
+import type { TestServer } from "../support/postgres/test_server.ts";
 import { KilledError, mortal } from "../support/shards/mortal.ts";
+import { openWorld, tokenOf, type World } from "../support/shards/world.ts";
 import { Tenant } from "./shards/tenant.ts";
 import { ServerProcesses } from "./shards/server_processes.ts";
 import { findProblems } from "./shards/whole.ts";
@@ -33,16 +26,6 @@ import type { ProfileOptions } from "./report.ts";
 import type { Tally } from "./tally.ts";
 import { insist, pause } from "./waits.ts";
 
-const SETTINGS = {
-  wal_level: "logical",
-  synchronous_commit: "on",
-  deadlock_timeout: "50ms",
-  wal_retrieve_retry_interval: "100ms",
-  max_logical_replication_workers: "10",
-  max_sync_workers_per_subscription: "6",
-  max_worker_processes: "16",
-  max_connections: "300",
-};
 const OWNERS = ["ann", "bob", "cho"];
 const REPOS_PER_OWNER = 2;
 /** How long a request may read where a shard was. */
@@ -100,72 +83,6 @@ export async function shards(options: ProfileOptions): Promise<Record<string, nu
     reads: tenants.reduce((sum, { reads }) => sum + reads, 0),
     ...movers.counts,
   };
-}
-
-/** The servers, the catalog and its shards. */
-export interface World extends AsyncDisposable {
-  readonly servers: readonly TestServer[];
-  readonly catalog: Database;
-  readonly catalogUrl: string;
-  /** Where shards may be: a database of each server. */
-  readonly places: readonly string[];
-  /** The shards' names. */
-  readonly names: readonly string[];
-  /** Of the store. */
-  readonly folder: string;
-  readonly completeUrl: (url: string) => string;
-}
-
-async function openWorld(shardsPerServer: number): Promise<World> {
-  const stack = new AsyncDisposableStack();
-  const servers: TestServer[] = [];
-  for (let i = 0; i < 2; i++) {
-    servers.push(stack.use(await startTestServer({ settings: SETTINGS })));
-  }
-  const [first, second] = servers;
-  const catalogDatabase = stack.use(await createTestDatabase("catalog", first.url));
-  const places = [
-    stack.use(await createTestDatabase("place", first.url)).url,
-    stack.use(await createTestDatabase("place", second.url)).url,
-  ];
-  const catalog = connectDatabase(catalogDatabase.url, {
-    maxConnections: 6,
-    applicationName: "simulator",
-  });
-  stack.defer(() => catalog.close());
-  await migrate(catalog);
-  const names: string[] = [];
-  for (let i = 0; i < 2 * shardsPerServer; i++) {
-    const name = `s${i + 1}`, at = { db: catalog, url: catalogDatabase.url };
-    await (await addShard(at, name, places[i % 2])).close();
-    names.push(name);
-  }
-  const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
-  stack.defer(() => Deno.remove(folder, { recursive: true }));
-  return {
-    servers,
-    catalog,
-    catalogUrl: catalogDatabase.url,
-    places,
-    names,
-    folder,
-    completeUrl: (url) => shardUrl(url, catalogDatabase.url),
-    [Symbol.asyncDispose]: () => stack.disposeAsync(),
-  };
-}
-
-async function tokenOf(catalog: Database, handle: string): Promise<string> {
-  const { identityId } = await createIdentity(catalog, {
-    identityId: `sha256:${handle.padEnd(64, "0").replaceAll(/[^0-9a-f]/g, "1")}`,
-    handle,
-    publicKey: handle,
-    isAgent: false,
-    isAdmin: false,
-  });
-  const { text, tokenId, secretHash } = mintToken();
-  const scopes = ["read", "push"];
-  await createToken(catalog, { tokenId, identityId, secretHash, scopes, lifetimeMs: 86_400_000 });
-  return text;
 }
 
 async function restart(server: TestServer, tally: Tally): Promise<void> {

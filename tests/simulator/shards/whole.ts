@@ -8,8 +8,8 @@ import { connectDatabase } from "../../../src/db/client/connect.ts";
 import type { Database } from "../../../src/db/client/database.ts";
 import { listShards } from "../../../src/db/shards/catalog.ts";
 import { leftOf } from "../../support/shards/left.ts";
+import type { World } from "../../support/shards/world.ts";
 import { hurry, openJobs } from "../oracles/endings.ts";
-import type { World } from "../shards.ts";
 import { pause } from "../waits.ts";
 import type { Pushed } from "./tenant.ts";
 

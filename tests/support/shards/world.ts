@@ -1,0 +1,94 @@
+/**
+ * A catalog with shards in one database of each of two servers, which can replicate.
+ *
+ * @module
+ */
+
+import { connectDatabase } from "../../../src/db/client/connect.ts";
+import type { Database } from "../../../src/db/client/database.ts";
+import { createIdentity } from "../../../src/db/identities.ts";
+import { migrate } from "../../../src/db/schema/migrate.ts";
+import { shardUrl } from "../../../src/db/shards/shard.ts";
+import { createToken } from "../../../src/db/tokens.ts";
+import { mintToken } from "../../../src/http/auth/token.ts";
+import { createTestDatabase } from "../postgres/postgres.ts";
+import { startTestServer, type TestServer } from "../postgres/test_server.ts";
+import { addShard } from "./catalog_with.ts";
+
+const SETTINGS = {
+  wal_level: "logical",
+  synchronous_commit: "on",
+  deadlock_timeout: "50ms",
+  wal_retrieve_retry_interval: "100ms",
+  max_logical_replication_workers: "10",
+  max_sync_workers_per_subscription: "6",
+  max_worker_processes: "16",
+  max_connections: "300",
+};
+/** The servers, the catalog and its shards. */
+export interface World extends AsyncDisposable {
+  readonly servers: readonly TestServer[];
+  readonly catalog: Database;
+  readonly catalogUrl: string;
+  /** Where shards may be: a database of each server. */
+  readonly places: readonly string[];
+  /** The shards' names. */
+  readonly names: readonly string[];
+  /** Of the store. */
+  readonly folder: string;
+  readonly completeUrl: (url: string) => string;
+}
+
+/** Starts the servers; their processes survive a restart, not a crash of the machine. */
+export async function openWorld(shardsPerServer: number): Promise<World> {
+  const stack = new AsyncDisposableStack();
+  const servers: TestServer[] = [];
+  for (let i = 0; i < 2; i++) {
+    servers.push(stack.use(await startTestServer({ settings: SETTINGS })));
+  }
+  const [first, second] = servers;
+  const catalogDatabase = stack.use(await createTestDatabase("catalog", first.url));
+  const places = [
+    stack.use(await createTestDatabase("place", first.url)).url,
+    stack.use(await createTestDatabase("place", second.url)).url,
+  ];
+  const catalog = connectDatabase(catalogDatabase.url, {
+    maxConnections: 6,
+    applicationName: "simulator",
+  });
+  stack.defer(() => catalog.close());
+  await migrate(catalog);
+  const names: string[] = [];
+  for (let i = 0; i < 2 * shardsPerServer; i++) {
+    const name = `s${i + 1}`, at = { db: catalog, url: catalogDatabase.url };
+    await (await addShard(at, name, places[i % 2])).close();
+    names.push(name);
+  }
+  const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
+  stack.defer(() => Deno.remove(folder, { recursive: true }));
+  return {
+    servers,
+    catalog,
+    catalogUrl: catalogDatabase.url,
+    places,
+    names,
+    folder,
+    completeUrl: (url) => shardUrl(url, catalogDatabase.url),
+    [Symbol.asyncDispose]: () => stack.disposeAsync(),
+  };
+}
+
+/** Makes an identity; returns a token that may read and push. */
+export async function tokenOf(catalog: Database, handle: string): Promise<string> {
+  const { identityId } = await createIdentity(catalog, {
+    identityId: `sha256:${handle.padEnd(64, "0").replaceAll(/[^0-9a-f]/g, "1")}`,
+    handle,
+    publicKey: handle,
+    isAgent: false,
+    isAdmin: false,
+  });
+  const { text, tokenId, secretHash } = mintToken();
+  const scopes = ["read", "push"];
+  await createToken(catalog, { tokenId, identityId, secretHash, scopes, lifetimeMs: 86_400_000 });
+  return text;
+}
