@@ -34,7 +34,7 @@ import type { RateLimit } from "./rate_limit.ts";
 import type { Answer } from "./server/answer.ts";
 import { networkOf } from "../lib/addresses.ts";
 import { type Recheck, recheckEvery } from "./recheck.ts";
-import { untilMoved } from "./shards/until_moved.ts";
+import { untilMoved, whereItLives } from "./shards/until_moved.ts";
 import type { SendOptions } from "./slow_reader.ts";
 
 /** One answer of a route, for its description. */
@@ -206,30 +206,38 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   const checkedQuery = checkShape(spec.query, query, "query");
   const checkedBody = await bodyOf(spec, { request, caller, body }, context);
   exchange.body = checkedBody;
-  const answer = await spec.handle({
-    request,
+  const sending = {
     recheck,
-    sending: {
-      recheck,
-      config: context.config,
-      peer,
-      hold: () => {
-        const held = new DisposableStack();
-        held.use(context.rateLimit.holdRequest(address));
-        held.use(peer.hold());
-        return held;
-      },
-      onError: (error) => context.onCut?.({ requestId, error }),
+    config: context.config,
+    peer,
+    hold: () => {
+      const held = new DisposableStack();
+      held.use(context.rateLimit.holdRequest(address));
+      held.use(peer.hold());
+      return held;
     },
-    caller,
-    params: checkedParams,
-    query: checkedQuery,
-    body: checkedBody,
-    repo: repo as RepoForIdentity,
-    found,
-    context: place,
-  });
-  return access === "push" ? await withLsn(answer, place) : answer;
+    onError: (error: unknown) => context.onCut?.({ requestId, error }),
+  };
+  const handle = async (place: ApiContext) => {
+    const answer = await spec.handle({
+      request,
+      recheck,
+      sending,
+      caller,
+      params: checkedParams,
+      query: checkedQuery,
+      body: checkedBody,
+      repo: repo as RepoForIdentity,
+      found,
+      context: place,
+    });
+    return access === "push" ? await withLsn(answer, place) : answer;
+  };
+  // A body that is read while it comes can be read once: those routes see to it themselves.
+  if (repo === undefined || access !== "push" || spec.rawBody !== undefined) {
+    return await handle(place);
+  }
+  return await whereItLives({ place, repo, signal: request.signal }, handle);
 }
 
 /** The field by which a read allows a standby: the state has to be at least so new. */

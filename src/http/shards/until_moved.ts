@@ -1,3 +1,6 @@
+import { findHome } from "../../db/shards/catalog.ts";
+import { ensureCopy } from "../../db/shards/create_repo.ts";
+import type { Repo } from "../../db/repos.ts";
 import type { RepoHome } from "../../db/shards/shard.ts";
 import { ShardMovedError } from "../../errors.ts";
 import { sleep } from "../../lib/sleep.ts";
@@ -30,5 +33,44 @@ export async function untilMoved(
       throw new ShardMovedError(`Cannot push: shard ${home.shard} is being moved; try again`);
     }
     await sleep(POLL_MS, signal);
+  }
+}
+
+/** What `whereItLives()` works on. */
+export interface Moving {
+  /** Where the repo was when it was looked up. */
+  readonly place: ApiContext;
+  readonly repo: Repo;
+  readonly signal: AbortSignal;
+  /** Whether it can be done once more. Default: it can. */
+  readonly mayRepeat?: () => Promise<boolean>;
+}
+
+/**
+ * Writes something of a repo and, if the repo is being moved meanwhile, once more where it is then.
+ *
+ * @param work Has written nothing if it throws a {@link ShardMovedError}.
+ * @throws {ShardMovedError} If the move takes longer than `httpWaitMs`.
+ */
+export async function whereItLives<T>(
+  { place, repo, signal, mayRepeat = () => Promise.resolve(true) }: Moving,
+  work: (place: ApiContext) => Promise<T>,
+): Promise<T> {
+  const { catalog } = place, deadline = performance.now() + catalog.config.httpWaitMs;
+  for (let now = place;;) {
+    try {
+      return await work(now);
+    } catch (error) {
+      const isInTime = error instanceof ShardMovedError && performance.now() < deadline;
+      if (!isInTime || !await mayRepeat()) throw error;
+    }
+    await sleep(POLL_MS, signal);
+    const found = await findHome(catalog.db, repo.repoId);
+    if (found?.home === undefined) now = catalog;
+    else {
+      const home = await untilMoved(catalog, found.home, signal);
+      await ensureCopy(catalog.shards, { ...repo, home });
+      now = await catalog.at(home);
+    }
   }
 }
