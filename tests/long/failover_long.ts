@@ -13,8 +13,9 @@ import { createRepo } from "../../src/db/repos.ts";
 import { migrate } from "../../src/db/schema/migrate.ts";
 import { sleep } from "../../src/lib/sleep.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
-import { hasPatroni, startPatroni } from "../support/postgres/patroni.ts";
-import { POSTGRES_15_BIN, startTestServer } from "../support/postgres/test_server.ts";
+import { type Pair, withPatroni, withPromotion } from "../support/postgres/failing_pairs.ts";
+import { hasPatroni } from "../support/postgres/patroni.ts";
+import { POSTGRES_15_BIN } from "../support/postgres/test_server.ts";
 import { runMain } from "../support/process/main.ts";
 import { type MpackdProcess, startProcess } from "../support/process/mpackd_process.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
@@ -74,16 +75,6 @@ class Producer {
       await sleep(100);
     }
   }
-}
-
-/** A pair of servers whose primary can be lost. */
-interface Pair {
-  /** Names both hosts. */
-  readonly url: string;
-  /** Kills the primary; resolves when another server is the primary. */
-  fail(): Promise<void>;
-  /** Brings the lost server back as a standby. */
-  rejoin(): Promise<void>;
 }
 
 async function failUnderLoad(t: Deno.TestContext, pair: Pair): Promise<void> {
@@ -225,60 +216,11 @@ async function tokenOf(env: Record<string, string>): Promise<string> {
 Deno.test({
   name: "a failover by Patroni and etcd loses and doubles nothing",
   ignore: !hasPatroni,
-  async fn(t) {
-    await using cluster = await startPatroni();
-    const { primary, standby } = await cluster.settled();
-    await failUnderLoad(t, {
-      url: cluster.url,
-      async fail() {
-        await primary.kill();
-        while (await standby.role() !== "primary") await sleep(100);
-      },
-      async rejoin() {
-        primary.start();
-        const now = await cluster.settled();
-        assert.deepEqual([now.primary.name, now.standby.name], [standby.name, primary.name]);
-      },
-    });
-  },
+  fn: (t) => withPatroni((pair) => failUnderLoad(t, pair)),
 });
 
 Deno.test({
   name: "a failover by hand loses and doubles nothing under a running server",
   ignore: !hasPostgres15,
-  async fn(t) {
-    const binDir = POSTGRES_15_BIN;
-    const settings = {
-      full_page_writes: "on",
-      synchronous_commit: "on",
-      max_connections: "200",
-    };
-    await using primary = await startTestServer({ binDir, settings });
-    await using standby = await startTestServer({ binDir, settings, standbyOf: primary.url });
-    const run = async (url: string, ...statements: string[]) => {
-      const admin = connectDatabase(`${url}?target_session_attrs=any`, { maxConnections: 1 });
-      for (const statement of statements) await admin.sql.unsafe(statement);
-      await admin.close();
-    };
-    const reload = "select pg_reload_conf()";
-    await run(primary.url, "alter system set synchronous_standby_names = '*'", reload);
-    const { host } = new URL(primary.url);
-    let rejoined: AsyncDisposable | undefined;
-    await failUnderLoad(t, {
-      url: standby.url.replace(new URL(standby.url).host, `${new URL(standby.url).host},${host}`),
-      async fail() {
-        await primary.kill();
-        await sleep(2_000);
-        await run(
-          standby.url,
-          "select pg_promote()",
-          "alter system reset synchronous_standby_names",
-          reload,
-        );
-      },
-      async rejoin() {
-        rejoined = await startTestServer({ binDir, settings, standbyOf: standby.url });
-      },
-    }).finally(() => rejoined?.[Symbol.asyncDispose]());
-  },
+  fn: (t) => withPromotion((pair) => failUnderLoad(t, pair)),
 });

@@ -16,14 +16,16 @@ export async function addShard(
   name: string,
   serverUrl = catalog.url,
 ): Promise<Database> {
-  const url = new URL(serverUrl);
-  url.searchParams.set("search_path", name);
-  const db = connectDatabase(url.href, { maxConnections: 4, shard: name });
-  await db.sql`create schema if not exists ${db.sql(name)}`;
+  // As text: it may name several hosts.
+  const url = `${serverUrl}${serverUrl.includes("?") ? "&" : "?"}search_path=${name}`;
+  const db = connectDatabase(url, { maxConnections: 4, shard: name });
+  await db.query("create a schema")`create schema if not exists ${db.sql(name)}`;
   await migrate(db);
   const { databaseId } = await readIdentity(catalog.db);
-  await db.sql`update mpackd_database set shard = ${name}, catalog_id = ${databaseId}`;
-  const own = serverUrl === catalog.url ? `?search_path=${name}` : url.href;
+  await db.query(
+    "mark a shard",
+  )`update mpackd_database set shard = ${name}, catalog_id = ${databaseId}`;
+  const own = serverUrl === catalog.url ? `?search_path=${name}` : url;
   await insertShard(catalog.db, { name, url: own, replicaUrl: null, storeUrl: null });
   return db;
 }
@@ -46,7 +48,7 @@ export async function insertForeign(
   job: { readonly jobId: string; readonly repoId: string; readonly payload?: string },
 ): Promise<void> {
   const { jobId, repoId, payload = "{}" } = job;
-  await db.sql`insert into musehub_background_jobs
+  await db.query("insert a job")`insert into musehub_background_jobs
     (job_id, repo_id, job_type, payload, status, created_at, attempt)
     values (${jobId}, ${repoId}, 'mpack.index', ${payload}::text::json, 'pending', now(), 0)`;
 }
