@@ -6,12 +6,13 @@
  */
 
 import { cpus, loadavg } from "node:os";
-import { Command } from "commander";
+import { Command, Option } from "commander";
 import { startTestServer } from "../tests/support/postgres/test_server.ts";
 import { CONTENDERS } from "./jobs/contenders.ts";
 import { loneWaits } from "./jobs/flood.ts";
 import { Bench } from "./jobs/measure.ts";
 import { runPacks } from "./jobs/packs.ts";
+import { shardWaits } from "./jobs/shards.ts";
 
 const JOBS_PER_SECOND = 100;
 /** Rounds of no-op jobs, the contenders taking turns; the median counts. */
@@ -28,8 +29,11 @@ interface Flags {
   readonly idleSeconds: number;
   readonly paceSeconds: number;
   readonly packs: number;
+  readonly only?: "shards";
   readonly json?: boolean;
 }
+
+const SERVER = { fsync: "on", synchronous_commit: "on", full_page_writes: "on" };
 
 const flags = new Command("bench:jobs")
   .option("--jobs <n>", "no-op jobs to run", Number, 5_000)
@@ -38,12 +42,25 @@ const flags = new Command("bench:jobs")
   .option("--idle-seconds <n>", "how long to count the statements of an idle worker", Number, 20)
   .option("--pace-seconds <n>", "how long to add 100 jobs a second", Number, 30)
   .option("--packs <n>", "packs of 20 objects", Number, 10_000)
+  .addOption(new Option("--only <part>", "measure one part").choices(["shards"]))
   .option("--json", "print one JSON document")
   .parse(Deno.args, { from: "user" }).opts<Flags>();
 
-await using server = await startTestServer({
-  settings: { fsync: "on", synchronous_commit: "on", full_page_writes: "on" },
-});
+if (flags.only === "shards") {
+  const { both, killed } = await shardWaits(SERVER, { samples: 3 * flags.samples });
+  const row = {
+    "two servers with 8 shards each": "a job's wait in the shards of the first",
+    "p50 ms": both.p50.toFixed(1),
+    "p99 ms": both.p99.toFixed(1),
+    "p50, the second killed": killed.p50.toFixed(1),
+    "p99, the second killed": killed.p99.toFixed(1),
+    "times as long, p99": (killed.p99 / both.p99).toFixed(2),
+  };
+  console.log(flags.json ? JSON.stringify(row) : markdown([row]));
+  Deno.exit();
+}
+
+await using server = await startTestServer({ settings: SERVER });
 const bench = new Bench(server.url);
 const load = loadavg()[0].toFixed(1);
 const { packs, concurrency } = flags;
