@@ -43,10 +43,14 @@ export async function listJobs(db: Database, options: ListOptions = {}): Promise
   return rows.map(toJobRow);
 }
 
-/** Merges lists of jobs that are in order, newest first, as one list has them. */
+/**
+ * Merges the lists of the catalog and its shards, which are in order, newest first, as one list has
+ * them. Of a job that was forwarded to a shard the shard's row counts.
+ */
 export function mergeJobs(lists: readonly (readonly JobRow[])[], limit: number): JobRow[] {
   if (lists.length === 1) return [...lists[0]];
-  return lists.flat().sort((a, b) =>
+  const byId = new Map(lists.flat().map((job) => [job.jobId, job]));
+  return [...byId.values()].sort((a, b) =>
     b.createdAt.getTime() - a.createdAt.getTime() || (a.jobId < b.jobId ? 1 : -1)
   ).slice(0, limit);
 }

@@ -5,6 +5,8 @@
  */
 
 import type { Database } from "../../db/client/database.ts";
+import { sha256Hex } from "../../lib/digest.ts";
+import { withPrefix } from "../../lib/ids.ts";
 import { NO_REPO, type TaskName, TASKS } from "./task.ts";
 
 /** The last firing of a schedule. */
@@ -32,8 +34,12 @@ export function listFired(catalog: Database): Promise<Fired[]> {
  * @returns How many jobs were made.
  */
 export async function copyFired(db: Database, fired: readonly Fired[]): Promise<number> {
-  const known = fired.filter(({ task }) => Object.hasOwn(TASKS, task))
-    .map((each) => ({ ...each, job_type: TASKS[each.task as TaskName] }));
+  const known = fired.filter(({ task }) => Object.hasOwn(TASKS, task)).map((each) => ({
+    ...each,
+    job_type: TASKS[each.task as TaskName],
+    // Another id in each shard, by which the job can be found.
+    last_job_id: withPrefix(sha256Hex([each.last_job_id, db.shard ?? ""].join("\0"))),
+  }));
   const rows = await db.query("copy fired schedules")`
     with given as materialized (
       select * from json_to_recordset(${JSON.stringify(known)}::text::json) as g(
