@@ -91,6 +91,7 @@ export function openWorker(
     catalog: db,
     at: (shard) => shards.at(shard),
     onError: (error, shard) => logShardError(name, error, shard),
+    onDue: () => catalog?.wake(""),
     signal,
   });
   const ofAll = {

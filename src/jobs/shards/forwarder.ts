@@ -46,6 +46,8 @@ export interface ForwarderOptions {
   readonly at: (shard: string) => Database | undefined;
   /** Told when the catalog, or a shard that should answer, cannot be used. */
   readonly onError: (error: Error, shard?: string) => void;
+  /** Called when jobs that were put off are due again: no notification says so. */
+  readonly onDue?: () => void;
   readonly signal: AbortSignal;
   /** Milliseconds between two looks at forwarded jobs. Default 1,000. */
   readonly followMs?: number;
@@ -57,6 +59,7 @@ export class Forwarder {
   readonly #onTheirWay = new Map<string, number>();
   #isFollowing = true;
   #pause = new AbortController();
+  #due: ReturnType<typeof setTimeout> | undefined;
 
   constructor(options: ForwarderOptions) {
     this.#options = options;
@@ -96,13 +99,16 @@ export class Forwarder {
       );
       await sleep(waitMs, AbortSignal.any([signal, this.#pause.signal])).catch(() => {});
     }
+    clearTimeout(this.#due);
   }
 
   async #send(shard: string, jobs: readonly Job[]): Promise<void> {
     const { catalog, at, onError } = this.#options;
     const db = at(shard), before = this.#onTheirWay.get(shard) ?? 0;
-    const postpone = (jobs: readonly Job[], delayMs: number) =>
-      postponeForwarding(catalog, jobs, delayMs * (1 + Math.random()));
+    const postpone = async (jobs: readonly Job[], delayMs: number) => {
+      await postponeForwarding(catalog, jobs, delayMs * (1 + Math.random()));
+      this.#wakeAfter(2 * delayMs);
+    };
     if (db === undefined || before + jobs.length > MAX_ON_THEIR_WAY) {
       return await postpone(jobs, AWAY_MS);
     }
@@ -122,6 +128,16 @@ export class Forwarder {
     await noteForwarded(catalog, shard, jobs.filter(({ jobId }) => sent.has(jobId)));
     this.#isFollowing = true;
     this.#pause.abort();
+  }
+
+  #wakeAfter(ms: number): void {
+    const { onDue } = this.#options;
+    if (onDue === undefined || this.#due !== undefined) return;
+    this.#due = setTimeout(() => {
+      this.#due = undefined;
+      onDue();
+    }, ms);
+    Deno.unrefTimer(this.#due);
   }
 
   /** Puts jobs into a shard's queue, and returns the ids of those that are there. */
