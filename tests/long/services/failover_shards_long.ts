@@ -7,20 +7,20 @@
  */
 
 import assert from "node:assert/strict";
-import { connectDatabase } from "../../src/db/client/connect.ts";
-import type { Database } from "../../src/db/client/database.ts";
-import { migrate } from "../../src/db/schema/migrate.ts";
-import { sleep } from "../../src/lib/sleep.ts";
-import { adoptStore } from "../../src/maintenance/store_owner.ts";
-import { openFileStore } from "../../src/stream/store/folder/folder_store.ts";
-import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
-import { type Pair, withPatroni, withPromotion } from "../support/postgres/failing_pairs.ts";
-import { hasPatroni } from "../support/postgres/patroni.ts";
-import { createTestDatabase } from "../support/postgres/postgres.ts";
-import { POSTGRES_15_BIN } from "../support/postgres/test_server.ts";
-import { type MpackdProcess, startProcess } from "../support/process/mpackd_process.ts";
-import { addRepoIn, addShard, insertForeign } from "../support/shards/catalog_with.ts";
-import { sampleBytes } from "../support/store/blobs.ts";
+import { connectDatabase } from "../../../src/db/client/connect.ts";
+import type { Database } from "../../../src/db/client/database.ts";
+import { migrate } from "../../../src/db/schema/migrate.ts";
+import { sleep } from "../../../src/lib/sleep.ts";
+import { adoptStore } from "../../../src/maintenance/store_owner.ts";
+import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts";
+import { buildMpack, mpackKey, object } from "../../support/mpack/mpacks.ts";
+import { type Pair, withPatroni, withPromotion } from "../../support/postgres/failing_pairs.ts";
+import { hasPatroni } from "../../support/postgres/patroni.ts";
+import { createTestDatabase } from "../../support/postgres/postgres.ts";
+import { POSTGRES_15_BIN } from "../../support/postgres/test_server.ts";
+import { type MpackdProcess, startProcess } from "../../support/process/mpackd_process.ts";
+import { addRepoIn, addShard, insertForeign } from "../../support/shards/catalog_with.ts";
+import { sampleBytes } from "../../support/store/blobs.ts";
 
 const WORKERS = 3;
 const OBJECTS = 5;
