@@ -39,7 +39,11 @@ export async function drain(
  *
  * @throws {ConfigError} If it has repos, gets new ones, or moves.
  */
-export async function remove(catalog: Database, name: string): Promise<void> {
+export async function remove(
+  catalog: Database,
+  name: string,
+  { isDryRun = false }: { readonly isDryRun?: boolean } = {},
+): Promise<void> {
   const shard = await findShard(catalog, name);
   if (shard === undefined) {
     throw new ConfigError(`Cannot remove shard ${name}: "mpackd shard list" shows all`);
@@ -63,7 +67,7 @@ export async function remove(catalog: Database, name: string): Promise<void> {
       `${cannot}its old schema is still there; run "mpackd shard remove ${name} --old" first`,
     );
   }
-  if (await deleteShard(catalog, name)) return;
+  if (isDryRun || await deleteShard(catalog, name)) return;
   throw new ConfigError(`${cannot}another command has changed it meanwhile; run it again`);
 }
 
@@ -74,10 +78,9 @@ export async function remove(catalog: Database, name: string): Promise<void> {
  * @throws {ConfigError} If there is none, or it has tables that are not mpackd's, or no fence.
  */
 export async function removeOld(
-  { catalog, shard: name, connect, completeUrl }: Pick<
-    MoveOptions,
-    "catalog" | "shard" | "connect" | "completeUrl"
-  >,
+  { catalog, shard: name, connect, completeUrl, isDryRun = false }:
+    & Pick<MoveOptions, "catalog" | "shard" | "connect" | "completeUrl">
+    & { readonly isDryRun?: boolean },
 ): Promise<string> {
   const move = await findLastMove(catalog, name);
   if (move === undefined || move.oldRemovedAt !== null) {
@@ -105,8 +108,10 @@ export async function removeOld(
           "look at it, and drop it by hand",
       );
     }
-    await dropSchema(old, schema, { isWhole: schema !== "public" });
-    await noteOldRemoved(catalog, move);
+    if (!isDryRun) {
+      await dropSchema(old, schema, { isWhole: schema !== "public" });
+      await noteOldRemoved(catalog, move);
+    }
     return `${schema} in ${old.label}`;
   } finally {
     await old.close();

@@ -124,6 +124,7 @@ Deno.test("moveShard() goes on while its servers restart; then the old schema ca
     await source.sql`create trigger mpackd_moved before insert or update or delete or truncate
       on musehub_tags for each statement execute function mpackd_moved()`;
     await source.sql`alter table musehub_tags enable always trigger mpackd_moved`;
+    await removeOld({ ...options, isDryRun: true });
     await removeOld(options);
     const gone = await source.sql`select to_regnamespace('s1') is null as is_gone`;
     assert.deepEqual([...gone], [{ is_gone: true }]);
@@ -139,6 +140,7 @@ Deno.test("moveShard() goes on while its servers restart; then the old schema ca
     await catalog.sql`update musehub_repos set shard = 's1'`;
     await assert.rejects(remove(catalog, "s1"), /it has 1 repos/);
     await catalog.sql`update musehub_repos set shard = null`;
+    await remove(catalog, "s1", { isDryRun: true });
     await remove(catalog, "s1");
     assert.equal(await findShard(catalog, "s1"), undefined);
     await assert.rejects(drain(catalog, "s1", { isUndone: false }), ConfigError);

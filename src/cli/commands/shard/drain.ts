@@ -8,7 +8,7 @@ import type { Command } from "commander";
 import { drain } from "../../../maintenance/shards/remove_shard.ts";
 import type { CommandContext } from "../../command.ts";
 import { print, printJson } from "../../output.ts";
-import { openCatalog } from "../../shard/open_move.ts";
+import { openCatalog } from "../../shards/open_move.ts";
 
 /** Adds the command. */
 export function addShardDrainCommand(shard: Command, context: CommandContext): void {

@@ -22,8 +22,8 @@ import { moveShard } from "../../../maintenance/shards/move_shard.ts";
 import type { CommandContext } from "../../command.ts";
 import { parseChoice, parseDuration } from "../../flags.ts";
 import { print, printJson } from "../../output.ts";
-import { MoveTeller } from "../../shard/move_progress.ts";
-import { openCatalog } from "../../shard/open_move.ts";
+import { MoveTeller } from "../../shards/move_progress.ts";
+import { openCatalog } from "../../shards/open_move.ts";
 import { formatBytes, formatCount, formatMs, LiveLine } from "../../terminal.ts";
 
 /** Requests that began before the repo was turned over have read all by then. */

@@ -8,7 +8,13 @@ import type { Command } from "commander";
 import { remove, removeOld } from "../../../maintenance/shards/remove_shard.ts";
 import type { CommandContext } from "../../command.ts";
 import { print, printJson } from "../../output.ts";
-import { openCatalog } from "../../shard/open_move.ts";
+import { openCatalog } from "../../shards/open_move.ts";
+
+interface RemoveFlags {
+  readonly old?: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
 
 /** Adds the command. */
 export function addShardRemoveCommand(shard: Command, context: CommandContext): void {
@@ -19,19 +25,21 @@ export function addShardRemoveCommand(shard: Command, context: CommandContext): 
     )
     .argument("<name>", "the shard")
     .option("--old", "remove the schema from which the shard has moved away")
+    .option("--dry-run", "only say what would be removed")
     .option("--json", "print the result as one JSON document")
-    .action((name: string, flags: { readonly old?: boolean; readonly json?: boolean }) =>
+    .action((name: string, flags: RemoveFlags) =>
       context.run(flags, async () => {
+        const { dryRun: isDryRun = false } = flags, verb = isDryRun ? "Would remove" : "Removed";
         await using opened = await openCatalog(context.config());
         if (flags.old) {
-          const place = await removeOld({ ...opened, shard: name });
-          if (flags.json) await printJson({ shard: name, removed: place });
-          else await print(`Removed the schema ${place}`);
+          const place = await removeOld({ ...opened, shard: name, isDryRun });
+          if (flags.json) await printJson({ shard: name, dry_run: isDryRun, removed: place });
+          else await print(`${verb} the schema ${place}`);
           return;
         }
-        await remove(opened.catalog, name);
-        if (flags.json) await printJson({ shard: name, removed: true });
-        else await print(`Removed shard ${name} from the catalog; its schema stays`);
+        await remove(opened.catalog, name, { isDryRun });
+        if (flags.json) await printJson({ shard: name, dry_run: isDryRun, removed: true });
+        else await print(`${verb} shard ${name} from the catalog; its schema stays`);
       })
     );
 }
