@@ -1,6 +1,7 @@
 /**
  * The API's suites with their repos in shards: first in one, which tests may look at as if it were the
- * whole database, then spread over two, where a tenant and its attacker are in different schemas.
+ * whole database, then spread over two, where a tenant and its attacker are in different schemas. Not
+ * those of quotas, which run workers and pushes on the catalog: tests/cli/operate/shard_test.ts has them.
  *
  * @module
  */
@@ -9,7 +10,7 @@ import assert from "node:assert/strict";
 
 const HTTP = [
   ...["encoded", "events", "repos", "tenant"].map((name) => `tests/http/${name}_test.ts`),
-  ...["console", "quotas", "webhooks"].map((name) => `tests/http/${name}`),
+  ...["console", "webhooks"].map((name) => `tests/http/${name}`),
   ...["browse", "fetch", "tags"].map((name) => `tests/http/history/${name}_test.ts`),
 ];
 const ATTACK = ["authority", "revocation", "token_scopes", "upload_url"]
