@@ -172,7 +172,7 @@ class Movers {
       to: open === undefined ? to : open.to ?? "catalog",
       signal: new AbortController().signal,
       waitMs: 500,
-      graceMs: 200,
+      graceMs: STALE_MS,
       hasOwnerLimit: false,
     });
     if (moved) this.counts["repos moved"]++;
