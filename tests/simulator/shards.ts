@@ -128,8 +128,10 @@ class Movers {
     const lastStatement = random.once(2) ? 1 + random.below(200) : Infinity;
     const isAborted = random.once(4), place = random.pick(this.#world.places);
     this.#begin(`shard ${name}`, async () => {
-      const options = this.#optionsOf(name, await this.#goalOf(name, place), lastStatement);
-      if (isAborted && await insist(() => findOpenMove(this.#world.catalog, name))) {
+      const open = await insist(() => findOpenMove(this.#world.catalog, name));
+      const options = this.#optionsOf(name, open?.newUrl ?? place, lastStatement);
+      // One that goes back cannot go on.
+      if (open?.step === "aborting" || open !== undefined && isAborted) {
         await abortMove(options);
         this.counts["moves aborted"]++;
         return;
@@ -195,9 +197,10 @@ class Movers {
     };
     for (const name of this.#world.names) {
       await last(`the move of ${name}`, async () => {
-        if (await findOpenMove(this.#world.catalog, name) === undefined) return;
-        await moveShard(this.#optionsOf(name, await this.#goalOf(name, ""), Infinity));
-        this.counts["shards moved"]++;
+        const open = await findOpenMove(this.#world.catalog, name);
+        if (open === undefined) return;
+        const options = this.#optionsOf(name, open.newUrl, Infinity);
+        await (open.step === "aborting" ? abortMove(options) : moveShard(options));
       });
     }
     for (const repo of this.#tenants.flatMap(({ repos }) => repos)) {
@@ -207,12 +210,6 @@ class Movers {
         if (open !== undefined) await this.#moveRepo(repo, "catalog", Infinity);
       });
     }
-  }
-
-  /** Where an open move of the shard goes; without one, the other place, or the one given. */
-  async #goalOf(name: string, place: string): Promise<string> {
-    const open = await insist(() => findOpenMove(this.#world.catalog, name));
-    return open?.newUrl ?? place;
   }
 
   #begin(what: string, work: () => Promise<void>): void {
