@@ -143,8 +143,8 @@ export class Worker {
         if (taken > 0 && taken === wanted) continue;
         const isBusy = this.#wanted() === 0;
         if (isBusy || this.#prefetched.size > 0) this.#share.wait();
-        // While every slot is busy only a wake-up ends the wait.
-        if (isBusy) await this.#pause();
+        // While every slot is busy only a wake-up ends the wait, or the next extra claim.
+        if (isBusy) await this.#pause(this.#untilExtraMs());
         else if (untilEmpty && this.#isIdle()) await this.#pause(EMPTY_POLL_MS);
         else await this.#pause(pollMs * (0.5 + Math.random() / 2));
       } catch (error) {
@@ -173,6 +173,13 @@ export class Worker {
     const isExtra = this.#hasNews && size > 0 && size < MAX_PREFETCHED &&
       performance.now() >= this.#extraClaimAt;
     return isExtra ? Math.max(1, free + target) : 0;
+  }
+
+  /** Milliseconds until news may be claimed beside prefetched jobs; undefined: there is none. */
+  #untilExtraMs(): number | undefined {
+    const { size } = this.#prefetched;
+    const isWaiting = this.#hasNews && size > 0 && size < MAX_PREFETCHED;
+    return isWaiting ? Math.max(0, this.#extraClaimAt - performance.now()) : undefined;
   }
 
   async #claim(limit: number): Promise<number> {
