@@ -101,6 +101,16 @@ export async function dropSlots(
   return isDone;
 }
 
+/** The tables that the helpers of a subscription have slots for: their oids on the target. */
+export async function findHelpers(source: Database, subscriptionOid: number): Promise<Set<number>> {
+  const prefix = `pg_${subscriptionOid}_sync_`;
+  const rows = await source.query<{ table: number }>("look for the slots of tables")`
+    select split_part(substr(slot_name::text, length(${prefix}::text) + 1), '_', 1)::bigint as "table"
+    from pg_replication_slots
+    where database = current_database() and starts_with(slot_name::text, ${prefix}::text)`;
+  return new Set(rows.map(({ table }) => table));
+}
+
 /** The end of the server's log: all that was committed before is before it. */
 export async function currentLsn(source: Database): Promise<string> {
   const [{ lsn }] = await source.query<{ lsn: string }>("read the end of the log")`

@@ -53,7 +53,10 @@ export async function createSubscription(
       lock table mpackd_migrations in share mode;
       create subscription ${quoteName(name)} connection ${quoteText(conninfo)}
         publication ${quoteName(name)}
-        with (create_slot = false, slot_name = ${quoteText(name)}, copy_data = true);
+        with (create_slot = false, slot_name = ${quoteText(name)}, copy_data = true,
+          -- By default its workers flush later than they say: after a crash a table could be half
+          -- copied, and the slot that it has to go on from be gone.
+          synchronous_commit = 'local');
     end
     $subscribe$`,
     { deadlineMs: SUBSCRIBE_DEADLINE_MS },
@@ -95,6 +98,8 @@ export interface Copying {
   readonly errors: number;
   /** Bytes that running copies have read. */
   readonly copied_bytes: number;
+  /** Tables that are copied, and go on from slots of their own: their oids. */
+  readonly catching_up: readonly number[];
 }
 
 /** Looks how far a subscription is. */
@@ -104,7 +109,9 @@ export async function readCopying(target: Database, name: string): Promise<Copyi
       (count(r.srrelid) filter (where r.srsubstate = 'r'))::int as ready,
       coalesce(max(t.apply_error_count + t.sync_error_count), 0)::int as errors,
       (select coalesce(sum(c.bytes_processed), 0)::bigint from pg_stat_progress_copy c
-        where c.datname = current_database()) as copied_bytes
+        where c.datname = current_database()) as copied_bytes,
+      to_json(coalesce(array_agg(r.srrelid::bigint) filter (where r.srsubstate = 'f'), '{}'))
+        as catching_up
     from pg_subscription s
     join pg_database d on d.oid = s.subdbid and d.datname = current_database()
     left join pg_subscription_rel r on r.srsubid = s.oid

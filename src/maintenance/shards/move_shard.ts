@@ -40,6 +40,7 @@ import {
   currentLsn,
   dropPublication,
   dropSlots,
+  findHelpers,
   findSlot,
   isReplayed,
 } from "../../db/shards/move_source.ts";
@@ -73,6 +74,8 @@ const FENCE_PAUSE_MS = 200;
 /** The target's workers start again every 5 s after a failure. More than these are no accident. */
 const MAX_ERRORS = 5;
 const PATIENCE_MS = 60_000;
+/** A slot that is missing for so long does not belong to a table that gets ready. */
+const LOST_MS = 10_000;
 
 /**
  * Moves a shard, or goes on with a move that was interrupted.
@@ -102,6 +105,8 @@ class ShardMove {
   #move!: Move;
   #checked!: CheckedMove;
   #heldAt = 0;
+  /** Tables without the slot that they have to go on from. */
+  readonly #missingSince = new Map<number, number>();
   #rows = 0;
   #putBack = 0;
 
@@ -190,6 +195,7 @@ class ShardMove {
     for (;;) {
       const copying = await readCopying(this.#target, name), slot = await this.#requireSlot();
       if (copying === undefined) throw this.#lost("its subscription is gone");
+      await this.#requireHelpers(copying.catching_up);
       const { tables, ready, errors } = copying;
       const isCopied = tables > 0 && ready === tables;
       const bytes = isCopied ? slot.lag_bytes : copying.copied_bytes;
@@ -206,6 +212,21 @@ class ShardMove {
         );
       }
       await sleep(POLL_MS, this.#options.signal);
+    }
+  }
+
+  /** A table whose slot is gone never gets ready, and its worker's failures are counted nowhere. */
+  async #requireHelpers(tables: readonly number[]): Promise<void> {
+    const { subscriptionOid } = this.#move, now = performance.now();
+    if (tables.length === 0 || subscriptionOid === null) return this.#missingSince.clear();
+    const there = await findHelpers(this.#source, subscriptionOid);
+    for (const table of [...this.#missingSince.keys(), ...tables]) {
+      if (there.has(table) || !tables.includes(table)) this.#missingSince.delete(table);
+      else if (!this.#missingSince.has(table)) this.#missingSince.set(table, now);
+    }
+    // One that has just got ready may still look like one that is lost.
+    if ([...this.#missingSince.values()].some((since) => now - since > LOST_MS)) {
+      throw this.#lost("the slot of a table that is being copied is gone");
     }
   }
 
