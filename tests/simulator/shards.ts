@@ -200,7 +200,12 @@ class Movers {
         const open = await findOpenMove(this.#world.catalog, name);
         if (open === undefined) return;
         const options = this.#optionsOf(name, open.newUrl, Infinity);
-        await (open.step === "aborting" ? abortMove(options) : moveShard(options));
+        if (open.step === "aborting") return await abortMove(options);
+        await moveShard(options).catch(async (error) => {
+          // A crash may have taken what it had to go on from.
+          if (!(error instanceof ConfigError && /abort it/.test(error.message))) throw error;
+          await abortMove(options);
+        });
       });
     }
     for (const repo of this.#tenants.flatMap(({ repos }) => repos)) {
