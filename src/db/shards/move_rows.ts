@@ -196,3 +196,33 @@ function held(row: MoveRow | undefined): Move {
       '"mpackd shard list"',
   );
 }
+
+/** A move that has not ended, for people. */
+export interface OpenMove {
+  /** `shard s1`, or `repo OWNER/SLUG`. */
+  readonly what: string;
+  /** The command that goes on with it. */
+  readonly command: string;
+  readonly step: string;
+  /** Whether writers wait for it. */
+  readonly isHolding: boolean;
+  /** Since it began. */
+  readonly minutes: number;
+}
+
+/** Lists the moves of shards and repos that have not ended. */
+export function openMoves(catalog: Database): Promise<OpenMove[]> {
+  return catalog.query<OpenMove>("look for open moves")`
+    select 'shard ' || shard as what, 'mpackd shard move ' || shard || ' --to URL' as command, step,
+      step in ('fencing', 'ready') as "isHolding",
+      floor(extract(epoch from now() - began_at) / 60)::int as minutes
+    from mpackd_shard_moves where ended_at is null
+    union all
+    select 'repo ' || name, 'mpackd shard move --repo ' || name || ' --to ' || to_name, step,
+      step = 'copying', floor(extract(epoch from now() - began_at) / 60)::int
+    from mpackd_repo_moves m cross join lateral (
+      select coalesce((select r.owner || '/' || r.slug from musehub_repos r
+        where r.repo_id = m.repo_id), m.repo_id) as name, coalesce(m.to_shard, 'catalog') as to_name
+    ) as of
+    order by what`;
+}

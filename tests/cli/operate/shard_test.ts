@@ -173,6 +173,15 @@ Deno.test("shard add makes a schema a shard, which gets repos, packs and quotas"
     const shards = checks.filter((one: { name: string }) => one.name.startsWith("shard "));
     assert.deepEqual(shards.map((one: { status: string }) => one.status), ["ok", "ok"]);
     assert.equal((await main("store", "show", "--shard", "s1")).value.ownership, "ours");
+    await db.sql`insert into mpackd_shard_moves (move_id, shard, step, run_id, old_url, new_url,
+        old_state, old_version)
+      values ('m', 's1', 'fencing', 'r', 'old', 'new', 'open', 1)`;
+    const doctor = (await main("doctor", "--no-writes")).value;
+    await db.sql`delete from mpackd_shard_moves`;
+    const [move] = doctor.checks.filter(({ name }: { name: string }) => name.startsWith("move of"));
+    assert.deepEqual([move.name, move.status], ["move of shard s1", "warning"]);
+    assert.match(move.found, /at "fencing", begun 0 minutes ago; its pushes wait/);
+    assert.match(move.next, /"mpackd shard move s1 --to URL" goes on, with --abort it goes back/);
   });
   await t.step("gc takes nothing that lives in another shard, and frees names", async () => {
     const { value } = await main("gc", "--grace", "0s", "--force");

@@ -8,6 +8,8 @@ import type { Command } from "commander";
 import type { Config } from "../../../config/config.ts";
 import type { Check, CheckStatus } from "../../../maintenance/doctor/check.ts";
 import { examine } from "../../../maintenance/doctor/doctor.ts";
+import type { Database } from "../../../db/client/database.ts";
+import { openMoves } from "../../../db/shards/move_rows.ts";
 import { pendingMigrations } from "../../../db/schema/migrate.ts";
 import { askShards } from "../../../db/shards/ask_shards.ts";
 import type { CommandContext } from "../../command.ts";
@@ -97,7 +99,18 @@ async function checkShards({ db, shards }: OpenedDatabase): Promise<Check[]> {
     found: error.message,
     next: "its repos are away; the others go on",
   }));
-  return [...checks, ...away];
+  return [...checks, ...away, ...await checkMoves(db)];
+}
+
+/** Moves that have begun and not ended. One that is under way and one that was left look alike. */
+async function checkMoves(db: Database): Promise<Check[]> {
+  return (await openMoves(db)).map(({ what, command, step, isHolding, minutes }): Check => ({
+    name: `move of ${what}`,
+    status: "warning",
+    found: `at "${step}", begun ${counted(minutes, "minute")} ago` +
+      (isHolding ? "; its pushes wait" : ""),
+    next: `if no command works on it: "${command}" goes on, with --abort it goes back`,
+  }));
 }
 
 function connectionsOf(config: Config): number {
