@@ -96,6 +96,7 @@ export function openWorker(
   });
   const ofAll = {
     config,
+    shards: pools,
     worker: name,
     version: VERSION,
     slots: new Slots(concurrency),

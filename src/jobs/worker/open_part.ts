@@ -11,6 +11,7 @@ import { countAtLimits } from "../../db/quotas/quotas.ts";
 import { forgetWorker, seeWorker } from "../../db/workers.ts";
 import { parseAddresses } from "../../lib/addresses.ts";
 import { claimStore, type StoreAndDatabase } from "../../maintenance/store_owner.ts";
+import type { ShardPools } from "../../db/shards/shard_pools.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import { mpackdHandlers } from "../handlers.ts";
 import { countJobs } from "../queue/count_jobs.ts";
@@ -33,6 +34,8 @@ export interface PartOptions extends Pick<WorkerOptions, "forward" | "readPauses
   readonly db: Database;
   readonly store: BlobStore;
   readonly config: Config;
+  /** The catalog's other databases. */
+  readonly shards: ShardPools;
   /** The name left on the rows of its jobs. */
   readonly worker: string;
   /** The release it runs. */
@@ -73,6 +76,7 @@ export function openPart(options: PartOptions): Part {
       db,
       store,
       config,
+      shards: options.shards,
       onProgress: (progress, job) => observe({ type: "progress", job, progress }),
       onStartOver: (reason, job) => observe({ type: "start-over", job, reason }),
     })),

@@ -10,6 +10,7 @@ import { getJob, listJobs } from "../../../src/jobs/queue/mod.ts";
 import { pause, resume } from "../../../src/jobs/schedules/pauses.ts";
 import { putSchedule } from "../../../src/jobs/schedules/schedules.ts";
 import { runNow } from "../../../src/jobs/schedules/fire.ts";
+import { copyRepo } from "../../../src/db/shards/catalog.ts";
 import { adoptStore } from "../../../src/maintenance/store_owner.ts";
 import { makeMpack } from "../../../scripts/make_mpack.ts";
 import { concat, mpackKey } from "../../support/mpack/mpacks.ts";
@@ -125,6 +126,22 @@ Deno.test("worker runs the jobs of all shards, and one whose server dies holds u
     }
     assert.equal(new Set(all).size, 3);
   });
+
+  await t.step(
+    "gc by a schedule frees the name of a repo that was deleted in a shard",
+    async () => {
+      const repoId = "repo-gone";
+      await db.sql`insert into musehub_repos (repo_id, owner, slug, shard, deleted_at)
+      values (${repoId}, 'ann', 'gone', 's1', now() - interval '2 hours')`;
+      await copyRepo(db, s1, repoId);
+      const options = { grace_ms: 60_000 };
+      await putSchedule(db, { name: "gc", cron: "@yearly", task: "gc", options });
+      await runNow(db, "gc");
+      const isGone = async () =>
+        (await db.sql`select from musehub_repos where slug = 'gone'`).length === 0;
+      while (!await isGone()) await new Promise((resolve) => setTimeout(resolve, 50));
+    },
+  );
 
   await t.step("a pause in the catalog holds for all, and its end wakes all", async () => {
     await pause(db, { kind: "type", value: "mpack.index" });
