@@ -70,14 +70,19 @@ export function misspeltMember(
   if (typeof value !== "object" || value === null || Array.isArray(value)) return undefined;
   const shape = shapeOf(schema);
   if (shape === undefined) return undefined;
-  const missing = Object.keys(shape).filter((name) => !Object.hasOwn(value, name));
-  let compared = 0;
-  for (const [given, member] of Object.entries(value)) {
-    if (Object.hasOwn(shape, given)) {
-      const inside = misspeltMember(shape[given], member, [...path, given]);
-      if (inside !== undefined) return inside;
+  const members = value as Record<string, unknown>, missing: string[] = [];
+  for (const name of Object.keys(shape)) {
+    if (!Object.hasOwn(members, name)) {
+      missing.push(name);
       continue;
     }
+    const inside = misspeltMember(shape[name], members[name], [...path, name]);
+    if (inside !== undefined) return inside;
+  }
+  let compared = 0;
+  // A list of all members would take longer than to read them: there may be 100,000.
+  for (const given in members) {
+    if (Object.hasOwn(shape, given)) continue;
     if (++compared > MAX_COMPARED) return undefined;
     const name = given.slice(0, MAX_NAME_LENGTH), meant = mostSimilar(name, missing);
     if (meant === undefined) continue;
