@@ -75,6 +75,7 @@ export const EXAMPLES: Readonly<Record<string, string>> = {
   "webhook deliveries": "webhook deliveries 5f2c9a7e --repo ada/engine",
   "webhook resend": "webhook resend 9c31d07b --repo ada/engine",
   "shard add": 'shard add s1 "postgres://db2/mpackd?search_path=s1"',
+  "shard edit": 'shard edit s1 --replica "postgres://db2-standby/mpackd"',
   "shard list": "shard list",
   "status": "status",
   "doctor": "doctor --no-writes",

@@ -9,6 +9,7 @@
  * @module
  */
 
+import { trimEndOf } from "../../lib/text/trim.ts";
 import type { Database } from "../client/database.ts";
 import { TABLES } from "../schema/tables.ts";
 import { DURABLY, quoteName } from "./move_sql.ts";
@@ -180,7 +181,7 @@ export async function writeRepoPage(
   const columns = Object.keys(values).filter((name) => name !== MPACK);
   const types = TABLES[table] as Record<string, string>;
   const names = columns.map(quoteName).join(", ");
-  const casts = columns.map((name) => `u.${quoteName(name)}::${types[name].replace(/[?=]+$/, "")}`)
+  const casts = columns.map((name) => `u.${quoteName(name)}::${trimEndOf(types[name], "?=")}`)
     .join(", ");
   const given = [...columns, ...(isLocated ? [MPACK] : [])];
   const arrays = given.map((name, i) =>
