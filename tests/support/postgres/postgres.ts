@@ -76,8 +76,8 @@ function urlOf(server: string, database: string): string {
 /** Makes a template, unless another test file or process has made it. */
 async function makeTemplate(server: string, name: string): Promise<string> {
   const runDir = await openRunDir();
-  // Another run may use the same server.
-  const template = `${name}_${runDir.slice(-8)}`;
+  // Another run may use the same server, and one run may do so in both ways.
+  const template = `${name}_${hasTwoSchemas() ? "of_two_" : ""}${runDir.slice(-8)}`;
   using _lock = await lockFile(`${runDir}/templates.lock`, { waitMs: LOCK_WAIT_MS });
   const [{ count }] = await execute(
     server,
