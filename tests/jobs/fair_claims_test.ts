@@ -211,8 +211,11 @@ Deno.test("every row has its owner's tenant, whoever wrote it and when", async (
   await insert(db, "b", repos[1].repo_id);
   await t.step("also one that may only insert", async () => {
     const role = `inserts_${crypto.randomUUID().slice(0, 8)}`;
-    await db.sql.unsafe(`create role ${role} login password 'pw';
-      grant insert on musehub_background_jobs to ${role}`).simple();
+    const [{ schema }] = await db.sql`select current_schema() as schema`;
+    await db.sql.unsafe(
+      `create role ${role} login password 'pw'; grant usage on schema ${schema} to ${role};
+      grant insert on musehub_background_jobs to ${role}`,
+    ).simple();
     const url = new URL(test.url);
     url.username = role;
     url.password = "pw";
