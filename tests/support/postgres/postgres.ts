@@ -63,13 +63,20 @@ async function createDatabase(
   await execute(server, `create database "${database}" ${copied}`);
   const drop = async () =>
     void await execute(server, `drop database if exists "${database}" with (force)`);
-  return { url: urlOf(server, database), drop, [Symbol.asyncDispose]: drop };
+  // Databases of other servers have one schema.
+  const isShard = hasTwoSchemas() && template !== undefined;
+  const url = urlOf(server, database, { isShard });
+  return { url, drop, [Symbol.asyncDispose]: drop };
 }
 
-function urlOf(server: string, database: string): string {
+function urlOf(
+  server: string,
+  database: string,
+  { isShard }: { readonly isShard: boolean },
+): string {
   const url = new URL(server);
   url.pathname = `/${database}`;
-  if (hasTwoSchemas()) url.searchParams.set("search_path", SHARD_SCHEMA);
+  if (isShard) url.searchParams.set("search_path", SHARD_SCHEMA);
   return url.href;
 }
 
@@ -86,7 +93,7 @@ async function makeTemplate(server: string, name: string): Promise<string> {
   if (count > 0) return template;
   const making = `${template}_making`;
   await execute(server, `create database "${making}"`);
-  const url = urlOf(server, making);
+  const url = urlOf(server, making, { isShard: hasTwoSchemas() });
   if (hasTwoSchemas()) {
     const other = new URL(url);
     other.searchParams.delete("search_path");
