@@ -57,8 +57,6 @@ Deno.test("shard add makes a schema a shard, which gets repos, packs and quotas"
   });
   await t.step("a schema with repos of its own", async () => {
     await using strange = await openTestDatabase();
-    // Test databases are copies of one.
-    await strange.db.sql`update mpackd_database set database_id = 'strange'`;
     await strange.db
       .sql`insert into musehub_repos (repo_id, owner, slug) values ('old', 'ann', 'old')`;
     const { value } = await main("shard", "add", "s3", strange.url);

@@ -13,6 +13,7 @@ import type { IndexMpackOptions } from "../../../src/jobs/index/index_mpack.ts";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts";
 import { mpackKey } from "../mpack/mpacks.ts";
+import { nameAnew } from "../postgres/database.ts";
 import { createMigratedDatabase, createTestDatabase } from "../postgres/postgres.ts";
 
 /** Everything one test works on. */
@@ -57,7 +58,7 @@ export async function createFixture(options: FixtureOptions = {}): Promise<TestF
   const database =
     await (server === undefined ? createMigratedDatabase() : createTestDatabase("test", server));
   const db = connectDatabase(database.url, { maxConnections: 4 });
-  if (server !== undefined) await migrate(db);
+  await (server === undefined ? nameAnew(db) : migrate(db));
   const { repo } = await createRepo(db, { owner: "me", slug: "repo" });
   const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
   const store = options.store ?? await openFileStore(folder);
