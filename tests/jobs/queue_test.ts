@@ -500,7 +500,8 @@ Deno.test("an inserted row wakes every listener, whichever program inserted it",
   await using test = await open();
   const { db } = test;
   const woken = Promise.withResolvers<void>();
-  const { unlisten } = await db.sql.listen("mpackd_jobs", () => woken.resolve());
+  const [{ channel }] = await db.sql`select mpackd_channel_1() as channel`;
+  const { unlisten } = await db.sql.listen(channel, () => woken.resolve());
   await db.sql`insert into musehub_background_jobs
     (job_id, repo_id, job_type, payload, status, created_at, attempt)
     values ('theirs', 'any', ${TYPE}, '{}', 'pending', now(), 0)`;

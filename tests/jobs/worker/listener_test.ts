@@ -31,16 +31,16 @@ Deno.test("Listener wakes once after LISTEN, then for every notification", async
     onWake: () => wakes.hit(),
   });
   await wakes.reach(1);
-  await test.db.sql`select pg_notify('mpackd_jobs', '')`;
+  await test.db.sql`select mpackd_notify_1('')`;
   await wakes.reach(2);
-  await test.db.sql`select pg_notify('other', ''), pg_notify('mpackd_jobs', '')`;
+  await test.db.sql`select pg_notify('other', ''), mpackd_notify_1('')`;
   await wakes.reach(3);
   assert.equal(wakes.count, 3);
 });
 
 Deno.test("Listener wakes only the workers of the schema that was written, however long its name", async () => {
   await using test = await openTestDatabase();
-  const schemas = ["shard_1", "Shard.2 ä", "s".repeat(51), "t".repeat(52), "u".repeat(63)];
+  const schemas = ["shard_7", "Shard.2 ä", "s".repeat(51), "t".repeat(52), "u".repeat(63)];
   await using pools = new AsyncDisposableStack();
   const opened: { db: Database; channel: string; woken: ReturnType<typeof counter> }[] = [];
   for (const schema of schemas) {
@@ -71,12 +71,12 @@ Deno.test("Listener wakes only the workers of the schema that was written, howev
   }
   // A program whose search_path is another one names the table's schema itself.
   await test.db.sql.unsafe(
-    `set search_path = pg_catalog; insert into "shard_1".musehub_background_jobs
+    `set search_path = pg_catalog; insert into "shard_7".musehub_background_jobs
     (job_id, repo_id, job_type, payload, status, created_at, attempt)
     values ('also theirs', 'repo', 'mpack.index', '{}', 'pending', now(), 0); reset search_path`,
   );
   await opened[0].woken.reach(3);
-  await test.db.sql`select pg_notify('mpackd_jobs', '')`;
+  await test.db.sql`select mpackd_notify_1('')`;
   await wakes.reach(2);
   assert.deepEqual(opened.map(({ woken }) => woken.count), [3, 2, 2, 2, 2]);
   assert.equal(wakes.count, 2);
@@ -96,7 +96,7 @@ Deno.test("Listener listens again after its backend was terminated", async () =>
     await test.db.sql`select pg_terminate_backend(pid) from pg_stat_activity
       where application_name = 'mpackd-listener' and datname = current_database()`;
     await wakes.reach(before + 1);
-    await test.db.sql`select pg_notify('mpackd_jobs', '')`;
+    await test.db.sql`select mpackd_notify_1('')`;
     await wakes.reach(before + 2);
   }
 });
@@ -117,6 +117,6 @@ Deno.test("Listener notices a silent connection, and one that no longer listens"
   await troubles.reach(1);
   proxy.isSilent = false;
   await wakes.reach(2);
-  await test.db.sql`select pg_notify('mpackd_jobs', '')`;
+  await test.db.sql`select mpackd_notify_1('')`;
   await wakes.reach(3);
 });
