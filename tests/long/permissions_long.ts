@@ -222,9 +222,11 @@ Deno.test("each command needs exactly the permissions that are documented", asyn
       ];
     const files = (await Promise.all(folders.map((path) => Array.fromAsync(Deno.readDir(path)))))
       .flat().filter(({ isFile }) => isFile);
-    const names = files.map(({ name }) => name.replace(".ts", "").replace("_", "-")).sort();
+    const names = files.map(({ name }) => name.replace(".ts", "").replace("_", "-"));
+    // A folder of its own, because it has six.
+    names.push("shard");
     const documented = new Set(rows.map(({ command }) => command.split(" ")[0]));
-    assert.deepEqual([...documented].sort(), names);
+    assert.deepEqual([...documented].sort(), names.sort());
   });
   for (const row of rows) {
     await t.step(row.command, async () => {

@@ -243,8 +243,10 @@ Deno.test("gc refuses to work if row security hides rows from it", async () => {
   await fill(fixture);
   const { sql } = fixture.db;
   const role = `limited_${crypto.randomUUID().slice(0, 8)}`;
+  const [{ schema }] = await sql`select current_schema() as schema`;
   await sql.unsafe(
-    `create role ${role} login password 'x'; grant all on all tables in schema public to ${role};
+    `create role ${role} login password 'x'; grant usage on schema ${schema} to ${role};
+     grant all on all tables in schema ${schema} to ${role};
     alter table musehub_mpacks enable row level security`,
   );
   try {

@@ -152,6 +152,8 @@ Deno.test("a program that may only write the base tables ends jobs and moves bra
   });
   const name = `foreign_${crypto.randomUUID().slice(0, 8)}`;
   await db.sql.unsafe(`create role ${name} login password 'x'`);
+  const [{ schema }] = await db.sql`select current_schema() as schema`;
+  await db.sql.unsafe(`grant usage on schema ${schema} to ${name}`);
   await db.sql.unsafe(`grant select, insert, update, delete on musehub_branches,
     musehub_background_jobs to ${name}`);
   const url = Object.assign(new URL(fixture.databaseUrl), { username: name, password: "x" });
