@@ -106,6 +106,8 @@ async function serve(client: Socket, dial: () => Socket, proxy: FaultProxy): Pro
     client.end(headOf(`HTTP/1.1 ${status} Because`, headers) + body);
     return;
   }
+  // It may be gone by now, and does not say so again.
+  if (client.destroyed) return;
   const upstream = dial();
   for (const name of fault.hideHeaders ?? []) request.headers.delete(name);
   request.headers.set("connection", "close");
