@@ -111,13 +111,6 @@ export async function findHelpers(source: Database, subscriptionOid: number): Pr
   return new Set(rows.map(({ table }) => table));
 }
 
-/** The end of the server's log: all that was committed before is before it. */
-export async function currentLsn(source: Database): Promise<string> {
-  const [{ lsn }] = await source.query<{ lsn: string }>("read the end of the log")`
-    select pg_current_wal_insert_lsn()::text as lsn`;
-  return lsn;
-}
-
 /** Whether the target has all up to there. */
 export async function isReplayed(source: Database, name: string, lsn: string): Promise<boolean> {
   const [row] = await source.query<{ is_replayed: boolean }>("look how far the target is")`

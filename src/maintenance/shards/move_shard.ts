@@ -14,6 +14,7 @@
 
 import type { Database } from "../../db/client/database.ts";
 import { migrate } from "../../db/schema/migrate.ts";
+import { currentLsn } from "../../db/client/replica.ts";
 import { findShard } from "../../db/shards/catalog.ts";
 import {
   countRunning,
@@ -37,7 +38,6 @@ import {
 import {
   createPublication,
   createSlot,
-  currentLsn,
   dropPublication,
   dropSlots,
   findHelpers,

@@ -61,15 +61,19 @@ export class RoutedShard {
   }
 }
 
+/** A client of one repo. */
+interface ClientOptions {
+  readonly store: BlobStore;
+  readonly repoId: string;
+  /** What its packs begin with. */
+  readonly name: string;
+  readonly signal: AbortSignal;
+}
+
 /** Pushes packs until it is stopped; returns the keys of those that the server has accepted. */
 export async function keepPushing(
   shard: RoutedShard,
-  { store, repoId, name, signal }: {
-    readonly store: BlobStore;
-    readonly repoId: string;
-    readonly name: string;
-    readonly signal: AbortSignal;
-  },
+  { store, repoId, name, signal }: ClientOptions,
 ): Promise<string[]> {
   const keys: string[] = [];
   for (let n = 0; !signal.aborted; n++) {
@@ -96,12 +100,7 @@ export async function keepPushing(
 /** Stores packs and queues them until it is stopped; returns their keys. */
 export async function keepQueueing(
   shard: RoutedShard,
-  { store, repoId, name, signal }: {
-    readonly store: BlobStore;
-    readonly repoId: string;
-    readonly name: string;
-    readonly signal: AbortSignal;
-  },
+  { store, repoId, name, signal }: ClientOptions,
 ): Promise<string[]> {
   const keys: string[] = [];
   for (let n = 0; !signal.aborted; n++) {

@@ -15,7 +15,7 @@ import { createTestDatabase } from "../postgres/postgres.ts";
 import { startTestServer, type TestServer } from "../postgres/test_server.ts";
 
 /** The subscription's workers start again at once, and copy more tables at once: tests are short. */
-const SETTINGS = {
+export const REPLICATING = {
   wal_level: "logical",
   wal_retrieve_retry_interval: "100ms",
   max_logical_replication_workers: "10",
@@ -32,8 +32,8 @@ export interface TwoServers {
 /** Starts both, or joins them. */
 export async function twoServers(): Promise<TwoServers> {
   return {
-    first: await startTestServer({ name: "logical-1", settings: SETTINGS }),
-    second: await startTestServer({ name: "logical-2", settings: SETTINGS }),
+    first: await startTestServer({ name: "logical-1", settings: REPLICATING }),
+    second: await startTestServer({ name: "logical-2", settings: REPLICATING }),
   };
 }
 

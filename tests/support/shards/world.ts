@@ -14,17 +14,15 @@ import { mintToken } from "../../../src/http/auth/token.ts";
 import { createTestDatabase } from "../postgres/postgres.ts";
 import { startTestServer, type TestServer } from "../postgres/test_server.ts";
 import { addShard } from "./catalog_with.ts";
+import { REPLICATING } from "./two_servers.ts";
 
 const SETTINGS = {
-  wal_level: "logical",
+  ...REPLICATING,
   synchronous_commit: "on",
   deadlock_timeout: "50ms",
-  wal_retrieve_retry_interval: "100ms",
-  max_logical_replication_workers: "10",
-  max_sync_workers_per_subscription: "6",
-  max_worker_processes: "16",
   max_connections: "300",
 };
+
 /** The servers, the catalog and its shards. */
 export interface World extends AsyncDisposable {
   readonly servers: readonly TestServer[];
