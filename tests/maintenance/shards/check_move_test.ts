@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { findShard } from "../../../src/db/shards/catalog.ts";
 import { ConfigError } from "../../../src/errors.ts";
 import { conninfoOf } from "../../../src/maintenance/shards/conninfo.ts";
+import { abortMove } from "../../../src/maintenance/shards/move_back.ts";
 import { moveShard } from "../../../src/maintenance/shards/move_shard.ts";
 import { drain, remove, removeOld } from "../../../src/maintenance/shards/remove_shard.ts";
 import { createTestDatabase } from "../../support/postgres/postgres.ts";
@@ -90,6 +91,29 @@ Deno.test("conninfoOf() writes what libpq knows, quoted", () => {
     "host='a,b' port='1,2' dbname='d' user='u' password='p\\'\\\\' sslmode='require' " +
       "target_session_attrs='read-write' connect_timeout='10'",
   );
+});
+
+Deno.test("moveShard() notices a table whose copy has lost its slot, and can go back", async () => {
+  await using test = await openShardedCatalog(await twoServers());
+  const source = await test.openShard(), target = test.open(test.newUrl);
+  let isLost = false;
+  const options = test.moveOptions({
+    async onProgress({ step, done }) {
+      if (step !== "copy" || isLost || done === 0) return;
+      // As after a crash of the target that undoes the last commit of a worker, but not its slot's end.
+      const rows = await target
+        .sql`update pg_subscription_rel set srsubstate = 'f', srsublsn = '0/1'
+        where srrelid = 's1.musehub_tags'::regclass and srsubstate = 'r' returning 1`;
+      isLost = rows.length > 0;
+    },
+  });
+  // Whichever is seen first: the slot that is gone, or the failures of the table's worker.
+  await assert.rejects(
+    moveShard(options),
+    /(slot of a table .* abort it|failed \d+ times.*--abort)/,
+  );
+  await abortMove(options);
+  assert.deepEqual(await leftOfAborted(source, target), []);
 });
 
 Deno.test("moveShard() goes on while its servers restart; then the old schema can go", async (t) => {
