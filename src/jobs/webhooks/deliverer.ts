@@ -88,10 +88,11 @@ export class Deliverer {
       this.#isWoken = false;
       try {
         await this.#purge();
-        const limit = CONCURRENCY - this.#running.size;
+        const sending = this.#running.size, limit = CONCURRENCY - sending;
         const claimed = limit > 0 ? await claimDeliveries(db, { limit, leaseMs: LEASE_MS }) : [];
         for (const delivery of claimed) this.#start(delivery);
-        if (untilEmpty && claimed.length === 0 && this.#running.size === 0) break;
+        // What was on its way then may have had the places of what is due.
+        if (untilEmpty && claimed.length === 0 && sending === 0) break;
         await this.#pause(pollMs * (0.5 + Math.random() / 2));
       } catch (error) {
         this.#options.onError?.(error as Error);

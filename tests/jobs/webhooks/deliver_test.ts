@@ -26,6 +26,7 @@ import { Worker } from "../../../src/jobs/worker/worker.ts";
 import { enqueue } from "../../../src/jobs/queue/enqueue.ts";
 import { Deliverer, type DelivererOptions } from "../../../src/jobs/webhooks/deliverer.ts";
 import { parseAddresses } from "../../../src/lib/addresses.ts";
+import { sleep } from "../../../src/lib/sleep.ts";
 import { MadeHistory } from "../../support/history/make_history.ts";
 import { indexHistory } from "../../support/history/record_history.ts";
 import { buildMpack, object } from "../../support/mpack/mpacks.ts";
@@ -301,6 +302,33 @@ Deno.test("a receiver that hangs takes two places, and an owner's receivers four
   await delivering;
   assert.equal(most, 4);
   assert.equal(receiver.received.length, 25);
+});
+
+Deno.test("what waits for a place is sent, however the last of its host end", async () => {
+  await using fixture = await createFixture();
+  await using receiver = startReceiver();
+  const { db, repo } = fixture, held = Promise.withResolvers<void>();
+  const { webhookId } = await hook(fixture, receiver.url);
+  receiver.answer = async () => {
+    await held.promise;
+    return new Response();
+  };
+  for (let i = 0; i < 3; i++) await testWebhook(db, repo.repoId, webhookId);
+  let looks = 0, ended = 0;
+  const query = (action: string) => async (text: TemplateStringsArray, ...values: unknown[]) => {
+    const rows = await db.query(action)(text, ...values);
+    if (action === "claim deliveries" && ++looks === 2) {
+      // Both places are taken while it looks, and free before it has the answer.
+      assert.deepEqual(rows, []);
+      held.resolve();
+      while (ended < 2) await sleep(1);
+      await sleep(10);
+    }
+    if (action === "record a delivery") ended++;
+    return rows;
+  };
+  await deliver(fixture, { db: { ...db, query: query as typeof db.query } });
+  assert.equal(receiver.received.length, 3);
 });
 
 Deno.test("what a killed worker had claimed is sent again once its lease has ended", async () => {
