@@ -10,7 +10,6 @@ import assert from "node:assert/strict";
 import { connectDatabase } from "../../../src/db/client/connect.ts";
 import type { Database } from "../../../src/db/client/database.ts";
 import { migrate } from "../../../src/db/schema/migrate.ts";
-import { sleep } from "../../../src/lib/sleep.ts";
 import { adoptStore } from "../../../src/maintenance/store_owner.ts";
 import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts";
 import { buildMpack, mpackKey, object } from "../../support/mpack/mpacks.ts";
@@ -21,6 +20,7 @@ import { POSTGRES_15_BIN } from "../../support/postgres/test_server.ts";
 import { type MpackdProcess, startProcess } from "../../support/process/mpackd_process.ts";
 import { addRepoIn, addShard, insertForeign } from "../../support/shards/catalog_with.ts";
 import { sampleBytes } from "../../support/store/blobs.ts";
+import { until } from "../../support/until.ts";
 
 const WORKERS = 3;
 const OBJECTS = 5;
@@ -63,6 +63,12 @@ async function failShard(t: Deno.TestContext, pair: Pair): Promise<void> {
       message === "Listening for new jobs" && shard === "failing"
     );
   }
+  // What follows a step that failed would only hide why.
+  const step = async (name: string, run: () => Promise<void>) => {
+    if (!await t.step(name, run)) {
+      throw new Error(`the step failed; the pair's log:\n${await pair.log()}`);
+    }
+  };
   let seed = 1;
   const added = { steady: [] as string[], failing: [] as string[], forwarded: [] as string[] };
   const add = async (kind: keyof typeof added) => {
@@ -78,7 +84,7 @@ async function failShard(t: Deno.TestContext, pair: Pair): Promise<void> {
     added[kind].push(jobId);
   };
 
-  await t.step("the primary of one shard is lost; the other shard's jobs go on", async () => {
+  await step("the primary of one shard is lost; the other shard's jobs go on", async () => {
     for (let i = 0; i < JOBS; i++) {
       for (const kind of ["steady", "failing", "forwarded"] as const) await add(kind);
     }
@@ -88,7 +94,7 @@ async function failShard(t: Deno.TestContext, pair: Pair): Promise<void> {
       await add("steady");
       if (i < JOBS) await add("forwarded");
       const [id] = added.steady.slice(-1);
-      while (!await isDone(steady, id)) await sleep(10);
+      await untilDone(steady, [id]);
       if (!isOver) doneMeanwhile++;
     }
     await over;
@@ -99,10 +105,10 @@ async function failShard(t: Deno.TestContext, pair: Pair): Promise<void> {
     }
   });
 
-  await t.step("nothing is lost or doubled, in the shard and in the catalog's queue", async () => {
-    for (const id of added.steady) while (!await isDone(steady, id)) await sleep(50);
-    for (const id of added.failing) while (!await isDone(failing, id)) await sleep(50);
-    for (const id of added.forwarded) while (!await isDone(catalog, id)) await sleep(50);
+  await step("nothing is lost or doubled, in the shard and in the catalog's queue", async () => {
+    await untilDone(steady, added.steady);
+    await untilDone(failing, added.failing);
+    await untilDone(catalog, added.forwarded);
     for (
       const [shard, jobs] of [
         [steady, added.steady.length],
@@ -125,11 +131,11 @@ async function failShard(t: Deno.TestContext, pair: Pair): Promise<void> {
     assert.deepEqual(left, { strays: 0, forwarded: 0, open: 0 });
   });
 
-  await t.step("the lost server comes back as a standby, and all processes end well", async () => {
+  await step("the lost server comes back as a standby, and all processes end well", async () => {
     await pair.rejoin();
     await add("failing");
     const [id] = added.failing.slice(-1);
-    while (!await isDone(failing, id)) await sleep(50);
+    await untilDone(failing, [id]);
     for (const worker of workers) worker.kill("SIGTERM");
     for (const { ended, lines } of workers) {
       assert.equal((await ended).code, 0, JSON.stringify(lines.slice(-5)));
@@ -140,11 +146,22 @@ async function failShard(t: Deno.TestContext, pair: Pair): Promise<void> {
   });
 }
 
-async function isDone(db: Database, jobId: string): Promise<boolean> {
-  const rows = await db.query<{ status: string }>("look for a job")`
-    select status from musehub_background_jobs where job_id = ${jobId}`.catch(() => []);
-  assert.notEqual(rows[0]?.status, "failed");
-  return rows[0]?.status === "done";
+async function untilDone(db: Database, jobIds: readonly string[]): Promise<void> {
+  let found: unknown;
+  for (const jobId of jobIds) {
+    const isDone = async () => {
+      try {
+        [found] = await db.query<{ status: string }>("look for a job")`
+          select status, last_error from musehub_background_jobs where job_id = ${jobId}`;
+      } catch (error) {
+        found = (error as Error).message;
+      }
+      const { status } = (found ?? {}) as { status?: string };
+      assert.notEqual(status, "failed", JSON.stringify(found));
+      return status === "done";
+    };
+    await until(`${jobId} is done`, isDone, { everyMs: 10, found: () => found ?? "no such row" });
+  }
 }
 
 Deno.test({

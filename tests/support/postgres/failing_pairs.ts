@@ -7,7 +7,8 @@
 import assert from "node:assert/strict";
 import { connectDatabase } from "../../../src/db/client/connect.ts";
 import { sleep } from "../../../src/lib/sleep.ts";
-import { startPatroni } from "./patroni.ts";
+import { PATRONI_PASSWORD, startPatroni } from "./patroni.ts";
+import { until } from "../until.ts";
 import { POSTGRES_15_BIN, startTestServer } from "./test_server.ts";
 
 /** A pair of servers whose primary can be lost. */
@@ -18,6 +19,8 @@ export interface Pair {
   fail(): Promise<void>;
   /** Brings the lost server back as a standby. */
   rejoin(): Promise<void>;
+  /** The end of what its programs logged. */
+  log(): Promise<string>;
 }
 
 /** Two servers under Patroni and etcd. */
@@ -28,14 +31,31 @@ export async function withPatroni(use: (pair: Pair) => Promise<void>): Promise<v
     url: cluster.url,
     async fail() {
       await primary.kill();
-      while (await standby.role() !== "primary") await sleep(100);
+      // Patroni says so from memory while the server does not answer it.
+      const isPrimary = async () =>
+        await standby.role() === "primary" && !await isInRecovery(standby.host);
+      await until("the standby is the primary", isPrimary, { everyMs: 100, found: cluster.log });
     },
     async rejoin() {
       primary.start();
       const now = await cluster.settled();
       assert.deepEqual([now.primary.name, now.standby.name], [standby.name, primary.name]);
     },
+    log: () => cluster.log(),
   });
+}
+
+async function isInRecovery(host: string): Promise<boolean> {
+  const url = `postgres://postgres:${PATRONI_PASSWORD}@${host}/postgres?target_session_attrs=any`;
+  const db = connectDatabase(url, { maxConnections: 1 });
+  try {
+    const [row] = await db.query<{ is: boolean }>("ask a server")`select pg_is_in_recovery() as is`;
+    return row.is;
+  } catch {
+    return true;
+  } finally {
+    await db.close();
+  }
 }
 
 /** A primary and a synchronous standby that is promoted by hand. */
@@ -69,6 +89,7 @@ export async function withPromotion(use: (pair: Pair) => Promise<void>): Promise
       async rejoin() {
         rejoined = await startTestServer({ binDir, settings, standbyOf: standby.url });
       },
+      log: async () => (await Deno.readTextFile(standby.logFile)).slice(-4_000),
     });
   } finally {
     await rejoined?.[Symbol.asyncDispose]();

@@ -17,7 +17,8 @@ export const hasPatroni: boolean = (await Promise.all(
   PROGRAMS.map((path) => Deno.stat(path).then(() => true, () => false)),
 )).every(Boolean);
 
-const PASSWORD = "patroni-password";
+/** Of the superuser `postgres`. */
+export const PATRONI_PASSWORD = "patroni-password";
 const START_TIMEOUT_MS = 120_000;
 
 /** One server and the agent that starts, promotes and stops it. */
@@ -40,6 +41,8 @@ export interface PatroniCluster extends AsyncDisposable {
   readonly url: string;
   /** Waits until one node is the primary and another one follows it. */
   settled(): Promise<{ primary: PatroniNode; standby: PatroniNode }>;
+  /** The end of what etcd, the agents and the servers logged. */
+  log(): Promise<string>;
 }
 
 /** Starts the cluster; the standby has what was acknowledged (`synchronous_mode`). */
@@ -102,6 +105,7 @@ export async function startPatroni(): Promise<PatroniCluster> {
   };
   const first = await node("one"), second = await node("two");
   const nodes = [first, second] as const;
+  const readLog = async () => (await Deno.readTextFile(log)).slice(-8_000);
   const settled = async () => {
     const deadline = Date.now() + START_TIMEOUT_MS;
     while (Date.now() < deadline) {
@@ -110,8 +114,7 @@ export async function startPatroni(): Promise<PatroniCluster> {
       if (primary && standby) return { primary, standby };
       await sleep(200);
     }
-    const text = await Deno.readTextFile(log);
-    throw new Error(`Patroni has no primary and standby:\n${text.slice(-4000)}`);
+    throw new Error(`Patroni has no primary and standby:\n${await readLog()}`);
   };
   const close = async () => {
     // The standby first, or it would be promoted.
@@ -129,8 +132,8 @@ export async function startPatroni(): Promise<PatroniCluster> {
     }
     second.start();
     const { primary, standby } = await settled();
-    const url = `postgres://postgres:${PASSWORD}@${standby.host},${primary.host}/postgres`;
-    return { nodes, url, settled, [Symbol.asyncDispose]: close };
+    const url = `postgres://postgres:${PATRONI_PASSWORD}@${standby.host},${primary.host}/postgres`;
+    return { nodes, url, settled, log: readLog, [Symbol.asyncDispose]: close };
   } catch (error) {
     await close();
     throw error;
@@ -148,7 +151,7 @@ interface NodeSettings {
 
 /** Patroni's shortest times: a dead primary is replaced within 20 s and a loop. */
 function settings({ name, restPort, port, dataDir, path, clientPort }: NodeSettings): string {
-  const login = (username: string) => ({ username, password: PASSWORD });
+  const login = (username: string) => ({ username, password: PATRONI_PASSWORD });
   // YAML takes JSON.
   return JSON.stringify({
     scope: "mpackd",
