@@ -10,13 +10,15 @@ import { insertForeign } from "../../support/shards/catalog_with.ts";
 const JOBS = 30;
 
 Deno.test("a shard whose server does not answer holds no slot, and its worker tries on", async () => {
-  await using dead = await openTestDatabase({ statementTimeoutMs: 500 });
+  await using dead = await openTestDatabase();
   await using alive = await openTestDatabase();
   await addRepos(alive.db, "repo-1");
   for (let i = 0; i < JOBS; i++) await insertForeign(alive.db, { jobId: `${i}`, repoId: "repo-1" });
   const slots = new Slots(1), stop = new AbortController();
   // It reads what is paused, and then no statement is answered.
   const faulty = faultyDatabase(dead.db, { at: 2, fault: "hung", times: 3 });
+  // The first of them waits for longer than all jobs of the others take.
+  let statementTimeoutMs = 4_000;
   const errors: Error[] = [];
   let ended = 0;
   const over = Promise.withResolvers<void>(), tried = Promise.withResolvers<void>();
@@ -41,7 +43,12 @@ Deno.test("a shard whose server does not answer holds no slot, and its worker tr
       ...options,
     });
   const worker = workerOf({
-    db: faulty.db,
+    db: {
+      ...faulty.db,
+      get statementTimeoutMs() {
+        return statementTimeoutMs;
+      },
+    },
     observe(event: WorkerEvent) {
       if (event.type === "queue-works") back.resolve();
       if (event.type !== "queue-error") return;
@@ -60,6 +67,7 @@ Deno.test("a shard whose server does not answer holds no slot, and its worker tr
       observe: (event) => event.type === "ended" && ++ended === JOBS && over.resolve(),
     }).run(),
   );
+  statementTimeoutMs = 200;
   await over.promise;
   assert.deepEqual(
     errors,

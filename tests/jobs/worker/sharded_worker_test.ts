@@ -170,10 +170,10 @@ Deno.test("worker runs the jobs of all shards, and one whose server dies holds u
       assert.equal(JSON.parse(await ask("/readyz")).ready, true);
       assert.match(await ask("/metrics"), /^mpackd_shard_up\{shard="s2"\} 0$/m);
       assert.equal((await getJob(db, forwarded))!.attempt, 0);
+      assert.equal(worker.lines.filter(({ message }) => /is away/.test(message)).length, 1);
       await server.start();
       await worker.line(({ message }) => message === "Working for shard s2");
       await done(db, forwarded);
-      assert.equal(worker.lines.filter(({ message }) => /is away/.test(message)).length, 1);
     },
   );
   worker.kill("SIGTERM");
