@@ -1,7 +1,8 @@
 /**
  * Shards on two servers, among faults: tenants push and read over HTTP while shards and repos are
- * moved, movers die, servers restart, and processes of mpackd are killed. What was acknowledged stays
- * readable at every moment, nobody else sees it, and in the end each repo is whole in one place.
+ * moved, movers die, servers restart or fail over to their standbys, and processes of mpackd are
+ * killed. What was acknowledged stays readable at every moment, nobody else sees it, and in the end each
+ * repo is whole in one place.
  *
  * @module
  */
@@ -16,7 +17,8 @@ import { moveRepo } from "../../src/maintenance/shards/move_repo.ts";
 import { moveShard } from "../../src/maintenance/shards/move_shard.ts";
 import { removeOld } from "../../src/maintenance/shards/remove_shard.ts";
 import type { Random } from "../fuzz/random.ts";
-import type { TestServer } from "../support/postgres/test_server.ts";
+import { PromotedPair } from "../support/postgres/failing_pairs.ts";
+import { POSTGRES_15_BIN, type TestServer } from "../support/postgres/test_server.ts";
 import { KilledError, mortal } from "../support/shards/mortal.ts";
 import { openWorld, tokenOf, type World } from "../support/shards/world.ts";
 import { Tenant } from "./shards/tenant.ts";
@@ -36,7 +38,9 @@ const END_MS = 5 * 60_000;
 /** Drives one run: at share 1, two servers of eight shards each, for two minutes. */
 export async function shards(options: ProfileOptions): Promise<Record<string, number>> {
   const { random, tally, share } = options;
-  const world = await openWorld(Math.max(2, Math.round(8 * share)));
+  // Only Debian's can be copied.
+  const isPaired = await Deno.stat(POSTGRES_15_BIN).then(() => true, () => false);
+  const world = await openWorld(Math.max(2, Math.round(8 * share)), { isPaired });
   await using _world = world;
   await using processes = await ServerProcesses.start(world, tally);
   const tenants = await Promise.all(OWNERS.map(async (owner) =>
@@ -62,8 +66,8 @@ export async function shards(options: ProfileOptions): Promise<Record<string, nu
     const lot = random.below(12);
     if (lot < 5) movers.moveShard();
     else if (lot < 8) movers.moveRepo();
-    else if (lot < 10) await processes.kill(random);
-    else if (lot < 11) await restart(random.pick(world.servers), tally);
+    else if (lot < 9) await processes.kill(random);
+    else if (lot < 11) await strike(random.pick(world.servers), tally, random);
     else await terminate(random.pick(world.servers), tally);
     await pause(300 + random.below(1_500));
   }
@@ -85,13 +89,29 @@ export async function shards(options: ProfileOptions): Promise<Record<string, nu
   };
 }
 
-async function restart(server: TestServer, tally: Tally): Promise<void> {
-  tally.fault("server restarted");
-  await server.restart();
+/** Restarts a server; of a pair, it may end, and the other one take its place. */
+async function strike(
+  server: TestServer | PromotedPair,
+  tally: Tally,
+  random: Random,
+): Promise<void> {
+  if (!(server instanceof PromotedPair) || random.once(3)) {
+    tally.fault("server restarted");
+    return await currentOf(server).restart();
+  }
+  tally.fault("server failed over");
+  await server.failOver();
+  await pause(random.below(1_000));
+  await server.rejoin();
 }
 
-async function terminate(server: TestServer, tally: Tally): Promise<void> {
-  const admin = connectDatabase(server.url, { maxConnections: 1, applicationName: "simulator" });
+function currentOf(server: TestServer | PromotedPair): TestServer {
+  return server instanceof PromotedPair ? server.current : server;
+}
+
+async function terminate(server: TestServer | PromotedPair, tally: Tally): Promise<void> {
+  const { url } = currentOf(server);
+  const admin = connectDatabase(url, { maxConnections: 1, applicationName: "simulator" });
   const rows = await insist(() =>
     admin.query("terminate sessions")`
       select pg_terminate_backend(pid) from pg_stat_activity
@@ -130,8 +150,7 @@ class Movers {
     this.#begin(`shard ${name}`, async () => {
       const open = await insist(() => findOpenMove(this.#world.catalog, name));
       const options = this.#optionsOf(name, open?.newUrl ?? place, lastStatement);
-      // One that goes back cannot go on.
-      if (open?.step === "aborting" || open !== undefined && isAborted) {
+      if (open !== undefined && isAborted) {
         await abortMove(options);
         this.counts["moves aborted"]++;
         return;
@@ -200,17 +219,12 @@ class Movers {
         const open = await findOpenMove(this.#world.catalog, name);
         if (open === undefined) return;
         const options = this.#optionsOf(name, open.newUrl, Infinity);
-        if (open.step === "aborting") return await abortMove(options);
-        await moveShard(options).catch(async (error) => {
-          // A crash may have taken what it had to go on from.
-          if (!(error instanceof ConfigError && /abort it/.test(error.message))) throw error;
-          await abortMove(options);
-        });
+        await moveShard(options);
       });
     }
     for (const repo of this.#tenants.flatMap(({ repos }) => repos)) {
       await last(`the move of ${repo.slug}`, async () => {
-        const [open] = await this.#world.catalog.sql`
+        const [open] = await this.#world.catalog.query("look for a move")`
           select from mpackd_repo_moves where repo_id = ${repo.repoId}`;
         if (open !== undefined) await this.#moveRepo(repo, "catalog", Infinity);
       });

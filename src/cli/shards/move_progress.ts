@@ -15,6 +15,7 @@ const SENTENCES: Record<MoveProgress["step"], string> = {
   compare: "Comparing both sides",
   detach: "Making the target independent",
   flip: "Turning the catalog over",
+  back: "Going back, to begin again",
   abort: "Aborting: writers go on at the source, and the rest is removed",
 };
 
@@ -40,7 +41,7 @@ export class MoveTeller {
     if (waitingFor !== undefined && waitingFor !== this.#reason) {
       this.#line.clear();
       this.#reason = waitingFor;
-      tell(`Trying again: ${waitingFor}`);
+      tell(step === "back" ? `The copy is lost: ${waitingFor}` : `Trying again: ${waitingFor}`);
     }
     if (bytes === undefined) return;
     const note = total === undefined ? undefined : `${done} of ${total} tables`;

@@ -27,6 +27,7 @@ export const MIGRATION_NAMES = [
   "0028_channels",
   "0029_fair_claims",
   "0030_tenants_of_old_jobs",
+  "0031_shard_moves",
 ] as const;
 
 /** The name of a migration. */

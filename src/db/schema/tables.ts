@@ -101,6 +101,9 @@ export const TABLES = {
     ended_at: "timestamptz?",
     /** When the old schema was removed. */
     old_removed_at: "timestamptz?",
+    /** System identifier and timeline of the source, and of the target. */
+    old_timeline: "text?",
+    new_timeline: "text?",
   },
   /** One row per indexed mpack of one repo. */
   musehub_mpacks: {

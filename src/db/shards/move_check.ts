@@ -6,6 +6,22 @@
 
 import type { Database } from "../client/database.ts";
 
+/**
+ * Which server this is, and since which failover; null: a standby. A standby that is promoted begins
+ * a new timeline.
+ */
+const TIMELINE = `case when not pg_is_in_recovery() then
+    (select system_identifier::text from pg_control_system()) || '/' ||
+      left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)
+  end`;
+
+/** Reads which server this is, and since which failover; null: it is a standby. */
+export async function readTimeline(db: Database): Promise<string | null> {
+  const [{ timeline }] = await db.query<{ timeline: string | null }>("look for a failover")`
+    select ${db.sql.unsafe(TIMELINE)} as timeline`;
+  return timeline;
+}
+
 /** The server that a shard leaves. */
 export interface SourceServer {
   readonly schema: string | null;
@@ -27,6 +43,7 @@ export interface SourceServer {
   /** Bytes of all tables and indexes of the schema. */
   readonly bytes: number;
   readonly is_standby: boolean;
+  readonly timeline: string | null;
 }
 
 /** Looks at the source. `role` is the one that the target connects as. */
@@ -47,7 +64,7 @@ export async function readSourceServer(source: Database, role: string): Promise<
           and not pg_has_role(c.relowner, 'usage')) as not_owned,
       (select coalesce(sum(pg_total_relation_size(c.oid)), 0)::bigint from pg_class c
         where c.relnamespace = current_schema()::regnamespace and c.relkind = 'r') as bytes,
-      pg_is_in_recovery() as is_standby`;
+      pg_is_in_recovery() as is_standby, ${source.sql.unsafe(TIMELINE)} as timeline`;
   return row;
 }
 
@@ -66,6 +83,7 @@ export interface TargetServer {
   readonly may_subscribe: boolean;
   readonly may_create: boolean;
   readonly is_standby: boolean;
+  readonly timeline: string | null;
 }
 
 /** Looks at the target. */
@@ -85,6 +103,6 @@ export async function readTargetServer(target: Database, schema: string): Promis
         select pg_has_role(oid, 'member') from pg_roles
         where rolname = 'pg_create_subscription'), false) as may_subscribe,
       has_database_privilege(current_database(), 'create') as may_create,
-      pg_is_in_recovery() as is_standby`;
+      pg_is_in_recovery() as is_standby, ${target.sql.unsafe(TIMELINE)} as timeline`;
   return row;
 }

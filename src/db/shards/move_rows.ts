@@ -32,6 +32,10 @@ export interface Move {
   readonly subscriptionOid: number | null;
   /** When the old schema was removed. */
   readonly oldRemovedAt: Date | null;
+  /** The source's server and timeline when it began; null: an older version has begun it. */
+  readonly oldTimeline: string | null;
+  /** The target's. */
+  readonly newTimeline: string | null;
 }
 
 type MoveRow = Row<"mpackd_shard_moves">;
@@ -48,6 +52,8 @@ function toMove(row: MoveRow): Move {
     madeSchema: row.made_schema,
     subscriptionOid: row.subscription_oid,
     oldRemovedAt: row.old_removed_at,
+    oldTimeline: row.old_timeline,
+    newTimeline: row.new_timeline,
   };
 }
 
@@ -61,6 +67,14 @@ export async function findOpenMove(catalog: Database, shard: string): Promise<Mo
   const [row] = await catalog.query<MoveRow>("find a shard's move")`
     select * from mpackd_shard_moves where shard = ${shard} and ended_at is null`;
   return row && toMove(row);
+}
+
+/** Whether this process has aborted a move. */
+export async function isAborted(catalog: Database, { moveId, runId }: Move): Promise<boolean> {
+  const rows = await catalog.query("look at a move that was aborted")`
+    select from mpackd_shard_moves
+    where move_id = ${moveId} and run_id = ${runId} and step = 'aborted'`;
+  return rows.length > 0;
 }
 
 /** The last move of a shard to where it is. */
@@ -78,13 +92,18 @@ export async function findLastMove(catalog: Database, shard: string): Promise<Mo
  */
 export async function beginMove(
   catalog: Database,
-  { shard, oldUrl, newUrl }: Pick<Move, "shard" | "oldUrl" | "newUrl">,
+  { shard, oldUrl, newUrl, oldTimeline, newTimeline }: Pick<
+    Move,
+    "shard" | "oldUrl" | "newUrl" | "oldTimeline" | "newTimeline"
+  >,
 ): Promise<Move> {
   const moveId = crypto.randomUUID().slice(0, 8), runId = crypto.randomUUID();
   const [row] = await catalog.query<MoveRow>("begin a shard's move")`
     insert into mpackd_shard_moves
-      (move_id, shard, step, run_id, old_url, new_url, old_state, old_version)
-    select ${moveId}, s.name, 'copying', ${runId}, s.url, ${newUrl}, s.state, s.version
+      (move_id, shard, step, run_id, old_url, new_url, old_state, old_version, old_timeline,
+        new_timeline)
+    select ${moveId}, s.name, 'copying', ${runId}, s.url, ${newUrl}, s.state, s.version,
+      ${oldTimeline}, ${newTimeline}
     from mpackd_shards s
     where s.name = ${shard} and s.url = ${oldUrl} and s.state <> 'moving'
       and not exists (

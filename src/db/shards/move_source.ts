@@ -101,6 +101,26 @@ export async function dropSlots(
   return isDone;
 }
 
+/**
+ * Ends the processes of the source that send to the slots of a move. One whose target is gone notices
+ * it after `wal_sender_timeout`.
+ */
+export async function endSenders(
+  source: Database,
+  name: string,
+  subscriptionOid: number | null,
+): Promise<void> {
+  try {
+    await source.query("end what sends to a replication slot")`
+      select pg_terminate_backend(active_pid) from pg_replication_slots
+      where active_pid is not null and (slot_name = ${name} or database = current_database()
+        and starts_with(slot_name::text, ${`pg_${subscriptionOid ?? "none"}_sync_`}::text))`;
+  } catch (error) {
+    // insufficient_privilege: it is another role's, and ends by itself.
+    if (!hasSqlState(error, "42501")) throw error;
+  }
+}
+
 /** The tables that the helpers of a subscription have slots for: their oids on the target. */
 export async function findHelpers(source: Database, subscriptionOid: number): Promise<Set<number>> {
   const prefix = `pg_${subscriptionOid}_sync_`;

@@ -26,6 +26,9 @@ const SLOTS = 3;
 export interface CheckedMove {
   readonly schema: string;
   readonly bytes: number;
+  /** Which servers these are, and since which failovers. */
+  readonly oldTimeline: string | null;
+  readonly newTimeline: string | null;
   /** Those whose rows move. */
   readonly tables: readonly TableThere[];
 }
@@ -69,7 +72,13 @@ export async function checkMove(
     throw new ConfigError(`Cannot move shard ${shard}: ${problems.join(". ")}`);
   }
   if (!isBegun) await probeSource(target, conninfoOf(sourceUrl)).catch(explainProbe);
-  return { schema, bytes: from.bytes, tables: tables.filter(isMoved) };
+  return {
+    schema,
+    bytes: from.bytes,
+    oldTimeline: from.timeline,
+    newTimeline: to.timeline,
+    tables: tables.filter(isMoved),
+  };
 }
 
 function problemsOfSource(

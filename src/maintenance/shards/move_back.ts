@@ -22,7 +22,7 @@ import {
   releaseShard,
   takeMove,
 } from "../../db/shards/move_rows.ts";
-import { dropPublication, dropSlots } from "../../db/shards/move_source.ts";
+import { dropPublication, dropSlots, endSenders } from "../../db/shards/move_source.ts";
 import { dropSchema, dropSubscription } from "../../db/shards/move_target.ts";
 import { hasSqlState } from "../../db/publish/sql_state.ts";
 import { ConfigError, DatabaseError } from "../../errors.ts";
@@ -88,17 +88,19 @@ export interface AbortOptions extends MoveOptions {
  * Undoes a move that has not ended. The source first, so that its writers go on at once; nothing is
  * left of the move on either server.
  *
- * @throws {ConfigError} If there is none.
+ * @param own The move that this process works on. Default: the open one, whichever process does.
+ * @throws {ConfigError} If there is none, or another process works on it.
  * @throws {DatabaseError} If a server cannot be reached; the same call goes on.
  */
-export async function abortMove(options: AbortOptions): Promise<void> {
+export async function abortMove(options: AbortOptions, own?: Move): Promise<void> {
   const { catalog, shard, connect, completeUrl, signal, onProgress } = options;
-  const open = await findOpenMove(catalog, shard);
+  const open = own ?? await findOpenMove(catalog, shard);
   if (open === undefined) {
     throw new ConfigError(`Cannot abort: no move of shard ${shard} is open`);
   }
   await onProgress?.({ step: "abort" });
-  const move = await noteMove(catalog, await takeMove(catalog, open.moveId), { step: "aborting" });
+  const taken = own ?? await takeMove(catalog, open.moveId);
+  const move = await noteMove(catalog, taken, { step: "aborting" });
   const name = moveName(move);
   const source = connect(completeUrl(move.oldUrl)), target = connect(completeUrl(move.newUrl));
   try {
@@ -106,6 +108,8 @@ export async function abortMove(options: AbortOptions): Promise<void> {
     if (!options.isWithoutTarget) await dropSubscription(target, name);
     const deadline = performance.now() + SLOTS_MS;
     while (!await dropSlots(source, name, move.subscriptionOid)) {
+      // The target of before a failover, which the source has not noticed to be gone.
+      await endSenders(source, name, move.subscriptionOid);
       if (performance.now() > deadline) {
         throw new DatabaseError(
           `Cannot remove the replication slot ${name} on ${source.label}: the target still uses it; ` +

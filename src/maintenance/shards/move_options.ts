@@ -1,8 +1,9 @@
 import type { Database } from "../../db/client/database.ts";
 import type { CheckKind } from "../../db/shards/move_compare.ts";
 
-/** One step of a move, in this order. */
+/** One step of a move, in this order; `back` when its copy was lost, and it begins again. */
 export type MoveStepName =
+  | "back"
   | "check"
   | "begin"
   | "schema"
@@ -24,7 +25,7 @@ export interface MoveProgress {
   readonly total?: number;
   /** Bytes of WAL that the target has not got, or bytes copied. */
   readonly bytes?: number;
-  /** Why a step is tried again. */
+  /** Why a step is tried again, or the move goes back. */
   readonly waitingFor?: string;
 }
 

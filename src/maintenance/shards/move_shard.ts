@@ -8,6 +8,7 @@
  *
  * Each step does nothing that is done already, so the same command goes on after an interruption. Only
  * the last two steps cannot be done from the start again, and the catalog notes that they have begun.
+ * When a server has failed over before the catalog is turned over, the move goes back and begins again.
  *
  * @module
  */
@@ -16,20 +17,13 @@ import type { Database } from "../../db/client/database.ts";
 import { migrate } from "../../db/schema/migrate.ts";
 import { currentLsn } from "../../db/client/replica.ts";
 import { findShard } from "../../db/shards/catalog.ts";
-import {
-  countRunning,
-  fenceTable,
-  pauseClaims,
-  prepareFence,
-  resumeClaims,
-  unfencedTables,
-} from "../../db/shards/fence.ts";
-import { sumTable } from "../../db/shards/move_compare.ts";
+import { countRunning, pauseClaims, resumeClaims, unfencedTables } from "../../db/shards/fence.ts";
 import {
   beginMove,
   findLastMove,
   findOpenMove,
   flipShard,
+  isAborted,
   type Move,
   moveName,
   noteMove,
@@ -40,42 +34,36 @@ import {
   createSlot,
   dropPublication,
   dropSlots,
-  findHelpers,
-  findSlot,
   isReplayed,
 } from "../../db/shards/move_source.ts";
-import type { TableThere } from "../../db/shards/move_sql.ts";
 import {
   createSchema,
   createSubscription,
   dropSubscription,
   findSubscription,
   putJobsBack,
-  readCopying,
   readSequences,
   removeIdentity,
   setSequences,
 } from "../../db/shards/move_target.ts";
-import { ConfigError, DatabaseError } from "../../errors.ts";
+import { ConfigError, DatabaseError, MpackdError } from "../../errors.ts";
 import { sleep } from "../../lib/sleep.ts";
 import { type CheckedMove, checkMove } from "./check_move.ts";
 import { conninfoOf, schemaOf, withSchema } from "./conninfo.ts";
-import { ifUnlocked, letWritersGoOn } from "./move_back.ts";
-import type { MoveStepName, MoveSummary, MoveToOptions } from "./move_options.ts";
+import { Copy, LostCopyError } from "./lost_copy.ts";
+import { compareTables, fenceTables } from "./make_equal.ts";
+import { abortMove, letWritersGoOn } from "./move_back.ts";
+import type { MoveProgress, MoveStepName, MoveSummary, MoveToOptions } from "./move_options.ts";
 import { retryStep } from "./retry_step.ts";
 
 const POLL_MS = 100;
 /** Writers wait until the target has so much at most; the rest is replayed in a second or two. */
 const CLOSE_BYTES = 16 * 1024 * 1024;
-/** A table's lock is asked for in short turns, so long in all. */
-const FENCE_MS = 2 * 60_000;
-/** Between two turns, so that writers get theirs. */
-const FENCE_PAUSE_MS = 200;
 /** The target's workers start again every 5 s after a failure. More than these are no accident. */
 const MAX_ERRORS = 5;
 const PATIENCE_MS = 60_000;
-/** A slot that is missing for so long does not belong to a table that gets ready. */
-const LOST_MS = 10_000;
+/** Servers that fail over more often than this during one move are not fit for it. */
+const MOST_COPIES = 5;
 
 /**
  * Moves a shard, or goes on with a move that was interrupted.
@@ -87,17 +75,23 @@ const LOST_MS = 10_000;
  * @throws {DatabaseError} If a server does not answer for a minute, or both sides are not equal.
  */
 export async function moveShard(options: MoveToOptions): Promise<MoveSummary> {
-  const shardMove = new ShardMove(options);
-  try {
-    return await shardMove.run();
-  } finally {
-    await shardMove.close();
+  const startedAt = performance.now();
+  for (let copies = 1;; copies++) {
+    const shardMove = new ShardMove(options, startedAt);
+    try {
+      return await shardMove.run();
+    } catch (error) {
+      if (!(error instanceof LostCopyError) || copies === MOST_COPIES) throw error;
+      await shardMove.goBack(error);
+    } finally {
+      await shardMove.close();
+    }
   }
 }
 
 class ShardMove {
   readonly #options: MoveToOptions;
-  readonly #startedAt = performance.now();
+  readonly #startedAt: number;
   #source!: Database;
   #target!: Database;
   #sourceUrl = "";
@@ -105,13 +99,13 @@ class ShardMove {
   #move!: Move;
   #checked!: CheckedMove;
   #heldAt = 0;
-  /** Tables without the slot that they have to go on from. */
-  readonly #missingSince = new Map<number, number>();
+  #answeredAt = 0;
   #rows = 0;
   #putBack = 0;
 
-  constructor(options: MoveToOptions) {
+  constructor(options: MoveToOptions, startedAt: number) {
     this.#options = options;
+    this.#startedAt = startedAt;
   }
 
   async run(): Promise<MoveSummary> {
@@ -135,8 +129,7 @@ class ShardMove {
     this.#target = connect(completeUrl(this.#newUrl));
     this.#sourceUrl = completeUrl(this.#options.sourceUrl ?? shard.url);
 
-    const open = await findOpenMove(catalog, name);
-    this.#requireSame(open);
+    const open = await this.#findOpen();
     await this.#step("check", async () => {
       this.#checked = await checkMove({
         source: this.#source,
@@ -149,15 +142,47 @@ class ShardMove {
     if (isDryRun) return this.#summary({ isMoved: false });
     await this.#step("begin", async () => {
       this.#move = open === undefined
-        ? await beginMove(catalog, { shard: name, oldUrl: shard.url, newUrl: this.#newUrl })
+        ? await beginMove(catalog, {
+          shard: name,
+          oldUrl: shard.url,
+          newUrl: this.#newUrl,
+          oldTimeline: this.#checked.oldTimeline,
+          newTimeline: this.#checked.newTimeline,
+        })
         : await takeMove(catalog, open.moveId);
     });
-    if (this.#move.step !== "ready") {
-      await this.#follow();
-      await this.#hold();
+    try {
+      if (this.#move.step !== "ready") {
+        await this.#step("begin", () => this.#watch().requireServers());
+        await this.#follow();
+        await this.#hold();
+      }
+      await this.#turnOver();
+    } catch (error) {
+      // Whatever it looks like.
+      const isOpen = error instanceof MpackdError && !(error instanceof LostCopyError);
+      if (isOpen && this.#move.step !== "ready") {
+        await this.#watch().requireServers().catch((cause) => {
+          if (cause instanceof LostCopyError) throw cause;
+        });
+      }
+      throw error;
     }
-    await this.#turnOver();
     return this.#summary({ isMoved: true });
+  }
+
+  /**
+   * Removes a copy that cannot go on.
+   *
+   * @throws {ConfigError} If another process has taken the move over, or has aborted it.
+   */
+  async goBack({ reason }: LostCopyError): Promise<void> {
+    await this.#step("back", async () => {
+      await this.#report("back", { waitingFor: reason });
+      // An earlier try may have gone back, and its answer been lost.
+      if (await isAborted(this.#options.catalog, this.#move)) return;
+      await abortMove(this.#options, this.#move);
+    });
   }
 
   /** Makes the target a copy that follows. Nobody waits for it. */
@@ -190,21 +215,21 @@ class ShardMove {
 
   /** Waits until every table is copied, and the target is close behind. */
   async #waitForCopy(): Promise<void> {
-    const name = moveName(this.#move);
+    const copy = this.#watch();
     let errorsBefore: number | undefined, best = "";
     for (;;) {
-      const copying = await readCopying(this.#target, name), slot = await this.#requireSlot();
-      if (copying === undefined) throw this.#lost("its subscription is gone");
-      await this.#requireHelpers(copying.catching_up);
+      await copy.requireServers();
+      const slot = await copy.slot(), copying = await copy.copying();
       const { tables, ready, errors } = copying;
       const isCopied = tables > 0 && ready === tables;
       const bytes = isCopied ? slot.lag_bytes : copying.copied_bytes;
+      this.#answeredAt = performance.now();
       await this.#report("copy", { done: ready, total: tables, bytes });
       if (isCopied && slot.is_active && slot.lag_bytes <= CLOSE_BYTES) return;
       const now = `${ready} ${isCopied ? "" : bytes}`;
       if (errorsBefore === undefined || now !== best) errorsBefore = errors;
       best = now;
-      if (errors - errorsBefore > MAX_ERRORS) {
+      if (errors - errorsBefore > MAX_ERRORS && !copy.isMissing) {
         throw new DatabaseError(
           `Cannot copy shard ${this.#move.shard}: the target's workers have failed ${errors} times; ` +
             `the log of ${this.#target.label} says why. Run the command again, or with --abort`,
@@ -213,39 +238,6 @@ class ShardMove {
       }
       await sleep(POLL_MS, this.#options.signal);
     }
-  }
-
-  /** A table whose slot is gone never gets ready, and its worker's failures are counted nowhere. */
-  async #requireHelpers(tables: readonly number[]): Promise<void> {
-    const { subscriptionOid } = this.#move, now = performance.now();
-    if (tables.length === 0 || subscriptionOid === null) return this.#missingSince.clear();
-    const there = await findHelpers(this.#source, subscriptionOid);
-    for (const table of [...this.#missingSince.keys(), ...tables]) {
-      if (there.has(table) || !tables.includes(table)) this.#missingSince.delete(table);
-      else if (!this.#missingSince.has(table)) this.#missingSince.set(table, now);
-    }
-    // One that has just got ready may still look like one that is lost.
-    if ([...this.#missingSince.values()].some((since) => now - since > LOST_MS)) {
-      throw this.#lost("the slot of a table that is being copied is gone");
-    }
-  }
-
-  async #requireSlot() {
-    const slot = await findSlot(this.#source, moveName(this.#move));
-    if (slot === undefined) {
-      throw this.#lost("its replication slot is gone, as after a failover of the source");
-    }
-    if (!slot.is_whole) {
-      throw this.#lost("the source has removed WAL that the target needs (max_slot_wal_keep_size)");
-    }
-    return slot;
-  }
-
-  #lost(what: string): ConfigError {
-    return new ConfigError(
-      `Cannot go on with the move of shard ${this.#move.shard}: ${what}; abort it with --abort, and ` +
-        "begin again",
-    );
   }
 
   /** Makes both sides equal, while writers wait. */
@@ -268,10 +260,13 @@ class ShardMove {
   }
 
   async #release(): Promise<void> {
-    const move = await noteMove(this.#options.catalog, this.#move, { step: "copying" });
-    // Also when the command was interrupted.
+    const { catalog, signal: { aborted: isInterrupted }, patienceMs = PATIENCE_MS } = this.#options;
+    // Also when the command was interrupted, but then not for long.
     const signal = AbortSignal.timeout(PATIENCE_MS);
-    await letWritersGoOn({ ...this.#options, signal }, this.#source, move);
+    await retryStep(async () => {
+      const move = await noteMove(catalog, this.#move, { step: "copying" });
+      await letWritersGoOn({ ...this.#options, signal }, this.#source, move);
+    }, { patienceMs: isInterrupted ? 0 : patienceMs, signal });
   }
 
   /** Pauses the claims, and lets running attempts end. */
@@ -295,26 +290,10 @@ class ShardMove {
 
   async #fence(): Promise<void> {
     await this.#step("fence", async () => {
-      await prepareFence(this.#source, this.#move.moveId);
-      const deadline = performance.now() + FENCE_MS;
-      for (;;) {
-        const tables = inFenceOrder(await unfencedTables(this.#source));
-        if (tables.length === 0) return;
-        const left: string[] = [];
-        for (const table of tables) {
-          if (!await ifUnlocked(() => fenceTable(this.#source, this.#move.moveId, table))) {
-            left.push(table);
-          }
-        }
-        await this.#report("fence", { done: tables.length - left.length, total: tables.length });
-        if (left.length > 0 && performance.now() > deadline) {
-          throw new DatabaseError(
-            `Cannot fence ${left.join(", ")}: writers hold them for ${FENCE_MS / 1000} s; ` +
-              "pg_stat_activity of the source shows which. Writers go on; run the command again",
-          );
-        }
-        if (left.length > 0) await sleep(FENCE_PAUSE_MS, this.#options.signal);
-      }
+      await fenceTables(this.#source, this.#move, {
+        signal: this.#options.signal,
+        tell: (tables) => this.#report("fence", tables),
+      });
     });
   }
 
@@ -323,40 +302,29 @@ class ShardMove {
     await this.#step("replay", async () => {
       const lsn = await currentLsn(this.#source), name = moveName(this.#move);
       while (!await isReplayed(this.#source, name, lsn)) {
-        const { lag_bytes: bytes } = await this.#requireSlot();
+        const { lag_bytes: bytes } = await this.#watch().slot();
         await this.#report("replay", { bytes });
         await sleep(POLL_MS / 10, this.#options.signal);
       }
     });
   }
 
-  /** Compares every table on both sides. Neither changes meanwhile. */
   async #compare(): Promise<void> {
+    const { catalog, shard, check: kind, signal } = this.#options;
     await this.#step("compare", async () => {
-      const { tables } = this.#checked;
-      this.#rows = 0;
-      for (const [done, table] of tables.entries()) {
-        await this.#report("compare", { done, total: tables.length });
-        this.#rows += await this.#compareTable(table);
-        this.#options.signal.throwIfAborted();
-      }
-      this.#move = await noteMove(this.#options.catalog, this.#move, { step: "ready" });
+      this.#rows = await compareTables({
+        shard,
+        source: this.#source,
+        target: this.#target,
+        tables: this.#checked.tables,
+        kind,
+        signal,
+        tell: (tables) => this.#report("compare", tables),
+      });
+      // What the fence holds on these servers, no failover takes back.
+      await this.#watch().requireServers();
+      this.#move = await noteMove(catalog, this.#move, { step: "ready" });
     });
-  }
-
-  async #compareTable({ name, columns }: TableThere): Promise<number> {
-    const how = { columns, kind: this.#options.check };
-    const [there, here] = await Promise.all([
-      sumTable(this.#source, name, how),
-      sumTable(this.#target, name, how),
-    ]);
-    if (there.rows === here.rows && there.checksum === here.checksum) return there.rows;
-    throw new DatabaseError(
-      `Cannot turn shard ${this.#move.shard} over: ${name} has ${there.rows} rows at the source and ` +
-        `${here.rows} at the target, with the checksums ${there.checksum || "-"} and ` +
-        `${here.checksum || "-"}. Writers go on at the source; abort the move with --abort`,
-      { retryable: false },
-    );
   }
 
   /** Makes the target a database of its own, and tells the catalog. */
@@ -364,10 +332,7 @@ class ShardMove {
     const { catalog } = this.#options, { moveId } = this.#move, name = moveName(this.#move);
     const source = this.#source, target = this.#target;
     await this.#step("detach", async () => {
-      const unfenced = await unfencedTables(source);
-      if (unfenced.length > 0) {
-        throw this.#lost(`the fence of ${unfenced.join(", ")} is gone, as after a failover`);
-      }
+      await this.#requireEqual();
       await dropSubscription(target, name);
       await setSequences(target, await readSequences(source));
       this.#putBack += await putJobsBack(target);
@@ -379,6 +344,7 @@ class ShardMove {
       await dropPublication(source, name);
     });
     await this.#step("flip", async () => {
+      await this.#requireEqual();
       try {
         await flipShard(catalog, this.#move);
       } catch (error) {
@@ -389,20 +355,36 @@ class ShardMove {
     });
   }
 
-  #requireSame(open: Move | undefined): void {
-    if (open === undefined) return;
-    if (open.step === "aborting") {
-      throw new ConfigError(
-        `Cannot move shard ${open.shard}: a move of it is being aborted; run the command with --abort ` +
-          "again first",
-      );
+  /**
+   * Makes sure that both sides are still as they were compared. The source may have failed over: where
+   * the fence is, all before it is, and nothing came after it.
+   */
+  async #requireEqual(): Promise<void> {
+    const copy = this.#watch();
+    await copy.requireTarget();
+    const unfenced = await unfencedTables(this.#source);
+    if (unfenced.length > 0) throw copy.lost(`the fence of ${unfenced.join(", ")} is gone`);
+  }
+
+  #watch(): Copy {
+    return new Copy({ source: this.#source, target: this.#target, move: this.#move });
+  }
+
+  /** The move to go on with. One that goes back has to arrive there first. */
+  async #findOpen(): Promise<Move | undefined> {
+    const { catalog, shard, isDryRun = false } = this.#options;
+    const open = await findOpenMove(catalog, shard);
+    if (open?.step === "aborting" && !isDryRun) {
+      await this.#step("back", () => abortMove(this.#options));
+      return undefined;
     }
-    if (open.newUrl !== this.#newUrl) {
+    if (open !== undefined && open.newUrl !== this.#newUrl) {
       throw new ConfigError(
         `Cannot move shard ${open.shard} there: a move of it to another place has begun; go on with ` +
           "that one, or abort it with --abort",
       );
     }
+    return open;
   }
 
   async #step(step: MoveStepName, work: () => Promise<void>): Promise<void> {
@@ -412,13 +394,14 @@ class ShardMove {
     await retryStep(work, {
       patienceMs,
       signal,
+      answeredAt: () => this.#answeredAt,
       onWait: (waitingFor) => this.#report(step, { waitingFor }),
     });
   }
 
   async #report(
     step: MoveStepName,
-    rest: { done?: number; total?: number; bytes?: number; waitingFor?: string } = {},
+    rest: Omit<MoveProgress, "step"> = {},
   ): Promise<void> {
     await this.#options.onProgress?.({ step, ...rest });
   }
@@ -447,10 +430,4 @@ async function hasSchema(target: Database): Promise<boolean> {
   const [{ has }] = await target.query<{ has: boolean }>("look for a schema")`
     select current_schema() is not null as has`;
   return has;
-}
-
-/** The queue first: without a job's row nothing new begins to be published. */
-function inFenceOrder(tables: readonly string[]): string[] {
-  const first = "musehub_background_jobs";
-  return [...tables].sort((a, b) => Number(b === first) - Number(a === first));
 }

@@ -13,7 +13,7 @@ import { insist, pause } from "../waits.ts";
 import type { ServerProcesses } from "./server_processes.ts";
 
 /** A push that is tried again for so long ends the run. */
-const PUSH_MS = 4 * 60_000;
+const PUSH_MS = 10 * 60_000;
 const REQUEST_MS = 30_000;
 /** Answers that say nothing about what is there. */
 const BUSY = [429, 500, 502, 503, 504];

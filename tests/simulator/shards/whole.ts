@@ -24,6 +24,8 @@ export async function findProblems(world: World, pushed: readonly Pushed[]): Pro
     if (state !== "open") problems.push(`shard ${name} is ${state}`);
     const db = connectDatabase(world.completeUrl(url), { maxConnections: 1 });
     stack.defer(() => db.close());
+    // Of a pair; the statements below are not tried at another host.
+    await db.query("find the primary")`select`;
     places.set(name, db);
   }
   for (const [name, db] of places) {
@@ -38,7 +40,9 @@ export async function findProblems(world: World, pushed: readonly Pushed[]): Pro
     }
     for (const left of await leftOf(db)) problems.push(`${name ?? "the catalog"} has ${left}`);
   }
-  const repos = await world.catalog.sql<{ repoId: string; slug: string; shard: string | null }[]>`
+  const repos = await world.catalog.query<
+    { repoId: string; slug: string; shard: string | null }
+  >("list the repos")`
     select repo_id as "repoId", slug, shard from musehub_repos`;
   for (const { repoId, slug, shard } of repos) {
     for (const [name, db] of places) {

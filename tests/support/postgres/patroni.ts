@@ -164,7 +164,12 @@ function settings({ name, restPort, port, dataDir, path, clientPort }: NodeSetti
         loop_wait: 2,
         retry_timeout: 3,
         synchronous_mode: true,
-        postgresql: { use_pg_rewind: true, parameters: { fsync: "off", max_connections: 200 } },
+        // Patroni removes slots that it does not know.
+        ignore_slots: [{ type: "logical", plugin: "pgoutput" }],
+        postgresql: {
+          use_pg_rewind: true,
+          parameters: { fsync: "off", max_connections: 200, wal_level: "logical" },
+        },
       },
       initdb: [{ encoding: "UTF8" }, { locale: "C" }, "data-checksums"],
       pg_hba: [

@@ -53,6 +53,8 @@ export interface TestServerOptions {
   readonly name?: string;
   /** URL of a server to follow by streaming replication; needs `binDir` with pg_basebackup. */
   readonly standbyOf?: string;
+  /** Default: a free one. */
+  readonly port?: number;
 }
 
 /** A throw-away server. Its URL stays the same however often it is stopped and started. */
@@ -96,8 +98,13 @@ export async function openRunDir(): Promise<string> {
 
 /** Starts a throw-away server, or joins the one of that name. */
 export async function startTestServer(
-  { binDir, settings, name = `server-${crypto.randomUUID().slice(0, 8)}`, standbyOf }:
-    TestServerOptions = {},
+  {
+    binDir,
+    settings,
+    name = `server-${crypto.randomUUID().slice(0, 8)}`,
+    standbyOf,
+    port: wanted,
+  }: TestServerOptions = {},
 ): Promise<TestServer> {
   const runDir = await openRunDir();
   using _lock = await lockFile(join(runDir, "lock"), { waitMs: LOCK_WAIT_MS });
@@ -121,7 +128,7 @@ export async function startTestServer(
       await copyCluster(cluster, binDir!, standbyOf);
     }
   }
-  const { url, version } = await start();
+  const { url, version } = await start(wanted);
   const port = Number(new URL(url).port);
   const pid = async () => {
     const server = await findServer(cluster);
@@ -172,7 +179,7 @@ async function copyCluster(
   }
   const args = [`--pgdata=${dataDir}`, `--dbname=${url}`, "--write-recovery-conf"];
   const { isSuccess, output } = await runProgram(binDir, "pg_basebackup", {
-    args: [...args, "--checkpoint=fast"],
+    args: [...args, "--checkpoint=fast", "--no-sync"],
     user,
   });
   if (!isSuccess) throw new Error(output);

@@ -16,6 +16,8 @@ export async function leftOf({ sql }: Database): Promise<string[]> {
     select 'slot ' || slot_name as what from pg_replication_slots
       where database = current_database()
     union all select 'publication ' || pubname from pg_publication
+    union all select 'origin ' || roname from pg_replication_origin o where not exists (
+      select from pg_subscription s where o.roname like 'pg_' || s.oid || '%')
     union all select 'subscription ' || subname from pg_subscription
       where subdbid = (select oid from pg_database where datname = current_database())
     ${pauses}`;

@@ -11,12 +11,14 @@ import { findShard, insertShard } from "../../../src/db/shards/catalog.ts";
 import { shardUrl } from "../../../src/db/shards/shard.ts";
 import { readIdentity } from "../../../src/db/store_owner.ts";
 import type { MoveToOptions } from "../../../src/maintenance/shards/move_options.ts";
-import { createTestDatabase } from "../postgres/postgres.ts";
+import { createTestDatabase, type TestDatabase } from "../postgres/postgres.ts";
 import { startTestServer, type TestServer } from "../postgres/test_server.ts";
 
 /** The subscription's workers start again at once, and copy more tables at once: tests are short. */
 export const REPLICATING = {
   wal_level: "logical",
+  max_replication_slots: "40",
+  max_wal_senders: "40",
   wal_retrieve_retry_interval: "100ms",
   max_logical_replication_workers: "10",
   max_sync_workers_per_subscription: "6",
@@ -67,11 +69,36 @@ export async function addTestShard(
   return shard;
 }
 
-/** Makes a migrated shard in a schema of its own. */
-export async function openShardedCatalog({ first, second }: TwoServers): Promise<ShardedCatalog> {
-  const catalogDatabase = await createTestDatabase("catalog", first.url);
-  const oldDatabase = await createTestDatabase("old", first.url);
-  const newDatabase = await createTestDatabase("new", second.url);
+/** Makes a database on a server, or on a pair. */
+export async function databaseAt(
+  place: Place,
+  name: string,
+): Promise<Pick<TestDatabase, "url" | "drop">> {
+  if (!("reach" in place)) return await createTestDatabase(name, place.url);
+  const { url } = await createTestDatabase(name, place.current.url);
+  // It goes with its servers, which may not be those of now.
+  return { url: place.reach(url), drop: () => Promise.resolve() };
+}
+
+/** A server, or a pair whose databases are reached over both hosts. */
+export type Place = Pick<TestServer, "url"> | {
+  /** The primary. */
+  readonly current: Pick<TestServer, "url">;
+  /** The same database over all hosts. */
+  reach(url: string): string;
+};
+
+/** Makes a migrated shard in a schema of its own; the catalog is on the first server, or elsewhere. */
+export async function openShardedCatalog(
+  { first, second, catalog: elsewhere = first }: {
+    readonly first: Place;
+    readonly second: Place;
+    readonly catalog?: Place;
+  },
+): Promise<ShardedCatalog> {
+  const catalogDatabase = await databaseAt(elsewhere, "catalog");
+  const oldDatabase = await databaseAt(first, "old");
+  const newDatabase = await databaseAt(second, "new");
   const pools: Database[] = [];
   const open = (url: string) => {
     const db = connectDatabase(url, { maxConnections: 4 });

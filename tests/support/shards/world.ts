@@ -11,10 +11,10 @@ import { migrate } from "../../../src/db/schema/migrate.ts";
 import { shardUrl } from "../../../src/db/shards/shard.ts";
 import { createToken } from "../../../src/db/tokens.ts";
 import { mintToken } from "../../../src/http/auth/token.ts";
-import { createTestDatabase } from "../postgres/postgres.ts";
+import { PromotedPair } from "../postgres/failing_pairs.ts";
 import { startTestServer, type TestServer } from "../postgres/test_server.ts";
 import { addShard } from "./catalog_with.ts";
-import { REPLICATING } from "./two_servers.ts";
+import { databaseAt, REPLICATING } from "./two_servers.ts";
 
 const SETTINGS = {
   ...REPLICATING,
@@ -25,7 +25,8 @@ const SETTINGS = {
 
 /** The servers, the catalog and its shards. */
 export interface World extends AsyncDisposable {
-  readonly servers: readonly TestServer[];
+  /** Single ones, or pairs, which can fail over. */
+  readonly servers: readonly (TestServer | PromotedPair)[];
   readonly catalog: Database;
   readonly catalogUrl: string;
   /** Where shards may be: a database of each server. */
@@ -37,18 +38,32 @@ export interface World extends AsyncDisposable {
   readonly completeUrl: (url: string) => string;
 }
 
-/** Starts the servers; their processes survive a restart, not a crash of the machine. */
-export async function openWorld(shardsPerServer: number): Promise<World> {
+/**
+ * Starts the servers; their processes survive a restart, not a crash of the machine.
+ *
+ * @param options.isPaired Each has a synchronous standby.
+ */
+export async function openWorld(
+  shardsPerServer: number,
+  { isPaired = false }: { readonly isPaired?: boolean } = {},
+): Promise<World> {
   const stack = new AsyncDisposableStack();
-  const servers: TestServer[] = [];
+  const servers: (TestServer | PromotedPair)[] = [];
   for (let i = 0; i < 2; i++) {
-    servers.push(stack.use(await startTestServer({ settings: SETTINGS })));
+    servers.push(
+      stack.use(
+        isPaired
+          ? await PromotedPair.start(SETTINGS)
+          : await startTestServer({ settings: SETTINGS }),
+      ),
+    );
   }
   const [first, second] = servers;
-  const catalogDatabase = stack.use(await createTestDatabase("catalog", first.url));
+  // They go with their servers.
+  const catalogDatabase = await databaseAt(first, "catalog");
   const places = [
-    stack.use(await createTestDatabase("place", first.url)).url,
-    stack.use(await createTestDatabase("place", second.url)).url,
+    (await databaseAt(first, "place")).url,
+    (await databaseAt(second, "place")).url,
   ];
   const catalog = connectDatabase(catalogDatabase.url, {
     maxConnections: 6,

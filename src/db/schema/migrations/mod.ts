@@ -21,6 +21,7 @@ import { sql as schedules } from "./0024_schedules.ts";
 import { sql as walks } from "./0025_walks.ts";
 import channels from "../functions/channels_1.sql" with { type: "text" };
 import shards from "../functions/shards_1.sql" with { type: "text" };
+import shardMoves from "../functions/shard_moves_2.sql" with { type: "text" };
 import nextJobs from "../functions/next_jobs_1.sql" with { type: "text" };
 import tenantsOfOldJobs from "../functions/tenants_of_old_jobs.sql" with { type: "text" };
 import webhooks from "../functions/webhooks_1.sql" with { type: "text" };
@@ -63,4 +64,5 @@ export const migrations: readonly Migration[] = [
   { name: "0028_channels", sql: channels },
   { name: "0029_fair_claims", sql: nextJobs },
   { name: "0030_tenants_of_old_jobs", sql: "", batch: tenantsOfOldJobs },
+  { name: "0031_shard_moves", sql: shardMoves },
 ];
