@@ -251,7 +251,7 @@ async function standbyPlace(place: ApiContext, { headers }: Request): Promise<Ap
     throw new HttpProblem(400, "bad-request", detail);
   }
   const { replica } = place;
-  return replica === undefined ? place : { ...place, db: await replica.reading(lsn) };
+  return replica === undefined ? place : { ...place, db: (await replica.reading(lsn)).db };
 }
 
 /** Tells who wrote what a read on a standby must have seen, where there is one. */

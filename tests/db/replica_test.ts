@@ -32,7 +32,7 @@ Deno.test({
   await using there = asDisposable(connectDatabase(url.href, { maxConnections: 2 }));
   const replica = new Replica({ primary, replica: there });
   const isThere = async (lsn: string) => {
-    const db = await replica.reading(lsn);
+    const { db } = await replica.reading(lsn);
     const [{ there }] = await db.query<{ there: boolean }>("look")`
       select pg_is_in_recovery() as there`;
     return there;
@@ -50,19 +50,19 @@ Deno.test({
     await createRepo(primary, { owner: "ada", slug: "engine" });
     const lsn = await currentLsn(primary);
     assert(!await isThere(lsn));
-    assert(await findRepo(await replica.reading(lsn), { owner: "ada", slug: "engine" }));
+    assert(await findRepo((await replica.reading(lsn)).db, { owner: "ada", slug: "engine" }));
     // The older state is there for those who allow it.
-    const old = await replica.reading("0/0");
+    const { db: old } = await replica.reading("0/0");
     assert.equal(await findRepo(old, { owner: "ada", slug: "engine" }), undefined);
     await there.sql`select pg_wal_replay_resume()`;
     await until(() => isThere(lsn));
-    assert(await findRepo(await replica.reading(lsn), { owner: "ada", slug: "engine" }));
+    assert(await findRepo((await replica.reading(lsn)).db, { owner: "ada", slug: "engine" }));
   });
 
   await t.step(
     "a statement that writes, or reads an unlogged table, is the primary's",
     async () => {
-      const db = await replica.reading("0/0");
+      const { db } = await replica.reading("0/0");
       await db.query("write")`insert into mpackd_walk_ids (walk_id, kind, page, ids)
       values ('w', 'k', 1, array['a'])`;
       const rows = await db.query("read")`select from mpackd_walk_ids where walk_id = 'w'`;
@@ -71,7 +71,7 @@ Deno.test({
   );
 
   await t.step("a standby that goes away is left alone, and asked again later", async () => {
-    const db = await replica.reading("0/0");
+    const { db } = await replica.reading("0/0");
     await standby.kill();
     assert.equal((await db.query("look")`select 1 as one`).length, 1);
     assert(!await isThere("0/0"));

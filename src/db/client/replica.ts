@@ -25,6 +25,21 @@ export async function currentLsn(db: Database): Promise<string> {
   return lsn;
 }
 
+/** What a standby says of itself. */
+interface Standing {
+  /** Whether it is one, and has what it has to have. */
+  readonly has: boolean;
+  /** How old its state may be. */
+  readonly behind_ms: number | null;
+}
+
+/** Where to read. */
+export interface Reading {
+  readonly db: Database;
+  /** How old the state may be, in milliseconds; undefined: it is the primary. */
+  readonly behindMs?: number;
+}
+
 /** A standby of a database. */
 export class Replica {
   readonly #primary: Database;
@@ -46,21 +61,30 @@ export class Replica {
    *
    * @param lsn As {@link currentLsn} gave it; `0/0`: however old the state is.
    */
-  async reading(lsn: string): Promise<Database> {
-    return await this.#has(lsn) ? this.#reading : this.#primary;
+  async reading(lsn: string): Promise<Reading> {
+    const standing = await this.#ask(lsn);
+    if (!standing?.has) return { db: this.#primary };
+    return { db: this.#reading, behindMs: standing.behind_ms ?? 0 };
   }
 
-  async #has(lsn: string): Promise<boolean> {
-    if (performance.now() < this.#pausedUntil) return false;
-    const ask = this.#replica.query<{ has: boolean }>("ask a standby", { deadlineMs: ASK_MS });
+  async #ask(lsn: string): Promise<Standing | undefined> {
+    if (performance.now() < this.#pausedUntil) return undefined;
+    const ask = this.#replica.query<Standing>("ask a standby", { deadlineMs: ASK_MS });
     try {
-      // One that was promoted is no standby of this primary any more.
-      const [{ has }] = await ask`
-        select pg_is_in_recovery() and pg_last_wal_replay_lsn() >= ${lsn}::pg_lsn as has`;
-      return has;
+      // One that was promoted is no standby of this primary any more. One that has all it was sent is
+      // as new as its connection.
+      const [standing] = await ask`
+        select pg_is_in_recovery() and pg_last_wal_replay_lsn() >= ${lsn}::pg_lsn as has,
+          case
+            when pg_last_wal_receive_lsn() = pg_last_wal_replay_lsn()
+              and exists (select from pg_stat_wal_receiver) then 0
+            else greatest(0, extract(epoch from clock_timestamp() - pg_last_xact_replay_timestamp())
+              * 1000)::float8
+          end as behind_ms`;
+      return standing;
     } catch (error) {
       this.#pause(error);
-      return false;
+      return undefined;
     }
   }
 

@@ -31,11 +31,7 @@ import type { ActionForm, JobAction } from "./pages/confirm.tsx";
  */
 export async function act(
   { action, jobIds }: ActionForm,
-  { caller, context, signal }: {
-    readonly caller: Caller;
-    readonly context: ApiContext;
-    readonly signal: AbortSignal;
-  },
+  { caller, context, wrote, signal }: Acting & { readonly signal: AbortSignal },
 ): Promise<number> {
   if (!caller.scopes.has("push") && !caller.isAdmin) {
     throw new HttpProblem(403, "forbidden", "Cannot do this with a token that only reads");
@@ -47,6 +43,7 @@ export async function act(
     try {
       const { place } = await findJobOrStray({ caller, context }, jobId, "push");
       if (await ACTIONS[action](place, jobId)) changed++;
+      wrote.add(place);
     } catch (error) {
       if (!(error instanceof HttpProblem)) throw error;
     }
@@ -71,8 +68,9 @@ const ACTIONS: Record<JobAction, (context: ApiContext, jobId: string) => Promise
  */
 export async function changeSchedule(
   form: URLSearchParams,
-  { caller, context: { db } }: { readonly caller: Caller; readonly context: ApiContext },
+  { caller, context, wrote }: Acting,
 ): Promise<void> {
+  const { db } = context;
   const name = form.get("name") ?? "", action = form.get("action") ?? "";
   const changes: Record<string, () => Promise<unknown>> = {
     "run": () => runNow(db, name),
@@ -83,6 +81,7 @@ export async function changeSchedule(
   };
   const change = Object.hasOwn(changes, action) ? changes[action] : undefined;
   const isDone = caller.isAdmin && change !== undefined && await change();
+  wrote.add(context);
   if (!isDone) throw new HttpProblem(404, "not-found", "Cannot find such a schedule");
 }
 
@@ -90,6 +89,8 @@ export async function changeSchedule(
 export interface Acting {
   readonly caller: Caller;
   readonly context: ApiContext;
+  /** Gets the places in which something was written. */
+  readonly wrote: Set<ApiContext>;
 }
 
 /**
@@ -102,8 +103,9 @@ export async function auditPack(form: URLSearchParams, acting: Acting): Promise<
   const { context } = acting, { config } = context;
   const mpackKey = form.get("mpack") ?? "", { repoId, home } = await repoOfForm(form, acting);
   if (!isMpackKey(mpackKey)) throw new HttpProblem(404, "not-found", "Cannot find such a pack");
-  const { db } = await context.at(home);
-  const { row } = await enqueue(db, {
+  const place = await context.at(home);
+  acting.wrote.add(place);
+  const { row } = await enqueue(place.db, {
     repoId,
     jobType: MPACK_AUDIT,
     payload: { mpack_key: mpackKey },

@@ -18,7 +18,7 @@ import { bodyLimits, readBody } from "../body/body.ts";
 import type { ApiContext } from "../context.ts";
 import { HttpProblem, problemAnswer } from "../problem.ts";
 import type { Exchange } from "../route.ts";
-import { act, auditPack, changeSchedule } from "./actions.ts";
+import { act, type Acting, auditPack, changeSchedule } from "./actions.ts";
 import { Layout } from "./layout.tsx";
 import { LIVE_SCRIPT } from "./live_script.ts";
 import type { Page, PageMaker } from "./page.ts";
@@ -35,6 +35,7 @@ import { settings } from "./pages/settings.tsx";
 import { newWebhook } from "./pages/webhook_forms.tsx";
 import { webhooks } from "./pages/webhooks.tsx";
 import { SESSION_COOKIE, SESSION_SECONDS, Sessions } from "./session.ts";
+import { PageReads, Written, WRITTEN_COOKIE } from "./standbys.ts";
 import { STYLE } from "./style.ts";
 import { actOnWebhook } from "./webhook_actions.ts";
 
@@ -95,7 +96,9 @@ export function createConsole(context: ApiContext): Hono<ConsoleEnv> {
   });
   app.post("/logout", (c) => {
     refuseForeign(c, context);
-    deleteCookie(c, SESSION_COOKIE, { path: CONSOLE_PATH });
+    for (const cookie of [SESSION_COOKIE, WRITTEN_COOKIE]) {
+      deleteCookie(c, cookie, { path: CONSOLE_PATH });
+    }
     return c.redirect(`${CONSOLE_PATH}/login`, 303);
   });
   /** A form's page: what it does is answered with another page, or with the place of one. */
@@ -103,7 +106,7 @@ export function createConsole(context: ApiContext): Hono<ConsoleEnv> {
     path: string,
     work: (
       form: URLSearchParams,
-      caller: Caller,
+      acting: Acting,
       c: Context<ConsoleEnv>,
     ) => Promise<string | Page> | Page,
   ) =>
@@ -111,23 +114,25 @@ export function createConsole(context: ApiContext): Hono<ConsoleEnv> {
       refuseForeign(c, context);
       const caller = await callerOf(c);
       if (caller === undefined) return toLogin(c);
-      const next = await work(await readForm(c, context), caller, c);
+      const wrote = new Set<ApiContext>();
+      const next = await work(await readForm(c, context), { caller, context, wrote }, c);
+      await noteWritten(c, wrote);
       if (typeof next !== "string") return show(c, next, caller);
       return c.redirect(`${CONSOLE_PATH}${next}`, 303);
     });
   post("/jobs/confirm", (form) => confirmPage(readActionForm(form)));
-  post("/jobs/act", async (form, caller, c) => {
+  post("/jobs/act", async (form, acting, c) => {
     const asked = readActionForm(form), { action, jobIds } = asked;
-    const done = await act(asked, { caller, context, signal: c.req.raw.signal });
+    const done = await act(asked, { ...acting, signal: c.req.raw.signal });
     return `/jobs?${new URLSearchParams({ action, done: `${done}`, asked: `${jobIds.length}` })}`;
   });
-  post("/schedules", async (form, caller) => {
-    await changeSchedule(form, { caller, context });
+  post("/schedules", async (form, acting) => {
+    await changeSchedule(form, acting);
     return `/schedules?${new URLSearchParams({ done: form.get("action") ?? "" })}`;
   });
-  post("/webhooks", (form, caller) => actOnWebhook(form, { caller, context }));
-  post("/packs/audit", async (form, caller) => {
-    const jobId = await auditPack(form, { caller, context });
+  post("/webhooks", actOnWebhook);
+  post("/packs/audit", async (form, acting) => {
+    const jobId = await auditPack(form, acting);
     return `/jobs/${encodeURIComponent(jobId)}`;
   });
   app.get("/live", async (c) => await live(c));
@@ -202,16 +207,37 @@ export function createConsole(context: ApiContext): Hono<ConsoleEnv> {
     return c.redirect(CONSOLE_PATH, 303);
   }
 
-  function pageFor(c: Context<ConsoleEnv>, make: PageMaker, caller: Caller): Promise<Page> {
+  /** Lets what is read after this see what was written. */
+  async function noteWritten(c: Context<ConsoleEnv>, wrote: ReadonlySet<ApiContext>) {
+    const written = Written.of(getCookie(c, WRITTEN_COOKIE));
+    await written.note(wrote);
+    if (written.cookie === undefined) return;
+    setCookie(c, WRITTEN_COOKIE, written.cookie, {
+      path: CONSOLE_PATH,
+      httpOnly: true,
+      sameSite: "Strict",
+      secure: isSecure(c, context),
+      maxAge: SESSION_SECONDS,
+    });
+  }
+
+  async function pageFor(
+    c: Context<ConsoleEnv>,
+    make: PageMaker,
+    caller: Caller,
+  ): Promise<Page> {
     const { identity, isAdmin } = caller;
-    return make({
+    const reads = new PageReads(Written.of(getCookie(c, WRITTEN_COOKIE)));
+    const page = await make({
       caller,
       viewer: isAdmin ? undefined : identity,
       params: c.req.param() as Record<string, string>,
       query: new URL(c.req.url).searchParams,
       context,
+      reading: (place) => reads.at(place),
       signal: c.req.raw.signal,
     });
+    return reads.behindMs === undefined ? page : { ...page, behindMs: reads.behindMs };
   }
 
   /** Sends the content of a page whenever it has changed. */

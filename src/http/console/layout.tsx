@@ -8,6 +8,7 @@
 import type { Child } from "hono/jsx";
 import type { Caller } from "../auth/authenticate.ts";
 import type { Page } from "./page.ts";
+import { durationText } from "./parts.tsx";
 
 const PAGES = [
   ["/ui", "Overview"],
@@ -56,9 +57,17 @@ export function Layout(
           </nav>
         </header>
         <main id="main" {...(page.isLive && caller ? { "data-live": "" } : {})}>{page.body}</main>
+        {page.behindMs !== undefined && <footer class="soft">{behindText(page.behindMs)}</footer>}
       </body>
     </html>
   );
+}
+
+/** Outside of what is made anew: it is of when the page was opened. */
+function behindText(behindMs: number): string {
+  const seconds = Math.round(behindMs / 1000);
+  const age = seconds === 0 ? "less than a second" : durationText(behindMs);
+  return `Read on a standby, which was behind by ${age} when this page was opened.`;
 }
 
 function isCurrent(path: string, href: string): boolean {

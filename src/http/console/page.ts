@@ -18,6 +18,8 @@ export interface PageCall {
   readonly params: Readonly<Record<string, string>>;
   readonly query: URLSearchParams;
   readonly context: ApiContext;
+  /** The same place for a page's rows: its standby, if there is one that is new enough. */
+  readonly reading: (place: ApiContext) => Promise<ApiContext>;
   readonly signal: AbortSignal;
 }
 
@@ -29,6 +31,8 @@ export interface Page {
   readonly isLive?: boolean;
   /** The status of the answer. Default 200. */
   readonly status?: number;
+  /** How old what a standby has shown may be, in milliseconds; undefined: none has. */
+  readonly behindMs?: number;
 }
 
 /** Makes a page. Throws an `HttpProblem` where there is none for this caller. */

@@ -33,11 +33,13 @@ export async function actOnWebhook(
   form: URLSearchParams,
   acting: Acting,
 ): Promise<string | Page> {
-  const repo = await repoOfForm(form, acting), { db } = await acting.context.at(repo.home);
+  const repo = await repoOfForm(form, acting), place = await acting.context.at(repo.home);
+  const { db } = place;
   requireOwner(repo, acting.caller);
   const { repoId } = repo, action = form.get("action") ?? "", id = form.get("id") ?? "";
   const name = `${repo.owner}/${repo.slug}`;
   const done = `/repos/${name}/webhooks?${new URLSearchParams({ done: action })}`;
+  acting.wrote.add(place);
   switch (action) {
     case "test":
       if (await testWebhook(db, repoId, id) === undefined) throw noSuch();

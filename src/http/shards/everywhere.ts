@@ -32,21 +32,28 @@ export interface Everywhere<Answer> {
  *
  * @param viewer Whose repos are asked for. A shard does not know who collaborates on which repo, so
  * `ask` gets the viewer with these.
+ * @param options.reading Where to read of a place. Who may see what is still asked of the catalog itself.
  */
 export async function askEverywhere<Answer>(
   context: ApiContext,
   viewer: Viewer | undefined,
   ask: (place: ApiContext, viewer: Viewer | undefined) => Promise<Answer>,
+  { reading = (place) => Promise.resolve(place) }: {
+    readonly reading?: (place: ApiContext) => Promise<ApiContext>;
+  } = {},
 ): Promise<Everywhere<Answer>> {
   const { catalog } = context, all = await catalog.shards.all({ maxAgeMs: LIST_AGE_MS });
-  if (all.length === 1) return { answers: [await ask(catalog, viewer)], unreachable: [] };
+  if (all.length === 1) {
+    const place = await reading(catalog);
+    if (place === catalog) return { answers: [await ask(catalog, viewer)], unreachable: [] };
+  }
   const asking = viewer && {
     ...viewer,
     repoIds: await findCollaborations(catalog.db, viewer.identityId),
   };
   const { answers, unreachable } = await askShards(all, async (_, { shard }) => {
     const home = shard && { shard: shard.name, version: shard.version };
-    return await ask(await catalog.at(home), asking);
+    return await ask(await reading(await catalog.at(home)), asking);
   });
   return { answers: answers.map(({ answer }) => answer), unreachable };
 }

@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
 import { connectDatabase } from "../../../src/db/client/connect.ts";
+import { findShard } from "../../../src/db/shards/catalog.ts";
+import { shardUrl } from "../../../src/db/shards/shard.ts";
 import { buildMpack, mpackKey, object } from "../../support/mpack/mpacks.ts";
 import { createFixture } from "../../support/process/fixture.ts";
 import { runMain } from "../../support/process/main.ts";
@@ -46,6 +48,9 @@ Deno.test({
       ...init,
       headers: { authorization: `Bearer ${server.openToken}`, ...init.headers },
     });
+  const { url } = (await findShard(fixture.db, "s1"))!;
+  const shard = connectDatabase(shardUrl(url, fixture.databaseUrl), { maxConnections: 1 });
+  await using _shard = { [Symbol.asyncDispose]: () => shard.close() };
   for (const place of ["catalog", "s1"]) {
     await t.step(place, async () => {
       const repo = `/ada/in-${place}`;
@@ -84,6 +89,50 @@ Deno.test({
       while (await read(objectId, "0/0") === 404) await pause(20);
     });
   }
+  for (const place of ["catalog", "s1"]) {
+    await t.step(`the console of ${place} is read on it, but for what was done there`, async () => {
+      const browser = new Browser(server.url);
+      await browser.post("/ui/login", { token: server.openToken });
+      const rows = async (path: string) => {
+        const page = await browser.get(path);
+        return { ...page, shown: page.text.match(/<main[^]*<\/main>/)![0] };
+      };
+      const standing = /Read on a standby, which was behind by/;
+      const primaryOf = place === "catalog" ? fixture.db : shard;
+      const [{ repo_id }] = await fixture.db.sql`
+        select repo_id from musehub_repos where slug = ${`in-${place}`}`;
+      const add = async (jobId: string) => {
+        await primaryOf.sql`insert into musehub_background_jobs
+          (job_id, repo_id, job_type, payload, status, created_at)
+          values (${jobId}, ${repo_id}, 'noop', '{}', 'pending', now())`;
+      };
+      await add(`old-${place}`);
+      while (!(await rows("/ui/jobs")).shown.includes(`old-${place}`)) await pause(20);
+      await there.sql`select pg_wal_replay_pause()`;
+      await add(`new-${place}`);
+      for (const path of ["/ui", "/ui/jobs", "/ui/repos", `/ui/repos/ada/in-${place}`]) {
+        const { text, shown } = await rows(path);
+        assert.match(text, standing, path);
+        assert(!shown.includes(`new-${place}`), path);
+      }
+      // An action goes to the primary, and the next page is as new as it.
+      const done = await browser.post("/ui/jobs/act", { action: "cancel", job: `old-${place}` });
+      assert.equal(done, `/ui/jobs?action=cancel&done=1&asked=1`);
+      const { shown } = await rows(`/ui/jobs?status=cancelled`);
+      assert(shown.includes(`old-${place}`));
+      assert((await rows("/ui/jobs")).shown.includes(`new-${place}`));
+      // Somebody else has done nothing.
+      const other = new Browser(server.url);
+      await other.post("/ui/login", { token: server.openToken });
+      assert(!(await other.get("/ui/jobs?status=cancelled")).text.includes(`old-${place}`));
+      await there.sql`select pg_wal_replay_resume()`;
+      const isThere = async () => {
+        const { text, shown } = await rows("/ui/jobs?status=cancelled");
+        return standing.test(text) && shown.includes(`old-${place}`);
+      };
+      while (!await isThere()) await pause(20);
+    });
+  }
   await t.step("a shard without a standby is read itself", async () => {
     const { code, stderr } = await runMain(["shard", "edit", "s1", "--no-replica"], env);
     assert.equal(code, 0, stderr);
@@ -98,6 +147,43 @@ Deno.test({
   });
   await server.assertUnharmed();
 });
+
+/** Keeps cookies. */
+class Browser {
+  readonly #cookies = new Map<string, string>();
+  readonly #url: string;
+
+  constructor(url: string) {
+    this.#url = url;
+  }
+
+  async get(path: string): Promise<{ readonly status: number; readonly text: string }> {
+    const answer = await this.#send(path);
+    const text = await answer.text();
+    assert.equal(answer.status, 200, `${path}: ${text}`);
+    return { status: answer.status, text };
+  }
+
+  /** Where the answer leads. */
+  async post(path: string, form: Record<string, string>): Promise<string | null> {
+    const answer = await this.#send(path, { method: "POST", body: new URLSearchParams(form) });
+    assert.equal(answer.status, 303, await answer.text());
+    for (const cookie of answer.headers.getSetCookie()) {
+      const [, name, value] = /^([^=]+)=([^;]*)/.exec(cookie)!;
+      this.#cookies.set(name, value);
+    }
+    return answer.headers.get("location");
+  }
+
+  #send(path: string, init: RequestInit = {}): Promise<Response> {
+    const cookie = [...this.#cookies].map(([name, value]) => `${name}=${value}`).join("; ");
+    return fetch(this.#url + path, {
+      ...init,
+      headers: { cookie, origin: this.#url },
+      redirect: "manual",
+    });
+  }
+}
 
 function pause(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));

@@ -28,7 +28,7 @@ const SEARCH = /^[A-Za-z0-9:._-]{1,200}$/;
 
 /** The jobs, newest first, by status, type, repo, code and id. */
 export const jobs: PageMaker = async (call) => {
-  const { viewer, query, context } = call;
+  const { viewer, query, context, reading } = call;
   const asked = filterOf(query);
   const repo = asked.repo === undefined ? undefined : await repoOf(call, asked.repo);
   const isNothing = asked.repo !== undefined && repo === undefined;
@@ -47,6 +47,7 @@ export const jobs: PageMaker = async (call) => {
       context,
       viewer,
       ({ db }, visibleTo) => listJobs(db, { ...which, visibleTo }),
+      { reading },
     );
   const rows = mergeJobs(answers, PER_PAGE + 1);
   const shown = rows.slice(0, PER_PAGE), last = shown.at(-1);

@@ -36,10 +36,10 @@ const RUNNING = 20;
 const SERVICES = { database: "Database", store: "Store" };
 
 /** What waits, runs and failed, and what was published in the last hour. */
-export const overview: PageMaker = async ({ viewer, caller, context }) => {
+export const overview: PageMaker = async ({ viewer, caller, context, reading }) => {
   const [services, { answers, unreachable }] = await Promise.all([
     caller.isAdmin ? readServices(context) : [],
-    askEverywhere(context, viewer, readPlace(caller)),
+    askEverywhere(context, viewer, readPlace(caller), { reading }),
   ]);
   const { queue, hour, failures, running, workers, atLimits } = mergePlaces(answers);
   const sum = (values: readonly number[]) => values.reduce((all, value) => all + value, 0);

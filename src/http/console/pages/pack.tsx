@@ -16,7 +16,8 @@ const MAX_INSPECTED_BYTES = 64 * 1024 * 1024;
 /** One pack: its row, and what a reading of it finds. */
 export const pack: PageMaker = async (call) => {
   const { caller, params } = call;
-  const repo = await repoOf(call), context = await call.context.at(repo.home), { db } = context;
+  const repo = await repoOf(call), place = await call.context.at(repo.home);
+  const context = await call.reading(place), { db } = context;
   const name = `${repo.owner}/${repo.slug}`;
   const { mpackKey } = params;
   const [found] = isMpackKey(mpackKey)

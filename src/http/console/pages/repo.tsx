@@ -13,7 +13,8 @@ const JOBS = 10;
 /** One repo: its packs, its last jobs, what is damaged. */
 export const repo: PageMaker = async (call) => {
   const { caller, query } = call;
-  const repo = await repoOf(call), { db } = await call.context.at(repo.home);
+  const repo = await repoOf(call), place = await call.context.at(repo.home);
+  const { db } = await call.reading(place);
   const name = `${repo.owner}/${repo.slug}`;
   const before = Number(query.get("before") ?? NaN);
   const [rows, damaged, jobs, history, quotas] = await Promise.all([

@@ -10,7 +10,7 @@ const NAME = /^([A-Za-z0-9._-]{1,100})\/([A-Za-z0-9._-]{1,100})$/;
 const PREFIX = /^[A-Za-z0-9._/-]{0,201}$/;
 
 /** The repos by name, with what was pushed to them. */
-export const repos: PageMaker = async ({ viewer, query, context }) => {
+export const repos: PageMaker = async ({ viewer, query, context, reading }) => {
   const prefix = query.get("prefix")?.trim() ?? "";
   const [, owner, slug] = NAME.exec(query.get("after") ?? "") ?? [];
   if (!PREFIX.test(prefix)) {
@@ -25,6 +25,7 @@ export const repos: PageMaker = async ({ viewer, query, context }) => {
     context,
     viewer,
     ({ db }, viewer) => listRepoSummaries(db, { ...which, viewer }),
+    { reading },
   );
   const rows = mergeRepos(answers, PER_PAGE + 1);
   const shown = rows.slice(0, PER_PAGE), last = shown.at(-1);

@@ -19,17 +19,17 @@ const DONE: Readonly<Record<string, string>> = {
 };
 
 /** What runs by itself and when, the last audits, and what of the queue is paused. For admins. */
-export const schedules: PageMaker = async ({ caller, query, context }) => {
+export const schedules: PageMaker = async ({ caller, query, context, reading }) => {
   if (!caller.isAdmin) throw new HttpProblem(404, "not-found", "Cannot find such a page");
   const [rows, { answers, unreachable }] = await Promise.all([
-    listSchedules(context.db),
+    listSchedules((await reading(context)).db),
     askEverywhere(context, undefined, async ({ db }) => {
       const [pauses, audits] = await Promise.all([
         readPauses(db),
         listFinished(db, { limit: AUDITS }),
       ]);
       return { pauses, audits };
-    }),
+    }, { reading }),
   ]);
   const pauses = mergePauses(answers.map((place) => place.pauses));
   const audits = mergeFinished(answers.map((place) => place.audits), AUDITS);

@@ -19,7 +19,8 @@ const DONE: Readonly<Record<string, string>> = {
 /** The webhooks of a repo, and what one of them was told. For its owner and admins. */
 export const webhooks: PageMaker = async (call) => {
   const { caller, query } = call;
-  const repo = await repoOf(call), { db } = await call.context.at(repo.home);
+  const repo = await repoOf(call), place = await call.context.at(repo.home);
+  const { db } = await call.reading(place);
   const name = `${repo.owner}/${repo.slug}`;
   if (!mayManage(repo, caller)) throw new HttpProblem(404, "not-found", "Cannot find such a page");
   const { repoId } = repo, all = await listWebhooks(db, repoId);
