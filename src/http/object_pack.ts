@@ -48,21 +48,19 @@ export interface FoundObjects {
 /** Looks all objects up, before the first byte is sent. */
 export async function findObjects(options: PackOptions): Promise<FoundObjects> {
   const { objectIds } = options;
-  const kept: (readonly ObjectLocation[])[] = [], missing: string[] = [];
-  let damaged: MpackdError | undefined, keptCount = 0;
+  const kept: ObjectLocation[] = [], missing: string[] = [];
+  let damaged: MpackdError | undefined;
   for await (const { found, refused } of locateObjects(options)) {
-    if (keptCount < KEPT_LOCATIONS) {
-      keptCount += found.length;
-      kept.push(found);
-    }
+    if (kept.length < KEPT_LOCATIONS) kept.push(...found);
     for (const { error, objectId } of refused) {
       if (error instanceof ObjectError && error.code === "object-not-found") missing.push(objectId);
       else damaged ??= error;
     }
   }
   async function* pages() {
-    yield* kept;
-    const rest = objectIds.slice(keptCount);
+    // At once: no run of neighbours ends where a look-up did.
+    yield kept;
+    const rest = objectIds.slice(kept.length);
     for await (const { found, refused } of locateObjects({ ...options, objectIds: rest })) {
       for (const { error } of refused) throw error;
       yield found;

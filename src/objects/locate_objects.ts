@@ -10,9 +10,13 @@ import { MpackdError } from "../errors.ts";
 import { isObjectId } from "../lib/ids.ts";
 import { locateMany, notFound } from "./locate_object.ts";
 import { refuseDamaged } from "./check_object.ts";
+import { prefetch } from "./prefetch.ts";
 
-/** Ids per statement in the order asked: few, so that the first bytes come soon. */
-const ASKED_PAGE = 2_000;
+/**
+ * Ids per statement in the order asked: few, so that the first bytes come soon. The next ones are
+ * looked up meanwhile, by another process of the database.
+ */
+const ASKED_PAGE = 1_000, ASKED_AHEAD = 1;
 /** Objects planned together in stored order: many, for few requests. About 20 MB of memory. */
 const STORED_PAGE = 50_000;
 
@@ -39,15 +43,26 @@ export async function* locateObjects(
 ): AsyncGenerator<LocationPage, void, undefined> {
   const { db, repoId, objectIds, order } = options;
   if (objectIds === undefined) return yield* allPages(db, repoId);
-  const pageIds = order === "stored" ? STORED_PAGE : ASKED_PAGE;
-  let ids: string[] = [];
-  for await (const id of objectIds) {
-    ids.push(id);
-    if (ids.length < pageIds) continue;
-    yield await pageOf(db, repoId, ids);
-    ids = [];
+  const isStored = order === "stored";
+  const pages = idPages(objectIds, isStored ? STORED_PAGE : ASKED_PAGE);
+  const start = (ids: readonly string[]) => ({ contents: pageOf(db, repoId, ids) });
+  for await (const { contents } of prefetch(pages, start, isStored ? 0 : ASKED_AHEAD)) {
+    yield await contents;
   }
-  if (ids.length > 0) yield await pageOf(db, repoId, ids);
+}
+
+async function* idPages(ids: Iterable<string> | AsyncIterable<string>, pageIds: number) {
+  if (Array.isArray(ids)) {
+    for (let at = 0; at < ids.length; at += pageIds) yield ids.slice(at, at + pageIds);
+    return;
+  }
+  let page: string[] = [];
+  for await (const id of ids) {
+    if (page.push(id) < pageIds) continue;
+    yield page;
+    page = [];
+  }
+  if (page.length > 0) yield page;
 }
 
 async function* allPages(db: Database, repoId: string) {
