@@ -13,6 +13,8 @@ export function codeOf(error: unknown): string {
 
 /** The code of an error: the server is not one that `target_session_attrs` asks for. */
 export const WRONG_SERVER = "WRONG_SERVER";
+/** The SQLSTATE of a server that starts up or shuts down: it has refused the connection. */
+export const CANNOT_CONNECT_NOW = "57P03";
 /** Marks an error: no server has seen the statement. */
 export const UNSENT = { isUnsent: true };
 

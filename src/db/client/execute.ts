@@ -2,7 +2,7 @@ import type postgres from "postgres";
 import { DatabaseError } from "../../errors.ts";
 import type { Database, StatementOptions } from "./database.ts";
 import { startDeadline } from "../../lib/deadline.ts";
-import { codeOf, isUnsent } from "./error_code.ts";
+import { CANNOT_CONNECT_NOW, codeOf, isUnsent } from "./error_code.ts";
 import { translateError } from "./translate_error.ts";
 
 /** How long the server may take to obey a cancel before its connection is closed. */
@@ -85,7 +85,8 @@ export async function execute<T extends readonly (object | undefined)[]>(
         }
         // A read-only server of one name may have been replaced by another one behind it.
         const attempts = sockets.places.length + (isReadOnly ? 1 : 0);
-        const isSafe = isUnsent(error) || (isReadOnly && sockets.isWriting);
+        const isSafe = isUnsent(error) || code === CANNOT_CONNECT_NOW ||
+          (isReadOnly && sockets.isWriting);
         if (next === undefined || !isSafe || attempt >= attempts) {
           const { user, connection: { search_path: searchPath } } = db.sql.options as unknown as {
             user: string;

@@ -3,12 +3,13 @@ import type { SessionTarget } from "./parse_url.ts";
 /** A server says so little before a session; more is no login of PostgreSQL's. */
 const MAX_BYTES = 64 * 1024;
 const BACKEND_KEY = "K".charCodeAt(0);
+const ERROR = "E".charCodeAt(0);
 const PARAMETER = "S".charCodeAt(0);
 const READY = "Z".charCodeAt(0);
 
 /**
- * Reads what a server says of itself while a client logs in: the id of its process, and, since
- * PostgreSQL 14, whether it can write.
+ * Reads what a server says of itself while a client logs in: the id of its process, why it refuses
+ * the session, and, since PostgreSQL 14, whether it can write.
  *
  * @see {@link https://www.postgresql.org/docs/current/protocol-flow.html | Message Flow}
  */
@@ -17,8 +18,10 @@ export class LoginReader {
   readonly #parameters = new Map<string, string>();
   /** Whether any byte came. */
   hasBegun = false;
-  /** Whether the session is ready for a statement. */
+  /** Whether the session is ready for a statement, or was refused. */
   isOver = false;
+  /** The SQLSTATE with which the server refused the session. */
+  refusedWith?: string;
   pid?: number;
 
   /** Takes the next bytes of the server. */
@@ -46,6 +49,11 @@ export class LoginReader {
       this.isOver = true;
     } else if (type === BACKEND_KEY) {
       this.pid = new DataView(body.buffer, body.byteOffset).getUint32(0);
+    } else if (type === ERROR) {
+      // Fields, each with its letter first.
+      const fields = new TextDecoder().decode(body).split("\0");
+      this.refusedWith = fields.find((field) => field.startsWith("C"))?.slice(1);
+      this.isOver = true;
     } else if (type === PARAMETER) {
       const [name, value] = new TextDecoder().decode(body).split("\0");
       this.#parameters.set(name, value);

@@ -1,7 +1,7 @@
 import { Socket } from "node:net";
 import { Duplex } from "node:stream";
 import { sleep } from "../../lib/sleep.ts";
-import { codeOf, UNSENT, WRONG_SERVER } from "./error_code.ts";
+import { CANNOT_CONNECT_NOW, codeOf, UNSENT, WRONG_SERVER } from "./error_code.ts";
 import { LoginReader } from "./login_reader.ts";
 import type { Place, SessionTarget } from "./parse_url.ts";
 import { secure, type TlsSettings } from "./tls.ts";
@@ -126,6 +126,8 @@ export class SocketPool {
       if (login.isOver) return;
       login.read(bytes);
       watched.pid = login.pid;
+      // postgres.js reads why, and fails the statement.
+      if (login.refusedWith === CANNOT_CONNECT_NOW) this.#moveOn(place);
       const why = login.isOver ? login.refusal(target) : undefined;
       // postgres.js sends the first statement now, into a socket that is closed.
       if (why !== undefined) secured.destroy(this.#refuse(place, why));
