@@ -108,6 +108,18 @@ Deno.test("no folder has more than 20 source files", async () => {
   assert.deepEqual([...counts].filter(([, count]) => count > 20), []);
 });
 
+const WAITS_FOR_EVER =
+  / while \(!await | while \([^\n]*\) (?:\{\n +)?await (?:sleep|pause|new Promise)\(/;
+
+Deno.test("tests wait with until(), which ends, and never in a loop of their own", async () => {
+  const found: string[] = [];
+  for await (const path of sources(`${ROOT}tests`)) {
+    const text = await Deno.readTextFile(path);
+    if (WAITS_FOR_EVER.test(text)) found.push(path);
+  }
+  assert.deepEqual(found.map((path) => path.slice(ROOT.length)), ["tests/support/until.ts"]);
+});
+
 Deno.test("only src/hash touches a hash function, so that nothing in a job hashes objects", async () => {
   // The other digests are signatures of requests.
   const named = ["stream/store/s3/sign.ts"];

@@ -39,7 +39,8 @@ const failed = [
 Deno.exitCode = failed.find((code) => code !== 0) ?? 0;
 
 async function run(...args: string[]): Promise<number> {
-  const command = new Deno.Command(Deno.execPath(), { args: ["test", "-A", "--quiet", ...args] });
+  const options = ["-A", "--quiet", "--preload", "tests/support/deadlines.ts"];
+  const command = new Deno.Command(Deno.execPath(), { args: ["test", ...options, ...args] });
   return (await command.spawn().status).code;
 }
 

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { type ServerProcess, startServer } from "../support/http/server_process.ts";
+import { until } from "../support/until.ts";
 
 const MIB = 1024 * 1024;
 const BODY_BYTES = 8 * MIB;
@@ -81,10 +82,10 @@ Deno.test("a body that trickles is cut by its rate", async () => {
     isOver = true;
   });
   // Never silent for long, and far from the limit of an hour.
-  while (!isOver) {
+  await until("it is answered", async () => {
     await connection.write(encoder.encode(" ")).catch(() => {});
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+    return isOver;
+  }, { everyMs: 50 });
   await answered;
   assert.equal(status, 408);
 });

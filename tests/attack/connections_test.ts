@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { connectDatabase } from "../../src/db/client/connect.ts";
 import { type ServerProcess, startServer } from "../support/http/server_process.ts";
+import { until } from "../support/until.ts";
 
 const encoder = new TextEncoder();
 
@@ -67,10 +68,10 @@ Deno.test("a slow head is cut however often it sends a byte", async () => {
   const [connection] = await openMany(server, 1, "GET / HTTP/1.1\r\nX: ");
   let isOpen = true;
   const closed = isClosed(connection).then(() => isOpen = false);
-  while (isOpen) {
+  await until("it is cut", async () => {
     await connection.write(encoder.encode("x")).catch(() => {});
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
+    return !isOpen;
+  }, { everyMs: 50 });
   await closed;
 });
 

@@ -4,6 +4,7 @@ import { parseSize } from "../../scripts/mpack/shape.ts";
 import { buildMpack, concat, mpackKey } from "../support/mpack/mpacks.ts";
 import { runMain, startMain } from "../support/process/main.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
+import { until } from "../support/until.ts";
 
 const SAMPLE = new URL("../corpus/samples/prefixed.mpack", import.meta.url).pathname;
 
@@ -95,7 +96,10 @@ async function interrupt(fixture: TestFixture, source: string) {
     const [{ rows }] = await fixture.db.sql`select count(*)::int as rows from mpack_staged_objects`;
     return rows;
   };
-  while (await staged() < 20) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until("20 rows are staged", async () => await staged() >= 20, {
+    everyMs: 5,
+    found: staged,
+  });
   child.kill("SIGINT");
   const { code } = await child.output();
   assert.equal(code, 130);

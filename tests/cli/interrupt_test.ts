@@ -3,6 +3,7 @@ import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
 import { startMain } from "../support/process/main.ts";
 import { createFixture } from "../support/process/fixture.ts";
+import { until } from "../support/until.ts";
 
 const DECODER = new TextDecoder();
 
@@ -24,7 +25,7 @@ Deno.test("Ctrl-C ends guard with 130, even while nothing comes to read", async 
       where datname = current_database() and application_name = 'mpackd'`;
     return count > 1;
   };
-  while (!await isConnected()) await new Promise((resolve) => setTimeout(resolve, 20));
+  await until("it is connected", isConnected);
   child.kill("SIGINT");
   const { code, stdout, stderr } = await child.output();
   assert.equal(code, 130, DECODER.decode(stderr));

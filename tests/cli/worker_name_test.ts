@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { isGoneWorker, workerName } from "../../src/cli/worker_name.ts";
-import { sleep } from "../../src/lib/sleep.ts";
+import { until } from "../support/until.ts";
 
 const MODULE = new URL("../../src/cli/worker_name.ts", import.meta.url).href;
 const CHILD = `
@@ -64,10 +64,7 @@ Deno.test({
     assert(Number(pid) < 10, child.name);
     assert(!isGoneWorker(child.name, home));
     await child.end("SIGKILL");
-    for (let tries = 0; !isGoneWorker(child.name, home); tries++) {
-      assert(tries < 250, "its end was not noticed");
-      await sleep(20);
-    }
+    await until("its end is noticed", () => isGoneWorker(child.name, home));
     await Deno.remove(home, { recursive: true });
   },
 });

@@ -7,6 +7,7 @@ import { claimJobs, completeJob, enqueue, getJob } from "../../src/jobs/queue/mo
 import { sleep } from "../../src/lib/sleep.ts";
 import { addRepos, openTestDatabase } from "../support/postgres/database.ts";
 import { POSTGRES_15_BIN, startTestServer } from "../support/postgres/test_server.ts";
+import { until } from "../support/until.ts";
 
 const TYPE = "mpack.index";
 const WORKERS = 8;
@@ -19,14 +20,17 @@ function both(first: string, second: string): string {
 
 /** Calls until it works; a database that is away must be an error that can be retried. */
 async function insist<T>(work: () => Promise<T>): Promise<T> {
-  for (;;) {
+  let done: { value: T };
+  await until("the database answers", async () => {
     try {
-      return await work();
+      done = { value: await work() };
+      return true;
     } catch (error) {
       assert(error instanceof DatabaseError && error.retryable, String(error));
-      await sleep(20);
+      return false;
     }
-  }
+  });
+  return done!.value;
 }
 
 /** Claims jobs and completes them, as a worker does, until told to stop. */
@@ -105,7 +109,8 @@ Deno.test({
       await promoter.close();
       await producing;
       for (const jobId of jobIds) {
-        while ((await insist(() => getJob(db, jobId)))?.status !== "done") await sleep(20);
+        const status = async () => (await insist(() => getJob(db, jobId)))?.status;
+        await until(`${jobId} is done`, async () => await status() === "done", { found: status });
       }
       stop.abort();
       await Promise.all(workers);

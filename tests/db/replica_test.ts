@@ -4,6 +4,7 @@ import { currentLsn, isLsn, Replica } from "../../src/db/client/replica.ts";
 import { createRepo, findRepo } from "../../src/db/repos.ts";
 import { migrate } from "../../src/db/schema/migrate.ts";
 import { POSTGRES_15_BIN, startTestServer } from "../support/postgres/test_server.ts";
+import { until } from "../support/until.ts";
 
 const hasPostgres15 = await Deno.stat(POSTGRES_15_BIN).then(() => true, () => false);
 
@@ -37,9 +38,6 @@ Deno.test({
       select pg_is_in_recovery() as there`;
     return there;
   };
-  const until = async (condition: () => Promise<boolean>) => {
-    while (!await condition()) await new Promise((resolve) => setTimeout(resolve, 20));
-  };
 
   await t.step("a read that allows any state is the standby's", async () => {
     assert(await isThere("0/0"));
@@ -55,7 +53,7 @@ Deno.test({
     const { db: old } = await replica.reading("0/0");
     assert.equal(await findRepo(old, { owner: "ada", slug: "engine" }), undefined);
     await there.sql`select pg_wal_replay_resume()`;
-    await until(() => isThere(lsn));
+    await until("the standby has it", () => isThere(lsn));
     assert(await findRepo((await replica.reading(lsn)).db, { owner: "ada", slug: "engine" }));
   });
 
@@ -76,7 +74,7 @@ Deno.test({
     assert.equal((await db.query("look")`select 1 as one`).length, 1);
     assert(!await isThere("0/0"));
     await standby.start();
-    await until(() => isThere("0/0"));
+    await until("the standby is asked again", () => isThere("0/0"));
   });
 });
 

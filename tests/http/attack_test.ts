@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
-import { readAnswer, startApi } from "../support/http/api.ts";
+import { readAnswer, startApi, type TestAnswer } from "../support/http/api.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
+import { until } from "../support/until.ts";
 
 const ID = `sha256:${"0".repeat(64)}`;
 const PACK = new Uint8Array(buildMpack({ objects: [object({ content: new Uint8Array(50_000) })] }));
@@ -218,9 +219,9 @@ Deno.test("a slow, silent or disconnected client leaves no rows, jobs or files",
     }
     const open = async () =>
       (await fixture.db.sql`select 1 from musehub_background_jobs where status = 'running'`).length;
-    while (api.records.length < 7 || await open() > 0) {
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    await until("all uploads have ended", async () => {
+      return api.records.length >= 7 && await open() === 0;
+    }, { found: async () => ({ records: api.records.length, open: await open() }) });
   });
   const jobs = await fixture.db.sql`select distinct status from musehub_background_jobs`;
   assert.deepEqual(jobs.map(({ status }) => status), ["cancelled"]);
@@ -249,13 +250,13 @@ Deno.test("200 stream pushes at once: no row or blob is lost or duplicated", asy
     const content = encoder.encode(`content ${i % 150}`);
     const pack = new Uint8Array(buildMpack({ objects: [object({ content })] }));
     const headers = { "x-mpack-key": mpackKey(pack) };
-    for (;;) {
-      const answer = await me.send("/me/repo/push/stream", { body: pack, headers });
+    let answer: TestAnswer;
+    await until("the push is taken", async () => {
+      answer = await me.send("/me/repo/push/stream", { body: pack, headers });
       // On a busy machine the last pushes may time out in the queue for the database.
-      if (answer.status !== 503) return answer;
-      const waitMs = Number(answer.headers.get("retry-after")) * 1000;
-      await new Promise((resolve) => setTimeout(resolve, waitMs));
-    }
+      return answer.status !== 503;
+    }, { everyMs: 1_000, found: () => answer.value });
+    return answer!;
   });
   const answers = await Promise.all(pushes);
   assert.deepEqual([...new Set(answers.map(({ status }) => status))], [200]);

@@ -9,6 +9,7 @@ import { openHttp } from "../../src/http/open_http.ts";
 import { LinkedAbort } from "../../src/lib/abort.ts";
 import { startApi, type TestApi } from "../support/http/api.ts";
 import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
+import { until } from "../support/until.ts";
 
 const CONTENT = new TextEncoder().encode("what only some may read");
 const PACK = new Uint8Array(buildMpack({ objects: [object({ content: CONTENT })] }));
@@ -33,7 +34,7 @@ async function underLoad(api: TestApi, token: string, withdraw: () => Promise<un
     }
   };
   const reading = Promise.all(Array.from({ length: AT_ONCE }, reader));
-  while (allowed < 10 * AT_ONCE) await new Promise((resolve) => setTimeout(resolve, 5));
+  await until("reads are allowed", () => allowed >= 10 * AT_ONCE, { found: () => ({ allowed }) });
   await withdraw();
   isWithdrawn = true;
   await reading;

@@ -6,6 +6,7 @@ import { migrate } from "../../src/db/schema/migrate.ts";
 import { claimJobs, type ClaimOptions, completeJob, enqueue } from "../../src/jobs/queue/mod.ts";
 import { Worker } from "../../src/jobs/worker/worker.ts";
 import { openTestDatabase } from "../support/postgres/database.ts";
+import { until } from "../support/until.ts";
 
 const TYPE = "mpack.index", FLOOD_JOBS = 10_000;
 
@@ -289,7 +290,7 @@ Deno.test("a worker runs another owner's new job before those that it has prefet
   clearTimeout(timer);
   assert.equal(started.length, before);
   gate.resolve();
-  while (started.length === before) await new Promise((resolve) => setTimeout(resolve));
+  await until("another job starts", () => started.length > before, { everyMs: 0 });
   stop.abort();
   await over;
   assert.equal(started[before], mine.lone);

@@ -19,6 +19,7 @@ import { POSTGRES_15_BIN } from "../support/postgres/test_server.ts";
 import { runMain } from "../support/process/main.ts";
 import { type MpackdProcess, startProcess } from "../support/process/mpackd_process.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
+import { until } from "../support/until.ts";
 
 const WORKERS = 8;
 const OBJECTS = 5;
@@ -66,14 +67,16 @@ class Producer {
   }
 
   async #send(url: string, init: RequestInit): Promise<string> {
-    for (;;) {
-      const answer = await fetch(url, init), text = await answer.text();
+    let text: string;
+    await until(`${url} is answered`, async () => {
+      const answer = await fetch(url, init);
+      text = await answer.text();
       this.statuses.set(answer.status, (this.statuses.get(answer.status) ?? 0) + 1);
-      if (answer.ok) return text;
       // A server without a database says that it is away, and nothing else.
-      assert.equal(answer.status, 503, text);
-      await sleep(100);
-    }
+      if (!answer.ok) assert.equal(answer.status, 503, text);
+      return answer.ok;
+    }, { everyMs: 100, found: () => text });
+    return text!;
   }
 }
 
@@ -102,7 +105,13 @@ async function failUnderLoad(t: Deno.TestContext, pair: Pair): Promise<void> {
     const producer = new Producer(url, token);
     const queued = () => producer.keys.length;
 
-    await t.step("the primary is lost under eight workers and a server", async () => {
+    // What follows a step that failed would only hide why.
+    const step = async (name: string, run: () => Promise<void>) => {
+      if (!await t.step(name, run)) {
+        throw new Error(`the step failed; the pair's log:\n${await pair.log()}`);
+      }
+    };
+    await step("the primary is lost under eight workers and a server", async () => {
       while (queued() < PUSHES) await producer.push();
       const failing = pair.fail(), failedAt = performance.now();
       let promotedAt = Infinity, isOver = false, failure: unknown;
@@ -114,19 +123,19 @@ async function failUnderLoad(t: Deno.TestContext, pair: Pair): Promise<void> {
           await sleep(50);
         }
       })().catch((error) => failure = error);
-      const until = async (isReached: () => boolean | Promise<boolean>) => {
-        while (!await isReached()) {
+      const reached = async (what: string, isReached: () => boolean | Promise<boolean>) => {
+        await until(what, () => {
           if (failure !== undefined) throw failure;
-          await sleep(20);
-        }
+          return isReached();
+        });
         return performance.now();
       };
       await watching;
       const atFailover = queued();
-      const takenAt = await until(() => queued() > atFailover);
-      const doneAt = await until(() => isDone(db, producer.keys[atFailover]));
+      const takenAt = await reached("a push is taken", () => queued() > atFailover);
+      const doneAt = await reached("it is indexed", () => isDone(db, producer.keys[atFailover]));
       const wanted = queued() + PUSHES;
-      await until(() => queued() >= wanted);
+      await reached("all pushes are taken", () => queued() >= wanted);
       isOver = true;
       await pushing;
       const seconds = (from: number, to: number) => Math.round((to - from) / 100) / 10;
@@ -138,8 +147,8 @@ async function failUnderLoad(t: Deno.TestContext, pair: Pair): Promise<void> {
       assert.ok(doneAt - promotedAt < 15_000);
     });
 
-    await t.step("nothing is lost or doubled, and no process has ended", async () => {
-      for (const key of producer.keys) while (!await isDone(db, key)) await sleep(50);
+    await step("nothing is lost or doubled, and no process has ended", async () => {
+      for (const key of producer.keys) await until(`${key} is indexed`, () => isDone(db, key));
       const [sums] = await db.query<Record<string, number>>("count")`
         select (select count(*) from musehub_mpacks) as mpacks,
           (select count(*) from musehub_object_refs) as refs,
@@ -163,14 +172,16 @@ async function failUnderLoad(t: Deno.TestContext, pair: Pair): Promise<void> {
       }
     });
 
-    await t.step("the lost server comes back as a standby, and work goes on", async () => {
+    await step("the lost server comes back as a standby, and work goes on", async () => {
       const before = queued();
       await pair.rejoin();
       while (queued() < before + 20) await producer.push();
-      for (const key of producer.keys.slice(before)) while (!await isDone(db, key)) await sleep(50);
+      for (const key of producer.keys.slice(before)) {
+        await until(`${key} is indexed`, () => isDone(db, key));
+      }
     });
 
-    await t.step("all processes end well", async () => {
+    await step("all processes end well", async () => {
       for (const process of started) process.kill("SIGTERM");
       for (const { ended, lines } of started) {
         const { code } = await ended;

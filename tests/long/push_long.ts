@@ -12,6 +12,7 @@ import { collectGarbage } from "../../src/maintenance/gc/gc.ts";
 import { makeBucket, s3Engine } from "../support/store/swift.ts";
 import { type MpackdProcess, startWorkerProcess } from "../support/process/mpackd_process.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
+import { until } from "../support/until.ts";
 
 /** 1 runs the size of the promise, 2 GiB; CI runs an eighth. */
 const SHARE = Number(Deno.env.get("MPACKD_TEST_SHARE") ?? 1 / 8);
@@ -114,10 +115,6 @@ async function* cut(pack: AsyncIterable<Uint8Array>, atBytes: number) {
   }
 }
 
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!await holds()) await new Promise((resolve) => setTimeout(resolve, 50));
-}
-
 /** The kernel's own high-water mark of a process's resident memory, in MB. */
 function peakMb(pid: number): number {
   const status = Deno.readTextFileSync(`/proc/${pid}/status`);
@@ -168,7 +165,7 @@ async function breakOff(onSwift: boolean): Promise<void> {
       points.push(randomPoint());
       await pushInVain(server.url, key, cut(makeMpack(shape), points.at(-1)!), sizeBytes);
     }
-    await until(async () => {
+    await until("each push has ended", async () => {
       const [{ jobs }] = await db.sql`select count(*)::int as jobs from musehub_background_jobs`;
       return jobs === points.length && await isIdle();
     });
@@ -191,7 +188,7 @@ async function breakOff(onSwift: boolean): Promise<void> {
   // The lease of the dead server's job expires, and the next claim gives the job up.
   const server = await made.serve({ args: ["--worker"] });
   await using _process = server.process;
-  await until(isIdle);
+  await until("no push is under way", isIdle);
   await collectGarbage({
     db,
     store,

@@ -11,6 +11,7 @@ import { type Pause, pause, resume } from "../../src/jobs/schedules/pauses.ts";
 import { putSchedule } from "../../src/jobs/schedules/schedules.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 import { type MpackdProcess, startWorkerProcess } from "../support/process/mpackd_process.ts";
+import { until } from "../support/until.ts";
 
 const SKEW = new URL("../simulator/workers/skew.ts", import.meta.url).pathname;
 const HOUR_MS = 60 * 60_000;
@@ -22,14 +23,6 @@ const ALL_HAVE_LOOKED_MS = 10_500;
 const ALL_KNOW_OF_A_PAUSE_MS = 1_500;
 
 const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
-
-async function until(isSo: () => Promise<boolean>, what: string): Promise<void> {
-  for (let i = 0; i < 600; i++) {
-    if (await isSo()) return;
-    await sleep(50);
-  }
-  assert.fail(what);
-}
 
 /** Starts workers with these clocks, and waits until each has said that it runs. */
 async function startWorkers(
@@ -46,7 +39,7 @@ async function startWorkers(
     };
     return startWorkerProcess({ databaseUrl, folder, preload: SKEW, env });
   });
-  await until(async () => await count() === before + skewsMs.length, "the workers did not start");
+  await until("the workers have started", async () => await count() === before + skewsMs.length);
   return workers;
 }
 
@@ -71,10 +64,10 @@ Deno.test("worker processes fire each time of a schedule once, and catch up once
       from musehub_background_jobs group by 1 order by 1`,
   ];
   const haveRun = (count: number) =>
-    until(async () => {
+    until(`each schedule's job has run ${count} times`, async () => {
       const rows = await fired();
       return rows.length === names.length && rows.every(({ done }) => done >= count);
-    }, "a schedule has not fired");
+    }, { found: fired });
   // Across a full hour each of them would fire by right.
   const [{ seconds }] = await db.sql`
     select extract(epoch from date_trunc('hour', now()) + interval '1 hour' - now())::int as seconds`;
@@ -117,10 +110,10 @@ Deno.test("nothing that is paused is claimed, however many workers claim", async
     return row;
   };
   const allEnd = (repoId: string, type: string) =>
-    until(async () => {
+    until(`jobs of ${type} end`, async () => {
       const { running, pending } = await count(repoId, type);
       return running + pending === 0;
-    }, `jobs of ${type} do not end`);
+    }, { found: () => count(repoId, type) });
   type Jobs = readonly [repoId: string, type: string];
   const cases: readonly [pause: Pause, held: Jobs, free?: Jobs][] = [
     [{ kind: "all" }, [repoId, "mpack.index"]],
@@ -133,10 +126,10 @@ Deno.test("nothing that is paused is claimed, however many workers claim", async
         // The workers are in the middle of a full queue.
         const before = await count(...held);
         await add(...held, 2_000);
-        await until(async () => (await count(...held)).ended > before.ended, "nothing runs");
+        await until("others run", async () => (await count(...held)).ended > before.ended);
         await pause(db, what);
         await sleep(ALL_KNOW_OF_A_PAUSE_MS);
-        await until(async () => (await count(...held)).running === 0, "claimed jobs do not end");
+        await until("claimed jobs end", async () => (await count(...held)).running === 0);
         const { ended, pending } = await count(...held);
         assert.ok(pending > 0, "the queue was not long enough");
         // What comes later waits, too; a worker that starts now knows it; what is not paused runs.

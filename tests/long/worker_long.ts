@@ -14,6 +14,7 @@ import { endedTwice, installOracle } from "../support/postgres/publish_oracle.ts
 import { startTcpProxy } from "../support/tcp_proxy.ts";
 import { startWorkerProcess } from "../support/process/mpackd_process.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
+import { until } from "../support/until.ts";
 
 const GIB = 1024 ** 3;
 
@@ -37,9 +38,8 @@ Deno.test("a job whose worker was killed runs again within 45 s, with the defaul
   await first.line(({ message }) => message === "Listening for new jobs");
   // It writes a checkpoint every few milliseconds, so that it is in the middle when it is killed.
   const id = await add(fixture, { objects: 60_000, size: parseSize("1000"), seed: 41 });
-  while ((await getJob(fixture.db, id))!.progress === null) {
-    await new Promise((resolve) => setTimeout(resolve, 2));
-  }
+  const hasBegun = async () => (await getJob(fixture.db, id))!.progress !== null;
+  await until("the job has a checkpoint", hasBegun, { everyMs: 2 });
   first.kill("SIGKILL");
   const seconds = stopwatch();
   await first.status;
@@ -117,9 +117,8 @@ Deno.test("SIGTERM during a pack of 1 GiB gives it back uncounted, and another w
   const env = { MPACK_LOG_LEVEL: "debug", MPACK_BATCH_ROWS: "100" };
   await using first = startWorkerProcess({ ...fixture, env, args: ["--drain-ms", "200"] });
   await first.line(({ message }) => / claimed, /.test(message));
-  while ((await getJob(fixture.db, row.jobId))!.progress === null) {
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
+  const hasBegun = async () => (await getJob(fixture.db, row.jobId))!.progress !== null;
+  await until("the job has a checkpoint", hasBegun, { everyMs: 10 });
   first.kill("SIGTERM");
   assert.equal((await first.status).code, 0);
   const { status, attempt } = (await getJob(fixture.db, row.jobId))!;

@@ -12,6 +12,7 @@ import { buildMpack, mpackKey, object } from "../support/mpack/mpacks.ts";
 import { runMain, startMain } from "../support/process/main.ts";
 import { createFixture } from "../support/process/fixture.ts";
 import { sampleBytes } from "../support/store/blobs.ts";
+import { until } from "../support/until.ts";
 
 const PACK = buildMpack({ objects: [object({ content: sampleBytes(5_000) })] });
 
@@ -50,19 +51,24 @@ Deno.test("a worker whose store is unmounted keeps the attempts of its jobs", as
   const reading = (async () => {
     for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) log += text;
   })();
+  const said = { found: () => log.slice(-2_000) };
   try {
-    await until(() => log.includes("Listening"));
+    await until("it listens", () => log.includes("Listening"), said);
     await Deno.rename(folder, `${folder}.away`);
     await Deno.mkdir(folder);
     const payload = { mpack_key: key };
     const { row } = await enqueue(db, { repoId, jobType: "mpack.index", payload });
-    await until(() => log.includes("postponed, its attempt is not counted"));
+    await until(
+      "the job is postponed",
+      () => log.includes("postponed, its attempt is not counted"),
+      said,
+    );
     const job = await getJob(db, row.jobId);
     assert.deepEqual([job?.status, job?.attempt], ["pending", 0]);
     await Deno.remove(folder, { recursive: true });
     await Deno.rename(`${folder}.away`, folder);
     await db.sql`update musehub_background_jobs set run_at = null`;
-    await until(async () => (await getJob(db, row.jobId))?.status === "done");
+    await until("it is done", async () => (await getJob(db, row.jobId))?.status === "done", said);
   } finally {
     child.kill("SIGTERM");
     await Promise.all([child.stdout.cancel(), reading, child.status]);
@@ -161,10 +167,3 @@ Deno.test("the library compares the store's marker, as the commands do", async (
     await indexMpack({ db, store, config, repoId, mpackKey: mpackKey(PACK) });
   });
 });
-
-async function until(isTrue: () => boolean | Promise<boolean>): Promise<void> {
-  for (let i = 0; !await isTrue(); i++) {
-    assert.ok(i < 1_200, "it did not happen within a minute");
-    await new Promise((resolve) => setTimeout(resolve, 50));
-  }
-}

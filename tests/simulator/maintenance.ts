@@ -16,6 +16,7 @@ import { RandomPushes } from "../support/history/random_pushes.ts";
 import { drain, sampleBytes } from "../support/store/blobs.ts";
 import type { ProfileOptions } from "./report.ts";
 import { pause } from "./waits.ts";
+import { until } from "../support/until.ts";
 
 const CHILD = new URL("workers/maintenance_child.ts", import.meta.url).pathname;
 const { signal } = new AbortController();
@@ -161,9 +162,11 @@ export async function killedAudit(options: ProfileOptions): Promise<Record<strin
   for (let kill = 0; kill < kills; kill++) {
     // By the packs that are checked: the right time depends on the machine.
     const enough = Math.floor((kill + random.below(1_000) / 1_000) * packs / (kills + 1));
-    const isTime = async () => {
-      while (await checkedPacks(fixture) < enough) await pause(1);
-    };
+    const isTime = () =>
+      until(`${enough} packs are checked`, async () => await checkedPacks(fixture) >= enough, {
+        everyMs: 1,
+        found: () => checkedPacks(fixture),
+      });
     assert.ok(await killWhen(fixture, "audit", isTime), `audit ended before pack ${enough}`);
     tally.fault("audit killed", `after ${enough} packs`);
   }

@@ -18,7 +18,7 @@ import { type MpackdProcess, startProcess } from "../support/process/mpackd_proc
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 import { drain } from "../support/store/blobs.ts";
 import type { ProfileOptions } from "./report.ts";
-import { pause } from "./waits.ts";
+import { until } from "../support/until.ts";
 
 const MIB = 1024 ** 2;
 
@@ -342,14 +342,12 @@ async function isPublishing({ sql }: Database): Promise<boolean> {
 
 /** Waits until the server works on no statement: it finishes what a dead client had sent. */
 async function isQuiet({ sql }: Database): Promise<void> {
-  for (;;) {
-    const [{ busy }] = await sql`
-      select count(*)::int as busy from pg_stat_activity
+  const busy = async () =>
+    await sql`
+      select pid, state, query from pg_stat_activity
       where datname = current_database() and pid <> pg_backend_pid() and state <> 'idle'
         and wait_event is distinct from 'ClientRead'`;
-    if (busy === 0) return;
-    await pause(20);
-  }
+  await until("no statement runs", async () => (await busy()).length === 0, { found: busy });
 }
 
 /** Rows that a reader of the repo sees, and those of the table that all repos share. */

@@ -14,6 +14,8 @@ import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 import { makeMpack } from "../../scripts/make_mpack.ts";
 import { parseSize } from "../../scripts/mpack/shape.ts";
 import type { ProfileOptions } from "./report.ts";
+import { freePort } from "../support/process/free_port.ts";
+import { until } from "../support/until.ts";
 
 const REPOS = 20;
 const SAMPLE_MS = 100;
@@ -111,14 +113,13 @@ async function measure(share: number, onSlice: (slice: Slice) => void): Promise<
     }
     jobs += keys.length;
     let connections = 0;
-    for (;;) {
+    await until(`${jobs} jobs are done`, async () => {
       samples.push(await sampleOf(worker.pid, port));
       const { done, failed, connected } = await look(fixture);
       if (failed > 0) throw new Error(`${failed} jobs failed`);
       connections = Math.max(connections, connected);
-      if (done === jobs) break;
-      await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
-    }
+      return done === jobs;
+    }, { everyMs: SAMPLE_MS, withinMs: 60 * 60_000, found: () => look(fixture) });
     const seconds = (performance.now() - startedAt) / 1000;
     found.push(sliceOf({ jobs: keys.length, seconds, connections, samples }));
     onSlice(found[found.length - 1]);
@@ -196,17 +197,11 @@ function sliceOf(
 }
 
 async function isUp(port: number): Promise<void> {
-  for (;;) {
+  await until("the worker answers", async () => {
     const response = await fetch(`http://127.0.0.1:${port}/healthz`).catch(() => undefined);
     await response?.text();
-    if (response?.ok) return;
-    await new Promise((resolve) => setTimeout(resolve, SAMPLE_MS));
-  }
-}
-
-function freePort(): number {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  return listener.addr.port;
+    return response?.ok === true;
+  }, { everyMs: SAMPLE_MS });
 }
 
 /** The slices as one: the highest of each, but the median memory and the median lag. */

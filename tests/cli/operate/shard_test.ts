@@ -5,6 +5,7 @@ import { openTestDatabase } from "../../support/postgres/database.ts";
 import { createFixture } from "../../support/process/fixture.ts";
 import { startServer } from "../../support/http/server_process.ts";
 import { runMain } from "../../support/process/main.ts";
+import { until } from "../../support/until.ts";
 
 Deno.test("shard add makes a schema a shard, which gets repos, packs and quotas", async (t) => {
   await using fixture = await createFixture();
@@ -130,13 +131,12 @@ Deno.test("shard add makes a schema a shard, which gets repos, packs and quotas"
     });
     assert.equal(pushed.status, 200, await pushed.text());
     const { value: { job_id: jobId } } = await main("enqueue", file, "--repo", "ann/song");
-    for (;;) {
+    await until("the job is done", async () => {
       const answer = await fetch(`${server.url}/api/jobs/${jobId}`, { headers: { authorization } });
       const { status, lastError } = await answer.json();
-      if (status === "done") break;
-      assert(status === "pending" || status === "running", JSON.stringify(lastError));
-      await new Promise((resolve) => setTimeout(resolve, 50));
-    }
+      assert(["pending", "running", "done"].includes(status), JSON.stringify(lastError));
+      return status === "done";
+    });
     assert.equal(await server.stop(), 0);
     const [{ n }] = await db.sql`select count(*)::int as n from musehub_background_jobs`;
     assert.equal(n, 0);

@@ -7,6 +7,7 @@ import { startApi } from "../../support/http/api.ts";
 import { buildMpack, mpackKey, object } from "../../support/mpack/mpacks.ts";
 import { runMain, startMain } from "../../support/process/main.ts";
 import { methodsOf, sampleBytes } from "../../support/store/blobs.ts";
+import { until } from "../../support/until.ts";
 
 const MIB = 1024 * 1024;
 const PARTS = 6;
@@ -40,11 +41,11 @@ Deno.test("push --resume goes on where a killed push broke off", async (t) => {
   try {
     await t.step("killed, it leaves the parts that have arrived", async () => {
       const child = startMain(resume), ended = child.output();
-      while (arrived.length < 3) await new Promise((resolve) => setTimeout(resolve, 10));
+      await until("three parts arrive", () => arrived.length >= 3, { found: () => arrived });
       child.kill("SIGKILL");
       assert.equal((await ended).success, false);
       gate.resolve();
-      while (running > 0) await new Promise((resolve) => setTimeout(resolve, 10));
+      await until("no part is being stored", () => running === 0, { found: () => ({ running }) });
     });
     await t.step("run again, it sends only the others, and the pack is indexed", async () => {
       const known = [...arrived];

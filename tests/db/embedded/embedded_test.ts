@@ -9,6 +9,8 @@ import { createCluster } from "../../../src/db/embedded/server.ts";
 import { ConfigError, DatabaseError } from "../../../src/errors.ts";
 import { sleep } from "../../../src/lib/sleep.ts";
 import { openRunDir } from "../../support/postgres/test_server.ts";
+import { until } from "../../support/until.ts";
+import { isListening } from "../../support/process/free_port.ts";
 
 /** A folder that is not there yet, and goes with the test run. */
 async function newDataDir(): Promise<string> {
@@ -44,13 +46,6 @@ async function spawnUser(dataDir: string) {
       return code;
     },
   };
-}
-
-async function isListening(port: number): Promise<boolean> {
-  return await Deno.connect({ hostname: "127.0.0.1", port }).then(
-    (connection) => (connection.close(), true),
-    () => false,
-  );
 }
 
 async function assertStopped(dataDir: string, url: string): Promise<void> {
@@ -151,14 +146,18 @@ Deno.test("a pool finds the embedded server again after it was killed", async (t
   });
   const count = async () => {
     const asked = () => db.query<{ n: number }>("count")`select count(*) as n from kept`;
-    for (;;) {
+    let n: number;
+    await until("the server answers", async () => {
       try {
-        return (await asked())[0].n;
+        [{ n }] = await asked();
+        return true;
       } catch (error) {
         // A statement that was under way when the server was killed.
         assert(error instanceof DatabaseError && error.retryable, String(error));
+        return false;
       }
-    }
+    }, { everyMs: 0 });
+    return n!;
   };
   const kill = async () => {
     Deno.kill((await readPidFile(join(dataDir, "data")))!.pid, "SIGKILL");
@@ -176,7 +175,7 @@ Deno.test("a pool finds the embedded server again after it was killed", async (t
     });
     await t.step("at another port, when another program has taken it", async () => {
       await kill();
-      while (await isListening(port)) await sleep(20);
+      await until("its port is free", async () => !await isListening(port));
       const holder = Deno.listen({ hostname: "127.0.0.1", port });
       const url = new URL(await database.revive());
       assert.notEqual(Number(url.port), port);

@@ -7,6 +7,7 @@ import { createFixture } from "../../support/process/fixture.ts";
 import { runMain } from "../../support/process/main.ts";
 import { startServer } from "../../support/http/server_process.ts";
 import { POSTGRES_15_BIN, startTestServer } from "../../support/postgres/test_server.ts";
+import { until } from "../../support/until.ts";
 
 const hasPostgres15 = await Deno.stat(POSTGRES_15_BIN).then(() => true, () => false);
 
@@ -76,7 +77,8 @@ Deno.test({
       };
       const first = await push("first");
       assert.match(first.lsn, /^[0-9A-F]+\/[0-9A-F]+$/);
-      while (await read(first.objectId, "0/0") === 404) await pause(20);
+      const isThere = async (objectId: string) => await read(objectId, "0/0") !== 404;
+      await until("the standby has the first push", () => isThere(first.objectId));
       await there.sql`select pg_wal_replay_pause()`;
       const { lsn, objectId } = await push("second");
       // The standby does not have it; who asks for this state gets it from the primary.
@@ -86,7 +88,7 @@ Deno.test({
       assert.equal(await read(objectId), 200);
       assert.equal(await read(objectId, "0/1x"), 400);
       await there.sql`select pg_wal_replay_resume()`;
-      while (await read(objectId, "0/0") === 404) await pause(20);
+      await until("the standby has the second push", () => isThere(objectId));
     });
   }
   for (const place of ["catalog", "s1"]) {
@@ -107,7 +109,8 @@ Deno.test({
           values (${jobId}, ${repo_id}, 'noop', '{}', 'pending', now())`;
       };
       await add(`old-${place}`);
-      while (!(await rows("/ui/jobs")).shown.includes(`old-${place}`)) await pause(20);
+      const isShown = async () => (await rows("/ui/jobs")).shown.includes(`old-${place}`);
+      await until("the old job is shown", isShown);
       await there.sql`select pg_wal_replay_pause()`;
       await add(`new-${place}`);
       for (const path of ["/ui", "/ui/jobs", "/ui/repos", `/ui/repos/ada/in-${place}`]) {
@@ -130,7 +133,7 @@ Deno.test({
         const { text, shown } = await rows("/ui/jobs?status=cancelled");
         return standing.test(text) && shown.includes(`old-${place}`);
       };
-      while (!await isThere()) await pause(20);
+      await until("the standby has the action", isThere);
     });
   }
   await t.step("a shard without a standby is read itself", async () => {
@@ -183,8 +186,4 @@ class Browser {
       redirect: "manual",
     });
   }
-}
-
-function pause(ms: number): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, ms));
 }

@@ -17,6 +17,7 @@ import { sampleBytes } from "../../support/store/blobs.ts";
 import { buildMpack, object } from "../../support/mpack/mpacks.ts";
 import { runMain } from "../../support/process/main.ts";
 import { createFixture, type TestFixture } from "../../support/process/fixture.ts";
+import { until } from "../../support/until.ts";
 
 /** Makes a schedule due, so many seconds ago. */
 async function makeDue({ db }: TestFixture, name: string, seconds = 1): Promise<void> {
@@ -216,9 +217,7 @@ Deno.test("a worker picks up what is resumed, without being asked again", async 
   await new Promise((resolve) => setTimeout(resolve, 300));
   assert.equal((await getJob(db, id))!.status, "pending");
   await resume(db, { kind: "all" });
-  while ((await getJob(db, id))!.status !== "done") {
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
+  await until("the resumed job is done", async () => (await getJob(db, id))!.status === "done");
   stop.abort();
   await running;
 });

@@ -6,6 +6,7 @@ import type { WorkerEvent } from "../../../src/jobs/worker/worker_event.ts";
 import { addRepos, openTestDatabase } from "../../support/postgres/database.ts";
 import { faultyDatabase } from "../../support/postgres/faults.ts";
 import { insertForeign } from "../../support/shards/catalog_with.ts";
+import { until } from "../../support/until.ts";
 
 const JOBS = 30;
 
@@ -57,9 +58,7 @@ Deno.test("a shard whose server does not answer holds no slot, and its worker tr
     },
   });
   const running = [worker.run()];
-  while (!faulty.seen.includes("claim jobs")) {
-    await new Promise((resolve) => setTimeout(resolve, 1));
-  }
+  await until("it claims", () => faulty.seen.includes("claim jobs"), { everyMs: 1 });
   assert.equal(slots.free, 0, "the claim that gets no answer has reserved the only place");
   running.push(
     workerOf({

@@ -33,6 +33,7 @@ import { buildMpack, object } from "../../support/mpack/mpacks.ts";
 import { createFixture, type TestFixture } from "../../support/process/fixture.ts";
 import { sampleBytes } from "../../support/store/blobs.ts";
 import { type Received, type Receiver, startReceiver } from "../../support/webhooks/receiver.ts";
+import { until } from "../../support/until.ts";
 
 const LOOPBACK = parseAddresses("127.0.0.0/8");
 
@@ -321,7 +322,7 @@ Deno.test("what waits for a place is sent, however the last of its host end", as
       // Both places are taken while it looks, and free before it has the answer.
       assert.deepEqual(rows, []);
       held.resolve();
-      while (ended < 2) await sleep(1);
+      await until("two deliveries are recorded", () => ended >= 2, { everyMs: 1 });
       await sleep(10);
     }
     if (action === "record a delivery") ended++;

@@ -1,9 +1,9 @@
 import assert from "node:assert/strict";
-import { createServer } from "node:net";
 import { enqueue, getJob } from "../../../src/jobs/queue/mod.ts";
 import { makeMpack } from "../../../scripts/make_mpack.ts";
 import { concat } from "../../support/mpack/mpacks.ts";
 import { endedTwice, installOracle } from "../../support/postgres/publish_oracle.ts";
+import { freePort } from "../../support/process/free_port.ts";
 import { startWorkerProcess } from "../../support/process/mpackd_process.ts";
 import { createFixture, type TestFixture } from "../../support/process/fixture.ts";
 
@@ -21,17 +21,9 @@ async function add(fixture: TestFixture, bytes: Uint8Array): Promise<string> {
   return (await enqueue(fixture.db, { repoId, jobType: "mpack.index", payload })).row.jobId;
 }
 
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));
-  const { port } = server.address() as { port: number };
-  await new Promise((done) => server.close(done));
-  return port;
-}
-
 Deno.test("worker runs inserted jobs, answers probes, and ends cleanly at SIGTERM", async (t) => {
   await using fixture = await createFixture();
-  const port = await freePort();
+  const port = freePort();
   await using worker = startWorkerProcess({
     ...fixture,
     args: ["--http-port", String(port), "--poll-ms", "600000"],

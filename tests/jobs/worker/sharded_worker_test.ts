@@ -20,6 +20,7 @@ import { createFixture, type TestFixture } from "../../support/process/fixture.t
 import { freePort } from "../../support/process/free_port.ts";
 import { startWorkerProcess } from "../../support/process/mpackd_process.ts";
 import { addRepoIn, addShard, insertForeign } from "../../support/shards/catalog_with.ts";
+import { until } from "../../support/until.ts";
 
 const SHAPE = { objects: 20, size: { kind: "range", minBytes: 1, maxBytes: 99 } } as const;
 let jobs = 0;
@@ -116,9 +117,7 @@ Deno.test("worker runs the jobs of all shards, and one whose server dies holds u
       (await listJobs(db, { jobType: "mpackd.purge" })).map(({ jobId }) => jobId);
     const all: string[] = [];
     for (const each of [db, s1, s2]) {
-      while ((await jobsOf(each)).length === 0) {
-        await new Promise((resolve) => setTimeout(resolve, 50));
-      }
+      await until("the schedule has made a job", async () => (await jobsOf(each)).length > 0);
       const [id, ...more] = await jobsOf(each);
       await done(each, id);
       assert.deepEqual(more, []);
@@ -139,7 +138,7 @@ Deno.test("worker runs the jobs of all shards, and one whose server dies holds u
       await runNow(db, "gc");
       const isGone = async () =>
         (await db.sql`select from musehub_repos where slug = 'gone'`).length === 0;
-      while (!await isGone()) await new Promise((resolve) => setTimeout(resolve, 50));
+      await until("the repo's row is gone", isGone);
     },
   );
 

@@ -11,6 +11,7 @@ import { mpackKey } from "../../support/mpack/mpacks.ts";
 import { freePort } from "../../support/process/free_port.ts";
 import { runMain } from "../../support/process/main.ts";
 import { makeBucket, s3Engine, type TempBucket } from "../../support/store/swift.ts";
+import { until } from "../../support/until.ts";
 
 const ROOT = new URL("../../../", import.meta.url);
 const CONFIG = new URL("deno.json", ROOT).pathname;
@@ -167,7 +168,8 @@ Deno.test("the programs of docs/clients.md push, read, wait when told to, and sh
       const repo = `ada/${language}`;
 
       // The limit is used up before, and until the program was told to wait.
-      while (await useUp() !== 429);
+      const isUsedUp = async () => await useUp() === 429;
+      await until("the limit is used up", isUsedUp, { everyMs: 0 });
       const before = await waits(), over = new AbortController();
       const using = (async () => {
         while (await waits() === before && !over.signal.aborted) await useUp();

@@ -9,7 +9,9 @@
 import assert from "node:assert/strict";
 import { connectDatabase } from "../../../src/db/client/connect.ts";
 import type { Database } from "../../../src/db/client/database.ts";
+import { codeOf } from "../../../src/db/client/error_code.ts";
 import { migrate } from "../../../src/db/schema/migrate.ts";
+import { DatabaseError } from "../../../src/errors.ts";
 import { adoptStore } from "../../../src/maintenance/store_owner.ts";
 import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts";
 import { buildMpack, mpackKey, object } from "../../support/mpack/mpacks.ts";
@@ -80,7 +82,7 @@ async function failShard(t: Deno.TestContext, pair: Pair): Promise<void> {
     });
     const jobId = `${kind}-${seed}`, payload = JSON.stringify({ mpack_key: key });
     const queue = { steady, failing, forwarded: catalog }[kind];
-    await insertForeign(queue, { jobId, repoId, payload });
+    await insistInsert(queue, { jobId, repoId, payload });
     added[kind].push(jobId);
   };
 
@@ -144,6 +146,23 @@ async function failShard(t: Deno.TestContext, pair: Pair): Promise<void> {
       assert(away.length > 0 && away.every(({ shard }) => shard === "failing"));
     }
   });
+}
+
+/** Inserts as a program does that waits for its database: Patroni may demote the new primary again. */
+async function insistInsert(db: Database, job: Parameters<typeof insertForeign>[1]): Promise<void> {
+  let found: unknown;
+  await until(`${job.jobId} is in the queue`, async () => {
+    try {
+      await insertForeign(db, job);
+      return true;
+    } catch (error) {
+      found = (error as Error).message;
+      // The answer to the first one was lost.
+      if (codeOf((error as Error).cause) === "23505") return true;
+      assert(error instanceof DatabaseError && error.retryable, String(error));
+      return false;
+    }
+  }, { everyMs: 100, found: () => found });
 }
 
 async function untilDone(db: Database, jobIds: readonly string[]): Promise<void> {

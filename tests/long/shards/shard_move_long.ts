@@ -11,6 +11,7 @@ import { keysIn, leftOf, leftOfAborted } from "../../support/shards/left.ts";
 import { afterNewKind, KilledError, mortal } from "../../support/shards/mortal.ts";
 import { packOf } from "../../support/shards/routed.ts";
 import { openShardedCatalog, twoServers } from "../../support/shards/two_servers.ts";
+import { until } from "../../support/until.ts";
 
 const KILLS = 6;
 
@@ -73,7 +74,7 @@ Deno.test("shard move: processes push, index and read while it is killed again a
   };
   const read = async () => {
     const content = new TextEncoder().encode("push 1 0"), id = mpackKey(content);
-    while (accepted.length < 5) await sleep(50);
+    await until("five pushes are accepted", () => accepted.length >= 5);
     while (!signal.aborted) {
       const response = await fetch(`${url}/me/repo/objects/${id}`, {
         headers: { authorization },
@@ -84,7 +85,7 @@ Deno.test("shard move: processes push, index and read while it is killed again a
     }
   };
   const clients = [push("push 1"), push("push 2"), queue(), read()];
-  while (accepted.length < 10) await sleep(50);
+  await until("ten pushes are accepted", () => accepted.length >= 10);
 
   stale.kill("SIGSTOP");
   let runs = 0, code: number | undefined;

@@ -8,6 +8,7 @@ import type { Random } from "../../fuzz/random.ts";
 import { type ServerProcess, startServer } from "../../support/http/server_process.ts";
 import type { TestFixture } from "../../support/process/fixture.ts";
 import type { Tally } from "../tally.ts";
+import { until } from "../../support/until.ts";
 
 const PROCESSES = 2;
 const ENV = {
@@ -43,7 +44,8 @@ export class ServerProcesses implements AsyncDisposable {
 
   /** Starts those that were killed. */
   async revive(): Promise<void> {
-    while (this.#alive.length < PROCESSES) {
+    await until("all processes run", async () => {
+      if (this.#alive.length === PROCESSES) return true;
       const { catalogUrl: databaseUrl, folder } = this.#served;
       try {
         this.#alive.push(
@@ -58,7 +60,8 @@ export class ServerProcesses implements AsyncDisposable {
         // Its database may just be away.
         this.#tally.note(`a process does not start: ${(error as Error).message.slice(0, 300)}`);
       }
-    }
+      return this.#alive.length === PROCESSES;
+    }, { everyMs: 0 });
   }
 
   /** Kills one with SIGKILL, and starts another. */

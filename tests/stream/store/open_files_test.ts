@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts";
 import { drain, sampleBytes } from "../../support/store/blobs.ts";
+import { until } from "../../support/until.ts";
 
 const KEY = "mpacks/repo-1/sha256:ab12", KEEP_MS = 60;
 const body = (bytes: Uint8Array) => ReadableStream.from([bytes]);
@@ -13,10 +14,6 @@ async function openIn(folder: string): Promise<string[]> {
     if (path.startsWith(`${folder}/mpacks/`)) links.push(path);
   }
   return links;
-}
-
-async function until(holds: () => Promise<boolean>): Promise<void> {
-  while (!await holds()) await new Promise((resolve) => setTimeout(resolve, 5));
 }
 
 Deno.test({
@@ -46,14 +43,14 @@ Deno.test({
       const before = etag;
       ({ etag } = await store.put(KEY, body(other)));
       assert.deepEqual(Uint8Array.from(await read(5)), expect(other, 5));
-      await until(async () => (await openIn(folder)).length === 1);
+      await until("one file is open", async () => (await openIn(folder)).length === 1);
       await assert.rejects(store.open(KEY, { etag: before, lengthBytes: 1 }), { status: 412 });
     });
     await t.step("a file that another program replaced is noticed after keepOpenMs", async () => {
       await read(0);
       await Deno.writeFile(`${folder}/new`, old);
       await Deno.rename(`${folder}/new`, `${folder}/${KEY}`);
-      await until(async () => {
+      await until("the old version is not opened", async () => {
         const opening = store.open(KEY, { etag, lengthBytes: 1 });
         return await opening.then((reader) => reader.close().then(() => false), () => true);
       });
@@ -79,7 +76,7 @@ Deno.test({
     await t.step("nothing stays open that nobody reads", async () => {
       ({ etag } = await store.put(KEY, body(old)));
       for (let i = 0; i < 3; i++) await read(i);
-      await until(async () => (await openIn(folder)).length === 0);
+      await until("no file is open", async () => (await openIn(folder)).length === 0);
     });
     await Deno.remove(folder, { recursive: true });
   },

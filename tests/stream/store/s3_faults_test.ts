@@ -6,6 +6,7 @@ import { assertSameBytes, bodyOf, drain, sampleBytes } from "../../support/store
 import type { Fault, FaultProxy } from "../../support/store/fault_proxy.ts";
 import { type S3Fixture, withS3Double } from "../../support/store/s3_fixture.ts";
 import { keysOf } from "./blob_store_contract.ts";
+import { until } from "../../support/until.ts";
 
 const BYTES = sampleBytes(300_000);
 /** A test that takes longer hangs. */
@@ -460,7 +461,7 @@ Deno.test("a wait and its connection end although fetch ignores the abort", asyn
         message: /did not answer for 20 ms/,
       });
       release.resolve();
-      while (seen.cancelled === 0) await new Promise((resolve) => setTimeout(resolve));
+      await until("the body is cancelled", () => seen.cancelled > 0, { everyMs: 0 });
       assert.deepEqual(seen, { answers: 1, cancelled: 1 });
     }, { fetch: send, retries: 0, idleTimeoutMs: 20 });
   });
@@ -480,7 +481,7 @@ Deno.test("a reader that is closed while it reconnects leaves no connection", as
     await reader.close();
     release.resolve();
     await reading;
-    while (proxy.openSockets > 0) await new Promise((resolve) => setTimeout(resolve));
+    await until("no connection is open", () => proxy.openSockets === 0, { everyMs: 0 });
     assert.equal(proxy.requests.length, 2);
   });
 });

@@ -14,6 +14,7 @@ import { createToken } from "../../../src/db/tokens.ts";
 import { type ServerProcess, startServer } from "../http/server_process.ts";
 import { buildMpack, mpackKey, object } from "../mpack/mpacks.ts";
 import { sampleBytes } from "../store/blobs.ts";
+import { until } from "../until.ts";
 
 const MAIN = new URL("../../../main.ts", import.meta.url).pathname;
 const READ_BYTES = 4_096;
@@ -122,7 +123,7 @@ export async function measurePublishLoad(options: LoadOptions): Promise<LoadResu
         and (query like '%mpackd_write_objects%' or query like '%mpackd_publish_2%')`;
     return running > 0;
   };
-  while (!isOver && !await isPublishing()) await new Promise((resolve) => setTimeout(resolve, 20));
+  await until("it publishes", async () => isOver || await isPublishing());
   const startedAt = performance.now();
   let pushed = 0, at = 0;
   const attacking = Array.from({ length: pushes }, async () => {

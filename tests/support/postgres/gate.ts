@@ -1,4 +1,5 @@
 import { connectDatabase } from "../../../src/db/client/connect.ts";
+import { until } from "../until.ts";
 
 /** A gate for statements: those that call `pg_advisory_xact_lock(key)` wait while it is closed. */
 export interface Gate extends AsyncDisposable {
@@ -18,13 +19,14 @@ export async function openGate(url: string, key = 1): Promise<Gate> {
     close: async () => void await sql`select pg_advisory_lock(${key}::int)`,
     open: async () => void await sql`select pg_advisory_unlock(${key}::int)`,
     async waiting(statements) {
-      for (;;) {
-        const [{ found }] = await sql<{ found: number }[]>`
+      let found: number;
+      const areWaiting = async () => {
+        [{ found }] = await sql<{ found: number }[]>`
           select count(*)::int as found from pg_stat_activity
           where datname = current_database() and wait_event_type = 'Lock'`;
-        if (found === statements) return;
-        await new Promise((resolve) => setTimeout(resolve, 5));
-      }
+        return found === statements;
+      };
+      await until(`${statements} statements wait`, areWaiting, { everyMs: 5, found: () => found });
     },
     [Symbol.asyncDispose]: close,
   };

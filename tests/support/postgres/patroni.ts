@@ -7,8 +7,8 @@
 import { join } from "node:path";
 import { freePort } from "../process/free_port.ts";
 import { openHome } from "../../../src/db/embedded/home.ts";
-import { sleep } from "../../../src/lib/sleep.ts";
 import { openRunDir, POSTGRES_15_BIN } from "./test_server.ts";
+import { until } from "../until.ts";
 
 const PROGRAMS = ["/usr/bin/patroni", "/usr/bin/etcd", `${POSTGRES_15_BIN}/pg_rewind`];
 
@@ -19,7 +19,6 @@ export const hasPatroni: boolean = (await Promise.all(
 
 /** Of the superuser `postgres`. */
 export const PATRONI_PASSWORD = "patroni-password";
-const START_TIMEOUT_MS = 120_000;
 
 /** One server and the agent that starts, promotes and stops it. */
 export interface PatroniNode {
@@ -107,14 +106,13 @@ export async function startPatroni(): Promise<PatroniCluster> {
   const nodes = [first, second] as const;
   const readLog = async () => (await Deno.readTextFile(log)).slice(-8_000);
   const settled = async () => {
-    const deadline = Date.now() + START_TIMEOUT_MS;
-    while (Date.now() < deadline) {
+    let primary: PatroniNode | undefined, standby: PatroniNode | undefined;
+    await until("Patroni has a primary and a standby", async () => {
       const roles = await Promise.all(nodes.map((each) => each.role()));
-      const primary = nodes[roles.indexOf("primary")], standby = nodes[roles.indexOf("replica")];
-      if (primary && standby) return { primary, standby };
-      await sleep(200);
-    }
-    throw new Error(`Patroni has no primary and standby:\n${await readLog()}`);
+      [primary, standby] = [nodes[roles.indexOf("primary")], nodes[roles.indexOf("replica")]];
+      return primary !== undefined && standby !== undefined;
+    }, { everyMs: 200, found: readLog });
+    return { primary: primary!, standby: standby! };
   };
   const close = async () => {
     // The standby first, or it would be promoted.
@@ -124,12 +122,12 @@ export async function startPatroni(): Promise<PatroniCluster> {
   };
   try {
     first.start();
-    while (await first.role() !== "primary") {
-      const hasEnded = etcd.status.then(() => true);
-      if (await Promise.race([hasEnded, sleep(300).then(() => false)])) {
-        throw new Error(await Deno.readTextFile(log));
-      }
-    }
+    let hasEnded = false;
+    etcd.status.then(() => hasEnded = true);
+    await until("the first server is the primary", async () => {
+      if (hasEnded) throw new Error(`etcd has ended:\n${await readLog()}`);
+      return await first.role() === "primary";
+    }, { everyMs: 200, found: readLog });
     second.start();
     const { primary, standby } = await settled();
     const url = `postgres://postgres:${PATRONI_PASSWORD}@${standby.host},${primary.host}/postgres`;

@@ -4,8 +4,9 @@
  * @module
  */
 import { join } from "node:path";
-import { sleep } from "../../../src/lib/sleep.ts";
 import { openRunDir } from "./test_server.ts";
+import { isListening } from "../process/free_port.ts";
+import { until } from "../until.ts";
 
 /** Where Debian keeps it. */
 export const PGBOUNCER = "/usr/sbin/pgbouncer";
@@ -50,15 +51,7 @@ export async function startPgBouncer(
     stderr: "null",
     ...(Deno.uid() === 0 ? { uid: NOBODY, gid: NOBODY } : {}),
   }).spawn();
-  for (let tries = 0;; tries++) {
-    try {
-      (await Deno.connect({ hostname: "127.0.0.1", port: listenPort })).close();
-      break;
-    } catch (error) {
-      if (tries > 250) throw error;
-      await sleep(20);
-    }
-  }
+  await until("pgbouncer listens", () => isListening(listenPort));
   const url = new URL(databaseUrl);
   url.hostname = "127.0.0.1";
   url.port = String(listenPort);

@@ -16,6 +16,8 @@ import {
   startServer,
   stopServer,
 } from "../../../src/db/embedded/server.ts";
+import { until } from "../until.ts";
+import { isListening } from "../process/free_port.ts";
 
 /** Where Debian keeps the oldest PostgreSQL that mpackd supports. */
 export const POSTGRES_15_BIN = "/usr/lib/postgresql/15/bin";
@@ -137,7 +139,8 @@ export async function startTestServer(
   };
   const signal = async (name: Deno.Signal) => {
     Deno.kill(await pid(), name);
-    while (await isListening(port)) await new Promise((resolve) => setTimeout(resolve, 10));
+    const hasEnded = async () => !await isListening(port);
+    await until(`no server listens at ${port} after ${name}`, hasEnded, { everyMs: 10 });
   };
   return {
     url,
@@ -183,13 +186,4 @@ async function copyCluster(
     user,
   });
   if (!isSuccess) throw new Error(output);
-}
-
-async function isListening(port: number): Promise<boolean> {
-  try {
-    (await Deno.connect({ hostname: "127.0.0.1", port })).close();
-    return true;
-  } catch {
-    return false;
-  }
 }

@@ -6,6 +6,7 @@
 
 import { fileURLToPath } from "node:url";
 import { type Ended, startMain } from "./main.ts";
+import { until } from "../until.ts";
 
 const MAIN = fileURLToPath(import.meta.resolve("../../../main.ts"));
 /** The hashing thread is a module that is read when it starts. */
@@ -164,17 +165,12 @@ function watch(child: Deno.ChildProcess): MpackdProcess {
     },
     positionOf: (path) => positionOf(proc, path),
     async stopWhen(isTime) {
-      while (!await isTime()) {
-        if (isOver) return false;
-        await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-      }
+      const options = { everyMs: LOOK_MS, found: () => lines.slice(-5) };
+      await until("it is time to stop", async () => await isTime() || isOver, options);
       if (isOver) return false;
       kill("SIGSTOP");
-      while (!isStopped(proc)) {
-        await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
-        if (isOver) return false;
-      }
-      return true;
+      await until("its threads have stopped", () => isStopped(proc) || isOver, options);
+      return !isOver;
     },
     async [Symbol.asyncDispose]() {
       kill("SIGKILL");

@@ -17,6 +17,8 @@ import { sleep } from "../../../src/lib/sleep.ts";
 import type { BlobStore } from "../../../src/stream/store/blob_store.ts";
 import { buildMpack, mpackKey, object } from "../mpack/mpacks.ts";
 import type { ShardedCatalog } from "./two_servers.ts";
+import { until } from "../until.ts";
+import type { Shard } from "../../../src/db/shards/shard.ts";
 
 const ENCODER = new TextEncoder();
 
@@ -49,15 +51,14 @@ export class RoutedShard {
   }
 
   async #open(): Promise<Database> {
-    for (;;) {
-      const shard = (await findShard(this.#test.catalog, "s1"))!;
-      if (shard.state !== "moving") {
-        const known = this.#pools.get(shard.url) ?? this.#test.open(shard.url);
-        this.#pools.set(shard.url, known);
-        return known;
-      }
-      await sleep(20);
-    }
+    let shard: Shard | undefined;
+    await until("the shard does not move", async () => {
+      shard = await findShard(this.#test.catalog, "s1");
+      return shard!.state !== "moving";
+    }, { found: () => shard });
+    const known = this.#pools.get(shard!.url) ?? this.#test.open(shard!.url);
+    this.#pools.set(shard!.url, known);
+    return known;
   }
 }
 
