@@ -156,34 +156,6 @@ Deno.test("execute() fails at its deadline when a peer accepts and hangs up at o
   await new Promise((done) => server.close(done));
 });
 
-Deno.test("execute() goes to the next host while one starts up and takes no connections", async () => {
-  await using test = await openTestDatabase();
-  const server = createServer((socket) => {
-    socket.on("error", () => {});
-    socket.on("data", (bytes) => {
-      // First it is asked for TLS, in eight bytes.
-      if (bytes.length === 8) return socket.write("N");
-      const fields = "SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0";
-      const head = new DataView(new ArrayBuffer(5));
-      head.setUint8(0, "E".charCodeAt(0));
-      head.setUint32(1, 4 + fields.length);
-      socket.end(Buffer.concat([new Uint8Array(head.buffer), Buffer.from(fields)]));
-    });
-  }).listen(0, "127.0.0.1");
-  await new Promise<void>((done) => server.once("listening", done));
-  const { port } = server.address() as AddressInfo, { host } = new URL(test.url);
-  const db = connectDatabase(test.url.replace(host, `127.0.0.1:${port},${host}`), {
-    maxConnections: 2,
-  });
-  try {
-    const rows = await db.query<{ answer: number }>(action)`select 7 as answer`;
-    assert.deepEqual(rows, [{ answer: 7 }]);
-  } finally {
-    await db.close();
-    server.close();
-  }
-});
-
 Deno.test("build() runs what Kysely builds, with the deadline and the errors of query()", async () => {
   await using test = await openTestDatabase();
   const { db } = test;

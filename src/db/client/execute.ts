@@ -66,6 +66,8 @@ export async function execute<T extends readonly (object | undefined)[]>(
   try {
     for (let attempt = 1;; attempt++) {
       try {
+        const settled = sockets.settled();
+        if (settled !== undefined) await Promise.race([settled, late]);
         const rows = await Promise.race([db.intercept?.(running, action) ?? running, late]);
         isAnswered = true;
         return withoutHoles(rows);
@@ -83,8 +85,10 @@ export async function execute<T extends readonly (object | undefined)[]>(
           const { pid = null } = (running as Running).state ?? {};
           await sockets.leave(pid, { isReadOnly });
         }
-        // A read-only server of one name may have been replaced by another one behind it.
-        const attempts = sockets.places.length + (isReadOnly ? 1 : 0);
+        // A read-only server of one name may have been replaced by another one behind it; and one that
+        // has closed an idle connection may take another.
+        const isClosed = isUnsent(error) && code === "ECONNRESET";
+        const attempts = sockets.places.length + (isReadOnly || isClosed ? 1 : 0);
         const isSafe = isUnsent(error) || code === CANNOT_CONNECT_NOW ||
           (isReadOnly && sockets.isWriting);
         if (next === undefined || !isSafe || attempt >= attempts) {

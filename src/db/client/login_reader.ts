@@ -16,8 +16,6 @@ const READY = "Z".charCodeAt(0);
 export class LoginReader {
   #bytes = new Uint8Array(0);
   readonly #parameters = new Map<string, string>();
-  /** Whether any byte came. */
-  hasBegun = false;
   /** Whether the session is ready for a statement, or was refused. */
   isOver = false;
   /** The SQLSTATE with which the server refused the session. */
@@ -26,7 +24,6 @@ export class LoginReader {
 
   /** Takes the next bytes of the server. */
   read(bytes: Uint8Array): void {
-    this.hasBegun = true;
     const all = new Uint8Array(this.#bytes.length + bytes.length);
     all.set(this.#bytes);
     all.set(bytes, this.#bytes.length);
