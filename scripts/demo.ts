@@ -5,7 +5,8 @@
  * @module
  */
 
-import { configFromEnv, openDatabase } from "../src/cli/resources.ts";
+import { openDatabase } from "../src/cli/resources.ts";
+import { configFromEnv } from "../src/config/config_from_env.ts";
 import { runProgram } from "../src/cli/program.ts";
 import { makeMpack } from "./make_mpack.ts";
 import { parseSize } from "./mpack/shape.ts";

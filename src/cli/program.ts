@@ -5,6 +5,7 @@
  */
 
 import { Command, CommanderError } from "commander";
+import { configFromEnv } from "../config/config_from_env.ts";
 import { CancelledError, ConfigError, MpackdError } from "../errors.ts";
 import type { CommandContext, InterruptOptions } from "./command.ts";
 import { EXAMPLES } from "./examples.ts";
@@ -12,7 +13,6 @@ import { EXIT, EXIT_HELP, exitCodeOf, printError, typedError } from "./exit.ts";
 import { mostSimilar } from "../lib/similar.ts";
 import { print, tell } from "./output.ts";
 import { requirePermissions, sourcePermissions } from "./permissions.ts";
-import { configFromEnv } from "./resources.ts";
 import { VERSION } from "./version.ts";
 
 /**

@@ -4,12 +4,11 @@
  * @module
  */
 
-import { type Config, loadConfig, refuseUnknownSettings, SETTINGS } from "../config/config.ts";
+import type { Config } from "../config/config.ts";
 import { connectDatabase, type ConnectOptions } from "../db/client/connect.ts";
 import type { Database } from "../db/client/database.ts";
 import { migrate, pendingMigrations } from "../db/schema/migrate.ts";
 import { ConfigError } from "../errors.ts";
-import { addSecrets, passwordsOf } from "../lib/redact.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import type { RepoHome, Shard } from "../db/shards/shard.ts";
 import { ShardPools, type ShardPoolsOptions } from "../db/shards/shard_pools.ts";
@@ -19,18 +18,6 @@ import { claimStore, olderText } from "../maintenance/store_owner.ts";
 import { openFolder } from "../stream/store/open_folder.ts";
 import { tell } from "./output.ts";
 import { databasePermissions, requirePermissions, storePermissions } from "./permissions.ts";
-
-/** Reads the settings from the environment. */
-export function configFromEnv(): Config {
-  // A process that may only read some variables cannot list them.
-  if (Deno.permissions.querySync({ name: "env" }).state === "granted") {
-    refuseUnknownSettings(Object.keys(Deno.env.toObject()));
-  }
-  const names = Object.values(SETTINGS).map(({ env }) => env);
-  const env = Object.fromEntries(names.map((name) => [name, Deno.env.get(name)]));
-  addSecrets([env.AWS_SECRET_ACCESS_KEY, env.AWS_SESSION_TOKEN, ...passwordsOf(env.DATABASE_URL)]);
-  return loadConfig(env);
-}
 
 /** The database of some repos. */
 export interface DatabaseAt {

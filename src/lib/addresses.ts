@@ -67,20 +67,28 @@ export function plainAddress(address: string): string {
  * @see {@link https://www.iana.org/assignments/iana-ipv4-special-registry | IANA, IPv4}
  * @see {@link https://www.iana.org/assignments/iana-ipv6-special-registry | IANA, IPv6}
  */
-const NOT_PUBLIC = parseAddresses(
-  "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, " +
-    "192.0.0.0/24, 192.0.2.0/24, 192.88.99.0/24, 192.168.0.0/16, 198.18.0.0/15, 198.51.100.0/24, " +
-    "203.0.113.0/24, 224.0.0.0/3, 2001::/23, 2001:db8::/32, 2002::/16, 3fff::/20",
+const NOT_PUBLIC = once(() =>
+  parseAddresses(
+    "0.0.0.0/8, 10.0.0.0/8, 100.64.0.0/10, 127.0.0.0/8, 169.254.0.0/16, 172.16.0.0/12, " +
+      "192.0.0.0/24, 192.0.2.0/24, 192.88.99.0/24, 192.168.0.0/16, 198.18.0.0/15, 198.51.100.0/24, " +
+      "203.0.113.0/24, 224.0.0.0/3, 2001::/23, 2001:db8::/32, 2002::/16, 3fff::/20",
+  )
 );
 /** All that is given to hosts of the internet so far. */
-const GLOBAL_IPV6 = parseAddresses("2000::/3");
+const GLOBAL_IPV6 = once(() => parseAddresses("2000::/3"));
 
 /** Whether an address is one of the public internet. */
 export function isPublicAddress(address: string): boolean {
-  const isKnown = familyOf(address) === "ipv4" ? isIP(address) === 4 : GLOBAL_IPV6.has(address);
-  return isKnown && !NOT_PUBLIC.has(address);
+  const isKnown = familyOf(address) === "ipv4" ? isIP(address) === 4 : GLOBAL_IPV6().has(address);
+  return isKnown && !NOT_PUBLIC().has(address);
 }
 
 function familyOf(address: string): "ipv4" | "ipv6" {
   return address.includes(":") ? "ipv6" : "ipv4";
+}
+
+/** Makes a value at its first use: every command loads this module, and few ask it. */
+function once<Value>(make: () => Value): () => Value {
+  let value: Value | undefined;
+  return () => value ??= make();
 }
