@@ -5,7 +5,6 @@
  */
 
 import type { ObjectLocation } from "../db/refs.ts";
-import { decodeZstd } from "../stream/zstd/decode_zstd.ts";
 import { asMismatch, checkedChunks, type Chunks, mismatch, ObjectCheck } from "./check_object.ts";
 
 /** Plain bytes up to this length stay in memory. */
@@ -100,6 +99,8 @@ async function* plainChunks(
   if (encoding !== "zstd") {
     throw mismatch(location, `their encoding is ${JSON.stringify(encoding)}`);
   }
+  // Loaded here, because most contents are not encoded.
+  const { decodeZstd } = await import("../stream/zstd/decode_zstd.ts");
   try {
     yield* decodeZstd(stored, { maxBytes });
   } catch (error) {

@@ -7,7 +7,6 @@
 import type { Config } from "../../config/config.ts";
 import { quotaDefaultsOf } from "../../config/quotas.ts";
 import { findRepo, parseRepoName, type Repo, resolveRepo } from "../../db/repos.ts";
-import { createPlacedRepo, ensureCopy } from "../../db/shards/create_repo.ts";
 import type { OpenedDatabase } from "../resources.ts";
 
 /** A repo, its id, and its database, with the store if that is open. */
@@ -34,10 +33,12 @@ export async function openRepoToWrite<Opened extends OpenedDatabase>(
   { create, config }: { readonly create: boolean; readonly config: Config },
 ): Promise<OpenedRepo<Opened>> {
   const { db, shards } = opened, name = parseRepoName(text);
+  const found = create ? await findRepo(db, name) : await resolveRepo(db, name);
+  if (found !== undefined && found.home === undefined) return await openFound(opened, found);
+  // Loaded here, because most repos are there, and have no copy in a shard.
+  const { createPlacedRepo, ensureCopy } = await import("../../db/shards/create_repo.ts");
   const defaults = quotaDefaultsOf(config);
-  const repo = create
-    ? await findRepo(db, name) ?? (await createPlacedRepo(shards, name, { defaults })).repo
-    : await resolveRepo(db, name);
+  const repo = found ?? (await createPlacedRepo(shards, name, { defaults })).repo;
   await ensureCopy(shards, repo);
   return await openFound(opened, repo);
 }

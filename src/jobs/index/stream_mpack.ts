@@ -16,7 +16,7 @@ import { nextTurn } from "../../lib/sleep.ts";
 import { type ObjectColumns, objectIdsOf } from "../../lib/object_columns.ts";
 import type { AttemptScope } from "../attempt/handler.ts";
 import type { IndexContext, IndexJob, IndexProgress, MpackHooks } from "./context.ts";
-import { Materializer } from "./materialize.ts";
+import type { Materializer } from "./materialize.ts";
 import { type OpenPack, openPack } from "./open_pack.ts";
 import { proveCount, provePack } from "./prove.ts";
 import { PackHistory } from "./pack_history.ts";
@@ -50,8 +50,12 @@ export async function streamMpack(
   const progress = (job.progress ?? {}) as { readonly read_bytes?: unknown };
   let readBytes = typeof progress.read_bytes === "number" ? progress.read_bytes : 0;
   let checkpoint = job.checkpoint, before: Error | undefined;
+  const materializes = job.payload.materialize ?? context.config.materialize === "on";
+  // Loaded here, because most packs are not materialized.
+  const materialize = materializes ? await import("./materialize.ts") : undefined;
   for (;;) {
-    const reading = new Reading({ ...job, checkpoint }, { context, scope, hooks, readBytes });
+    const options = { context, scope, hooks, readBytes, materialize };
+    const reading = new Reading({ ...job, checkpoint }, options);
     try {
       return await reading.run();
     } catch (error) {
@@ -90,6 +94,8 @@ interface ReadingOptions {
   readonly hooks?: MpackHooks;
   /** Bytes known to have been read for this job before, by all attempts. */
   readonly readBytes: number;
+  /** Given if each object is also written as a blob of its own. */
+  readonly materialize?: typeof import("./materialize.ts");
 }
 
 /** One reading of the pack, up to the publish. */
@@ -114,7 +120,7 @@ class Reading {
   /** Whether it failed while a batch could not be staged, or the attempt was to end. */
   #isStopped = false;
 
-  constructor(job: IndexJob, { context, scope, hooks, readBytes }: ReadingOptions) {
+  constructor(job: IndexJob, { context, scope, hooks, readBytes, materialize }: ReadingOptions) {
     this.readBytes = readBytes;
     this.#job = job;
     this.#context = context;
@@ -122,9 +128,9 @@ class Reading {
     this.#hooks = hooks;
     this.#stop = new LinkedAbort(scope.signal);
     const signal = this.#signal = this.#stop.signal;
-    if (job.payload.materialize ?? context.config.materialize === "on") {
+    if (materialize !== undefined) {
       const { repoId } = job, blobKey = this.#blobKey;
-      this.#materializer = new Materializer(context, { repoId, blobKey, signal });
+      this.#materializer = new materialize.Materializer(context, { repoId, blobKey, signal });
     }
     this.#history = new PackHistory(job, context, {
       isGuardedElsewhere: hooks?.guards === true,
