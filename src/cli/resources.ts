@@ -12,7 +12,6 @@ import { ConfigError } from "../errors.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import type { RepoHome, Shard } from "../db/shards/shard.ts";
 import { ShardPools, type ShardPoolsOptions } from "../db/shards/shard_pools.ts";
-import { readIdentity } from "../db/store_owner.ts";
 import { ownedStore, readableStore } from "../maintenance/owned_store.ts";
 import { claimStore, olderText } from "../maintenance/store_owner.ts";
 import { openFolder } from "../stream/store/open_folder.ts";
@@ -102,9 +101,8 @@ async function openStoreFor(
     ? shared
     : await openBlobStore({ ...config, storeUrl: shard.storeUrl }, { isWriting, keepOpenMs });
   if (!isWriting) return readableStore(store, db);
-  const ownership = await claimStore({ db, store, config });
+  const { ownership, databaseId } = await claimStore({ db, store, config });
   if (ownership === "older-database") tell(`Warning: ${olderText({ db, store })}`, "warning");
-  const { databaseId } = await readIdentity(db);
   return ownedStore(store, databaseId, db.shard);
 }
 

@@ -39,6 +39,12 @@ export interface StoreOwner {
   readonly marker: { readonly databaseId: string; readonly counter: number } | undefined;
 }
 
+/** A store that belongs to the database. */
+export interface ClaimedStore {
+  readonly ownership: "ours" | "older-database";
+  readonly databaseId: string;
+}
+
 /** Compares the store's marker with the database's identity. Changes nothing. */
 export async function compareOwner(
   { db, store, signal }: Omit<StoreAndDatabase, "config">,
@@ -68,11 +74,11 @@ function ownershipOf(
  *
  * @throws {ConfigError} If the store belongs to another database, or has lost its marker.
  */
-export async function checkOwner(parts: StoreAndDatabase): Promise<Ownership> {
+export async function checkOwner(parts: StoreAndDatabase): Promise<StoreOwner> {
   const owner = await compareOwner(parts);
   refuseOwner(parts, owner);
   if (owner.ownership === "unmarked") await refuseStranger(parts);
-  return owner.ownership;
+  return owner;
 }
 
 /**
@@ -83,24 +89,22 @@ export async function checkOwner(parts: StoreAndDatabase): Promise<Ownership> {
  * @returns `older-database` forbids to delete anything.
  * @throws {ConfigError} If the store belongs to another database, or has lost its marker.
  */
-export async function claimStore(
-  parts: StoreAndDatabase,
-): Promise<"ours" | "older-database"> {
+export async function claimStore(parts: StoreAndDatabase): Promise<ClaimedStore> {
   const { db, store, signal } = parts;
-  const ownership = await checkOwner(parts);
-  if (ownership === "older-database") return ownership;
+  const { ownership, database: { databaseId } } = await checkOwner(parts);
+  if (ownership === "older-database") return { ownership, databaseId };
   if (ownership === "unmarked") {
     // The marker comes before the first count: a database that has counted and finds no marker says
     // that the store is lost, and it must not say so after a crash in between, or to a second worker.
     const marker = await createMarker(store, await readIdentity(db), { signal, shard: db.shard });
     const database = await readIdentity(db), now = ownershipOf(database, marker);
     refuseOwner(parts, { ownership: now, marker, database });
-    if (now === "older-database") return now;
+    if (now === "older-database") return { ownership: now, databaseId };
   }
   // From then on the database counts first: after a crash in between it is ahead, which is harmless.
   const counted = await countUse(db);
   if (counted !== undefined) await writeMarker(store, counted, { signal, shard: db.shard });
-  return "ours";
+  return { ownership: "ours", databaseId };
 }
 
 /** Says that the database was restored from a backup. */

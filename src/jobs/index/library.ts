@@ -7,7 +7,6 @@
 
 import { loadConfig } from "../../config/config.ts";
 import type { Database } from "../../db/client/database.ts";
-import { readIdentity } from "../../db/store_owner.ts";
 import { ownedStore } from "../../maintenance/owned_store.ts";
 import { claimStore, type StoreAndDatabase } from "../../maintenance/store_owner.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
@@ -116,8 +115,8 @@ async function claim(parts: StoreAndDatabase): Promise<BlobStore> {
   if (known !== undefined && performance.now() - known.claimedAt < CLAIM_EVERY_MS) {
     return known.store;
   }
-  await claimStore(parts);
-  const owned = known?.store ?? ownedStore(store, (await readIdentity(db)).databaseId, db.shard);
+  const { databaseId } = await claimStore(parts);
+  const owned = known?.store ?? ownedStore(store, databaseId, db.shard);
   const ofDatabase = claims.get(db) ?? new WeakMap<BlobStore, Claim>();
   claims.set(db, ofDatabase.set(store, { store: owned, claimedAt: performance.now() }));
   return owned;

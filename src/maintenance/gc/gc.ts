@@ -63,7 +63,7 @@ export async function collectGarbage(options: GcOptions): Promise<GcSummary> {
 
 /** Makes sure that a missing row proves anything. A dry run may show what an old backup lacks. */
 async function requireProof({ options, isDryRun }: GcRun): Promise<void> {
-  const ownership = isDryRun ? await checkOwner(options) : await claimStore(options);
+  const { ownership } = isDryRun ? await checkOwner(options) : await claimStore(options);
   if (ownership === "older-database" && !isDryRun) throw new ConfigError(olderText(options));
 }
 
