@@ -140,11 +140,14 @@ async function indexOne(
     const { mpackKey } = source;
     const blobKey = blobKeyOf(config.blobKey, repoId, mpackKey);
     const put = { store, blobKey, expect, upload, signal, line };
-    const { sizeBytes } = source;
-    await admitPush(db, { repoId, mpackKey, ...(sizeBytes > 0 && { sizeBytes }) }, {
-      defaults: quotaDefaultsOf(config),
-      isPush: false,
-    });
+    // Before it is stored. For what is in the store, indexMpack() asks the same.
+    if (source.body !== undefined) {
+      const { sizeBytes } = source;
+      await admitPush(db, { repoId, mpackKey, ...(sizeBytes > 0 && { sizeBytes }) }, {
+        defaults: quotaDefaultsOf(config),
+        isPush: false,
+      });
+    }
     const isNew = await putSource(source, put);
     const indexOnce = () =>
       indexMpack({
