@@ -5,25 +5,15 @@
  */
 
 import type { Command } from "commander";
-import { listenForProbes } from "../../http/server/server.ts";
 import { type Config, SETTINGS } from "../../config/config.ts";
-import { CancelledError, ConfigError } from "../../errors.ts";
-import { readShardNames } from "../../jobs/shards/shard_workers.ts";
-import { logStart, openLog } from "../log.ts";
+import { ConfigError } from "../../errors.ts";
 import type { CommandContext } from "../command.ts";
-import { openWorker } from "../open_worker.ts";
-import { openResources } from "../resources.ts";
-
-/** Connections for heartbeat and claim, besides one for each job. */
-const SPARE_CONNECTIONS = 2;
+import type { WorkFlags } from "../services/work.ts";
 
 /** The settings that have an option. */
 const OVERRIDES = ["concurrency", "perRepo", "pollMs", "drainMs", "httpPort", "httpHost"] as const;
 
-type WorkerFlags = { readonly [K in (typeof OVERRIDES)[number]]?: string } & {
-  readonly drain?: boolean;
-  readonly shards: string;
-};
+type WorkerFlags = WorkFlags & { readonly [K in (typeof OVERRIDES)[number]]?: string };
 
 /** Adds the command. */
 export function addWorkerCommand(program: Command, context: CommandContext): void {
@@ -51,7 +41,12 @@ export function addWorkerCommand(program: Command, context: CommandContext): voi
       const force = new AbortController();
       return context.run(
         {},
-        (signal) => runWorker(flags, withFlags(context.config(), flags), signal, force.signal),
+        async (signal) => {
+          const config = withFlags(context.config(), flags);
+          // Loaded here: "mpackd --help" loads this module, and needs none of a worker.
+          const { work } = await import("../services/work.ts");
+          await work(flags, config, signal, force.signal);
+        },
         { isQuiet: true, onSecond: () => force.abort() },
       );
     });
@@ -69,31 +64,4 @@ function withFlags(config: Config, flags: WorkerFlags): Config {
     }
   });
   return Object.freeze({ ...config, ...Object.fromEntries(given) });
-}
-
-async function runWorker(
-  flags: WorkerFlags,
-  config: Config,
-  signal: AbortSignal,
-  force: AbortSignal,
-): Promise<void> {
-  const { concurrency } = config;
-  openLog({ level: config.logLevel });
-  const maxConnections = Math.max(config.databaseConnections, concurrency + SPARE_CONNECTIONS);
-  await using resources = await openResources(config, { isWriting: true, maxConnections });
-  const names = flags.shards === "all" ? undefined : readShardNames(
-    flags.shards,
-    (await resources.shards.all()).map(({ name }) => name),
-  );
-  const end = { signal, force, untilEmpty: flags.drain };
-  await using working = openWorker(resources, config, end, names);
-  const { metrics, checks } = working;
-  await using _http = config.httpPort === 0 ? undefined : listenForProbes(config, {
-    checks,
-    metrics: metrics.registry,
-  });
-  logStart("worker", resources, config, { jobs: concurrency });
-  await working.run();
-  for (const error of working.away.values()) throw error;
-  if (force.aborted) throw new CancelledError("Interrupted twice: running jobs were released");
 }
