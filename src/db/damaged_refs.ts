@@ -64,13 +64,7 @@ export async function markDamaged(
   const [row] = await db.build("mark damaged objects", (kysely, sql) =>
     inPack(kysely, pack)
       .with((cte) => cte("found").materialized(), (kysely) =>
-        kysely.selectFrom(["pack", locations(sql, rows)])
-          .innerJoin("musehub_object_refs as r", (join) =>
-            join.on("r.repo_id", "=", pack.repoId).onRef("r.object_id", "=", "u.object_id"))
-          .whereRef("r.mpack_id", "=", "pack.mpack_id")
-          .whereRef("r.content_offset", "=", "u.content_offset")
-          .whereRef("r.size_bytes", "=", "u.size_bytes")
-          .where(sql<boolean>`r.encoding is not distinct from u.encoding`)
+        refsTo(kysely, sql, { pack, rows })
           .select(["r.object_id", sql<boolean>`r.damage is distinct from ${damage}`.as("is_new")])
           .orderBy(sql`r.object_id collate "C"`)
           .forUpdate("r"))
@@ -108,24 +102,20 @@ export async function confirmValid(
   const [row] = await db.build("confirm objects", (kysely, sql) =>
     inPack(kysely, pack)
       .with((cte) => cte("found").materialized(), (kysely) =>
-        kysely.selectFrom(["pack", locations(sql, rows)])
-          .innerJoin("musehub_object_refs as r", (join) =>
-            join.on("r.repo_id", "=", pack.repoId).onRef("r.object_id", "=", "u.object_id"))
-          .whereRef("r.mpack_id", "=", "pack.mpack_id")
-          .whereRef("r.content_offset", "=", "u.content_offset")
-          .whereRef("r.size_bytes", "=", "u.size_bytes")
-          .where(sql<boolean>`r.encoding is not distinct from u.encoding`)
+        refsTo(kysely, sql, { pack, rows })
           .select(["r.object_id", "r.damaged_at"]))
-      .with((cte) =>
-        cte("marked").materialized(), (kysely) =>
+      .with((cte) => cte("marked").materialized(), (kysely) =>
         kysely.selectFrom("musehub_object_refs as r")
           .select("r.object_id")
           .where("r.repo_id", "=", pack.repoId)
           .where("r.mpack_id", "=", (eb) =>
             eb.selectFrom("pack").select("mpack_id"))
           .where("r.damaged_at", "is not", null)
-          .where("r.object_id", "in", (eb) =>
-            eb.selectFrom("found").select("object_id").where("damaged_at", "is not", null))
+          .where(
+            "r.object_id",
+            "in",
+            (eb) => eb.selectFrom("found").select("object_id").where("damaged_at", "is not", null),
+          )
           .orderBy(sql`r.object_id collate "C"`)
           .forUpdate("r"))
       .with("restored", (kysely) =>
@@ -194,6 +184,23 @@ function inPack(kysely: QueryCreator<Tables>, { mpackId, etag }: LocatedMpack) {
         // A publish that replaces the version and heals its refs comes wholly before or after.
         .forShare(),
   );
+}
+
+/** The repo's refs `r` that point at the locations, of a statement that {@link inPack} has begun. */
+function refsTo(
+  kysely: QueryCreator<Tables & { pack: { mpack_id: number } }>,
+  sql: Sql,
+  { pack: { repoId }, rows }: { readonly pack: LocatedMpack; readonly rows: ObjectPlaces },
+) {
+  return kysely.selectFrom(["pack", locations(sql, rows)])
+    .innerJoin(
+      "musehub_object_refs as r",
+      (join) => join.on("r.repo_id", "=", repoId).onRef("r.object_id", "=", "u.object_id"),
+    )
+    .whereRef("r.mpack_id", "=", "pack.mpack_id")
+    .whereRef("r.content_offset", "=", "u.content_offset")
+    .whereRef("r.size_bytes", "=", "u.size_bytes")
+    .where(sql<boolean>`r.encoding is not distinct from u.encoding`);
 }
 
 /** The locations as a table `u`. */
