@@ -172,7 +172,7 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   const address = networkOf(peer.address);
   using _place = spec.limitedAs ? undefined : context.rateLimit.beginRequest(address);
   const isOfRepo = access === "read" || access === "push", asked = placeOf(params);
-  const isOfStandby = access === "read" && request.headers.has(MIN_LSN);
+  const isOfStandby = access === "read" && request.headers.get(MIN_LSN) !== null;
   const caller = access === "anyone"
     ? { ...anonymous(peer.address), ...clientOf(spec, params, request, context) }
     : await identify({
@@ -197,7 +197,7 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
     throw new HttpProblem(403, "forbidden", `Cannot do this with a token without "${scope}"`);
   }
   refuseEncoded(request);
-  const home = await placeFor(repo, { access, context, signal: request.signal });
+  const home = await placeFor(repo, { access, context, request });
   const place = isOfStandby ? await standbyPlace(home, request) : home;
   const query = request.url.includes("?")
     ? Object.fromEntries(new URL(request.url).searchParams)
@@ -237,7 +237,7 @@ async function run<P extends z.ZodType, Q extends z.ZodType, B extends z.ZodType
   if (repo === undefined || access !== "push" || spec.rawBody !== undefined) {
     return await handle(place);
   }
-  return await whereItLives({ place, repo, signal: request.signal }, handle);
+  return await whereItLives({ place, repo, request }, handle);
 }
 
 /** The field by which a read allows a standby: the state has to be at least so new. */
@@ -263,15 +263,15 @@ export async function withLsn(answer: Answer, { replica, db }: ApiContext): Prom
 /** The context of the shard that a repo lives in. Before a push the shard has to have its row. */
 async function placeFor(
   repo: RepoForIdentity | undefined,
-  { access, context, signal }: {
+  { access, context, request }: {
     readonly access: RouteAccess;
     readonly context: ApiContext;
-    readonly signal: AbortSignal;
+    readonly request: Request;
   },
 ): Promise<ApiContext> {
   if (repo?.home === undefined) return context;
   if (access !== "push") return await context.at(repo.home);
-  const home = await untilMoved(context, repo.home, signal);
+  const home = await untilMoved(context, repo.home, request);
   await ensureCopy(context.shards, { ...repo, home });
   return await context.at(home);
 }

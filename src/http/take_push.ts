@@ -23,13 +23,13 @@ export type TakenPush = Pick<PushOptions, "mpackKey" | "body" | "sizeBytes" | "p
 
 /** Indexes the pack; its sender may run so many uploads at once. */
 export async function takePush(call: Call, push: TakenPush): Promise<IndexResult> {
-  const { caller, repo, context, recheck, request: { signal } } = call, { repoId } = repo;
+  const { caller, repo, context, recheck, request } = call, { repoId } = repo;
   using _counted = context.rateLimit.beginUpload(caller.client);
   const body = new SentOnce(push.body), stored = storedPack(context, { ...push, repoId });
   const moving = {
     place: context,
     repo,
-    signal,
+    request,
     // What was read is in the store, if the pack was whole.
     mayRepeat: async () => !body.isRead || await stored.isThere(),
   };

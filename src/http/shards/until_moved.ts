@@ -20,7 +20,7 @@ const POLL_MS = 200;
 export async function untilMoved(
   { catalog: { shards, config } }: ApiContext,
   home: RepoHome,
-  signal: AbortSignal,
+  request: Pick<Request, "signal">,
 ): Promise<RepoHome> {
   const deadline = performance.now() + config.httpWaitMs;
   for (let maxAgeMs = LIST_AGE_MS;; maxAgeMs = 0) {
@@ -32,7 +32,7 @@ export async function untilMoved(
     if (performance.now() >= deadline) {
       throw new ShardMovedError(`Cannot push: shard ${home.shard} is being moved; try again`);
     }
-    await sleep(POLL_MS, signal);
+    await sleep(POLL_MS, request.signal);
   }
 }
 
@@ -41,7 +41,7 @@ export interface Moving {
   /** Where the repo was when it was looked up. */
   readonly place: ApiContext;
   readonly repo: Repo;
-  readonly signal: AbortSignal;
+  readonly request: Pick<Request, "signal">;
   /** Whether it can be done once more. Default: it can. */
   readonly mayRepeat?: () => Promise<boolean>;
 }
@@ -53,7 +53,7 @@ export interface Moving {
  * @throws {ShardMovedError} If the move takes longer than `httpWaitMs`.
  */
 export async function whereItLives<T>(
-  { place, repo, signal, mayRepeat = () => Promise.resolve(true) }: Moving,
+  { place, repo, request, mayRepeat = () => Promise.resolve(true) }: Moving,
   work: (place: ApiContext) => Promise<T>,
 ): Promise<T> {
   const { catalog } = place, deadline = performance.now() + catalog.config.httpWaitMs;
@@ -64,11 +64,11 @@ export async function whereItLives<T>(
       const isInTime = error instanceof ShardMovedError && performance.now() < deadline;
       if (!isInTime || !await mayRepeat()) throw error;
     }
-    await sleep(POLL_MS, signal);
+    await sleep(POLL_MS, request.signal);
     const found = await findHome(catalog.db, repo.repoId);
     if (found?.home === undefined) now = catalog;
     else {
-      const home = await untilMoved(catalog, found.home, signal);
+      const home = await untilMoved(catalog, found.home, request);
       await ensureCopy(catalog.shards, { ...repo, home });
       now = await catalog.at(home);
     }
