@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { setImmediate } from "node:timers";
 import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts";
 import { drain, sampleBytes } from "../../support/store/blobs.ts";
 import { until } from "../../support/until.ts";
@@ -38,6 +39,30 @@ Deno.test({
         assert.deepEqual(Uint8Array.from(found[i]), expect(old, at));
       }
       assert.equal((await openIn(folder)).length, 1);
+    });
+    await t.step("what is read in this thread, being in memory, is the same", async () => {
+      for (let i = 0; i < 3; i++) {
+        for (const at of [0, 64_800, 65_536, 99_000]) {
+          assert.deepEqual(Uint8Array.from(await read(at)), expect(old, at));
+        }
+      }
+    });
+    await t.step("a row of reads from memory does not hold the event loop", async () => {
+      const other = openFileStore(folder, { keepOpenMs: 60_000 });
+      const { etag } = await other.put(`${KEY}-row`, body(old));
+      let turns = 0, isReading = true;
+      const turn = () => {
+        turns++;
+        if (isReading) setImmediate(turn);
+      };
+      turn();
+      for (let i = 0; i < 1_000; i++) {
+        await using reader = await other.open(`${KEY}-row`, { etag, lengthBytes: 1000 });
+        await reader.read(new Uint8Array(1000));
+      }
+      isReading = false;
+      await other.delete(`${KEY}-row`);
+      assert.ok(turns > 5, `${turns} turns`);
     });
     await t.step("a put is seen at once, and the old file closed", async () => {
       const before = etag;

@@ -2,19 +2,23 @@
  * Files of a folder store that stay open between small reads.
  *
  * Measured at 16 reads of 4 KiB at once: 63 µs to open, stat, seek, read and close a file, 19 µs to
- * read at a position of an open one.
+ * read at a position of an open one in another thread, 6 µs to do so in this one.
  *
  * @module
  */
 
-import { close, fstat, open, read } from "node:fs";
-import { stat } from "node:fs/promises";
+import { close, fstat, open, read, readSync } from "node:fs";
+import { stat, statfs } from "node:fs/promises";
+import { setImmediate } from "node:timers";
 import { promisify } from "node:util";
+import { isLocal, RecentReads } from "./recent_reads.ts";
 
 const openAsync = promisify(open), closeAsync = promisify(close);
 const fstatAsync = promisify(fstat), readAsync = promisify(read);
 /** More are open only while they are being read. */
 const MAX_FILES = 64;
+/** Reads in this thread in one turn of the event loop: a long row of them would hold it. */
+const MAX_IN_TURN = 64;
 
 /** What tells two versions of a file apart, and a file from a folder. */
 export interface FileInfo {
@@ -37,6 +41,8 @@ interface Entry {
   seenAt: number;
   readers: number;
   isDropped: boolean;
+  /** What the kernel has in its memory; undefined if the file may be on a network. */
+  readonly recent: RecentReads | undefined;
 }
 
 /** Keeps files open for a while after they were last seen under their path. */
@@ -57,11 +63,10 @@ export class OpenFiles {
    * @throws What `open` and `stat` throw.
    */
   async open(path: string): Promise<SharedFile> {
-    const entry = await this.#acquire(path), { fd, info } = entry;
+    const entry = await this.#acquire(path);
     return {
-      info,
-      read: async (into, positionBytes) =>
-        (await readAsync(fd, into, 0, into.length, positionBytes)).bytesRead,
+      info: entry.info,
+      read: (into, positionBytes) => readAt(entry, into, positionBytes),
       [Symbol.asyncDispose]: () => release(entry),
     };
   }
@@ -137,7 +142,30 @@ async function openEntry(path: string): Promise<Entry> {
   const seenAt = performance.now(), fd = await openAsync(path, "r");
   const stats = await fstatAsync(fd);
   const info = { isFile: stats.isFile(), size: stats.size, mtime: stats.mtime };
-  return { fd, info, seenAt, readers: 0, isDropped: false };
+  const type = await statfs(path).then((found) => found.type, () => undefined);
+  const recent = type !== undefined && isLocal(type) ? new RecentReads() : undefined;
+  return { fd, info, seenAt, readers: 0, isDropped: false, recent };
+}
+
+/** Reads in this thread since the event loop has turned. */
+let inTurn = 0;
+
+/**
+ * Reads in this thread what the kernel has in its memory: to wake another thread takes several times
+ * as long as to copy it.
+ */
+async function readAt(
+  { fd, recent }: Entry,
+  into: Uint8Array,
+  positionBytes: number,
+): Promise<number> {
+  if (inTurn < MAX_IN_TURN && recent?.has(positionBytes, into.length)) {
+    if (inTurn++ === 0) setImmediate(() => inTurn = 0);
+    return readSync(fd, into, 0, into.length, positionBytes);
+  }
+  const { bytesRead } = await readAsync(fd, into, 0, into.length, positionBytes);
+  recent?.add(positionBytes, bytesRead);
+  return bytesRead;
 }
 
 async function release(entry: Entry): Promise<void> {
