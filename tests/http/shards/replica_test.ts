@@ -82,7 +82,7 @@ Deno.test({
       await there.sql`select pg_wal_replay_pause()`;
       const { lsn, objectId } = await push("second");
       // The standby does not have it; who asks for this state gets it from the primary.
-      assert.equal(await read(objectId, "0/0"), 404);
+      await until("the standby is asked", async () => !await isThere(objectId));
       assert.equal(await read(first.objectId, "0/0"), 200);
       assert.equal(await read(objectId, lsn), 200);
       assert.equal(await read(objectId), 200);
@@ -114,9 +114,13 @@ Deno.test({
       await there.sql`select pg_wal_replay_pause()`;
       await add(`new-${place}`);
       for (const path of ["/ui", "/ui/jobs", "/ui/repos", `/ui/repos/ada/in-${place}`]) {
-        const { text, shown } = await rows(path);
-        assert.match(text, standing, path);
-        assert(!shown.includes(`new-${place}`), path);
+        // One that did not answer within half a second is asked again in five.
+        let page: Awaited<ReturnType<typeof rows>>;
+        await until(`${path} is read on the standby`, async () => {
+          page = await rows(path);
+          return standing.test(page.text);
+        }, { found: () => page.shown });
+        assert(!page!.shown.includes(`new-${place}`), path);
       }
       // An action goes to the primary, and the next page is as new as it.
       const done = await browser.post("/ui/jobs/act", { action: "cancel", job: `old-${place}` });
