@@ -17,7 +17,7 @@ import type { Database } from "../../db/client/database.ts";
 import { Replica } from "../../db/client/replica.ts";
 import type { ShardPools } from "../../db/shards/shard_pools.ts";
 import { hasIdentities } from "../../db/identities.ts";
-import { countUses } from "../../jobs/worker/open_part.ts";
+import { countUses, StoreUses } from "../../maintenance/store_uses.ts";
 import { MetricsRegistry } from "../../jobs/worker/metrics.ts";
 import { movedBlobsOpened } from "../../objects/open_version.ts";
 import { parseCount } from "../flags.ts";
@@ -78,11 +78,10 @@ export async function serve(
   await using working = flags.worker
     ? openWorker({ ...resources, db: openPool(jobConnections) }, config, { signal, force })
     : undefined;
+  const uses = new StoreUses({ db, store, config, shards: resources.shards, signal });
+  // A worker counts for itself.
   if (!working) {
-    countUses(
-      { db, store, config, signal },
-      (error) => log.warn("{error}", { error: error.message }),
-    );
+    countUses(() => uses.count(), (error) => log.warn("{error}", { error: error.message }));
   }
   const metrics = working?.metrics.registry ?? new MetricsRegistry();
   metrics.gauge({
@@ -100,7 +99,11 @@ export async function serve(
     shards: {
       pools: resources.shards,
       pushPools: pools.use(resources.shards.another(config.httpPushConnections)),
-      storeOf: resources.storeOf,
+      async storeOf(shard, db) {
+        const store = await resources.storeOf(shard, db);
+        uses.add(shard, db, store);
+        return store;
+      },
     },
     ...replicaOf(db, resources.shards, config),
     store,

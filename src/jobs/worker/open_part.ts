@@ -10,7 +10,8 @@ import type { Database } from "../../db/client/database.ts";
 import { countAtLimits } from "../../db/quotas/quotas.ts";
 import { forgetWorker, seeWorker } from "../../db/workers.ts";
 import { parseAddresses } from "../../lib/addresses.ts";
-import { claimStore, type StoreAndDatabase } from "../../maintenance/store_owner.ts";
+import { claimStore } from "../../maintenance/store_owner.ts";
+import { countUses } from "../../maintenance/store_uses.ts";
 import type { ShardPools } from "../../db/shards/shard_pools.ts";
 import type { BlobStore } from "../../stream/store/blob_store.ts";
 import { mpackdHandlers } from "../handlers.ts";
@@ -25,7 +26,6 @@ import { type GaugeSource, gaugeSource } from "./worker_metrics.ts";
 
 /** The text of a notification about webhooks: see webhooks_1.sql. */
 const WEBHOOKS = "webhooks";
-const COUNT_EVERY_MS = 60_000;
 /** A sixth of the time after which a silent worker counts as gone. */
 const SEEN_EVERY_MS = 10_000;
 
@@ -108,9 +108,10 @@ export function openPart(options: PartOptions): Part {
     onAttempt: (delivery, sent) => observe({ type: "webhook", delivery, sent }),
     onError: (error) => observe({ type: "queue-error", error }),
   });
-  const counting = countUses({ db, store, config, signal }, (error) => {
-    observe({ type: "queue-error", error });
-  });
+  const counting = countUses(
+    () => claimStore({ db, store, config, signal }),
+    (error) => observe({ type: "queue-error", error }),
+  );
   // Only people look at it, so a failure is no reason to say more than the queue's own errors do.
   const see = () =>
     seeWorker(db, {
@@ -149,14 +150,4 @@ export function openPart(options: PartOptions): Part {
       await forgetWorker(db, name).catch(() => {});
     },
   };
-}
-
-/** Counts the use of the store while the process runs, so that an old backup is noticed later. */
-export function countUses(
-  resources: StoreAndDatabase,
-  onError: (error: Error) => void,
-): ReturnType<typeof setInterval> {
-  const timer = setInterval(() => claimStore(resources).catch(onError), COUNT_EVERY_MS);
-  Deno.unrefTimer(timer);
-  return timer;
 }
