@@ -95,8 +95,8 @@ export async function indexMpack(options: IndexMpackOptions): Promise<IndexResul
   const claimAs = { worker, leaseMs };
   const found = await enqueue(db, { repoId, jobType: MPACK_INDEX, payload, maxAttempts, claimAs });
   const { jobId, status, lockedBy } = found.row;
-  const isOrphan = status === "running" && lockedBy !== null && options.isGone?.(lockedBy);
-  const takeOver = isOrphan ? [lockedBy] : [];
+  const runsAt = status === "running" ? lockedBy : found.waitsFor ?? null;
+  const takeOver = runsAt !== null && options.isGone?.(runsAt) ? [runsAt] : [];
   let job = found.claimed;
   for (;;) {
     job ??= await claimOne(db, jobId, { ...claimAs, takeOver });

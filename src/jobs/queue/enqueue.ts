@@ -2,7 +2,7 @@ import type { Database } from "../../db/client/database.ts";
 import { ConfigError, ShardMovedError } from "../../errors.ts";
 import { sha256Hex } from "../../lib/digest.ts";
 import { withPrefix } from "../../lib/ids.ts";
-import type { Job, JobRow } from "./job.ts";
+import { DEFAULT_MAX_ATTEMPTS, type Job, type JobRow } from "./job.ts";
 import { type JobColumns, toJob, toJobRow } from "./job_row.ts";
 
 const MAX_TRIES = 5;
@@ -25,7 +25,10 @@ export interface NewJob {
   readonly delayMs?: number;
   /** Whether to make a new job even if a duplicate is open. */
   readonly evenIfOpen?: boolean;
-  /** Claim the job in the same statement. A duplicate that was open already is not claimed. */
+  /**
+   * Claim the job in the same statement. A duplicate that was open already is not claimed, and neither
+   * is a new job that waits for one.
+   */
   readonly claimAs?: { readonly worker: string; readonly leaseMs: number };
 }
 
@@ -37,10 +40,16 @@ export interface Enqueued {
   readonly existing: boolean;
   /** The claimed job, if `claimAs` was given and the job is new. */
   readonly claimed?: Job;
+  /** The worker of the duplicate that this new job waits for. */
+  readonly waitsFor?: string;
 }
 
 /**
  * Puts a job into the queue, or finds the pending or running duplicate of it.
+ *
+ * A running duplicate in its last attempt is not handed out: a push that breaks off fails its job, and
+ * its bytes are gone. The new job waits until that one has ended, as every duplicate does. Then it
+ * finds its work done, or does it.
  *
  * Two callers at the same moment may both insert. That is harmless: the second job finds its work
  * done.
@@ -61,38 +70,57 @@ async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefin
   const { maxAttempts = null, evenIfOpen = false } = job;
   const { jobId, createdAt } = newJobKey(repoId, jobType), payloadText = JSON.stringify(payload);
   const leaseMs = claimAs?.leaseMs ?? 0;
-  type Found = JobColumns & { has_repo: boolean; shard: string | null; existing: boolean | null };
+  type Found = JobColumns & {
+    has_repo: boolean;
+    shard: string | null;
+    waits_for: string | null;
+    existing: boolean | null;
+  };
   const [row] = await db.query<Found>("enqueue a job")`
     with repo as materialized (
       select repo_id, shard from musehub_repos where repo_id = ${repoId} and deleted_at is null
-    ), open as materialized (
-      select j.* from musehub_background_jobs j, repo
+    ), same as materialized (
+      select j.*, j.status = 'running'
+          and coalesce(j.attempt, 0) >= coalesce(j.max_attempts, ${DEFAULT_MAX_ATTEMPTS}::integer)
+        as is_last
+      from musehub_background_jobs j, repo
       where j.repo_id = repo.repo_id and j.job_type = ${jobType}
         and mpackd_mpack_key(j.payload::text) = mpackd_mpack_key(${payloadText}::text)
         and j.status in ('pending', 'running')
-        and (${!("branch" in payload)}::boolean or j.payload::text = ${payloadText}::text)
         and (j.status = 'pending' or isfinite(j.lease_expires_at))
         and not ${evenIfOpen}::boolean
-      order by j.status = 'running' desc, j.created_at, j.job_id
+    ), open as materialized (
+      select * from same
+      where not is_last
+        and (${!("branch" in payload)}::boolean or payload::text = ${payloadText}::text)
+      order by status = 'running' desc, created_at, job_id
       limit 1
+    ), ahead as materialized (
+      select locked_by from same where is_last and lease_expires_at > now() limit 1
     ), made as (
       insert into musehub_background_jobs (job_id, repo_id, job_type, payload, status, created_at,
         priority, max_attempts, run_at, attempt, fence, lease_expires_at, locked_by, started_at)
       select ${jobId}, repo_id, ${jobType},
         ${payloadText}::text::json,
-        case when ${claimAs !== undefined}::boolean then 'running' else 'pending' end,
+        case when claimed.n = 1 then 'running' else 'pending' end,
         ${createdAt}::text::timestamptz, ${priority}::integer, ${maxAttempts}::integer,
         case when ${delayMs}::float8 > 0
           then now() + ${delayMs}::float8 * interval '1 ms' end,
         claimed.n, claimed.n,
         case when claimed.n = 1 then now() + ${leaseMs}::float8 * interval '1 ms' end,
-        ${claimAs?.worker ?? null}, case when claimed.n = 1 then now() end
-      from repo, (select ${claimAs === undefined ? 0 : 1}::integer as n) as claimed
-      where not exists (select from open) and (repo.shard is null or claimed.n = 0)
+        case when claimed.n = 1 then ${claimAs?.worker ?? null} end,
+        case when claimed.n = 1 then now() end
+      from repo, (
+        select case when ${claimAs === undefined}::boolean or exists (select from ahead)
+          then 0 else 1 end as n
+      ) as claimed
+      where not exists (select from open)
+        and (repo.shard is null or ${claimAs === undefined}::boolean)
       on conflict (job_id) do nothing
-      returning *
+      returning *, false as is_last
     )
-    select exists (select from repo) as has_repo, (select shard from repo) as shard, j.*
+    select exists (select from repo) as has_repo, (select shard from repo) as shard,
+      (select locked_by from ahead) as waits_for, j.*
     from (select) as always
     left join (
       select *, true as existing from open union all select *, false from made
@@ -108,10 +136,11 @@ async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefin
     throw livesElsewhere("index", repoId, row.shard);
   }
   if (existing === null) return undefined;
-  const isClaimed = claimAs !== undefined && !existing;
+  const isClaimed = row.status === "running" && !existing, waitsFor = row.waits_for;
   return {
     row: toJobRow(row),
     existing,
+    ...(existing || waitsFor === null ? {} : { waitsFor }),
     ...(isClaimed ? { claimed: toJob(row, { leaseMs, isRescue: false }) } : {}),
   };
 }
