@@ -6,6 +6,7 @@
 
 import { quotedLiteral } from "./client/array_literal.ts";
 import type { Database } from "./client/database.ts";
+import { isForwarded } from "./shards/forwarded.ts";
 
 /** Whose repos count. Undefined: all. */
 export interface Viewer {
@@ -55,6 +56,18 @@ export function readLastHour(db: Database, viewer: Viewer | undefined): Promise<
     left join published using (minute) order by minute`;
 }
 
+/** Fragment of SQL: which jobs a viewer's counts are about; a shard counts what was forwarded to it. */
+async function jobsToCount(db: Database, viewer: Viewer | undefined) {
+  const elsewhere = await isForwarded(db, "musehub_background_jobs");
+  // A fragment would be sent as a statement if it were awaited.
+  return () => {
+    const isHere = db.sql`not ${db.sql.unsafe(elsewhere)}`;
+    return viewer === undefined
+      ? isHere
+      : db.sql`${isHere} and repo_id in (${visibleRepoIds(db, viewer)})`;
+  };
+}
+
 /** Failures of one code. */
 export interface FailuresByCode {
   readonly code: string;
@@ -62,14 +75,15 @@ export interface FailuresByCode {
 }
 
 /** The jobs that failed in the last day by code, most first. */
-export function readFailures(db: Database, viewer: Viewer | undefined): Promise<FailuresByCode[]> {
-  const isVisible = viewer === undefined
-    ? db.sql`true`
-    : db.sql`repo_id in (${visibleRepoIds(db, viewer)})`;
-  return db.query<FailuresByCode>("count failures")`
+export async function readFailures(
+  db: Database,
+  viewer: Viewer | undefined,
+): Promise<FailuresByCode[]> {
+  const isCounted = await jobsToCount(db, viewer);
+  return await db.query<FailuresByCode>("count failures")`
     select coalesce(last_error->>'code', 'unknown') as code, count(*) as jobs
     from musehub_background_jobs
-    where status = 'failed' and finished_at > now() - interval '1 day' and ${isVisible}
+    where status = 'failed' and finished_at > now() - interval '1 day' and ${isCounted()}
     group by 1 order by 2 desc, 1 limit 20`;
 }
 
@@ -87,22 +101,20 @@ export async function readQueueNow(
   db: Database,
   viewer: Viewer | undefined,
 ): Promise<QueueNow> {
-  const isVisible = viewer === undefined
-    ? db.sql`true`
-    : db.sql`repo_id in (${visibleRepoIds(db, viewer)})`;
+  const isCounted = await jobsToCount(db, viewer);
   const [row] = await db.query<QueueNow>("count the queue")`
     select
-      (select count(*) from musehub_background_jobs where status = 'pending' and ${isVisible})
+      (select count(*) from musehub_background_jobs where status = 'pending' and ${isCounted()})
         as pending,
-      (select count(*) from musehub_background_jobs where status = 'running' and ${isVisible})
+      (select count(*) from musehub_background_jobs where status = 'running' and ${isCounted()})
         as running,
       (select count(*) from musehub_background_jobs where status = 'failed'
-        and finished_at > now() - interval '1 day' and ${isVisible}) as failed,
+        and finished_at > now() - interval '1 day' and ${isCounted()}) as failed,
       coalesce((
         select 1000 * extract(epoch from now() - min(greatest(created_at, run_at)))
         from musehub_background_jobs
         where status = 'pending' and isfinite(created_at) and (run_at is null or run_at <= now())
-          and ${isVisible}
+          and ${isCounted()}
       ), 0)::float8 as "oldestMs"`;
   return row;
 }

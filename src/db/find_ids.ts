@@ -80,10 +80,14 @@ export async function findId(
   // The spelling with the prefix comes last.
   const byDigest = new Map(ids.map((id) => [digestOf(id), id]));
   if (byDigest.size <= 1) return ids.at(-1);
-  const shown = [...byDigest.values()].slice(0, SHOWN);
-  throw new ConfigError(
-    `Cannot tell which ${place.kind} ${text} is: ${shown.join(", ")}` +
-      `${byDigest.size > SHOWN ? ", …" : ""} begin so; give more digits`,
+  throw ambiguous(place.kind, text, [...byDigest.values()]);
+}
+
+/** The error of a beginning that several ids have. */
+export function ambiguous(kind: IdKind, text: string, ids: readonly string[]): ConfigError {
+  return new ConfigError(
+    `Cannot tell which ${kind} ${text} is: ${ids.slice(0, SHOWN).join(", ")}` +
+      `${ids.length > SHOWN ? ", …" : ""} begin so; give more digits`,
   );
 }
 

@@ -21,6 +21,15 @@ export async function findMpack(
   return row;
 }
 
+/** The key of an mpack's blob in the store, of any repo that has not been deleted. */
+export async function findBlobOf(db: Database, mpackKey: string): Promise<string | undefined> {
+  const [row] = await db.query<{ blob_key: string }>("find the blob of an mpack")`
+    select m.blob_key from musehub_mpacks m join musehub_repos r on r.repo_id = m.repo_id
+    where m.mpack_key = ${mpackKey} and m.blob_key is not null and r.deleted_at is null
+    order by m.indexed_at desc nulls last, m.repo_id limit 1`;
+  return row?.blob_key;
+}
+
 /** Lists the repos with at least so many mpacks, those with the most first. */
 export async function reposWithMany(db: Database, minPacks: number): Promise<string[]> {
   const rows = await db.query<{ repo_id: string }>("look for repos with many mpacks")`

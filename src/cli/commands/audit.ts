@@ -15,7 +15,7 @@ import { enqueue } from "../../jobs/queue/enqueue.ts";
 import { audit, type AuditFinding, type AuditSummary } from "../../maintenance/audit/audit.ts";
 import type { CommandContext } from "../command.ts";
 import { EXIT } from "../exit.ts";
-import { mpackKeyOf } from "../named_ids.ts";
+import { mpackKeyAnywhere, mpackKeyOf, noSuchMpack } from "../named_ids.ts";
 import { print, printJson } from "../output.ts";
 import { openDatabase, type OpenedDatabase, openResources } from "../resources.ts";
 import { inEachShard, SHARD_OPTION } from "../shards/all_shards.ts";
@@ -82,7 +82,12 @@ async function runAudit(
     const store = shard === undefined ? resources.store : await resources.storeOf(shard, db);
     return await auditShard({ db, store, samplePercent, ...scope }, flags, config, signal);
   });
-  return summaries.reduce(addSummaries);
+  const summary = summaries.reduce(addSummaries);
+  const found = summary.mpacks + summary.mpacks_checked_before;
+  if (scope.mpack !== undefined && samplePercent === undefined && found === 0) {
+    throw noSuchMpack(scope.mpack);
+  }
+  return summary;
 }
 
 /** Adds the counts of two shards. */
@@ -170,7 +175,7 @@ async function scopeOf(
   { repo: name, mpack: text, shard }: AuditFlags,
 ): Promise<{ readonly repoId?: string; readonly mpack?: string; readonly shard?: string }> {
   if (name === undefined) {
-    return { shard, mpack: text && await mpackKeyOf(opened.db, undefined, text) };
+    return { shard, mpack: text && await mpackKeyAnywhere(opened, text, { shard }) };
   }
   const { db, repo, repoId } = await openRepo(opened, name);
   const mpack = text && await mpackKeyOf(db, repoId, text);

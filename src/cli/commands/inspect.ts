@@ -6,7 +6,7 @@
 
 import type { Command } from "commander";
 import { blobKeyOf, type Config, limitsOf } from "../../config/config.ts";
-import { ConfigError } from "../../errors.ts";
+import type { Shard } from "../../db/shards/shard.ts";
 import type { BlobReader } from "../../stream/store/blob_store.ts";
 import { inspectMpack, type MpackReport } from "../../maintenance/inspect.ts";
 import { eachSource, sourceMember } from "../each_source.ts";
@@ -15,11 +15,11 @@ import { EXIT } from "../exit.ts";
 import { parseCount } from "../flags.ts";
 import type { CommandContext } from "../command.ts";
 import { isKey, openOnce } from "../mpack_source.ts";
-import { isShortKey, mpackKeyOf } from "../named_ids.ts";
+import { findBlobAnywhere, isShortKey, mpackKeyOf } from "../named_ids.ts";
 import { print, printJson } from "../output.ts";
 import { counted, formatBytes, formatCount, LiveLine } from "../terminal.ts";
 import { openRepo } from "../shards/open_repo.ts";
-import { openBlobStore, openDatabase } from "../resources.ts";
+import { openDatabase, openStoreOf } from "../resources.ts";
 
 const BAR_CHARACTERS = 30;
 
@@ -36,14 +36,14 @@ export function addInspectCommand(program: Command, context: CommandContext): vo
     .summary("print what mpacks contain")
     .description(
       "Print what an mpack contains: sections, counts, object sizes, nesting, and its problems. " +
-        "Reads it once and writes nothing. Needs a database only for a key of a repo. " +
+        "Reads it once and writes nothing. Needs a database only for a key. " +
         "Exit code 3 if there is a problem.",
     )
     .argument(
       "<mpacks...>",
       "a file, - for stdin, s3://bucket/key, sha256:<64 hex digits> or how a key begins",
     )
-    .option("--repo <owner/slug>", "the repo of a key")
+    .option("--repo <owner/slug>", "the repo of a key. Default: any that has it")
     .option("--objects", "also hash every object, and list those that do not match their id")
     .option("--largest <count>", "number of the largest objects to list", "10")
     .option("--json", "print the report as one JSON document")
@@ -97,26 +97,27 @@ async function openMpack(
 ): Promise<{ readonly reader: BlobReader; readonly mpackKey?: string }> {
   const isShort = await isShortKey(mpack);
   if (!isShort && !isKey(mpack)) return { reader: await openOnce(mpack, config, { signal }) };
-  const isPerRepo = config.blobKey.includes("{repo_id}");
-  if ((isPerRepo || isShort) && repo === undefined) {
-    throw new ConfigError(
-      isPerRepo
-        ? "Cannot inspect a key without --repo: each repo has its own blobs"
-        : "Cannot inspect what a key begins with, without --repo; give the whole key",
-    );
-  }
-  const { repoId, mpackKey } = isPerRepo || isShort
-    ? await findMpackIn(repo!, mpack, config)
-    : { repoId: "", mpackKey: mpack };
-  const store = await openBlobStore(config);
-  const reader = await store.open(blobKeyOf(config.blobKey, repoId, mpackKey), { signal });
-  return { reader, mpackKey };
+  const { mpackKey, blobKey, shard } = await findBlob(mpack, { repo, isShort }, config);
+  const store = await openStoreOf(shard, config);
+  return { reader: await store.open(blobKey, { signal }), mpackKey };
 }
 
-async function findMpackIn(name: string, mpack: string, config: Config) {
+/** Where the blob of a key is, or of how a key begins. */
+async function findBlob(
+  mpack: string,
+  { repo, isShort }: { readonly repo?: string; readonly isShort: boolean },
+  config: Config,
+): Promise<
+  { readonly mpackKey: string; readonly blobKey: string; readonly shard: Shard | undefined }
+> {
+  if (!isShort && !config.blobKey.includes("{repo_id}")) {
+    return { mpackKey: mpack, blobKey: blobKeyOf(config.blobKey, "", mpack), shard: undefined };
+  }
   await using opened = await openDatabase(config);
-  const { db, repoId } = await openRepo(opened, name);
-  return { repoId, mpackKey: await mpackKeyOf(db, repoId, mpack) };
+  if (repo === undefined) return await findBlobAnywhere(opened, mpack);
+  const { db, repoId, shard } = await openRepo(opened, repo);
+  const mpackKey = await mpackKeyOf(db, repoId, mpack);
+  return { mpackKey, blobKey: blobKeyOf(config.blobKey, repoId, mpackKey), shard };
 }
 
 function textOf(report: MpackReport): string {

@@ -7,6 +7,7 @@
 import type { Command } from "commander";
 import type { Database } from "../../db/client/database.ts";
 import { repoNames } from "../../db/console_repos.ts";
+import { ambiguous } from "../../db/find_ids.ts";
 import { parseRepoName, resolveRepo } from "../../db/repos.ts";
 import { CATALOG } from "../../db/shards/shard.ts";
 import { ConfigError } from "../../errors.ts";
@@ -22,7 +23,14 @@ import { jobDetails, jobJson, jobTable, pausedText } from "../job_text.ts";
 import type { CommandContext } from "../command.ts";
 import { print, printJson } from "../output.ts";
 import { openDatabase, type OpenedDatabase } from "../resources.ts";
-import { askAll, inEachShard, SHARD_OPTION, unreachableJson } from "../shards/all_shards.ts";
+import {
+  askAll,
+  findInShards,
+  inEachShard,
+  notEverywhere,
+  SHARD_OPTION,
+  unreachableJson,
+} from "../shards/all_shards.ts";
 import { addWatchCommand } from "../operate/watch_jobs.ts";
 import { formatCount, terminalWidth } from "../terminal.ts";
 
@@ -86,7 +94,7 @@ export function addJobsCommand(program: Command, context: CommandContext): void 
     .option("--repo <owner/slug>", "with --failed: only jobs of this repo")
     .option("--code <code>", "with --failed: only jobs that failed with this code")
     .option("--since <duration>", "with --failed: only jobs that failed in the last 2h, 3d, …")
-    .option("--dry-run", "with --failed: only count them")
+    .option("--dry-run", "only count them")
     .option(...SHARD_OPTION)
     .option(...json)
     .action((jobId: string | undefined, flags: JobsFlags) =>
@@ -95,8 +103,11 @@ export function addJobsCommand(program: Command, context: CommandContext): void 
   jobs.command("cancel")
     .description("Cancel a pending job. A running job stops at its next batch.")
     .argument("<job_id>")
+    .option("--dry-run", "only say what would be cancelled")
     .option(...json)
-    .action((jobId: string, flags: JobsFlags) => run(flags, (opened) => cancel(opened, jobId)));
+    .action((jobId: string, flags: JobsFlags) =>
+      run(flags, (opened) => cancel(opened, jobId, flags))
+    );
   for (const verb of ["pause", "resume"] as const) {
     jobs.command(verb)
       .description(
@@ -122,7 +133,8 @@ async function list(opened: OpenedDatabase, flags: JobsFlags): Promise<Answer> {
   const status = flags.status && parseChoice("--status", flags.status, STATUSES);
   const limit = parseCount("--limit", flags.limit, { min: 1, max: 100_000 });
   const { repoId, shard } = await scopeOf(opened, flags);
-  const which = { status: status || undefined, repoId, jobType, code: flags.code };
+  const forwarded = flags.shard === CATALOG;
+  const which = { status: status || undefined, repoId, jobType, code: flags.code, forwarded };
   const { answers, unreachable } = await askAll(opened, { shard }, async (db) => {
     const rows = await listJobs(db, { ...which, limit });
     const total = rows.length < limit ? rows.length : await countListed(db, which);
@@ -183,12 +195,15 @@ async function retry(
     throw new ConfigError('Cannot retry: give one job ("mpackd jobs list" lists them) or --failed');
   }
   if (jobId !== undefined) {
-    const { row, db } = await findAnywhere(opened, "retry", jobId);
-    const retried = await retryJobs(db, { jobId: row.jobId });
-    if (retried.length === 0) {
-      throw new ConfigError(`Cannot retry job ${row.jobId}: it is ${row.status}`);
+    const { row, places } = await findAnywhere(opened, "retry", jobId);
+    if (flags.dryRun) {
+      if (!isRetried(row)) throw notRetried(row);
+      return { json: { would_retry: 1, job: jobJson(row) }, text: wouldRetry(1) };
     }
-    return { json: { retried }, text: `Queued again: ${retried.length}` };
+    // In the catalog, too: the program that has put it there looks at that row.
+    const retried = await Promise.all(places.map((db) => retryJobs(db, { jobId: row.jobId })));
+    if (retried.flat().length === 0) throw notRetried(row);
+    return { json: { retried: [row.jobId] }, text: "Queued again: 1" };
   }
   const { repoId, shard } = await scopeOf(opened, flags);
   const which = {
@@ -196,14 +211,31 @@ async function retry(
     repoId,
     code: flags.code,
     sinceMs: flags.since === undefined ? undefined : parseDuration("--since", flags.since),
+    forwarded: shard === CATALOG,
   } as const;
   if (flags.dryRun) {
     const counts = await inEachShard(opened, { shard }, (db) => countRetried(db, which));
     const jobs = counts.reduce((sum, count) => sum + count, 0);
-    return { json: { would_retry: jobs }, text: `Would be queued again: ${formatCount(jobs)}` };
+    return { json: { would_retry: jobs }, text: wouldRetry(jobs) };
   }
-  const jobIds = (await inEachShard(opened, { shard }, (db) => retryAll(db, which))).flat();
+  const all = { ...which, forwarded: true };
+  const retried = await inEachShard(opened, { shard }, (db) => retryAll(db, all));
+  const jobIds = [...new Set(retried.flat())];
   return { json: { retried: jobIds }, text: `Queued again: ${formatCount(jobIds.length)}` };
+}
+
+function wouldRetry(jobs: number): string {
+  return `Would be queued again: ${formatCount(jobs)}`;
+}
+
+function isRetried({ status }: JobRow): boolean {
+  return status === "failed" || status === "cancelled";
+}
+
+function notRetried({ jobId, status }: JobRow): ConfigError {
+  return new ConfigError(
+    `Cannot retry job ${jobId}: it is ${status}, neither failed nor cancelled`,
+  );
 }
 
 async function retryAll(
@@ -218,8 +250,21 @@ async function retryAll(
   }
 }
 
-async function cancel(opened: OpenedDatabase, given: string): Promise<Answer> {
-  const { row: { jobId }, db } = await findAnywhere(opened, "cancel", given);
+async function cancel(
+  opened: OpenedDatabase,
+  given: string,
+  { dryRun }: JobsFlags,
+): Promise<Answer> {
+  const { row, db } = await findAnywhere(opened, "cancel", given), { jobId } = row;
+  if (dryRun) {
+    const isOpen = row.status === "pending" || row.status === "running";
+    return {
+      json: { job_id: jobId, status: row.status, would_cancel: isOpen },
+      text: isOpen
+        ? `Would cancel job ${jobId}: it is ${row.status}`
+        : `Nothing to cancel: job ${jobId} has already ended: ${row.status}`,
+    };
+  }
   const status = await cancelJob(db, jobId);
   if (status === undefined) throw noSuchJob("cancel", jobId);
   const text = status === "running"
@@ -269,21 +314,19 @@ async function findAnywhere(
   opened: OpenedDatabase,
   verb: string,
   given: string,
-): Promise<{ readonly row: JobRow; readonly db: Database }> {
-  const { answers } = await askAll(
-    opened,
-    {},
-    async (db) => ({ db, row: await findJob(db, given) }),
-  );
+): Promise<
+  { readonly row: JobRow; readonly db: Database; readonly places: readonly Database[] }
+> {
+  const { found, unreachable } = await findInShards(opened, (db) => findJob(db, given));
+  const ids = [...new Set(found.map(({ answer }) => answer.jobId))];
+  if (ids.length > 1) throw ambiguous("job", given, ids);
   // A job that was forwarded is in the catalog, too: the shard's is the one that runs.
-  const found = answers.filter((each) => each.row !== undefined) as { db: Database; row: JobRow }[];
-  const ids = new Set(found.map(({ row }) => row.jobId));
-  if (ids.size > 1) {
-    throw new ConfigError(`Cannot ${verb} job ${given}: jobs of several shards begin like that`);
-  }
   const last = found.at(-1);
-  if (last === undefined) throw noSuchJob(verb, given);
-  return last;
+  if (last !== undefined) {
+    return { row: last.answer, db: last.db, places: found.map(({ db }) => db) };
+  }
+  if (unreachable.length > 0) throw notEverywhere(`Cannot ${verb} job ${given}`, unreachable);
+  throw noSuchJob(verb, given);
 }
 
 function noSuchJob(verb: string, jobId: JobRow["jobId"]): ConfigError {

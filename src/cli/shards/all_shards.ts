@@ -7,7 +7,7 @@
 import type { Database } from "../../db/client/database.ts";
 import { askShards } from "../../db/shards/ask_shards.ts";
 import type { ShardToOpen } from "../../db/shards/shard_pools.ts";
-import { ConfigError } from "../../errors.ts";
+import { ConfigError, DatabaseError } from "../../errors.ts";
 import { tellUnreachable } from "../output.ts";
 import type { OpenedDatabase } from "../resources.ts";
 
@@ -54,6 +54,32 @@ export async function askAll<Answer>(
   const { answers, unreachable } = await askShards(chosen, ask, { deadlineMs });
   tellUnreachable(unreachable);
   return { answers: answers.map(({ answer }) => answer), unreachable };
+}
+
+/** Looks for something in the chosen shards at once; what the catalog has comes first. */
+export async function findInShards<Answer>(
+  opened: Pick<OpenedDatabase, "shards">,
+  look: (db: Database, shard: ShardToOpen) => Promise<Answer | undefined>,
+  options: OverShards = {},
+): Promise<
+  {
+    readonly found: readonly { readonly db: Database; readonly answer: Answer }[];
+    readonly unreachable: readonly string[];
+  }
+> {
+  const { answers, unreachable } = await askAll(opened, options, async (db, shard) => {
+    const answer = await look(db, shard);
+    return answer === undefined ? [] : [{ db, answer }];
+  });
+  return { found: answers.flat(), unreachable };
+}
+
+/** The error of what was not found where all shards that answer have looked. */
+export function notEverywhere(what: string, unreachable: readonly string[]): DatabaseError {
+  return new DatabaseError(
+    `${what}: it is in no shard that answers, and ${unreachable.join(", ")} ` +
+      `${unreachable.length === 1 ? "does" : "do"} not ("mpackd shard list" says why)`,
+  );
 }
 
 /** The member of a JSON document that names who did not answer; none if all did. */

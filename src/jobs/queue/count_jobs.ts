@@ -1,4 +1,5 @@
 import type { Database } from "../../db/client/database.ts";
+import { isForwarded } from "../../db/shards/forwarded.ts";
 import type { JobStatus } from "./job.ts";
 
 /** The queue at one moment. */
@@ -9,11 +10,12 @@ export interface QueueCounts {
   readonly oldestPendingMs: number;
 }
 
-/** Counts jobs by status, of the given types or of all. */
+/** Counts jobs by status, of the given types or of all; not those that a shard counts. */
 export async function countJobs(
   db: Database,
   { jobTypes }: { readonly jobTypes?: readonly string[] } = {},
 ): Promise<QueueCounts> {
+  const elsewhere = await isForwarded(db, "musehub_background_jobs");
   const rows = await db.build(
     "count jobs",
     (kysely, sql) =>
@@ -27,6 +29,7 @@ export async function countJobs(
           where status = 'pending' and isfinite(created_at)
             and (run_at is null or run_at <= now()))))::float8`.as("age"),
         ])
+        .where(sql<boolean>`not ${sql.raw(elsewhere)}`)
         .$if(jobTypes !== undefined, (jobs) => jobs.where("job_type", "in", jobTypes!))
         .groupBy("status"),
   );

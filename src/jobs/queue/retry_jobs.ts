@@ -1,4 +1,5 @@
 import type { Database } from "../../db/client/database.ts";
+import { isForwarded } from "../../db/shards/forwarded.ts";
 
 /** Which jobs to try again. */
 export type RetryFilter =
@@ -15,6 +16,8 @@ export type RetryFilter =
     readonly code?: string;
     /** Only those that failed within so many milliseconds. */
     readonly sinceMs?: number;
+    /** For a count: whether the catalog counts jobs that it has forwarded, too. Default true. */
+    readonly forwarded?: boolean;
     /** Most jobs to put back in one statement. Default 1,000. */
     readonly limit?: number;
   };
@@ -52,8 +55,12 @@ export async function retryJobs(db: Database, filter: RetryFilter): Promise<stri
 
 /** Counts the jobs that `retryJobs()` would put back, without a limit. */
 export async function countRetried(db: Database, filter: RetryFilter): Promise<number> {
+  const isAll = "jobId" in filter || (filter.forwarded ?? true);
+  const elsewhere = isAll ? "false" : await isForwarded(db, "musehub_background_jobs");
   const [{ jobs }] = await db.query<{ jobs: number }>("count jobs to retry")`
-    select count(*) as jobs from musehub_background_jobs where ${isChosen(db, filter)}`;
+    select count(*) as jobs from musehub_background_jobs where ${isChosen(db, filter)} and not ${
+    db.sql.unsafe(elsewhere)
+  }`;
   return jobs;
 }
 

@@ -11,6 +11,7 @@
 import { arrayLiteral } from "../../db/client/array_literal.ts";
 import type { Database } from "../../db/client/database.ts";
 import type { Lease } from "../../db/lease.ts";
+import { forwardedTo } from "../../db/shards/forwarded.ts";
 
 /** When a forwarded job would be claimed again, if nothing followed it. */
 const AGAIN = "1 day";
@@ -94,7 +95,7 @@ export async function noteForwarded(
     )
     update musehub_background_jobs j set status = 'pending', attempt = greatest(j.attempt - 1, 0),
       lease_expires_at = null, run_at = now() + ${AGAIN}::interval,
-      locked_by = ${`shard ${shard}`}
+      locked_by = ${forwardedTo(shard)}
     from held where j.job_id = held.job_id returning j.job_id`;
   return rows.map(({ job_id }) => job_id);
 }
