@@ -15,6 +15,7 @@ import {
 import type { Config } from "../config/config.ts";
 import type { Job } from "../jobs/queue/job.ts";
 import type { WorkerEvent } from "../jobs/worker/worker_event.ts";
+import { counted } from "../lib/numbers.ts";
 import { redact } from "../lib/redact.ts";
 import type { BlobStore } from "../stream/store/blob_store.ts";
 import { showControls, tellAsRecords, tellRaw } from "./output.ts";
@@ -73,7 +74,10 @@ export function logStart(
     hash,
     jobs,
     ...(httpPort === 0 ? {} : { probe_port: httpPort }),
-  }).info("mpackd {version} starts: database {database}, store {store}, {jobs} jobs at once");
+  }).info(
+    "mpackd {version} starts: database {database}, store {store}, " +
+      `${counted(jobs, "job")} at once`,
+  );
 }
 
 /** Logs once what the native hash engine cannot do. */
@@ -85,8 +89,10 @@ export function logNativeHash(worker: string): void {
 /** Names the jobs that this worker never claims, once. */
 export function logWithoutLease(worker: string, jobs: number): void {
   getLogger(["mpackd", "worker"]).with({ worker, jobs }).warn(
-    "{jobs} running jobs have no lease: another program runs them, or has left them behind. " +
-      'They are not claimed. To run one again, set its status to "pending"',
+    `${
+      counted(jobs, "running job has", "running jobs have")
+    } no lease: another program runs such a job, ` +
+      'or has left it behind. It is not claimed. To run it again, set its status to "pending"',
   );
 }
 
@@ -123,10 +129,10 @@ export function logEvents(worker: string): (event: WorkerEvent, shard?: string) 
         break;
       case "draining":
         log.with({ running: event.running, drain_ms: event.drainMs })
-          .info("Stopping: {running} jobs may continue for {drain_ms} ms");
+          .info(`Stopping: ${counted(event.running, "job")} may continue for {drain_ms} ms`);
         break;
       case "releasing":
-        log.with({ running: event.running }).warn("Releasing {running} jobs");
+        log.with({ running: event.running }).warn(`Releasing ${counted(event.running, "job")}`);
         break;
     }
   };

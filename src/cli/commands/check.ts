@@ -17,7 +17,7 @@ import type { CommandContext } from "../command.ts";
 import { openInput } from "../input.ts";
 import { openOnce, requireSources } from "../mpack_source.ts";
 import { print, printJson, tell } from "../output.ts";
-import { counted, formatBytes, formatCount, LiveLine } from "../terminal.ts";
+import { counted, formatBytes, LiveLine } from "../terminal.ts";
 import { openRepo } from "../shards/open_repo.ts";
 import { openDatabase } from "../resources.ts";
 
@@ -175,9 +175,7 @@ function missingText(
 ): string {
   const verdict = missing === 0
     ? "Nothing is missing"
-    : missing === 1
-    ? "1 id is missing"
-    : `${formatCount(missing)} ids are missing`;
+    : counted(missing, "id is missing", "ids are missing");
   return `${verdict} in ${repo}: ${
     counted(manifest_entries, "manifest entry", "manifest entries")
   }, ` +

@@ -15,7 +15,7 @@ import { parseDuration } from "../flags.ts";
 import { print, printJson } from "../output.ts";
 import { openResources } from "../resources.ts";
 import { inEachShard, SHARD_OPTION } from "../shards/all_shards.ts";
-import { formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
+import { counted, formatBytes, formatCount, formatMs, LiveLine } from "../terminal.ts";
 
 interface GcFlags {
   readonly shard?: string;
@@ -96,34 +96,53 @@ function addSummaries(a: GcSummary, b: GcSummary): GcSummary {
   return Object.fromEntries(sums);
 }
 
+const COUNT_WIDTH = 9;
+
 function textOf(summary: GcSummary, { gcMaxPercent }: Config): string {
   const { dry_run, postponed, unknown_blobs, blob_bytes, store_bytes } = summary;
   const percent = store_bytes === 0 ? 0 : 100 * blob_bytes / store_bytes;
-  const counts: [number, string][] = [
-    [summary.staged_batches, "staged batches of jobs that have ended"],
-    [summary.audits, "interrupted audits"],
-    [summary.repos, "deleted repos"],
-    [summary.refs, "refs of deleted repos"],
-    [summary.commits, "commits that no branch reaches"],
-    [summary.snapshots, "snapshots that no branch reaches"],
-    [summary.history_refs, "objects that no branch reaches"],
-    [summary.mpacks, "mpacks"],
-    [summary.blobs, `blobs of ${formatBytes(summary.blob_bytes)}`],
-    [summary.half_written, "half-written blobs"],
+  const counts: [number, one: string, many: string][] = [
+    [summary.staged_batches, "staged batch", "staged batches"],
+    [summary.audits, "interrupted audit", "interrupted audits"],
+    [summary.repos, "deleted repo", "deleted repos"],
+    [summary.refs, "ref of a deleted repo", "refs of deleted repos"],
+    [summary.commits, "commit that no branch reaches", "commits that no branch reaches"],
+    [summary.snapshots, "snapshot that no branch reaches", "snapshots that no branch reaches"],
+    [summary.history_refs, "object that no branch reaches", "objects that no branch reaches"],
+    [summary.mpacks, "mpack", "mpacks"],
+    [summary.blobs, ...ofBytes("blob", summary.blob_bytes)],
+    [summary.half_written, "half-written blob", "half-written blobs"],
   ];
-  const found = counts.filter(([count]) => count > 0)
-    .map(([count, what]) => `  ${formatCount(count).padStart(9)}  ${what}`);
+  const found = counts.filter(([count]) => count > 0).map(([...each]) => lineOf(...each));
   return [
     `${dry_run ? "Would collect" : "Collected"}${found.length === 0 ? " nothing" : ""} in ${
       formatMs(summary.elapsed_ms)
     }`,
     ...found,
     ...(unknown_blobs > 0
-      ? [`  ${formatCount(unknown_blobs).padStart(9)}  blobs of unknown repos are left alone`]
+      ? [
+        lineOf(
+          unknown_blobs,
+          "blob of an unknown repo is",
+          "blobs of unknown repos are",
+          "left alone",
+        ),
+      ]
       : []),
     ...(dry_run && percent > gcMaxPercent
       ? [`The blobs are ${percent.toFixed(1)}% of the store's bytes: gc refuses without --force`]
       : []),
     ...(postponed > 0 ? [`  ${formatCount(postponed).padStart(9)}  left to the next run`] : []),
   ].join("\n");
+}
+
+function ofBytes(one: string, bytes: number): [one: string, many: string] {
+  const size = formatBytes(bytes);
+  return [`${one} of ${size}`, `${one}s of ${size}`];
+}
+
+/** A count below the others. */
+function lineOf(count: number, one: string, many: string, rest = ""): string {
+  const indent = " ".repeat(Math.max(0, COUNT_WIDTH - formatCount(count).length));
+  return `  ${indent}${counted(count, one, many)} ${rest}`.trimEnd();
 }

@@ -1,6 +1,6 @@
 import type { MoveProgress } from "../../maintenance/shards/move_options.ts";
 import { tell } from "../output.ts";
-import { LiveLine } from "../terminal.ts";
+import { counted, LiveLine } from "../terminal.ts";
 
 const SENTENCES: Record<MoveProgress["step"], string> = {
   check: "Looking at both servers",
@@ -44,7 +44,7 @@ export class MoveTeller {
       tell(step === "back" ? `The copy is lost: ${waitingFor}` : `Trying again: ${waitingFor}`);
     }
     if (bytes === undefined) return;
-    const note = total === undefined ? undefined : `${done} of ${total} tables`;
+    const note = total === undefined ? undefined : `${done} of ${counted(total, "table")}`;
     this.#line.show({ label: step, bytes, sizeBytes: 0, note });
   }
 

@@ -234,8 +234,8 @@ export class GhostGuard implements AsyncDisposable {
     if (isComplete) return;
     throw new DatabaseError(
       `Cannot check the pack's ids: ${named} of ${this.#spilled.named} named and ${held} of ` +
-        `${this.#spilled.held} held ids are in the database, ${stagedRows} of ` +
-        `${staged?.rows ?? 0} rows are staged; start over`,
+        `${this.#spilled.held} held are in the database, and of the rows ${stagedRows} of ` +
+        `${staged?.rows ?? 0} are staged; start over`,
     );
   }
 

@@ -1,3 +1,4 @@
+import { counted } from "../../lib/numbers.ts";
 import type { Database } from "../../db/client/database.ts";
 import { readWalkPage, type WalkKind, writeWalkPage } from "../../db/history/walk_ids.ts";
 import { DatabaseError } from "../../errors.ts";
@@ -53,7 +54,9 @@ export function pagesInDatabase<T>(
 /** The error for ids that a crash of the database has taken. */
 export function lost(found: number, written: number): DatabaseError {
   return new DatabaseError(
-    `Cannot go on with a walk over the history: the database has ${found} of its ${written} ids; ` +
+    `Cannot go on with a walk over the history: the database has ${found} of its ${
+      counted(written, "id")
+    }; ` +
       "start over",
   );
 }

@@ -5,6 +5,7 @@
  * @module
  */
 
+import { counted } from "../../lib/numbers.ts";
 import { z } from "zod";
 import { blobKeyOf } from "../../config/config.ts";
 import { findMpack } from "../../db/packs.ts";
@@ -57,7 +58,9 @@ const complete = route({
       throw new HttpProblem(
         409,
         "conflict",
-        `Cannot complete ${place.mpackKey}: ${length} parts are missing; ask mpack-presign for them`,
+        `Cannot complete ${place.mpackKey}: ${
+          counted(length, "part is", "parts are")
+        } missing; ask mpack-presign for them`,
         { members: { missing_count: length } },
       );
     }

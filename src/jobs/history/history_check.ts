@@ -5,6 +5,7 @@
  * @module
  */
 
+import { counted } from "../../lib/numbers.ts";
 import type { Database } from "../../db/client/database.ts";
 import {
   type ConnectedCommit,
@@ -285,7 +286,10 @@ export class HistoryCheck {
         ? 0
         : (this.#depthInPack(base) ?? inBatch.get(base) ?? known.get(base) ?? 0) + 1;
       if (depth > MAX_DELTA_DEPTH) {
-        const message = `Cannot accept snapshot ${snapshotId}: ${depth} deltas lead to it, ` +
+        const message =
+          `Cannot accept snapshot ${snapshotId}: ${
+            counted(depth, "delta leads", "deltas lead")
+          } to it, ` +
           `${MAX_DELTA_DEPTH} may; push it with its whole manifest, or repack the repo first,`;
         throw new InvalidMpackError("limit-exceeded", message, { offsetBytes });
       }

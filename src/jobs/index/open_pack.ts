@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../../lib/numbers.ts";
 import { type Config, limitsOf } from "../../config/config.ts";
 import { GhostGuard } from "../../db/publish/ghost_guard.ts";
 import { stagedRows } from "../../db/publish/stage.ts";
@@ -87,11 +88,14 @@ async function resume(
   const staged = await stagedRows(db, job.jobId, checkpoint.batches);
   const { record_batches, guard } = checkpoint.history;
   if (staged.rows !== checkpoint.rows_staged || staged.batches !== checkpoint.batches) {
-    return `${staged.rows} rows in ${staged.batches} batches are staged, ` +
+    return `${counted(staged.rows, "row")} in ${
+      counted(staged.batches, "batch", "batches")
+    } staged, ` +
       `the checkpoint counts ${checkpoint.rows_staged} in ${checkpoint.batches}`;
   }
   if (staged.recordBatches !== record_batches) {
-    return `${staged.recordBatches} batches of records are staged, the checkpoint counts ` +
+    return `${counted(staged.recordBatches, "batch", "batches")} of records staged, ` +
+      `the checkpoint counts ` +
       `${record_batches}`;
   }
   if (guard !== undefined && !await GhostGuard.canResume(db, guard, job)) {

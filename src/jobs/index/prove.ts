@@ -1,3 +1,4 @@
+import { counted, grouped } from "../../lib/numbers.ts";
 import { InvalidMpackError } from "../../errors.ts";
 import { withPrefix } from "../../lib/ids.ts";
 import type { OpenPack } from "./open_pack.ts";
@@ -37,6 +38,8 @@ export function proveCount({ decoder }: OpenPack, declared: number | null | unde
   if (declared === undefined || declared === null || declared === objects) return;
   throw new InvalidMpackError(
     "declared-count-mismatch",
-    `Cannot accept the pack: ${declared} objects were declared, it has ${objects}`,
+    `Cannot accept the pack: ${counted(declared, "object was", "objects were")} declared, it has ${
+      grouped(objects)
+    }`,
   );
 }

@@ -151,7 +151,9 @@ function refusal(
   switch (published.outcome) {
     case "rows-missing":
       return new DatabaseError(
-        `Cannot publish the pack: ${published.found} of ${published.expected} rows are staged; ` +
+        `Cannot publish the pack: ${published.found} of ${
+          counted(published.expected, "row")
+        } staged; ` +
           "the next attempt starts over",
       );
     case "over-quota":

@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted, grouped } from "../../lib/numbers.ts";
 import { limitsOf } from "../../config/config.ts";
 import type { Config } from "../../config/config.ts";
 import { quotaDefaultsOf } from "../../config/quotas.ts";
@@ -80,7 +81,9 @@ export async function previewIndex(options: PreviewOptions): Promise<IndexPrevie
   if (declared !== undefined && declared !== null && declared !== counts.objects) {
     throw new InvalidMpackError(
       "declared-count-mismatch",
-      `Cannot accept the pack: ${declared} objects were declared, it has ${counts.objects}`,
+      `Cannot accept the pack: ${
+        counted(declared, "object was", "objects were")
+      } declared, it has ${grouped(counts.objects)}`,
     );
   }
   await check.settle();
@@ -90,7 +93,9 @@ export async function previewIndex(options: PreviewOptions): Promise<IndexPrevie
   const ghosts = payload.branch === undefined ? 0 : (await guard.ghosts()).count;
   const problem = ghosts === 0 ? undefined : {
     code: "ghost-objects" as const,
-    message: `its snapshots name ${ghosts} ids that are neither in it nor in the repo`,
+    message: `its snapshots name ${
+      counted(ghosts, "id that is", "ids that are")
+    } neither in it nor in the repo`,
   };
   const asked = [
     ...(payload.branch === undefined ? [] : [{

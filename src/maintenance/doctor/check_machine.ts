@@ -5,7 +5,7 @@
  */
 
 import { statfs } from "node:fs/promises";
-import { grouped } from "../../lib/numbers.ts";
+import { counted, grouped } from "../../lib/numbers.ts";
 import { type Check, failure, ok, warning } from "./check.ts";
 
 /** The release that the tests run on. */
@@ -16,7 +16,7 @@ const GIB = 1024 * MIB;
 /** Looks at the runtime. */
 export function* checkRuntime(): Generator<Check, void, undefined> {
   const { deno } = Deno.version, cores = navigator.hardwareConcurrency;
-  const found = `Deno ${deno}, ${cores} cores`;
+  const found = `Deno ${deno}, ${counted(cores, "core")}`;
   const isTested = deno === TESTED_DENO || deno.startsWith(`${TESTED_DENO}.`);
   yield isTested
     ? ok("runtime", found)

@@ -70,10 +70,10 @@ async function checkRights(db: Database): Promise<Check> {
     const [{ tables }] = await db.query<{ tables: number }>("count the tables")`
       select count(*) as tables from unnest(${arrayLiteral(NAMES)}::text[]) as name
       where to_regclass(name) is not null`;
-    return ok("rights", `read and write on ${tables} tables`);
+    return ok("rights", `read and write on ${counted(tables, "table")}`);
   }
   const found = rows.length > 3
-    ? `something is missing on ${rows.length} tables`
+    ? `something is missing on ${counted(rows.length, "table")}`
     : rows.map(({ name, missing }) => `no ${missing} on ${name}`).join("; ");
   return warning(
     "rights",

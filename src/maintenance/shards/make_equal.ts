@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../../lib/numbers.ts";
 import type { Database } from "../../db/client/database.ts";
 import { fenceTable, prepareFence, unfencedTables } from "../../db/shards/fence.ts";
 import { type CheckKind, sumTable } from "../../db/shards/move_compare.ts";
@@ -83,7 +84,9 @@ export async function compareTables(
     ]);
     if (there.rows !== here.rows || there.checksum !== here.checksum) {
       throw new DatabaseError(
-        `Cannot turn shard ${shard} over: ${name} has ${there.rows} rows at the source and ` +
+        `Cannot turn shard ${shard} over: ${name} has ${
+          counted(there.rows, "row")
+        } at the source and ` +
           `${here.rows} at the target, with the checksums ${there.checksum || "-"} and ` +
           `${here.checksum || "-"}. Writers go on at the source; abort the move with --abort`,
         { retryable: false },

@@ -47,6 +47,7 @@ import {
   setSequences,
 } from "../../db/shards/move_target.ts";
 import { ConfigError, DatabaseError, MpackdError } from "../../errors.ts";
+import { counted } from "../../lib/numbers.ts";
 import { sleep } from "../../lib/sleep.ts";
 import { type CheckedMove, checkMove } from "./check_move.ts";
 import { conninfoOf, schemaOf, withSchema } from "./conninfo.ts";
@@ -231,7 +232,9 @@ class ShardMove {
       best = now;
       if (errors - errorsBefore > MAX_ERRORS && !copy.isMissing) {
         throw new DatabaseError(
-          `Cannot copy shard ${this.#move.shard}: the target's workers have failed ${errors} times; ` +
+          `Cannot copy shard ${this.#move.shard}: the target's workers have failed ${
+            counted(errors, "time")
+          }; ` +
             `the log of ${this.#target.label} says why. Run the command again, or with --abort`,
           { retryable: false },
         );

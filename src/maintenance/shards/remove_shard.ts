@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../../lib/numbers.ts";
 import type { Database } from "../../db/client/database.ts";
 import { findShard } from "../../db/shards/catalog.ts";
 import { unfencedTables } from "../../db/shards/fence.ts";
@@ -54,7 +55,9 @@ export async function remove(
   }
   if (repos > 0) {
     throw new ConfigError(
-      `${cannot}it has ${repos} repos, deleted ones included; move them with "mpackd shard move ` +
+      `${cannot}it has ${
+        counted(repos, "repo")
+      }, deleted ones included; move them with "mpackd shard move ` +
         '--repo", or wait until gc has collected them',
     );
   }

@@ -218,7 +218,7 @@ Deno.test("moveShard() goes on while its servers restart; then the old schema ca
     assert.equal((await findShard(catalog, "s1"))!.state, "drained");
     await addRepos(catalog, "r1");
     await catalog.sql`update musehub_repos set shard = 's1'`;
-    await assert.rejects(remove(catalog, "s1"), /it has 1 repos/);
+    await assert.rejects(remove(catalog, "s1"), /it has 1 repo,/);
     await catalog.sql`update musehub_repos set shard = null`;
     await remove(catalog, "s1", { isDryRun: true });
     await remove(catalog, "s1");

@@ -108,6 +108,7 @@ const NOTHING = "Nothing to pack: the repo has few mpacks, or large ones";
 function textOf({ packs_before, packs_after, bytes, rows, elapsed_ms }: RepackSummary): string {
   if (packs_before === 0) return NOTHING;
   return `Packed ${counted(packs_before, "mpack")} into ${formatCount(packs_after)}, ` +
-    `${formatBytes(bytes)} with ${formatCount(rows)} commits, snapshots and objects, in ` +
-    formatMs(elapsed_ms);
+    `${formatBytes(bytes)} with ${
+      counted(rows, "commit, snapshot or object", "commits, snapshots and objects")
+    }, in ${formatMs(elapsed_ms)}`;
 }

@@ -119,7 +119,7 @@ async function textOf(db: Database, status: ReturnType<typeof statusOf>) {
       "workers",
       workers.length === 0
         ? "none is alive" + (queue.pending > 0 ? ': start one with "mpackd worker"' : "")
-        : `${count(workers.length)} alive, ${count(busy)} of ${count(room)} places busy`,
+        : `${count(workers.length)} alive, ${count(busy)} of ${counted(room, "place")} busy`,
     ),
     row(
       "last hour",

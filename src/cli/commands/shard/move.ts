@@ -24,7 +24,7 @@ import { parseChoice, parseDuration } from "../../flags.ts";
 import { print, printJson } from "../../output.ts";
 import { MoveTeller } from "../../shards/move_progress.ts";
 import { openCatalog } from "../../shards/open_move.ts";
-import { formatBytes, formatCount, formatMs, LiveLine } from "../../terminal.ts";
+import { counted, formatBytes, formatMs, LiveLine } from "../../terminal.ts";
 
 /** Requests that began before the repo was turned over have read all by then. */
 const GRACE = "30s";
@@ -160,7 +160,7 @@ async function moveOneRepo(
   else if (!summary.moved) await print(`${text} is in ${summary.to} already`);
   else {
     await print(
-      `Moved ${text} from ${summary.from} to ${summary.to}: ${formatCount(summary.rows)} rows in ` +
+      `Moved ${text} from ${summary.from} to ${summary.to}: ${counted(summary.rows, "row")} in ` +
         formatMs(summary.elapsed_ms),
     );
   }
@@ -169,17 +169,13 @@ async function moveOneRepo(
 function textOf(summary: MoveSummary): string {
   const { shard, tables } = summary, size = formatBytes(summary.bytes);
   if (summary.dry_run) {
-    return `Shard ${shard} can be moved: ${
-      formatCount(tables)
-    } tables of ${size}, indexes included`;
+    return `Shard ${shard} can be moved: ${counted(tables, "table")} of ${size}, indexes included`;
   }
   if (!summary.moved) return `Shard ${shard} is there already`;
   const putBack = summary.jobs_put_back === 0
     ? ""
-    : `, ${formatCount(summary.jobs_put_back)} running jobs put back`;
-  return `Moved shard ${shard}: ${formatCount(summary.rows)} rows of ${
-    formatCount(tables)
-  } tables, ` +
+    : `, ${counted(summary.jobs_put_back, "running job")} put back`;
+  return `Moved shard ${shard}: ${counted(summary.rows, "row")} of ${counted(tables, "table")}, ` +
     `${size}, in ${formatMs(summary.elapsed_ms)}; writers waited ` +
     `${formatMs(summary.fenced_ms)}${putBack}\n` +
     `The old schema stays until "mpackd shard remove ${shard} --old"`;

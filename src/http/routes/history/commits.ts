@@ -4,6 +4,7 @@
  * @module
  */
 
+import { counted } from "../../../lib/numbers.ts";
 import type { Database } from "../../../db/client/database.ts";
 import { defaultBranch, findHead } from "../../../db/history/branches.ts";
 import { findCommits } from "../../../db/history/commits.ts";
@@ -99,7 +100,10 @@ function idsOf(before: string): readonly string[] {
 function cursorOf(next: readonly string[]): string | null {
   if (next.length === 0) return null;
   if (next.length <= MAX_FRONTIER) return next.join();
-  const detail = `Cannot list the commits in pages: ${next.length} branches of the history are ` +
+  const detail =
+    `Cannot list the commits in pages: ${
+      counted(next.length, "branch", "branches")
+    } of the history are ` +
     `open at once, ${MAX_FRONTIER} are allowed; fetch them instead`;
   throw new HttpProblem(413, "too-large", detail);
 }

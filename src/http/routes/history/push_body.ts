@@ -5,6 +5,7 @@
  * @module
  */
 
+import { counted } from "../../../lib/numbers.ts";
 import { headerBytes, MAX_HEADER_BYTES, TokenReader, Type } from "../../../stream/mpack/token.ts";
 import { HttpProblem } from "../../problem.ts";
 import { ValueScanner } from "./value_scanner.ts";
@@ -108,7 +109,9 @@ export class PushBody implements Disposable {
     this.#token.read(header, 0);
     const { type, length } = this.#token;
     if (type !== Type.Map) throw invalid("it is not a map");
-    if (length > MAX_KEYS) throw invalid(`it has ${length} keys, ${MAX_KEYS} are allowed`);
+    if (length > MAX_KEYS) {
+      throw invalid(`it has ${counted(length, "key")}, ${MAX_KEYS} are allowed`);
+    }
     return length;
   }
 

@@ -8,6 +8,7 @@
  * @module
  */
 
+import { counted } from "../../../lib/numbers.ts";
 import { HistoryError, InvalidMpackError } from "../../../errors.ts";
 import { digestOf } from "../../../lib/ids.ts";
 import type { RecordHasher } from "../../../lib/record_hasher.ts";
@@ -111,7 +112,7 @@ export class DeltaVerifier {
     if (this.#entries > maxNodes) {
       const message =
         `Cannot accept the pack: maxNodes is ${maxNodes}, the manifests of its deltas ` +
-        `have ${this.#entries} entries`;
+        `have ${counted(this.#entries, "entry", "entries")}`;
       throw new InvalidMpackError("limit-exceeded", message, { offsetBytes });
     }
     if (!isVerifiable) return;
