@@ -7,6 +7,9 @@ import { grantAccess } from "../../src/db/collaborators.ts";
 import { findHandle } from "../../src/db/identities.ts";
 import { MadeHistory } from "../support/history/make_history.ts";
 import { indexHistory } from "../support/history/record_history.ts";
+import { createTestDatabase } from "../support/postgres/postgres.ts";
+import { startTestServer } from "../support/postgres/test_server.ts";
+import { REPLICATING } from "../support/shards/two_servers.ts";
 import { createFixture, type TestFixture } from "../support/process/fixture.ts";
 import { concat } from "../support/store/blobs.ts";
 import { mpackKey } from "../support/mpack/mpacks.ts";
@@ -42,6 +45,8 @@ interface Situation extends AsyncDisposable {
   /** The words that stand for something in the table. */
   readonly words: Readonly<Record<string, string>>;
   readonly args: Readonly<Record<string, readonly string[]>>;
+  /** The same for what is done once: it is run with too few permissions afterwards. */
+  readonly others: Readonly<Record<string, readonly string[]>>;
 }
 
 /** Long enough for the hashing thread to be started. */
@@ -50,7 +55,12 @@ const PACK = new Uint8Array(concat(
 ));
 
 async function prepare(): Promise<Situation> {
-  const fixture = await createFixture(), { db, repo } = fixture;
+  // Servers that can replicate, for the move of a shard.
+  const [first, second] = await Promise.all(
+    ["logical-1", "logical-2"].map((name) => startTestServer({ name, settings: REPLICATING })),
+  );
+  const fixture = await createFixture({ server: first.url }), { db, repo } = fixture;
+  const target = await createTestDatabase("target", second.url);
   const folder = await Deno.makeTempDir({ prefix: "mpackd-test-" });
   const file = `${folder}/pack`, key = mpackKey(PACK), place = `${folder}/out`;
   const newFile = `${folder}/bundle`;
@@ -87,6 +97,16 @@ async function prepare(): Promise<Situation> {
   assert.equal(made.code, 0, made.text);
   await grantAccess(db, { repoId, identityId: (await findHandle(db, "pusher"))!.identityId });
   const token = await run(["-A"], ["token", "create", "pusher", "--scopes", "push"], env);
+  const shards = [
+    ["shard", "add", "s2"],
+    ["shard", "drain", "s2"],
+    ["shard", "add", "s3"],
+    ["repo", "create", "me/moved", "--shard", "s3"],
+  ];
+  for (const args of shards) {
+    const { code, text } = await run(["-A"], args, env);
+    assert.equal(code, 0, text);
+  }
   return {
     fixture,
     env: { ...env, XDG_CONFIG_HOME: folder, TOKEN: token.output.trim() },
@@ -99,6 +119,7 @@ async function prepare(): Promise<Situation> {
       NEWKEY: newKey,
       FOLDER: folder,
       SERVER: new URL(remote).host,
+      TARGET: new URL(target.url).host,
     },
     args: {
       "config": ["config"],
@@ -109,6 +130,14 @@ async function prepare(): Promise<Situation> {
       "shard list": ["shard", "list"],
       "shard add NAME": ["shard", "add", "s1"],
       "shard edit": ["shard", "edit", "s1", "--no-replica"],
+      "shard drain NAME": ["shard", "drain", "s1"],
+      "shard remove NAME": ["shard", "remove", "s2"],
+      "shard move --repo REPO --to SHARD": [
+        ...["shard", "move", "--repo", "me/moved", "--to", "catalog", "--grace", "1ms"],
+      ],
+      "shard move NAME --to URL": [
+        ...["shard", "move", "s1", "--to", `${target.url}?search_path=s1`],
+      ],
       "inspect FILE": ["inspect", file],
       "clone URL FOLDER/NEW": ["clone", `${remote}/me/repo`, `${folder}/new`],
       "push FILE": ["push", file, "--remote", remote, ...of, "--key", pushKey],
@@ -150,9 +179,16 @@ async function prepare(): Promise<Situation> {
       "worker": ["worker", "--drain"],
       "serve": ["serve", "--port", "0"],
     },
+    others: {
+      "shard move NAME --to URL": [
+        ...["shard", "move", "s3", "--to", `${target.url}?search_path=s3`],
+      ],
+    },
     async [Symbol.asyncDispose]() {
       await server.shutdown();
       await fixture[Symbol.asyncDispose]();
+      await target[Symbol.asyncDispose]();
+      for (const each of [first, second]) await each[Symbol.asyncDispose]();
       await Deno.remove(folder, { recursive: true });
     },
   };
@@ -213,7 +249,7 @@ function flagsOf({ store, flags }: Row, { fixture, words }: Situation): string[]
 
 Deno.test("each command needs exactly the permissions that are documented", async (t) => {
   await using situation = await prepare();
-  const { env, args } = situation, rows = await documentedRows();
+  const { env, args, others } = situation, rows = await documentedRows();
   await t.step("every command is documented", async () => {
     const top = `${ROOT}src/cli/commands`,
       folders = [
@@ -250,7 +286,8 @@ Deno.test("each command needs exactly the permissions that are documented", asyn
               const [host, port] = missing.split(/:(?=\d+$)/);
               if (missing === "--allow-env" || port && flags.includes(host)) continue;
               const less = flags.filter((flag) => flag !== missing);
-              const { code, text, output } = await run(less, args[row.command], env);
+              const command = others[row.command] ?? args[row.command];
+              const { code, text, output } = await run(less, command, env);
               assert.notEqual(code, 0, `${missing} is not needed`);
               assert.match(text + output, /--allow-\w+|[Pp]ermission|access/, missing);
             }
