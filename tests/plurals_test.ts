@@ -18,7 +18,7 @@ const NOUNS = [
   ..."refs repos requests rows schedules shards snapshots statements tables tags tenants".split(
     " ",
   ),
-  ..."times tokens tombstones uploads values versions warnings webhooks workers".split(" "),
+  ..."times tokens tombstones uploads values versions warnings webhooks workers years".split(" "),
 ];
 
 /** A number, and perhaps one word between it and the noun: `${formatCount(jobs)} running jobs`. */

@@ -1,5 +1,8 @@
 import assert from "node:assert/strict";
 import postgres from "postgres";
+import { madeFunctions, madeTriggers } from "../../src/db/schema/made_by.ts";
+import { EFFECTS } from "../../src/maintenance/doctor/check_triggers.ts";
+import { addShard } from "../support/shards/catalog_with.ts";
 import { runMain } from "../support/process/main.ts";
 import { createTestDatabase } from "../support/postgres/postgres.ts";
 import { createFixture } from "../support/process/fixture.ts";
@@ -100,7 +103,7 @@ Deno.test("doctor sees old tables, missing rights, failed jobs and a foreign sto
     assert.equal(found.get("rights")?.status, "warning");
     assert.equal(
       found.get("triggers")?.found,
-      "mpackd_note_branch_move is disabled or missing: webhooks are not told of branches that move",
+      "mpackd_note_branch_move is disabled: webhooks are not told of branches that move",
     );
     assert.match(found.get("schema")?.found ?? "", /9999_later/);
     assert.match(found.get("failed jobs")?.found ?? "", /^1 /);
@@ -108,6 +111,109 @@ Deno.test("doctor sees old tables, missing rights, failed jobs and a foreign sto
   } finally {
     await sql.unsafe(`drop owned by ${role}; drop role ${role}`);
     await sql.end();
+  }
+});
+
+Deno.test("doctor knows each trigger and function of the schema, and how to enable them", async (t) => {
+  await using fixture = await createFixture();
+  const { db, databaseUrl, folder } = fixture;
+  const env = { DATABASE_URL: databaseUrl, MPACK_STORE: `file://${folder}` };
+  const { sql } = db, names = (rows: readonly { name: string }[]) => rows.map(({ name }) => name);
+  const triggers = async () =>
+    names(
+      await sql`select tgname::text as name from pg_trigger t join pg_class c on c.oid = t.tgrelid
+      where not tgisinternal and c.relnamespace = current_schema()::regnamespace order by 1`,
+    );
+  const functions = async () =>
+    names(
+      await sql`select distinct proname::text as name from pg_proc
+      where pronamespace = current_schema()::regnamespace order by 1`,
+    );
+  const inSchema = { triggers: await triggers(), functions: await functions() };
+  await t.step("the lists are those of a database that was migrated", () => {
+    assert.deepEqual(madeTriggers().map(({ name }) => name).sort(), inSchema.triggers);
+    assert.deepEqual(madeFunctions(), inSchema.functions);
+    assert.deepEqual(Object.keys(EFFECTS).sort(), inSchema.triggers, "what is missed without each");
+  });
+  await t.step("a trigger that is disabled, another that is gone, and a function", async () => {
+    await sql`alter table mpackd_shards disable trigger mpackd_note_shards`;
+    await sql`drop trigger mpackd_wake on musehub_background_jobs`;
+    const [{ recount }] = await sql`
+      select pg_get_functiondef('mpackd_recount_1'::regproc) as recount`;
+    await sql`drop function mpackd_recount_1`;
+    const { bad } = await doctor(env, "--no-writes");
+    const found = new Map(bad.map((check) => [check.name, check]));
+    assert.equal(
+      found.get("triggers")?.found,
+      "mpackd_note_shards is disabled: workers learn seconds later that shards have changed; " +
+        "mpackd_wake is missing: new jobs wait until a worker polls",
+    );
+    assert.deepEqual(found.get("functions")?.found, "mpackd_recount_1 missing");
+    assert.match(
+      found.get("functions")?.next ?? "",
+      /^copy each from a database that "mpackd migrate" has made/,
+    );
+    for (const step of (found.get("triggers")?.next ?? "").split("; ")) await sql.unsafe(step);
+    await sql.unsafe(recount);
+    const { bad: after } = await doctor(env, "--no-writes");
+    assert.deepEqual(after.filter(({ name }) => /triggers|functions|schema/.test(name)), []);
+    assert.deepEqual({ triggers: await triggers(), functions: await functions() }, inSchema);
+  });
+  await t.step("those of a shard", async () => {
+    const shard = await addShard({ db, url: databaseUrl }, "s1");
+    await shard.sql`alter table musehub_background_jobs disable trigger mpackd_wake`;
+    await shard.close();
+    const { bad } = await doctor(env, "--no-writes");
+    const found = bad.find(({ name }) => name === "shard s1 triggers");
+    assert.match(found?.found ?? "", /^mpackd_wake is disabled: new jobs wait/);
+  });
+});
+
+Deno.test("doctor names a bucket that keeps what is deleted", async (t) => {
+  await using fixture = await createFixture();
+  await using double = startS3Double();
+  let answer = () => new Response(null, { status: 404 });
+  await using engine = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
+    const { pathname, search, searchParams } = new URL(request.url);
+    if (searchParams.has("object-lock")) return answer();
+    const { method, headers, body } = request;
+    return fetch(double.endpoint + pathname + search, { method, headers, body });
+  });
+  const env = {
+    DATABASE_URL: fixture.databaseUrl,
+    MPACK_STORE: `s3://bucket?endpoint=http://127.0.0.1:${engine.addr.port}`,
+    AWS_ACCESS_KEY_ID: "a",
+    AWS_SECRET_ACCESS_KEY: "s",
+  };
+  const lock = (rule: string) =>
+    `<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled>${rule}` +
+    "</ObjectLockConfiguration>";
+  const rule = "<Rule><DefaultRetention><Mode>COMPLIANCE</Mode><Days>30</Days>" +
+    "</DefaultRetention></Rule>";
+  const error = (code: string) => `<Error><Code>${code}</Code></Error>`;
+  const cases: [why: string, status: number, body: string, found: RegExp | undefined][] = [
+    ["locked", 200, lock(rule), /keeps each object for 30 days \(COMPLIANCE\): what gc deletes/],
+    ["locked without a period", 200, lock(""), /is enabled, without a default retention: what/],
+    ["no lock", 404, error("ObjectLockConfigurationNotFoundError"), undefined],
+    ["an engine without locks", 501, error("NotImplemented"), undefined],
+    [
+      "one that does not know the query",
+      200,
+      `<ListBucketResult>${" ".repeat(1 << 17)}`,
+      undefined,
+    ],
+    ["a key that may not ask", 403, error("AccessDenied"), undefined],
+  ];
+  for (const [why, status, body, expected] of cases) {
+    await t.step(why, async () => {
+      answer = () => new Response(body, { status });
+      const { bad, names } = await doctor(env, "--no-writes");
+      assert.ok(names.includes("store lock"));
+      const found = bad.find(({ name }) => name === "store lock");
+      if (expected === undefined) return assert.equal(found, undefined);
+      assert.match(found?.found ?? "", expected);
+      assert.match(found?.next ?? "", /without Object Lock, or let a lifecycle rule/);
+    });
   }
 });
 

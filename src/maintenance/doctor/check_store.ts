@@ -34,7 +34,7 @@ export interface StoreOptions {
 export async function* checkStore(options: StoreOptions): AsyncGenerator<Check, void, undefined> {
   const { store, db, isWriting, signal } = options;
   if (db !== undefined) yield await checkOwner(db, store, signal);
-  if (!isWriting) return;
+  if (!isWriting) return yield* checkLock(store, signal);
   const folder = `mpackd-doctor/${crypto.randomUUID()}`;
   let hasWritten = false;
   try {
@@ -42,6 +42,8 @@ export async function* checkStore(options: StoreOptions): AsyncGenerator<Check, 
       if (check.name === WRITE) hasWritten = check.status === "ok";
       yield check;
     }
+    // One that is away is named once.
+    if (hasWritten) yield* checkLock(store, signal);
   } finally {
     const removed = await removeAll(store, folder);
     // Where nothing could be written, there is nothing to remove by hand.
@@ -68,6 +70,26 @@ async function checkOwner(db: Database, store: BlobStore, signal?: AbortSignal):
   } catch (error) {
     if (!(error instanceof MpackdError)) throw error;
     return failed(name, error);
+  }
+}
+
+/** gc deletes blobs: they must not stay. */
+async function* checkLock(
+  store: BlobStore,
+  signal?: AbortSignal,
+): AsyncGenerator<Check, void, undefined> {
+  const name = "store lock";
+  if (store.lock === undefined) return;
+  try {
+    const lock = await store.lock({ signal });
+    yield lock === undefined ? ok(name, "none that the store tells of") : warning(
+      name,
+      `${lock}: what gc deletes stays as a version, and frees no space`,
+      "use a bucket without Object Lock, or let a lifecycle rule expire noncurrent versions",
+    );
+  } catch (error) {
+    if (!(error instanceof MpackdError)) throw error;
+    yield failed(name, error);
   }
 }
 

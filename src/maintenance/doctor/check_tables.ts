@@ -12,7 +12,7 @@ import { migrations } from "../../db/schema/migrations/mod.ts";
 import { TABLES } from "../../db/schema/tables.ts";
 import { counted, grouped } from "../../lib/numbers.ts";
 import { type Check, failure, ok, warning } from "./check.ts";
-import { checkTriggers, checkWebhooks } from "./check_triggers.ts";
+import { checkFunctions, checkTriggers, checkWebhooks } from "./check_triggers.ts";
 
 const MIB = 1024 * 1024;
 /** Fewer dead rows are not worth a word: autovacuum itself waits for a fifth of the table. */
@@ -34,6 +34,7 @@ export async function* checkTables(db: Database): AsyncGenerator<Check, void, un
   yield rights;
   if (schema.status === "failure") return;
   yield await checkTriggers(db);
+  yield await checkFunctions(db);
   yield await checkDeadRows(db);
   yield await checkBloat(db);
   yield* await checkQueue(db);

@@ -221,6 +221,13 @@ export interface BlobStore {
    * @returns How many there were; with `isDryRun` they are still there.
    */
   sweep?(options: SweepOptions): Promise<number>;
+  /**
+   * Tells how the store keeps blobs that were deleted, in words; undefined if it does not, or does not
+   * say. Undefined for a store that never does.
+   *
+   * @throws {StoreError} `store-unavailable`.
+   */
+  lock?(options?: { signal?: AbortSignal }): Promise<string | undefined>;
   /** Returns a URL to PUT one blob with; undefined if the store has no server of its own. */
   presignPut(key: string, options: PresignPutOptions): Promise<Presigned | undefined>;
   /** Uploads in parts; undefined for a store whose protocol has none. */

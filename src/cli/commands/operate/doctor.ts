@@ -6,7 +6,8 @@
 
 import type { Command } from "commander";
 import type { Config } from "../../../config/config.ts";
-import type { Check, CheckStatus } from "../../../maintenance/doctor/check.ts";
+import { type Check, type CheckStatus, failure, ok } from "../../../maintenance/doctor/check.ts";
+import { checkFunctions, checkTriggers } from "../../../maintenance/doctor/check_triggers.ts";
 import { examine } from "../../../maintenance/doctor/doctor.ts";
 import type { Database } from "../../../db/client/database.ts";
 import { openMoves } from "../../../db/shards/move_rows.ts";
@@ -80,19 +81,20 @@ export function addDoctorCommand(program: Command, context: CommandContext): voi
     );
 }
 
-/** A check for each shard: it answers, and has all tables. None if the tables are older. */
+/** A check for each shard: it answers, and has the whole schema. None if the catalog's is older. */
 async function checkShards({ db, shards }: OpenedDatabase): Promise<Check[]> {
   if ((await pendingMigrations(db).catch(() => ["?"])).length > 0) return [];
   const all = (await shards.all()).filter(({ shard }) => shard !== undefined);
-  const { answers, failed } = await askShards(all, pendingMigrations);
-  const checks = answers.map(({ name, answer: pending }): Check =>
-    pending.length === 0 ? { name: `shard ${name}`, status: "ok", found: "answers" } : {
-      name: `shard ${name}`,
-      status: "failure",
-      found: `lacks ${pending.join(", ")}`,
-      next: 'run "mpackd migrate"',
+  const { answers, failed } = await askShards(all, async (db, { name }) => {
+    const pending = await pendingMigrations(db), of = `shard ${name}`;
+    if (pending.length > 0) {
+      return [failure(of, `lacks ${pending.join(", ")}`, 'run "mpackd migrate"')];
     }
-  );
+    const made = [await checkTriggers(db), await checkFunctions(db)];
+    const bad = made.filter(({ status }) => status !== "ok");
+    return [ok(of, "answers"), ...bad.map((check) => ({ ...check, name: `${of} ${check.name}` }))];
+  });
+  const checks = answers.flatMap(({ answer }) => answer);
   const away = failed.map(({ name, error }): Check => ({
     name: `shard ${name}`,
     status: "failure",

@@ -59,6 +59,7 @@ export interface S3Request extends Pick<Signable, "method" | "query"> {
 /** Names the rights that a request needs, in the words of a bucket's policy. */
 function rightsFor({ method, objectKey, query = {} }: S3Request): string {
   if (objectKey === undefined) {
+    if ("object-lock" in query) return "s3:GetBucketObjectLockConfiguration";
     return "uploads" in query ? "s3:ListBucketMultipartUploads" : "s3:ListBucket";
   }
   if (method === "DELETE") {

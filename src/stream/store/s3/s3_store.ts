@@ -15,6 +15,7 @@ import { S3Client, type S3ClientOptions } from "./client.ts";
 import { checksDigests } from "./digest_support.ts";
 import { listObjects } from "./list.ts";
 import { deleteOldUnnamed } from "./copy.ts";
+import { readObjectLock } from "../object_lock.ts";
 import { OptionalHeaders } from "./optional_headers.ts";
 import { putObject } from "./put.ts";
 import { openS3Reader, type S3Target } from "./reader.ts";
@@ -138,6 +139,10 @@ class S3Store implements BlobStore {
     const aborted = await abortOldUploads(this.#client, this.#folder, options);
     return aborted +
       await deleteOldUnnamed(this.#client, `${this.#folder}${TEMP_FOLDER}/`, options);
+  }
+
+  lock(options: { signal?: AbortSignal } = {}): Promise<string | undefined> {
+    return readObjectLock(this.#client, options.signal);
   }
 
   async presignPut(key: string, options: PresignPutOptions): Promise<Presigned> {
