@@ -40,6 +40,49 @@ Deno.test("a misspelt member of a body or a query is refused by name", async (t)
   });
 });
 
+Deno.test("members of bodies and queries are taken in snake_case and in camelCase", async (t) => {
+  await using api = await startApi({ worker: false });
+  const me = await api.identity("me"), { repo: { repoId } } = api.fixture;
+  const key = `sha256:${"0".repeat(64)}`;
+  const both = async (path: string, status: number, snake: object, camel: object) => {
+    await t.step(path, async () => {
+      const answers = [];
+      for (const json of [snake, camel]) answers.push(await me.send(path, { json }));
+      assert.deepEqual(answers.map((answer) => answer.status), [status, status]);
+    });
+  };
+  await both(
+    "/me/repo/push/mpack-presign",
+    200,
+    { mpack_key: key, size_bytes: 1 },
+    { mpackKey: key, sizeBytes: 1 },
+  );
+  await both("/me/repo/filter-objects", 200, { object_ids: [] }, { objectIds: [] });
+  await t.step("/api/jobs", async () => {
+    for (const name of ["repoId", "repo_id"]) {
+      assert.equal((await me.send(`/api/jobs?${name}=${encodeURIComponent(repoId)}`)).status, 200);
+    }
+  });
+});
+
+Deno.test("checkShape() takes either spelling, inside others too", () => {
+  const schema = z.strictObject({
+    repo_id: z.string().optional(),
+    inside: z.strictObject({ sizeBytes: z.number() }).optional(),
+  });
+  const check = (value: unknown) => checkShape(schema, value, "body");
+  assert.deepEqual(check({ repoId: "r", inside: { size_bytes: 1 } }), {
+    repo_id: "r",
+    inside: { sizeBytes: 1 },
+  });
+  const given = { repo_id: "r", inside: { sizeBytes: 1 } };
+  assert.deepEqual(check(given), given);
+  assert.throws(() => check({ repoId: "r", repo_id: "r" }), /\/repoId: there is no such member/);
+  assert.throws(() => check({ repoid: "r" }), /did you mean repo_id\?/);
+  // Names that other prototypes have are members like any others.
+  assert.throws(() => check({ constructor: 1 }), /\/constructor: there is no such member/);
+});
+
 Deno.test("checkShape() names misspelt members inside others, strict or not", () => {
   const inside = z.object({ depth: z.number().optional() });
   const schema = z.object({

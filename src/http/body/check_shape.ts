@@ -23,15 +23,17 @@ interface ShapeError {
 /**
  * Checks a value against a schema. An unknown member is refused if the schema is strict, or if it
  * looks like one that was misspelt: it would be ignored. Others are ignored, because MuseHub's clients
- * may send more than they did.
+ * may send more than they did. A member may be written in snake_case or in camelCase, whichever the
+ * schema has.
  *
  * @throws {HttpProblem} 422 for a body, else 400, with the first ten errors.
  */
 export function checkShape<T extends z.ZodType>(
   schema: T,
-  value: unknown,
+  given: unknown,
   where: "body" | "query" | "path",
 ): z.output<T> {
+  const value = respelt(schema, given);
   const { success, data, error } = schema.safeParse(value);
   const misspelt = misspeltMember(schema, value);
   if (success && misspelt === undefined) return data;
@@ -90,6 +92,33 @@ export function misspeltMember(
     return { pointer: pointerTo(path, name), detail };
   }
   return undefined;
+}
+
+/** The value with its members spelt as the schema spells them. */
+function respelt(schema: z.ZodType, value: unknown): unknown {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) return value;
+  const shape = shapeOf(schema);
+  if (shape === undefined) return value;
+  const members = value as Record<string, unknown>, changed: Record<string, unknown> = {};
+  const dropped: string[] = [];
+  for (const name of Object.keys(shape)) {
+    const other = otherSpelling(name), isOther = !Object.hasOwn(members, name);
+    if (isOther && (other === name || !Object.hasOwn(members, other))) continue;
+    const inside = members[isOther ? other : name], found = respelt(shape[name], inside);
+    if (isOther) dropped.push(other);
+    if (isOther || found !== inside) changed[name] = found;
+  }
+  if (Object.keys(changed).length === 0) return value;
+  const all = { ...members, ...changed };
+  for (const name of dropped) delete all[name];
+  return all;
+}
+
+/** `mpack_key` for `mpackKey`, and the other way round. */
+function otherSpelling(name: string): string {
+  return name.includes("_")
+    ? name.replaceAll(/_([a-z])/g, (_, letter: string) => letter.toUpperCase())
+    : name.replaceAll(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
 }
 
 function pointerTo(path: readonly string[], name: string): string {
