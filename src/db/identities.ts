@@ -64,9 +64,14 @@ export async function createIdentity(db: Database, identity: NewIdentity): Promi
   const found = await findIdentity(db, identityId);
   if (created.length === 0 || found === undefined) {
     const why = found === undefined ? `the handle ${handle} is in use` : "its key is known";
-    throw new ConfigError(`Cannot create the identity ${handle}: ${why}`);
+    throw cannotCreate(handle, why);
   }
   return found;
+}
+
+/** The error of an identity that cannot be created. */
+export function cannotCreate(handle: string, why: string): ConfigError {
+  return new ConfigError(`Cannot create the identity ${handle}: ${why}`);
 }
 
 /** Finds an identity by its id, revoked or not. */

@@ -8,6 +8,17 @@ import { runMain } from "../support/process/main.ts";
 /** Processes that run until they are stopped, and a script for a shell. */
 const WITHOUT_JSON = new Set(["worker", "serve", "completion"]);
 
+/** Commands that write nothing, but for the files and folders that they are asked for. */
+const ONLY_READ = new Set([
+  ...["inspect", "check", "guard", "ls", "packs", "cat", "refs", "log", "show", "ls-tree"],
+  ...["export", "bundle", "clone", "fetch", "status", "stats", "config", "completion", "version"],
+  ...["jobs list", "jobs show", "jobs watch", "schedule list", "store show", "shard list"],
+  ...["remote list", "identity list", "token list", "repo list", "repo show", "quota list"],
+  ...["webhook list", "webhook deliveries"],
+]);
+/** They run until they are stopped; doctor has --no-writes. */
+const NO_DRY_RUN = new Set(["worker", "serve", "doctor"]);
+
 function* leavesOf(command: Command, path = ""): Generator<readonly [string, Command]> {
   if (command.commands.length === 0) return yield [path, command];
   for (const child of command.commands) yield* leavesOf(child, `${path} ${child.name()}`.trim());
@@ -40,6 +51,30 @@ Deno.test("every command has a summary, an example that it takes, and --json", a
   }
   const paths = new Set(leaves.map(([path]) => path));
   assert.deepEqual(Object.keys(EXAMPLES).filter((path) => !paths.has(path)), []);
+});
+
+Deno.test("every command that writes has --dry-run, and a test of it", async () => {
+  const context: CommandContext = {
+    config: () => assert.fail("nothing is run"),
+    run: () => Promise.resolve(),
+  };
+  const leaves = [...leavesOf(await createProgram(context))];
+  const tests = await Promise.all(
+    ["operate/dry_run_test.ts", "operate/shard_test.ts", "remote/remotes_test.ts"].map((file) =>
+      Deno.readTextFile(new URL(file, import.meta.url))
+    ).concat(Deno.readTextFile(new URL("lists/several_test.ts", import.meta.url))),
+  );
+  const tried = tests.join("\n").replaceAll(/[\s,"[\]]+/g, " ");
+  const without: string[] = [], untried: string[] = [];
+  for (const [path, command] of leaves) {
+    if (ONLY_READ.has(path) || NO_DRY_RUN.has(path)) continue;
+    if (!command.options.some(({ long }) => long === "--dry-run")) without.push(path);
+    else if (!tried.includes(` ${path} `)) untried.push(path);
+  }
+  assert.deepEqual({ without, untried }, { without: [], untried: [] });
+  const paths = new Set(leaves.map(([path]) => path));
+  const gone = [...ONLY_READ, ...NO_DRY_RUN].filter((path) => !paths.has(path));
+  assert.deepEqual(gone, [], "what is no command any more");
 });
 
 Deno.test("help shows the example, and a typo is answered with what was meant", async () => {

@@ -9,6 +9,7 @@ import { identityIdOf, publicKeyOf, readPublicKey, writeNewKey } from "../../htt
 import { grantAccess, withdrawAccess } from "../../db/collaborators.ts";
 import type { Database } from "../../db/client/database.ts";
 import {
+  cannotCreate,
   createIdentity,
   findHandle,
   type Identity,
@@ -25,11 +26,19 @@ import { openDatabase } from "../resources.ts";
 
 const HANDLE = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
+interface GrantFlags {
+  readonly repo: string;
+  readonly withdraw?: boolean;
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+}
+
 interface CreateFlags {
   readonly key?: string;
   readonly publicKey?: string;
   readonly agent?: boolean;
   readonly admin?: boolean;
+  readonly dryRun?: boolean;
   readonly json?: boolean;
 }
 
@@ -52,9 +61,11 @@ export function addIdentityCommand(program: Command, context: CommandContext): v
     .option("--public-key <file>", "a file with the public key; - is stdin")
     .option("--agent", "mark it as a program")
     .option("--admin", "give it access to every repo")
+    .option("--dry-run", "only say what would be created")
     .option("--json", "print it as one JSON document")
     .action((handle: string, flags: CreateFlags) =>
       withDatabase(flags, async (db) => {
+        if (flags.dryRun) return await previewCreate(db, handle, flags);
         const made = await create(db, handle, flags);
         if (flags.json) await printJson(shown(made));
         else await print(`${made.handle} is ${made.identityId}`);
@@ -89,13 +100,21 @@ export function addIdentityCommand(program: Command, context: CommandContext): v
     .argument("<handle>", "its handle")
     .requiredOption("--repo <owner/slug>", "the repo")
     .option("--withdraw", "withdraw the right")
+    .option("--dry-run", "only say what would be granted")
     .option("--json", "print it as one JSON document")
-    .action((handle: string, flags: { repo: string; withdraw?: boolean; json?: boolean }) =>
+    .action((handle: string, flags: GrantFlags) =>
       withDatabase(flags, async (db) => {
         const { repoId } = await resolveRepo(db, parseRepoName(flags.repo));
         const found = await findHandle(db, handle);
         if (found === undefined) throw unknown(handle);
-        const { identityId } = found;
+        const { identityId } = found, mayPush = !flags.withdraw;
+        if (flags.dryRun) {
+          const of = { handle, repo: flags.repo };
+          if (flags.json) return await printJson({ would_grant: { ...of, may_push: mayPush } });
+          return await print(
+            `Would let ${handle} ${mayPush ? "" : "no longer "}push to ${flags.repo}`,
+          );
+        }
         if (flags.withdraw) await withdrawAccess(db, { repoId, identityId });
         else await grantAccess(db, { repoId, identityId });
         if (flags.json) {
@@ -132,7 +151,39 @@ async function previewRevoke(
 }
 
 async function create(db: Database, handle: string, flags: CreateFlags): Promise<Identity> {
-  const { key, publicKey: publicPath, agent = false, admin = false } = flags;
+  const { publicKey: publicPath, agent = false, admin = false } = flags;
+  const path = keyPath(handle, flags);
+  if (publicPath === undefined) await makeKey(path);
+  const raw = await readRaw(path, flags);
+  return await createIdentity(db, {
+    identityId: identityIdOf(raw),
+    handle,
+    publicKey: raw.toBase64(),
+    isAgent: agent,
+    isAdmin: admin,
+  });
+}
+
+async function previewCreate(db: Database, handle: string, flags: CreateFlags): Promise<void> {
+  const path = keyPath(handle, flags);
+  const isNew = flags.publicKey === undefined &&
+    await Deno.stat(path).then(() => false, (error) => error instanceof Deno.errors.NotFound);
+  const identityId = isNew ? null : identityIdOf(await readRaw(path, flags));
+  for (const known of await listIdentities(db)) {
+    if (known.identityId === identityId) throw cannotCreate(handle, "its key is known");
+    if (known.handle !== handle || known.revokedAt !== null) continue;
+    throw cannotCreate(handle, `the handle ${handle} is in use`);
+  }
+  const { agent = false, admin = false } = flags;
+  if (flags.json) {
+    const made = { identity_id: identityId, handle, is_agent: agent, is_admin: admin };
+    return await printJson({ would_create: made, new_key: isNew ? path : null });
+  }
+  await print(`Would create ${handle}, with ${isNew ? `a new key in ${path}` : identityId}`);
+}
+
+/** The file with the key, if all that was given can be used. */
+function keyPath(handle: string, { key, publicKey: publicPath }: CreateFlags): string {
   if (!HANDLE.test(handle)) {
     throw new ConfigError(
       `Cannot use ${JSON.stringify(handle)} as a handle: it is not made of letters, digits, ` +
@@ -143,17 +194,13 @@ async function create(db: Database, handle: string, flags: CreateFlags): Promise
   if (path === undefined || (publicPath !== undefined && key !== undefined)) {
     throw new ConfigError("Cannot create the identity: give either --key or --public-key");
   }
-  if (publicPath === undefined) await makeKey(path);
-  const raw = publicPath === "-"
+  return path;
+}
+
+async function readRaw(path: string, { publicKey }: CreateFlags) {
+  return publicKey === "-"
     ? publicKeyOf("stdin", await new Response(Deno.stdin.readable).text())
     : await readPublicKey(path);
-  return await createIdentity(db, {
-    identityId: identityIdOf(raw),
-    handle,
-    publicKey: raw.toBase64(),
-    isAgent: agent,
-    isAdmin: admin,
-  });
 }
 
 async function makeKey(path: string): Promise<void> {

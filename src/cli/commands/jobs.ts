@@ -15,7 +15,14 @@ import { cancelJob } from "../../jobs/queue/cancel_job.ts";
 import type { JobRow, JobStatus } from "../../jobs/queue/job.ts";
 import { findJob } from "../../jobs/queue/get_job.ts";
 import { countListed, listJobs, mergeJobs } from "../../jobs/queue/list_jobs.ts";
-import { mergePauses, type Pause, pause, readPauses, resume } from "../../jobs/schedules/pauses.ts";
+import {
+  mergePauses,
+  type Pause,
+  pause,
+  type Pauses,
+  readPauses,
+  resume,
+} from "../../jobs/schedules/pauses.ts";
 import { countPurged, purgeJobs } from "../../jobs/queue/purge_jobs.ts";
 import { countRetried, retryJobs } from "../../jobs/queue/retry_jobs.ts";
 import { parseChoice, parseCount, parseDuration } from "../flags.ts";
@@ -117,6 +124,7 @@ export function addJobsCommand(program: Command, context: CommandContext): void 
       )
       .option("--type <job_type>", "only jobs of this type")
       .option("--repo <owner/slug>", "only jobs of this repo")
+      .option("--dry-run", `only say what would be ${verb}d`)
       .option(...json)
       .action((flags: JobsFlags) => run(flags, (opened) => setPause(opened, verb, flags)));
   }
@@ -170,6 +178,16 @@ async function setPause(
     ? { kind: "repo", value: repoId }
     : { kind: "all" };
   const name = type ?? repo ?? "all jobs";
+  if (flags.dryRun) {
+    const isPaused = has(await readPauses(opened.db), what),
+      would = isPaused === (verb === "resume");
+    return {
+      json: { [`would_${verb}`]: would ? what : null, is_paused: isPaused },
+      text: would
+        ? `Would ${verb}: ${name}`
+        : `Nothing to ${verb}: ${name} ${isPaused ? "is paused already" : "was not paused"}`,
+    };
+  }
   if (verb === "pause") {
     await pause(opened.db, what);
     return { json: { paused: what }, text: `Paused: ${name}. Running jobs go on` };
@@ -179,6 +197,11 @@ async function setPause(
     json: { resumed: what, was_paused: wasPaused },
     text: wasPaused ? `Resumed: ${name}` : `Nothing to resume: ${name} was not paused`,
   };
+}
+
+function has(pauses: Pauses, what: Pause): boolean {
+  if (what.kind === "all") return pauses.isAll;
+  return (what.kind === "type" ? pauses.types : pauses.repoIds).includes(what.value);
 }
 
 async function show(opened: OpenedDatabase, jobId: string): Promise<Answer> {

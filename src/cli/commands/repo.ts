@@ -6,19 +6,34 @@
 
 import type { Command } from "commander";
 import { quotaDefaultsOf } from "../../config/quotas.ts";
-import { listRepos, parseRepoName, type Repo, resolveRepo } from "../../db/repos.ts";
-import { createPlacedRepo, deletePlacedRepo, editPlacedRepo } from "../../db/shards/create_repo.ts";
+import {
+  findRepo,
+  listRepos,
+  type NewRepo,
+  parseRepoName,
+  type Repo,
+  resolveRepo,
+} from "../../db/repos.ts";
+import {
+  createPlacedRepo,
+  deletePlacedRepo,
+  editPlacedRepo,
+  placeOf,
+  type PlaceOptions,
+} from "../../db/shards/create_repo.ts";
+import { CATALOG } from "../../db/shards/shard.ts";
 import { ConfigError } from "../../errors.ts";
 import type { CommandContext } from "../command.ts";
 import { readStats } from "../../db/stats.ts";
 import { print, printJson, tell } from "../output.ts";
-import { openDatabase } from "../resources.ts";
+import { openDatabase, type OpenedDatabase } from "../resources.ts";
 import { counted, formatBytes } from "../terminal.ts";
 
 interface CreateFlags {
   readonly name?: string;
   readonly visibility?: string;
   readonly shard?: string;
+  readonly dryRun?: boolean;
   readonly json?: boolean;
 }
 
@@ -57,21 +72,17 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
     .option("--name <name>", "its name for people. Default: the slug")
     .option("--visibility <word>", "public (everyone may read it) or private. Default: private")
     .option("--shard <name>", "the shard it lives in. Default: the owner's, or one with room")
+    .option("--dry-run", "only say what would be created")
     .option("--json", "print it as one JSON document")
     .action((text: string, flags: CreateFlags) =>
       context.run(flags, async () => {
         const visibility = visibilityOf(flags.visibility ?? "private"), name = flags.name;
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
         const wanted = { ...parseRepoName(text), name, visibility };
-        const { repo: found, created } = await createPlacedRepo(opened.shards, wanted, {
-          shard: flags.shard,
-          defaults: quotaDefaultsOf(context.config()),
-        });
-        if (flags.visibility !== undefined && found.visibility !== visibility) {
-          throw new ConfigError(
-            `Cannot create repo ${text} as ${visibility}: it exists and is ${found.visibility}`,
-          );
-        }
+        const options = { shard: flags.shard, defaults: quotaDefaultsOf(context.config()) };
+        if (flags.dryRun) return await previewCreate(opened, wanted, options, flags);
+        const { repo: found, created } = await createPlacedRepo(opened.shards, wanted, options);
+        if (flags.visibility !== undefined) requireSame(found, visibility);
         if (flags.json) await printJson({ ...jsonOf(found), created });
         else await print(`${created ? "Created" : "Found"} ${textOf(found)}`);
       })
@@ -100,6 +111,7 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
     .argument("<owner/slug>", "the repo")
     .option("--name <name>", "its name for people")
     .option("--visibility <word>", "public (everyone may read it) or private")
+    .option("--dry-run", "only say what would be changed")
     .option("--json", "print it as it is now as one JSON document")
     .action((text: string, flags: CreateFlags) =>
       context.run(flags, async () => {
@@ -113,6 +125,7 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
         };
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
         const found = await resolveRepo(opened.db, parseRepoName(text));
+        if (flags.dryRun) return await previewEdit(found, edit, flags);
         const edited = await editPlacedRepo(opened.shards, found, edit);
         if (edited === undefined) throw new ConfigError(`Cannot edit repo ${text}: it was deleted`);
         if (flags.json) await printJson(jsonOf(edited));
@@ -147,6 +160,48 @@ export function addRepoCommand(program: Command, context: CommandContext): void 
         else await print(`Deleted ${textOf(found)}`);
       })
     );
+}
+
+function requireSame({ owner, slug, visibility }: Repo, wanted: string): void {
+  if (visibility === wanted) return;
+  throw new ConfigError(
+    `Cannot create repo ${owner}/${slug} as ${wanted}: it exists and is ${visibility}`,
+  );
+}
+
+async function previewCreate(
+  { db, shards }: OpenedDatabase,
+  wanted: NewRepo,
+  options: PlaceOptions,
+  { visibility, json }: CreateFlags,
+): Promise<void> {
+  const found = await findRepo(db, wanted);
+  if (found !== undefined) {
+    if (visibility !== undefined) requireSame(found, visibility);
+    if (json) return await printJson({ ...jsonOf(found), would_create: null });
+    return await print(`Nothing to create: ${textOf(found)}`);
+  }
+  const shard = await placeOf(shards, wanted, options);
+  const { owner, slug, name = slug } = wanted;
+  const made = { owner, slug, name, visibility: wanted.visibility, shard: shard ?? CATALOG };
+  if (json) return await printJson({ would_create: made });
+  await print(`Would create ${owner}/${slug}  ${wanted.visibility}, in ${made.shard}`);
+}
+
+async function previewEdit(
+  repo: Repo,
+  edit: { readonly name?: string; readonly visibility?: string },
+  { json }: CreateFlags,
+): Promise<void> {
+  const changes = (["name", "visibility"] as const)
+    .filter((what) => edit[what] !== undefined && edit[what] !== repo[what]);
+  if (json) {
+    const would = Object.fromEntries(changes.map((what) => [what, edit[what]]));
+    return await printJson({ ...jsonOf(repo), would_change: would });
+  }
+  const lines = changes.map((what) => `  ${what}: ${repo[what]} → ${edit[what]}`);
+  const verb = lines.length === 0 ? "Nothing to change" : "Would change";
+  await print([`${verb}: ${textOf(repo)}`, ...lines].join("\n"));
 }
 
 function visibilityOf(word: string): "public" | "private" {

@@ -17,6 +17,7 @@ import { openDatabase } from "../resources.ts";
 interface CreateFlags {
   readonly scopes: string;
   readonly expires: string;
+  readonly dryRun?: boolean;
   readonly json?: boolean;
 }
 
@@ -28,6 +29,7 @@ export function addTokenCommand(program: Command, context: CommandContext): void
     .argument("<handle>", "the identity")
     .option("--scopes <scopes>", "its rights: read, push, admin", "read,push")
     .option("--expires <duration>", "how long it is valid, such as 12h or 30d", "30d")
+    .option("--dry-run", "only say what would be created")
     .option("--json", "print it as one JSON document")
     .action((handle: string, flags: CreateFlags) =>
       context.run(flags, async () => {
@@ -41,6 +43,13 @@ export function addTokenCommand(program: Command, context: CommandContext): void
               JSON.stringify(handle)
             }: "mpackd identity create" makes ` +
               'one, "mpackd identity list" lists them',
+          );
+        }
+        if (flags.dryRun) {
+          const made = { handle, scopes, lifetime_ms: lifetimeMs };
+          if (flags.json) return await printJson({ would_create: made });
+          return await print(
+            `Would create a token of ${handle} for ${scopes.join(",")}, valid for ${flags.expires}`,
           );
         }
         const { text, tokenId, secretHash } = mintToken();

@@ -56,7 +56,7 @@ export async function createPlacedRepo(
     const place = await choosePlace(pools, owner, { shard, defaults });
     const placed = await insertRepo(catalog, wanted, place);
     if (placed === undefined) {
-      throw new NameTakenError(`Cannot create repo ${name}: a deleted repo has that name`);
+      throw nameTaken(name);
     }
     const { repo, created } = placed;
     if (!created) return placed;
@@ -78,6 +78,26 @@ export async function createPlacedRepo(
     }
     await sleep(Math.random() * 50);
   }
+}
+
+/**
+ * Where {@link createPlacedRepo} would make a repo: a shard's name; null: the catalog.
+ *
+ * @throws As that does.
+ */
+export async function placeOf(
+  pools: ShardPools,
+  { owner, slug }: NewRepo,
+  options: PlaceOptions,
+): Promise<string | null> {
+  const rows = await pools.catalog.query("look for a deleted repo of a name")`
+    select 1 from musehub_repos where owner = ${owner} and slug = ${slug}`;
+  if (rows.length > 0) throw nameTaken(`${owner}/${slug}`);
+  return await choosePlace(pools, owner, options);
+}
+
+function nameTaken(name: string): NameTakenError {
+  return new NameTakenError(`Cannot create repo ${name}: a deleted repo has that name`);
 }
 
 /** The place of a new repo: a shard's name; null: the catalog. */

@@ -252,6 +252,21 @@ export function listDeliveries(
     order by d.created_at desc, d.delivery_id desc limit ${limit}::bigint`;
 }
 
+/** Finds a delivery of a repo's webhook. */
+export async function findDelivery(
+  db: Database,
+  repoId: string,
+  deliveryId: string,
+): Promise<Pick<Delivery, "deliveryId" | "webhookId" | "event" | "status"> | undefined> {
+  const [row] = await db.query<Pick<Delivery, "deliveryId" | "webhookId" | "event" | "status">>(
+    "find a delivery",
+  )`
+    select d.delivery_id as "deliveryId", d.webhook_id as "webhookId", d.event, d.status
+    from mpackd_webhooks w join mpackd_deliveries d on d.webhook_id = w.webhook_id
+    where w.repo_id = ${repoId} and d.delivery_id = ${deliveryId}`;
+  return row;
+}
+
 /**
  * Sends a delivery once more, under the id that it has. One that is being sent, or waits, is sent now.
  *

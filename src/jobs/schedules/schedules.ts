@@ -35,11 +35,13 @@ export type NewSchedule = Pick<Schedule, "name" | "cron" | "task" | "options">;
 /**
  * Adds a schedule, or changes the one of that name. It is due at the next time of its expression.
  *
+ * @param options.isDryRun Whether only to look whether it can be added. Default false.
  * @throws {ConfigError} If the name or the expression cannot be used.
  */
 export async function putSchedule(
   db: Database,
   { name, cron, task, options }: NewSchedule,
+  { isDryRun = false }: { readonly isDryRun?: boolean } = {},
 ): Promise<Date> {
   if (!NAME.test(name)) {
     throw new ConfigError(
@@ -50,6 +52,7 @@ export async function putSchedule(
   // By the clock that decides when it is due.
   const [{ now }] = await db.query<{ now: Date }>("read the clock")`select now() as now`;
   const nextAt = nextTime(cron, now);
+  if (isDryRun) return nextAt;
   await db.query("add a schedule")`
     insert into mpackd_schedules as s (name, cron, task, options, next_at)
     values (${name}, ${cron}, ${task}, ${JSON.stringify(options)}::text::json,

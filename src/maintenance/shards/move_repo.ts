@@ -97,6 +97,8 @@ export interface MoveRepoOptions
   readonly graceMs: number;
   /** Whether the settings limit every owner. */
   readonly hasOwnerLimit: boolean;
+  /** Whether only to look whether it can be moved. Default false. */
+  readonly isDryRun?: boolean;
   readonly onProgress?: (progress: RepoMoveProgress) => void | Promise<void>;
 }
 
@@ -107,6 +109,7 @@ export interface RepoMoveSummary {
   readonly to: string;
   /** False if the repo was there already. */
   readonly moved: boolean;
+  readonly dry_run: boolean;
   readonly rows: number;
   readonly elapsed_ms: number;
 }
@@ -127,6 +130,7 @@ export async function moveRepo(options: MoveRepoOptions): Promise<RepoMoveSummar
     from: from ?? CATALOG,
     to,
     moved,
+    dry_run: options.isDryRun ?? false,
     rows,
     elapsed_ms: Math.round(performance.now() - startedAt),
   });
@@ -134,6 +138,11 @@ export async function moveRepo(options: MoveRepoOptions): Promise<RepoMoveSummar
   if (open === undefined) {
     await refuseOtherStore(options, home, target);
     await refuseSplit(options, target);
+  }
+  if (options.isDryRun) {
+    // Both sides have to be there.
+    await using _both = await openBoth(options, { from: home, to: target });
+    return summary(open === undefined ? home : open.from, false);
   }
   const move = await takeRepoMove(catalog, { repoId, from: home, to: target });
   await using both = await openBoth(options, move);
@@ -210,7 +219,7 @@ interface Both extends AsyncDisposable {
 
 async function openBoth(
   { catalog, connect, completeUrl }: Pick<MoveOptions, "catalog" | "connect" | "completeUrl">,
-  { from, to }: RepoMove,
+  { from, to }: Pick<RepoMove, "from" | "to">,
 ): Promise<Both> {
   const opened: Database[] = [];
   const open = async (name: string | null) => {

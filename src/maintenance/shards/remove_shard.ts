@@ -24,10 +24,11 @@ import type { MoveOptions } from "./move_options.ts";
 export async function drain(
   catalog: Database,
   name: string,
-  { isUndone }: { readonly isUndone: boolean },
+  { isUndone, isDryRun = false }: { readonly isUndone: boolean; readonly isDryRun?: boolean },
 ): Promise<void> {
-  if (await drainShard(catalog, name, isUndone ? "open" : "drained")) return;
+  if (!isDryRun && await drainShard(catalog, name, isUndone ? "open" : "drained")) return;
   const shard = await findShard(catalog, name);
+  if (isDryRun && shard !== undefined && shard.state !== "moving") return;
   throw new ConfigError(
     shard === undefined
       ? `Cannot drain shard ${name}: "mpackd shard list" shows all`

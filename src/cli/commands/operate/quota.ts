@@ -20,13 +20,17 @@ import { parseBytes, parseCount } from "../../flags.ts";
 import { print, printJson, tell, tellUnreachable } from "../../output.ts";
 import { quotaJson, quotaText } from "../../operate/quota_text.ts";
 import { openDatabase } from "../../resources.ts";
+import { formatBytes, formatCount } from "../../terminal.ts";
 
 /** Publishes of millions of rows take minutes. */
 const WAIT_MS = 2 * 60_000;
 
 const NAMES: readonly QuotaName[] = ["bytes", "objects", "packs", "pushes"];
 
-type SetFlags = { readonly [Name in QuotaName]?: string } & { readonly json?: boolean };
+type SetFlags = { readonly [Name in QuotaName]?: string } & {
+  readonly dryRun?: boolean;
+  readonly json?: boolean;
+};
 
 interface ListFlags {
   readonly minPercent: string;
@@ -50,11 +54,17 @@ export function addQuotaCommand(program: Command, context: CommandContext): void
     .option("--objects <n>", "in all packs, each as often as it was pushed; or unlimited")
     .option("--packs <n>", "that are indexed; or unlimited")
     .option("--pushes <n>", "an hour; or unlimited")
+    .option("--dry-run", "only say what would be set")
     .option("--json", "print it as one JSON document")
     .action((text: string, flags: SetFlags) =>
       context.run(flags, async (signal) => {
         const limits = limitsOf(flags), defaults = quotaDefaultsOf(context.config());
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
+        if (flags.dryRun) {
+          const { db, tenant } = await openTenant(opened.shards, text);
+          const [now] = await listUsage(db, { defaults, tenant });
+          return await showPreview(text, limits, now, flags);
+        }
         const options = { waitMs: WAIT_MS, signal };
         const { db, tenant, isExact } = await changePlacedQuota(
           opened.shards,
@@ -110,6 +120,33 @@ export function addQuotaCommand(program: Command, context: CommandContext): void
         else await print(`Removed the quota of ${text}`);
       })
     );
+}
+
+/** Says what would be set, and what is there now. */
+async function showPreview(
+  text: string,
+  limits: Limits,
+  now: TenantUsage | undefined,
+  { json }: { readonly json?: boolean },
+): Promise<void> {
+  const limitOf = (limit: number | undefined) => limit === UNLIMITED ? null : limit;
+  if (json) {
+    const would = NAMES.filter((name) => limits[name] !== undefined)
+      .map((name) => [name, limitOf(limits[name])]);
+    return await printJson({
+      name: text,
+      would_set: Object.fromEntries(would),
+      now: now === undefined ? null : quotaJson(now),
+    });
+  }
+  const all = NAMES.flatMap((name) => {
+    const limit = limits[name];
+    if (limit === undefined) return [];
+    const shown = name === "bytes" ? formatBytes(limit) : formatCount(limit);
+    return [`${name} ${limit === UNLIMITED ? "unlimited" : shown}`];
+  });
+  await print(`Would set for ${text}: ${all.join(", ")}`);
+  await print(`  now: ${now === undefined ? "nothing is limited or counted" : quotaText(now)}`);
 }
 
 function none(text: string): ConfigError {

@@ -64,6 +64,7 @@ export function addScheduleCommand(program: Command, context: CommandContext): v
     .option("--grace <duration>", "gc: the least age of garbage (default: MPACK_GC_GRACE_MS)")
     .option("--min-packs <count>", "repack: only repos with so many mpacks (default: 20)")
     .option("--older-than <duration>", "purge: how long ago jobs ended (default: 30d)")
+    .option("--dry-run", "only say when it would run")
     .option(...json)
     .action((name: string, flags: ScheduleFlags) => run(flags, (db) => add(db, name, flags)));
   schedule.command("list").description("List the schedules, and how their last jobs stand.")
@@ -73,9 +74,11 @@ export function addScheduleCommand(program: Command, context: CommandContext): v
     schedule.command(verb)
       .description(verb === "pause" ? "Keep a schedule, but do not run it." : "Run it again.")
       .argument("<name>")
+      .option("--dry-run", `only say what would be ${verb}d`)
       .option(...json)
       .action((name: string, flags: ScheduleFlags) =>
         run(flags, async (db) => {
+          if (flags.dryRun) return await preview(db, verb, name);
           if (!await pauseSchedule(db, name, verb === "pause")) throw noSuch(verb, name);
           return { json: { name, is_paused: verb === "pause" }, text: `${PAST[verb]}: ${name}` };
         })
@@ -83,9 +86,11 @@ export function addScheduleCommand(program: Command, context: CommandContext): v
   }
   schedule.command("run").description("Run a schedule now; its next time stays.")
     .argument("<name>")
+    .option("--dry-run", "only say what would be run")
     .option(...json)
     .action((name: string, flags: ScheduleFlags) =>
       run(flags, async (db) => {
+        if (flags.dryRun) return await preview(db, "run", name);
         const jobId = await runNow(db, name);
         if (jobId === undefined) throw noSuch("run", name);
         return { json: { name, job_id: jobId }, text: `Enqueued: job ${jobId}` };
@@ -97,15 +102,25 @@ export function addScheduleCommand(program: Command, context: CommandContext): v
     .option(...json)
     .action((name: string, flags: ScheduleFlags) =>
       run(flags, async (db) => {
-        if (flags.dryRun) {
-          const found = (await listSchedules(db)).find((known) => known.name === name);
-          if (found === undefined) throw noSuch("remove", name);
-          return { json: { would_remove: jsonOf(found) }, text: `Would remove: ${lineOf(found)}` };
-        }
+        if (flags.dryRun) return await preview(db, "remove", name);
         if (!await removeSchedule(db, name)) throw noSuch("remove", name);
         return { json: { name, removed: true }, text: `Removed: ${name}` };
       })
     );
+}
+
+/** Says of which schedule a command would do something. */
+async function preview(db: Database, verb: string, name: string): Promise<Answer> {
+  const found = await findSchedule(db, name);
+  if (found === undefined) throw noSuch(verb, name);
+  return {
+    json: { [`would_${verb}`]: jsonOf(found) },
+    text: `Would ${verb}: ${lineOf(found)}`,
+  };
+}
+
+async function findSchedule(db: Database, name: string): Promise<Schedule | undefined> {
+  return (await listSchedules(db)).find((known) => known.name === name);
 }
 
 const PAST = { pause: "Paused", resume: "Resumed" };
@@ -122,7 +137,19 @@ async function add(db: Database, name: string, flags: ScheduleFlags): Promise<An
     if (belongs[option] === task) continue;
     throw new ConfigError(`Cannot schedule ${task}: ${option} is for ${belongs[option]}`);
   }
-  const nextAt = await putSchedule(db, { name, cron: flags.cron, task, options });
+  const wanted = { name, cron: flags.cron, task, options }, isDryRun = flags.dryRun ?? false;
+  const nextAt = await putSchedule(db, wanted, { isDryRun });
+  if (isDryRun) {
+    const known = await findSchedule(db, name);
+    return {
+      json: {
+        would_add: { name, task, cron: flags.cron, options, next_at: nextAt.toISOString() },
+        replaces: known === undefined ? null : jsonOf(known),
+      },
+      text: `Would ${known ? "change" : "add"}: ${name}, to run ${task} next at ` +
+        nextAt.toISOString(),
+    };
+  }
   return {
     json: { name, task, cron: flags.cron, options, next_at: nextAt.toISOString() },
     text: `Added: ${name} runs ${task} next at ${nextAt.toISOString()}`,

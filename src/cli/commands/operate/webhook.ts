@@ -8,6 +8,7 @@ import type { Command } from "commander";
 import type { Database } from "../../../db/client/database.ts";
 import {
   type Delivery,
+  findDelivery,
   listDeliveries,
   resendDelivery,
   testWebhook,
@@ -73,11 +74,18 @@ export function addWebhookCommand(program: Command, context: CommandContext): vo
   subcommand("add", "Add a webhook; its secret is printed this once.")
     .argument("<url>", "https: and a host of the public internet, or see MPACK_WEBHOOK_ALLOW")
     .option("--event <names...>", `any of ${WEBHOOK_EVENTS.join(", ")} (default: all)`)
+    .option("--dry-run", "only say what would be added")
     .action((url: string, flags: WebhookFlags) =>
       run(flags, async (place) => {
         const events = eventsOf(flags.event);
         const allowed = parseAddresses(context.config().webhookAllow);
         const { href, host } = withHost(parseReceiver(url, { allowed }));
+        if (flags.dryRun) {
+          return {
+            json: { would_add: { url: href, events } },
+            text: `Would add: ${href}  ${events.join(",")}`,
+          };
+        }
         const { webhookId, secret } = await addWebhook(place.db, {
           ...{ repoId: place.repoId, url: href, host, events },
         });
@@ -103,8 +111,7 @@ export function addWebhookCommand(program: Command, context: CommandContext): vo
     .action((id: string, flags: WebhookFlags) =>
       run(flags, async ({ db, repoId }) => {
         if (flags.dryRun) {
-          const found = (await listWebhooks(db, repoId)).find((known) => known.webhookId === id);
-          if (found === undefined) throw noSuch("webhook", id);
+          const found = await findWebhook(db, repoId, id);
           return {
             json: { would_remove: jsonOf(found) },
             text: `Would remove, with its deliveries: ${lineOf(found)}`,
@@ -116,8 +123,16 @@ export function addWebhookCommand(program: Command, context: CommandContext): vo
     );
   subcommand("rotate", "Give a webhook a new secret. The old one signs beside it for a day.")
     .argument("<id>", "the webhook's id")
+    .option("--dry-run", "only say which webhook would get one")
     .action((id: string, flags: WebhookFlags) =>
       run(flags, async ({ db, repoId }) => {
+        if (flags.dryRun) {
+          const found = await findWebhook(db, repoId, id);
+          return {
+            json: { would_rotate: jsonOf(found) },
+            text: `Would give a new secret to: ${lineOf(found)}`,
+          };
+        }
         const secret = await rotateSecret(db, repoId, id);
         if (secret === undefined) throw noSuch("webhook", id);
         return { json: { webhook_id: id, secret }, text: secret };
@@ -125,8 +140,16 @@ export function addWebhookCommand(program: Command, context: CommandContext): vo
     );
   subcommand("test", "Send a webhook.test. One that was disabled is enabled if it is taken.")
     .argument("<id>", "the webhook's id")
+    .option("--dry-run", "only say where it would be sent")
     .action((id: string, flags: WebhookFlags) =>
       run(flags, async ({ db, repoId }) => {
+        if (flags.dryRun) {
+          const found = await findWebhook(db, repoId, id);
+          return {
+            json: { would_test: jsonOf(found) },
+            text: `Would send a webhook.test to: ${lineOf(found)}`,
+          };
+        }
         const deliveryId = await testWebhook(db, repoId, id);
         if (deliveryId === undefined) throw noSuch("webhook", id);
         return { json: { delivery_id: deliveryId }, text: `A worker will send ${deliveryId}` };
@@ -147,12 +170,29 @@ export function addWebhookCommand(program: Command, context: CommandContext): vo
     );
   subcommand("resend", "Send a delivery once more, under the same id.")
     .argument("<id>", "the delivery's id, as webhook deliveries shows it")
+    .option("--dry-run", "only say what would be sent")
     .action((id: string, flags: WebhookFlags) =>
       run(flags, async ({ db, repoId }) => {
+        if (flags.dryRun) {
+          const found = await findDelivery(db, repoId, id);
+          if (found === undefined) throw noSuch("delivery", id);
+          const { webhookId: webhook_id, event, status } = found;
+          return {
+            json: { would_resend: { delivery_id: id, webhook_id, event, status } },
+            text: `Would send ${id} once more: ${event}, which is ${status}, to ${webhook_id}`,
+          };
+        }
         if (!await resendDelivery(db, repoId, id)) throw noSuch("delivery", id);
         return { json: { delivery_id: id }, text: `A worker will send ${id}` };
       })
     );
+}
+
+/** @throws {ConfigError} If the repo has no such webhook. */
+async function findWebhook(db: Database, repoId: string, id: string): Promise<Webhook> {
+  const found = (await listWebhooks(db, repoId)).find((known) => known.webhookId === id);
+  if (found === undefined) throw noSuch("webhook", id);
+  return found;
 }
 
 function withHost(url: URL): { href: string; host: string } {
@@ -210,6 +250,9 @@ function deliveryLine({ deliveryId, event, status, attempts, createdAt, log }: D
     `${counted(attempts, "attempt")}${how}`;
 }
 
-function noSuch(what: string, id: string): ConfigError {
-  return new ConfigError(`Cannot find the ${what} ${id}: the repo has none of that id`);
+function noSuch(what: "webhook" | "delivery", id: string): ConfigError {
+  const lists = what === "webhook" ? "webhook list" : "webhook deliveries";
+  return new ConfigError(
+    `Cannot find the ${what} ${id}: the repo has none of that id ("mpackd ${lists}" lists them)`,
+  );
 }

@@ -22,6 +22,7 @@ const LOOPBACK = /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/;
 interface LoginFlags {
   readonly key?: string;
   readonly tokenFile: string;
+  readonly dryRun?: boolean;
   readonly json?: boolean;
 }
 
@@ -37,6 +38,7 @@ export function addLoginCommand(program: Command, context: CommandContext): void
     .argument("<url>", "the server, such as https://example.com")
     .option("--key <file>", "the private key that signs the requests; the file stays where it is")
     .option("--token-file <file>", "where to read the token", "-")
+    .option("--dry-run", "ask the server, and save nothing")
     .option("--json", "print it as one JSON document")
     .action((given: string, flags: LoginFlags) =>
       context.run(flags, async (signal) => {
@@ -56,8 +58,12 @@ export function addLoginCommand(program: Command, context: CommandContext): void
         });
         // Whoever has an identity may list jobs.
         checkedAnswer(await remote.json(remote.apiUrl("/api/jobs?limit=1")), JobsAnswer);
-        await changeSaved(config, ({ logins }) => void (logins[server] = login));
         const by = "token" in login ? "token" : "key";
+        if (flags.dryRun) {
+          if (flags.json) return await printJson({ would_save: { url: server, by } });
+          return await print(`Would log in to ${server} by ${by}: it accepts that`);
+        }
+        await changeSaved(config, ({ logins }) => void (logins[server] = login));
         if (flags.json) await printJson({ url: server, by });
         else await print(`Logged in to ${server} by ${by}`);
       })
@@ -70,14 +76,19 @@ export function addLogoutCommand(program: Command, context: CommandContext): voi
     .summary("forget as whom to talk to a server")
     .description("Forget what login has saved. A token stays valid: see token revoke.")
     .argument("<url>", "the server")
+    .option("--dry-run", "only say what would be forgotten")
     .option("--json", "print it as one JSON document")
-    .action((given: string, flags: { json?: boolean }) =>
+    .action((given: string, flags: { dryRun?: boolean; json?: boolean }) =>
       context.run(flags, async () => {
         const url = remoteUrl(given), config = context.config();
         const { logins } = await readSaved(config);
         if (!Object.hasOwn(logins, url)) {
           const known = Object.keys(logins).sort().join(", ") || "no server";
           throw new ConfigError(`Cannot log out of ${url}: you are logged in to ${known}`);
+        }
+        if (flags.dryRun) {
+          if (flags.json) return await printJson({ would_forget: url });
+          return await print(`Would log out of ${url}`);
         }
         await changeSaved(config, ({ logins }) => void delete logins[url]);
         if (flags.json) await printJson({ url, logged_out: true });

@@ -14,6 +14,7 @@ import { changeSaved, readSaved, remoteUrl } from "../../remotes/saved.ts";
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/;
 
 interface Flags {
+  readonly dryRun?: boolean;
   readonly json?: boolean;
 }
 
@@ -29,6 +30,7 @@ export function addRemoteCommand(program: Command, context: CommandContext): voi
     .summary("save a name, or change what it stands for")
     .argument("<name>", "such as origin")
     .argument("<url>", "the repo's URL, such as https://example.com/ada/engine")
+    .option("--dry-run", "only say what would be saved")
     .option("--json", "print it as one JSON document")
     .action((name: string, given: string, flags: Flags) =>
       context.run(flags, async () => {
@@ -42,6 +44,12 @@ export function addRemoteCommand(program: Command, context: CommandContext): voi
         }
         const url = remoteUrl(given);
         splitUrl(url);
+        if (flags.dryRun) {
+          const { remotes } = await readSaved(context.config());
+          const before = Object.hasOwn(remotes, name) ? remotes[name] : null;
+          if (flags.json) return await printJson({ would_save: { name, url }, before });
+          return await print(`${name} would be ${url}${before === null ? "" : `, not ${before}`}`);
+        }
         await changeSaved(context.config(), ({ remotes }) => void (remotes[name] = url));
         if (flags.json) await printJson({ name, url });
         else await print(`${name} is ${url}`);
@@ -69,6 +77,7 @@ export function addRemoteCommand(program: Command, context: CommandContext): voi
   remote.command("remove")
     .summary("forget a name")
     .argument("<name>", "as remote list shows it")
+    .option("--dry-run", "only say what would be forgotten")
     .option("--json", "print it as one JSON document")
     .action((name: string, flags: Flags) =>
       context.run(flags, async () => {
@@ -78,6 +87,10 @@ export function addRemoteCommand(program: Command, context: CommandContext): voi
             `Cannot remove the remote ${JSON.stringify(name)}: it is not saved ` +
               '("mpackd remote list" lists all)',
           );
+        }
+        if (flags.dryRun) {
+          if (flags.json) return await printJson({ would_remove: { name, url: remotes[name] } });
+          return await print(`Would remove: ${name}, which is ${remotes[name]}`);
         }
         await changeSaved(config, ({ remotes }) => void delete remotes[name]);
         if (flags.json) await printJson({ name, removed: true });

@@ -5,7 +5,7 @@
  */
 
 import type { Command } from "commander";
-import { setReplica } from "../../../db/shards/catalog.ts";
+import { findShard, setReplica } from "../../../db/shards/catalog.ts";
 import { ConfigError } from "../../../errors.ts";
 import { addSecrets, passwordsOf } from "../../../lib/redact.ts";
 import type { CommandContext } from "../../command.ts";
@@ -15,6 +15,7 @@ import { openDatabase } from "../../resources.ts";
 interface EditFlags {
   /** False: `--no-replica`. */
   readonly replica?: string | false;
+  readonly dryRun?: boolean;
   readonly json?: boolean;
 }
 
@@ -25,8 +26,9 @@ export function addEditCommand(shard: Command, context: CommandContext): void {
     .argument("<name>", "the shard")
     .option("--replica <url>", "the standby; what its URL lacks is that of the shard's")
     .option("--no-replica", "use no standby")
+    .option("--dry-run", "only say what would be changed")
     .option("--json", "print the result as one JSON document")
-    .action((name: string, { replica, json }: EditFlags) =>
+    .action((name: string, { replica, dryRun: isDryRun = false, json }: EditFlags) =>
       context.run({ json }, async () => {
         if (typeof replica !== "string" && replica !== false) {
           throw new ConfigError("Cannot edit the shard: give --replica URL or --no-replica");
@@ -36,11 +38,16 @@ export function addEditCommand(shard: Command, context: CommandContext): void {
         await using opened = await openDatabase(context.config(), { maxConnections: 1 });
         // Connects to nothing: only the URL is looked at.
         if (url !== null) opened.shards.standby(url, undefined);
-        if (!await setReplica(opened.db, name, url)) {
+        const isThere = isDryRun
+          ? await findShard(opened.db, name) !== undefined
+          : await setReplica(opened.db, name, url);
+        if (!isThere) {
           throw new ConfigError(`Cannot find shard ${name}: "mpackd shard list" shows all`);
         }
-        if (json) await printJson({ shard: name, has_replica: url !== null });
-        else await print(`Shard ${name} has ${url === null ? "no standby" : "a standby"} now`);
+        const what = url === null ? "no standby" : "a standby";
+        if (json) await printJson({ shard: name, dry_run: isDryRun, has_replica: url !== null });
+        else if (isDryRun) await print(`Shard ${name} would have ${what}`);
+        else await print(`Shard ${name} has ${what} now`);
       })
     );
 }

@@ -91,6 +91,9 @@ export function addShardMoveCommand(shard: Command, context: CommandContext): vo
           signal,
           onProgress: teller.show.bind(teller),
         };
+        if (flags.abort && flags.dryRun) {
+          throw new ConfigError("Cannot use --dry-run with --abort");
+        }
         if (flags.abort) {
           await abortMove({ ...options, isWithoutTarget: flags.withoutTarget });
           if (flags.json) await printJson({ shard: name, aborted: true });
@@ -126,9 +129,9 @@ async function moveOneRepo(
       code: "repo-not-found",
     });
   }
-  if (flags.dryRun || flags.sourceUrl !== undefined || flags.withoutTarget) {
+  if (flags.sourceUrl !== undefined || flags.withoutTarget) {
     throw new ConfigError(
-      "Cannot use --dry-run, --source-url or --without-target with --repo: they are about a shard",
+      "Cannot use --source-url or --without-target with --repo: they are about a shard",
     );
   }
   const line = new LiveLine();
@@ -154,10 +157,13 @@ async function moveOneRepo(
     waitMs: parseDuration("--wait", flags.wait),
     graceMs: parseDuration("--grace", flags.grace),
     hasOwnerLimit: Object.keys(quotaDefaultsOf(config).owner).length > 0,
+    isDryRun: flags.dryRun,
   });
   line.clear();
   if (flags.json) await printJson({ repo: text, ...summary });
-  else if (!summary.moved) await print(`${text} is in ${summary.to} already`);
+  else if (summary.dry_run && summary.from !== summary.to) {
+    await print(`${text} can be moved from ${summary.from} to ${summary.to}`);
+  } else if (!summary.moved) await print(`${text} is in ${summary.to} already`);
   else {
     await print(
       `Moved ${text} from ${summary.from} to ${summary.to}: ${counted(summary.rows, "row")} in ` +
