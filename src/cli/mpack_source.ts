@@ -81,7 +81,10 @@ const NOTHING_TO_CLOSE = { [Symbol.asyncDispose]: () => Promise.resolve() };
 export function isKey(text: string): boolean {
   if (isMpackKey(text)) return true;
   if (!text.startsWith("sha256:")) return false;
-  throw new ConfigError(`Cannot read "${text}": a key is sha256: and 64 lower-case hex digits`);
+  throw new ConfigError(
+    `Cannot read "${text}": a key is sha256: and 64 lower-case hex digits, or the first of them, ` +
+      "four or more",
+  );
 }
 
 /** Opens a source in the version of `etag`. */

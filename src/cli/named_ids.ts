@@ -8,20 +8,26 @@ import type { Database } from "../db/client/database.ts";
 import { ambiguous, findId } from "../db/find_ids.ts";
 import { findBlobOf } from "../db/packs.ts";
 import type { Shard } from "../db/shards/shard.ts";
-import { ConfigError } from "../errors.ts";
+import { ConfigError, ObjectError } from "../errors.ts";
 import { isMpackKey, isObjectId } from "../lib/ids.ts";
 import type { OpenedDatabase } from "./resources.ts";
 import { findInShards, notEverywhere } from "./shards/all_shards.ts";
 
 /**
- * The object id that a text stands for: a whole id as it is, or the one in the repo that begins so. A
- * text that fits none is returned, because reading it says that it is not there.
+ * The object id that a text stands for: a whole id as it is, or the one in the repo that begins so.
  *
  * @throws {ConfigError} If several ids begin so.
+ * @throws {ObjectError} `object-not-found` if none does.
  */
 export async function objectIdOf(db: Database, repoId: string, text: string): Promise<string> {
   if (isObjectId(text)) return text;
-  return await findId(db, { kind: "object", repoId }, text) ?? text;
+  const found = await findId(db, { kind: "object", repoId }, text);
+  if (found !== undefined) return found;
+  throw new ObjectError(
+    "object-not-found",
+    `Cannot find object ${JSON.stringify(text.slice(0, 100))}: no id of this repo begins so ` +
+      '("mpackd ls" lists them; the beginning of one has four digits or more)',
+  );
 }
 
 /**

@@ -150,7 +150,7 @@ export async function resolveRepo(db: Database, name: RepoName): Promise<Repo> {
   throw new ConfigError(
     `Cannot find repo ${wanted} on ${db.label}: ` +
       (meant === undefined
-        ? `create it with "mpackd repo create ${wanted}"`
+        ? `"mpackd repo list" shows all, "mpackd repo create ${wanted}" makes it`
         : `did you mean ${meant}?`),
     { code: "repo-not-found" },
   );
