@@ -42,7 +42,8 @@ const MIN_REPO = 10;
 /**
  * A table with one line per job, whose repos are named if they are known.
  *
- * @param width The columns of the terminal: the type, then the names of repos give way. Default: any.
+ * @param width The columns of the terminal: what is empty or the same for all gives way, then the
+ * repos' names, then what `jobs show` says. The code stays. Default: any.
  */
 export function jobTable(
   jobs: readonly JobRow[],
@@ -60,11 +61,19 @@ export function jobTable(
     ["took", ...jobs.map((job) => tookText(job))],
     ["code", ...jobs.map((job) => job.status === "done" ? "" : job.lastError?.code ?? "")],
   ];
+  const drop = (name: string) => {
+    if (widthOf(table) > width) table.splice(table.findIndex(isNamed(name)), 1);
+  };
   const isOneType = new Set(jobs.map((job) => job.jobType)).size === 1;
-  if (isOneType && widthOf(table) > width) table.splice(table.findIndex(isNamed("type")), 1);
+  if (isOneType) drop("type");
+  for (const name of ["code", "took"]) {
+    const [, ...cells] = table.find(isNamed(name))!;
+    if (cells.every((cell) => cell === "")) drop(name);
+  }
   const repo = table.findIndex(isNamed("repo"));
   const room = columnWidth(table[repo]) - Math.max(0, widthOf(table) - width);
   table[repo] = table[repo].map((cell) => cutTo(cell, Math.max(MIN_REPO, room)));
+  for (const name of ["attempt", "pack"]) drop(name);
   const widths = table.map(columnWidth);
   return table[0].map((_, row) =>
     cutTo(table.map((cells, at) => cells[row].padEnd(widths[at])).join(GAP).trimEnd(), width)

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { jobTable } from "../../../src/cli/job_text.ts";
 import type { JobRow } from "../../../src/jobs/queue/job.ts";
 
-Deno.test("jobTable() fits the terminal: the type gives way, then the repo's name", () => {
+Deno.test("jobTable() fits the terminal: the code is the last to give way", () => {
   const job = {
     jobId: `sha256:${"1".repeat(64)}`,
     repoId: "r",
@@ -29,4 +29,10 @@ Deno.test("jobTable() fits the terminal: the type gives way, then the repo's nam
   const [, fitted] = jobTable([job], names, 100).split("\n");
   assert.match(fitted, /a-long-owner\S+… {2}2{12} {2}1\/10/);
   assert.match(fitted, /digest-mismatch$/);
+  // The code is what a list of failed jobs is looked at for.
+  const [, narrow] = jobTable([job], names, 80).split("\n");
+  assert.match(narrow, /digest-mismatch$/);
+  const done = { ...job, status: "done", lastError: null } as JobRow;
+  const [heads] = jobTable([done], names, 70).split("\n");
+  assert.match(heads, /pack {2,}attempt {2}created$/);
 });
