@@ -185,7 +185,7 @@ async function setPause(
       json: { [`would_${verb}`]: would ? what : null, is_paused: isPaused },
       text: would
         ? `Would ${verb}: ${name}`
-        : `Nothing to ${verb}: ${name} ${isPaused ? "is paused already" : "was not paused"}`,
+        : `Nothing to ${verb}: there is ${isPaused ? "a" : "no"} pause of ${name}`,
     };
   }
   if (verb === "pause") {
@@ -195,7 +195,7 @@ async function setPause(
   const wasPaused = await resume(opened.db, what);
   return {
     json: { resumed: what, was_paused: wasPaused },
-    text: wasPaused ? `Resumed: ${name}` : `Nothing to resume: ${name} was not paused`,
+    text: wasPaused ? `Resumed: ${name}` : `Nothing to resume: there is no pause of ${name}`,
   };
 }
 

@@ -40,7 +40,8 @@ export async function chooseShards(
   const chosen = all.filter(({ name }) => name === shard);
   if (chosen.length > 0) return chosen;
   const names = all.map(({ name }) => name).join(", ");
-  throw new ConfigError(`Cannot find shard ${shard}: there are ${names}`);
+  const there = all.length === 1 ? `there is only the ${names}` : `there are ${names}`;
+  throw new ConfigError(`Cannot find shard ${shard}: ${there}`);
 }
 
 /** Asks the chosen shards at once, and names on stderr those that do not answer. */

@@ -124,9 +124,16 @@ Deno.test("--dry-run says what would happen, and changes neither database nor st
     await run(2, /it is pending, neither failed/, "jobs", "retry", jobId);
     await run(0, /^Would be purged: 0\n$/, "jobs", "purge", "--older-than", "1d");
     await run(0, /^Would pause: me\/repo\n$/, "jobs", "pause", ...of);
-    await run(0, /^Nothing to pause: .* is paused/, "jobs", "pause", "--type", "mpack.audit");
+    await run(
+      0,
+      /^Nothing to pause: there is a pause of /,
+      "jobs",
+      "pause",
+      "--type",
+      "mpack.audit",
+    );
     await run(0, /^Would resume: mpack.audit/, "jobs", "resume", "--type", "mpack.audit");
-    await run(0, /^Nothing to resume: all jobs was not paused/, "jobs", "resume");
+    await run(0, /^Nothing to resume: there is no pause of all jobs/, "jobs", "resume");
     const cron = ["--task", "gc", "--cron", "0 3 * * *"];
     await run(0, /^Would add: weekly, to run gc next at /, "schedule", "add", "weekly", ...cron);
     await run(0, /^Would change: nightly, /, "schedule", "add", "nightly", ...cron);

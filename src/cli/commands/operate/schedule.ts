@@ -127,15 +127,16 @@ const PAST = { pause: "Paused", resume: "Resumed" };
 
 async function add(db: Database, name: string, flags: ScheduleFlags): Promise<Answer> {
   const task = readTask(flags.task), options = optionsOf(flags);
-  const belongs: Record<keyof TaskOptions, string> = {
-    sample_percent: "audit",
-    grace_ms: "gc",
-    min_packs: "repack",
-    older_than_ms: "purge",
+  const belongs: Record<keyof TaskOptions, readonly [task: string, flag: string]> = {
+    sample_percent: ["audit", "--sample"],
+    grace_ms: ["gc", "--grace"],
+    min_packs: ["repack", "--min-packs"],
+    older_than_ms: ["purge", "--older-than"],
   };
   for (const option of Object.keys(options) as (keyof TaskOptions)[]) {
-    if (belongs[option] === task) continue;
-    throw new ConfigError(`Cannot schedule ${task}: ${option} is for ${belongs[option]}`);
+    const [of, flag] = belongs[option];
+    if (of === task) continue;
+    throw new ConfigError(`Cannot schedule ${task}: ${flag} is for ${of}`);
   }
   const wanted = { name, cron: flags.cron, task, options }, isDryRun = flags.dryRun ?? false;
   const nextAt = await putSchedule(db, wanted, { isDryRun });
