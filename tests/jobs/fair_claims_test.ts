@@ -112,24 +112,45 @@ Deno.test("a claim reads a bounded part of the queue, whatever is in it", async 
       await flood(test.db, shape);
       // One connection, so that its counters are there when they are read.
       const own = connectDatabase(test.url, { maxConnections: 1 });
-      const read = async () => {
-        await own.sql`select pg_stat_force_next_flush()`;
-        const [{ n }] = await own.sql<{ n: number }[]>`
-          select coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0) as n
-          from pg_stat_user_tables where relname = 'musehub_background_jobs'`;
-        return n;
-      };
       // The table was never analyzed: its statistics say that it is empty.
       for (let i = 0; i < 8; i++) {
-        const before = await read();
+        const before = await rowsRead(own);
         await claim(own);
-        const rows = await read() - before;
+        const rows = await rowsRead(own) - before;
         assert.ok(rows < 1_000, `${rows} rows were read to claim four jobs`);
       }
       await own.close();
     });
   }
 });
+
+Deno.test("a claim that was planned while the queue was empty reads no more when it is long", async (t) => {
+  for (const name of ["never analyzed", "analyzed"]) {
+    await t.step(name, async () => {
+      await using test = await openTestDatabase();
+      const { db } = test;
+      const own = connectDatabase(test.url, { maxConnections: 1 });
+      if (name === "analyzed") await db.sql`vacuum analyze musehub_background_jobs`;
+      for (let i = 0; i < 8; i++) await claim(own);
+      await flood(db, { reposPerOwner: 100 });
+      const before = await rowsRead(own);
+      assert.equal((await claim(own)).length, 4);
+      const rows = await rowsRead(own) - before;
+      assert.ok(rows < 1_000, `${rows} rows were read to claim four jobs`);
+      await own.close();
+    });
+  }
+});
+
+/** How many rows of jobs statements have read. */
+async function rowsRead(db: Database): Promise<number> {
+  await db.sql`select pg_stat_force_next_flush()`;
+  const [{ n }] = await db.sql<{ n: number }[]>`
+    select coalesce(idx_tup_fetch, 0) + coalesce(seq_tup_read, 0) as n
+    from pg_stat_user_tables where relname = 'musehub_background_jobs'
+      and schemaname = current_schema()`;
+  return n;
+}
 
 Deno.test("a claim finds the one due job among thousands of owners without one", async () => {
   await using test = await openTestDatabase();

@@ -127,9 +127,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a claim does not raise the fence",
-    file: "src/jobs/queue/claim_jobs.ts",
-    from: "::bigint - 1) + 1,",
-    to: "::bigint - 1),",
+    file: `${FUNCTIONS}/claims_1.sql`,
+    from: "9007199254740990) + 1,",
+    to: "9007199254740990),",
     tests: ["tests/jobs/queue_test.ts"],
   },
   {

@@ -28,6 +28,7 @@ export const MIGRATION_NAMES = [
   "0029_fair_claims",
   "0030_tenants_of_old_jobs",
   "0031_shard_moves",
+  "0032_claims",
 ] as const;
 
 /** The name of a migration. */

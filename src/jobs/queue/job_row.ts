@@ -29,24 +29,37 @@ export function toJobRow(row: JobColumns): JobRow {
   };
 }
 
+/** What a claim returns of a row. */
+export type ClaimedColumns = Pick<
+  JobColumns,
+  | "job_id"
+  | "fence"
+  | "repo_id"
+  | "tenant_hash"
+  | "job_type"
+  | "payload"
+  | "attempt"
+  | "max_attempts"
+  | "progress"
+  | "checkpoint"
+>;
+
 /** The job of a row that was claimed just now. */
 export function toJob(
-  row: JobColumns,
+  row: ClaimedColumns,
   { leaseMs, isRescue }: Pick<Job, "leaseMs" | "isRescue">,
 ): Job {
-  const { jobId, fence, repoId, jobType, payload, attempt, maxAttempts, progress } = toJobRow(row);
-  const { checkpoint } = row;
   return {
-    jobId,
-    fence,
-    repoId,
+    jobId: row.job_id,
+    fence: row.fence ?? 0,
+    repoId: row.repo_id,
     tenant: row.tenant_hash ?? 0,
-    jobType,
-    payload,
-    attempt,
-    maxAttempts,
-    checkpoint,
-    progress,
+    jobType: row.job_type,
+    payload: row.payload as Record<string, unknown>,
+    attempt: row.attempt ?? 0,
+    maxAttempts: row.max_attempts ?? DEFAULT_MAX_ATTEMPTS,
+    checkpoint: row.checkpoint,
+    progress: row.progress,
     leaseMs,
     isRescue,
   };

@@ -19,6 +19,7 @@ import { sql as historyFunctions } from "./0022_history_functions.ts";
 import { sql as collections } from "./0023_collections.ts";
 import { sql as schedules } from "./0024_schedules.ts";
 import { sql as walks } from "./0025_walks.ts";
+import claims from "../functions/claims_1.sql" with { type: "text" };
 import channels from "../functions/channels_1.sql" with { type: "text" };
 import shards from "../functions/shards_1.sql" with { type: "text" };
 import shardMoves from "../functions/shard_moves_2.sql" with { type: "text" };
@@ -65,4 +66,5 @@ export const migrations: readonly Migration[] = [
   { name: "0029_fair_claims", sql: nextJobs },
   { name: "0030_tenants_of_old_jobs", sql: "", batch: tenantsOfOldJobs },
   { name: "0031_shard_moves", sql: shardMoves },
+  { name: "0032_claims", sql: claims },
 ];
