@@ -383,9 +383,9 @@ export const MUTANTS: readonly Mutant[] = [
   },
   {
     name: "a webhook is told of an attempt that is to be retried",
-    file: `${FUNCTIONS}/webhooks_1.sql`,
-    from: "when (new.status in ('done', 'failed')",
-    to: "when (new.status in ('done', 'failed', 'pending')",
+    file: `${FUNCTIONS}/told_jobs_1.sql`,
+    from: "if new.status not in ('done', 'failed')",
+    to: "if new.status not in ('done', 'failed', 'pending')",
     tests: ["tests/jobs/webhooks/deliver_test.ts"],
   },
   {

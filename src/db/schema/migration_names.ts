@@ -29,6 +29,7 @@ export const MIGRATION_NAMES = [
   "0030_tenants_of_old_jobs",
   "0031_shard_moves",
   "0032_claims",
+  "0033_told_jobs",
 ] as const;
 
 /** The name of a migration. */

@@ -259,6 +259,8 @@ export const TABLES = {
     finished_at: "timestamptz?",
     /** Of the repo's owner; a trigger writes it. Claims let owners take turns by it. */
     tenant_hash: "bigint?",
+    /** False: no webhook is told how it ends; a trigger writes it. */
+    is_told: "boolean?",
     /** Rows of `musehub_objects` that the attempts have inserted so far; null when it is done. */
     objects_written: "bigint?",
   },

@@ -23,6 +23,7 @@ import { mpackdHandlers } from "../../../src/jobs/handlers.ts";
 import { failJob } from "../../../src/jobs/queue/fail_job.ts";
 import { getJob } from "../../../src/jobs/queue/get_job.ts";
 import { Worker } from "../../../src/jobs/worker/worker.ts";
+import { claimJobs } from "../../../src/jobs/queue/claim_jobs.ts";
 import { enqueue } from "../../../src/jobs/queue/enqueue.ts";
 import { Deliverer, type DelivererOptions } from "../../../src/jobs/webhooks/deliverer.ts";
 import { parseAddresses } from "../../../src/lib/addresses.ts";
@@ -152,6 +153,13 @@ Deno.test("a program that may only write the base tables ends jobs and moves bra
   const { row: { jobId } } = await enqueue(db, {
     ...{ repoId, jobType: "mpack.index", payload: { mpack_key: `sha256:${"a".repeat(64)}` } },
   });
+  // Claimed by a worker, and queued before jobs said whether webhooks are told.
+  const { row: { jobId: claimed } } = await enqueue(db, {
+    ...{ repoId, jobType: "mpack.index", payload: { mpack_key: `sha256:${"b".repeat(64)}` } },
+  });
+  const which = { worker: "w", jobTypes: ["mpack.index"], leaseMs: 60_000, limit: 1, perRepo: 1 };
+  assert.equal((await claimJobs(db, { ...which, jobId: claimed })).length, 1);
+  await db.sql`update musehub_background_jobs set is_told = null where job_id = ${claimed}`;
   const name = `foreign_${crypto.randomUUID().slice(0, 8)}`;
   await db.sql.unsafe(`create role ${name} login password 'x'`);
   const [{ schema }] = await db.sql`select current_schema() as schema`;
@@ -164,6 +172,7 @@ Deno.test("a program that may only write the base tables ends jobs and moves bra
     // What jsonb cannot hold fails no statement.
     await foreign.sql`update musehub_background_jobs set status = 'failed',
       last_error = '{"code": "a\\u0000b"}' where job_id = ${jobId}`;
+    await foreign.sql`update musehub_background_jobs set status = 'done' where job_id = ${claimed}`;
     await foreign.sql`insert into musehub_branches (repo_id, name, head_commit_id)
       values (${repoId}, 'main', 'c')`;
   } finally {
@@ -172,7 +181,11 @@ Deno.test("a program that may only write the base tables ends jobs and moves bra
     await db.sql.unsafe(`drop role ${name}`);
   }
   const rows = await db.sql`select event from mpackd_deliveries order by event`;
-  assert.deepEqual(rows.map(({ event }) => event), ["branch.moved", "pack.failed"]);
+  assert.deepEqual(rows.map(({ event }) => event), [
+    "branch.moved",
+    "pack.failed",
+    "pack.published",
+  ]);
 });
 
 Deno.test("a delivery that fails is tried again under its id, and its webhook disabled after the last time", async () => {

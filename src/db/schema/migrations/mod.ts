@@ -25,6 +25,7 @@ import shards from "../functions/shards_1.sql" with { type: "text" };
 import shardMoves from "../functions/shard_moves_2.sql" with { type: "text" };
 import nextJobs from "../functions/next_jobs_1.sql" with { type: "text" };
 import tenantsOfOldJobs from "../functions/tenants_of_old_jobs.sql" with { type: "text" };
+import toldJobs from "../functions/told_jobs_1.sql" with { type: "text" };
 import webhooks from "../functions/webhooks_1.sql" with { type: "text" };
 
 /** One migration. After its release its statements never change; another migration follows. */
@@ -67,4 +68,5 @@ export const migrations: readonly Migration[] = [
   { name: "0030_tenants_of_old_jobs", sql: "", batch: tenantsOfOldJobs },
   { name: "0031_shard_moves", sql: shardMoves },
   { name: "0032_claims", sql: claims },
+  { name: "0033_told_jobs", sql: toldJobs },
 ];
