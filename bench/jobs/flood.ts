@@ -40,7 +40,7 @@ export async function loneWaits(
     readonly samples: number;
   },
 ): Promise<{ readonly alone: Waits; readonly flooded: Waits }> {
-  const db = connectDatabase(url, { maxConnections: 8 });
+  const db = connectDatabase(url, { maxConnections: 8, isForWorker: true });
   await migrate(db);
   await db.sql`insert into musehub_repos (repo_id, owner, slug) values (${LONE}, ${LONE}, ${LONE})`;
   const stop = new AbortController();

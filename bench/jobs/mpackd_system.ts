@@ -12,7 +12,7 @@ const TYPE = "noop", REPO_ID = "repo-1";
 export const mpackd: Contender = { name: "mpackd (fenced)", open };
 
 async function open(url: string): Promise<System> {
-  const db = connectDatabase(url, { maxConnections: 26 });
+  const db = connectDatabase(url, { maxConnections: 26, isForWorker: true });
   await migrate(db);
   // Two processes may open it.
   await db.sql`insert into musehub_repos (repo_id, owner, slug) values (${REPO_ID}, 'o', ${REPO_ID})

@@ -38,7 +38,7 @@ export async function runPacks(
 ): Promise<PackRun> {
   let statements = 0;
   const db: Database = {
-    ...connectDatabase(url, { maxConnections: concurrency + 2 }),
+    ...connectDatabase(url, { maxConnections: concurrency + 2, isForWorker: true }),
     intercept: (query) => (statements++, query),
   };
   const folder = await Deno.makeTempDir({ prefix: "mpackd-bench-" });

@@ -51,6 +51,8 @@ interface DatabaseOptions {
   /** Whether the tables may be missing or old. */
   readonly isMigrating?: boolean;
   readonly maxConnections?: number;
+  /** As that of `connectDatabase()`. */
+  readonly isForWorker?: boolean;
 }
 
 /**
@@ -111,8 +113,12 @@ export async function openDatabase(
   config: Config,
   options: DatabaseOptions = {},
 ): Promise<OpenedDatabase> {
-  const { isMigrating = false, maxConnections = config.databaseConnections } = options;
-  const poolOptions = { maxConnections, statementTimeoutMs: config.databaseTimeoutMs };
+  const { isMigrating = false, maxConnections = config.databaseConnections, isForWorker } = options;
+  const poolOptions = {
+    maxConnections,
+    statementTimeoutMs: config.databaseTimeoutMs,
+    isForWorker,
+  };
   if (config.databaseUrl !== undefined) {
     const db = connectDatabase(config.databaseUrl, poolOptions);
     try {

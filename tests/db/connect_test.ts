@@ -40,6 +40,22 @@ Deno.test("execute() reads counts as numbers and sees its name on the server", a
   assert.deepEqual(row, { n: 5_000_000_000, name: "mpackd-test" });
 });
 
+Deno.test("a worker's pool claims over one connection, and has no more than it may have", async () => {
+  await using test = await openTestDatabase();
+  const db = connectDatabase(test.url, { maxConnections: 3, isForWorker: true });
+  const pids = async (isClaim: boolean) => {
+    const asked = Array.from({ length: 12 }, () =>
+      db.query<{ pid: number }>(action, { isClaim })`
+        select pg_backend_pid() as pid, pg_sleep(0.01)::text`);
+    return new Set((await Promise.all(asked)).flat().map(({ pid }) => pid));
+  };
+  const claims = await pids(true), others = await pids(false);
+  await db.close();
+  assert.equal(claims.size, 1);
+  assert.equal(others.size, 2);
+  assert.equal(others.union(claims).size, 3);
+});
+
 Deno.test("execute() names action, host and next step when there is no server", async () => {
   const server = createServer();
   await new Promise<void>((done) => server.listen(0, "127.0.0.1", done));

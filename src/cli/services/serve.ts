@@ -64,8 +64,9 @@ export async function serve(
   const { db, store, connect } = resources;
   // Pools apart: neither a push nor a job makes a read wait for a connection.
   await using pools = new AsyncDisposableStack();
-  const openPool = (maxConnections: number) => {
-    const pool = connect({ maxConnections, statementTimeoutMs: config.databaseTimeoutMs });
+  const openPool = (maxConnections: number, { isForWorker = false } = {}) => {
+    const statementTimeoutMs = config.databaseTimeoutMs;
+    const pool = connect({ maxConnections, statementTimeoutMs, isForWorker });
     pools.defer(() => pool.close());
     return pool;
   };
@@ -76,7 +77,10 @@ export async function serve(
   const openToken = flags.open ? mintOpenToken() : undefined;
   const jobConnections = config.concurrency + SPARE_CONNECTIONS;
   await using working = flags.worker
-    ? openWorker({ ...resources, db: openPool(jobConnections) }, config, { signal, force })
+    ? openWorker({ ...resources, db: openPool(jobConnections, { isForWorker: true }) }, config, {
+      signal,
+      force,
+    })
     : undefined;
   const uses = new StoreUses({ db, store, config, shards: resources.shards, signal });
   // A worker counts for itself.

@@ -33,7 +33,11 @@ export async function work(
   const { concurrency } = config;
   openLog({ level: config.logLevel });
   const maxConnections = Math.max(config.databaseConnections, concurrency + SPARE_CONNECTIONS);
-  await using resources = await openResources(config, { isWriting: true, maxConnections });
+  await using resources = await openResources(config, {
+    isWriting: true,
+    isForWorker: true,
+    maxConnections,
+  });
   const names = flags.shards === "all" ? undefined : readShardNames(
     flags.shards,
     (await resources.shards.all()).map(({ name }) => name),

@@ -38,6 +38,11 @@ export interface ConnectOptions {
   readonly onNotify?: (channel: string, payload: string) => void;
   /** Called whenever a connection was closed, by either side. */
   readonly onClose?: () => void;
+  /**
+   * Whether one of three or more connections is only for claims: the first claim of a connection takes
+   * its server process some 10 ms of planning, and the driver uses all connections in turn.
+   */
+  readonly isForWorker?: boolean;
   /** Called when nothing listens at the URL; returns the URL of the same database from now on. */
   readonly relocate?: () => Promise<string>;
 }
@@ -65,6 +70,7 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     onNotify,
     onClose,
     relocate,
+    isForWorker = false,
   } = options;
   const isDirect = target.isPreparing;
   const sockets = new SocketPool({
@@ -74,65 +80,71 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     connectTimeoutMs,
     relocate: relocate && (async () => parseUrl(await relocate()).places),
   });
-  const sql = postgres({
-    // One host, for messages: given several, postgres.js tries again without a pause until one answers.
-    host: [places[0].host],
-    port: [places[0].port],
-    path: places[0].path,
-    socket: () => sockets.open(),
-    user,
-    pass: password,
-    database,
-    // Each option is given, because postgres.js asks the environment for every one that is not.
-    max: maxConnections,
-    ssl: false,
-    sslnegotiation: null,
-    idle_timeout: idleTimeoutMs === undefined ? null : idleTimeoutMs / 1000,
-    connect_timeout: connectTimeoutMs / 1000,
-    max_lifetime: maxLifetimeMs === undefined ? null : maxLifetimeMs / 1000,
-    // No pipelining: a heartbeat must not queue behind a publish on the same connection.
-    max_pipeline: 0,
-    backoff: (retries: number) =>
-      (0.5 + Math.random() / 2) * Math.min(3 ** retries / 100, MAX_BACKOFF_SECONDS),
-    keep_alive: target.keepAliveSeconds,
-    prepare: isDirect,
-    debug: false,
-    fetch_types: false,
-    publications: "alltables",
-    target_session_attrs: null,
-    onnotice: () => {},
-    onnotify: onNotify,
-    onclose: budget === undefined ? onClose : () => {
-      onClose?.();
-      budget.wake();
-    },
-    types: {
-      // Counts, sizes and fences, all far below 2^53.
-      int8: { to: 20, from: [20], parse: Number, serialize: String },
-      date: {
-        to: 1184,
-        from: [1082, 1114, 1184],
-        parse: parseTime,
-        serialize: (time: Date | string) => new Date(time).toISOString(),
+  const open = (max: number) =>
+    postgres({
+      // One host, for messages: given several, postgres.js tries again without a pause until one answers.
+      host: [places[0].host],
+      port: [places[0].port],
+      path: places[0].path,
+      socket: () => sockets.open(),
+      user,
+      pass: password,
+      database,
+      // Each option is given, because postgres.js asks the environment for every one that is not.
+      max,
+      ssl: false,
+      sslnegotiation: null,
+      idle_timeout: idleTimeoutMs === undefined ? null : idleTimeoutMs / 1000,
+      connect_timeout: connectTimeoutMs / 1000,
+      max_lifetime: maxLifetimeMs === undefined ? null : maxLifetimeMs / 1000,
+      // No pipelining: a heartbeat must not queue behind a publish on the same connection.
+      max_pipeline: 0,
+      backoff: (retries: number) =>
+        (0.5 + Math.random() / 2) * Math.min(3 ** retries / 100, MAX_BACKOFF_SECONDS),
+      keep_alive: target.keepAliveSeconds,
+      prepare: isDirect,
+      debug: false,
+      fetch_types: false,
+      publications: "alltables",
+      target_session_attrs: null,
+      onnotice: () => {},
+      onnotify: onNotify,
+      onclose: budget === undefined ? onClose : () => {
+        onClose?.();
+        budget.wake();
       },
-    },
-    connection: {
-      application_name: applicationName,
-      ...sessionParameters(target.parameters, { isDirect }),
-    },
-  } as unknown as postgres.Options<Record<string, postgres.PostgresType>>) as postgres.Sql;
+      types: {
+        // Counts, sizes and fences, all far below 2^53.
+        int8: { to: 20, from: [20], parse: Number, serialize: String },
+        date: {
+          to: 1184,
+          from: [1082, 1114, 1184],
+          parse: parseTime,
+          serialize: (time: Date | string) => new Date(time).toISOString(),
+        },
+      },
+      connection: {
+        application_name: applicationName,
+        ...sessionParameters(target.parameters, { isDirect }),
+      },
+    } as unknown as postgres.Options<Record<string, postgres.PostgresType>>) as postgres.Sql;
+  // Pools that share a cap count the connections of one.
+  const hasOneForClaims = isForWorker && budget === undefined && maxConnections > 2;
+  const sql = open(hasOneForClaims ? maxConnections - 1 : maxConnections);
+  const claims = hasOneForClaims ? open(1) : sql;
 
   const place = `${database} at ${places.map(({ path, host, port }) => path ?? `${host}:${port}`)}`;
   const slots = budget?.open();
   slots?.watch(sockets);
   const close = async () => {
-    await sql.end({ timeout: CLOSE_TIMEOUT_SECONDS });
+    await Promise.all([sql, claims].map((pool) => pool.end({ timeout: CLOSE_TIMEOUT_SECONDS })));
     sockets.close();
     slots?.close();
   };
   let closing: Promise<void> | undefined;
   return {
     sql,
+    claims,
     label: shard === undefined ? place : `shard ${shard} (${place})`,
     ...(shard === undefined ? {} : { shard }),
     statementTimeoutMs,
@@ -142,7 +154,8 @@ export function connectDatabase(url: string, options: ConnectOptions): Database 
     // `this`: a copy of the pool with an `intercept` of its own sends its statements through that.
     query<Row>(this: Database, action: string, options?: StatementOptions): RunSql<Row> {
       return async (text, ...values) => {
-        const query = () => this.sql<(Row & object)[]>(text, ...values as never[]);
+        const pool = options?.isClaim ? this.claims : this.sql;
+        const query = () => pool<(Row & object)[]>(text, ...values as never[]);
         return Array.from(await execute(this, query, { ...options, action }));
       };
     },

@@ -15,6 +15,8 @@ export type Intercept = <T>(query: PromiseLike<T>, action: string) => PromiseLik
 export interface StatementOptions {
   /** Milliseconds until the statement is cancelled. Default: `Database.statementTimeoutMs`. */
   readonly deadlineMs?: number;
+  /** Whether it is a claim, for which a worker's pool has a connection. Default false. */
+  readonly isClaim?: boolean;
 }
 
 /** Runs the SQL of a template; values become parameters, fragments of `Database.sql` become text. */
@@ -36,6 +38,12 @@ export interface Database {
    * @ignore
    */
   readonly sql: postgres.Sql;
+  /**
+   * The pool that claims are sent with; the same, or one of a single connection.
+   *
+   * @ignore
+   */
+  readonly claims: postgres.Sql;
   /** What is connected to, for messages: database, host and port, never the password. */
   readonly label: string;
   /** The shard's name; undefined for a catalog. */

@@ -47,6 +47,7 @@ export async function claimJobs(db: Database, options: ClaimOptions): Promise<Jo
     options;
   const rows = await db.query<ClaimedColumns & { is_rescue: boolean; shard: string | null }>(
     "claim jobs",
+    { isClaim: true },
   )`select * from mpackd_claim_jobs_1(
     ${worker}, ${arrayLiteral(jobTypes)}::text[], ${leaseMs}::float8, ${limit}::integer,
     ${perRepo}::integer, ${DEFAULT_MAX_ATTEMPTS}::integer, ${jobId ?? null}::text,
