@@ -4,7 +4,7 @@ import { openFileStore } from "../../../src/stream/store/folder/folder_store.ts"
 import { drain, sampleBytes } from "../../support/store/blobs.ts";
 import { until } from "../../support/until.ts";
 
-const KEY = "mpacks/repo-1/sha256:ab12", KEEP_MS = 60;
+const KEY = "mpacks/repo-1/sha256:ab12", KEEP_MS = 300;
 const body = (bytes: Uint8Array) => ReadableStream.from([bytes]);
 
 /** Which of this process's descriptors are of files in a folder. */
@@ -68,7 +68,8 @@ Deno.test({
       const before = etag;
       ({ etag } = await store.put(KEY, body(other)));
       assert.deepEqual(Uint8Array.from(await read(5)), expect(other, 5));
-      await until("one file is open", async () => (await openIn(folder)).length === 1);
+      // None, if so much time has passed that it was closed, too.
+      await until("the old file is closed", async () => (await openIn(folder)).length <= 1);
       await assert.rejects(store.open(KEY, { etag: before, lengthBytes: 1 }), { status: 412 });
     });
     await t.step("a file that another program replaced is noticed after keepOpenMs", async () => {
