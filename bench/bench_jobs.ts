@@ -47,7 +47,9 @@ const flags = new Command("bench:jobs")
   .parse(Deno.args, { from: "user" }).opts<Flags>();
 
 if (flags.only === "shards") {
-  const { both, killed } = await shardWaits(SERVER, { samples: 3 * flags.samples });
+  const { both, killed, longest, ratios } = await shardWaits(SERVER, {
+    samples: 6 * flags.samples,
+  });
   const row = {
     "two servers with 8 shards each": "a job's wait in the shards of the first",
     "p50 ms": both.p50.toFixed(1),
@@ -55,6 +57,9 @@ if (flags.only === "shards") {
     "p50, the second killed": killed.p50.toFixed(1),
     "p99, the second killed": killed.p99.toFixed(1),
     "times as long, p99": (killed.p99 / both.p99).toFixed(2),
+    "by round": ratios.map((ratio) => ratio.toFixed(2)).join(" "),
+    "longest ms": longest.both.toFixed(0),
+    "longest, the second killed": longest.killed.toFixed(0),
   };
   console.log(flags.json ? JSON.stringify(row) : markdown([row]));
   Deno.exit();

@@ -22,14 +22,18 @@ import type { Percentiles } from "./measure.ts";
 const SHARDS_PER_SERVER = 8, TYPE = "noop", CONCURRENCY = 4;
 const PAUSE_MS = 10, WARM_UP = 50;
 /** Both servers, one of them killed, and so on: what else the machine does falls on both. */
-const ROUNDS = 3;
+const ROUNDS = 6;
 
 /** Waits of the jobs of one server's shards. */
 export interface ShardWaits {
   /** While both servers are there. */
   readonly both: Percentiles;
-  /** While the other one is killed. */
+  /** From when the other one is killed, until it is started again. */
   readonly killed: Percentiles;
+  /** The longest of each. */
+  readonly longest: { readonly both: number; readonly killed: number };
+  /** How many times as long the 99th percentile was, by round, in order. */
+  readonly ratios: readonly number[];
 }
 
 /** Measures the time from an enqueue to the start of the job, in `samples` jobs of each kind. */
@@ -66,27 +70,28 @@ export async function shardWaits(
     await promise;
     return performance.now() - at;
   };
-  const both: number[] = [], killed: number[] = [];
+  const both: number[] = [], killed: number[] = [], ratios: number[] = [];
+  const measure = async (into: number[], count: number) => {
+    const found: number[] = [];
+    for (let i = 0; i < count; i++) found.push(await sample(i));
+    into.push(...found);
+    return percentiles(found).p99;
+  };
   for (let round = 0; round < ROUNDS; round++) {
     await workers.reached(2 * SHARDS_PER_SERVER);
-    await measure(both, sample, samples / ROUNDS);
+    await measure([], WARM_UP);
+    const before = await measure(both, samples / ROUNDS);
     await second.kill();
-    await measure(killed, sample, samples / ROUNDS);
+    ratios.push(await measure(killed, samples / ROUNDS) / before);
     await second.start();
   }
   await workers.reached(2 * SHARDS_PER_SERVER);
-  return { both: percentiles(both), killed: percentiles(killed) };
-}
-
-async function measure(
-  into: number[],
-  sample: (number: number) => Promise<number>,
-  samples: number,
-): Promise<void> {
-  for (let i = -WARM_UP; i < samples; i++) {
-    const ms = await sample(i + WARM_UP);
-    if (i >= 0) into.push(ms);
-  }
+  return {
+    both: percentiles(both),
+    killed: percentiles(killed),
+    longest: { both: Math.max(...both), killed: Math.max(...killed) },
+    ratios: ratios.sort((a, b) => a - b),
+  };
 }
 
 /** What `mpackd worker` runs, with a job that does nothing. */

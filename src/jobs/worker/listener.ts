@@ -55,6 +55,8 @@ export class Listener implements AsyncDisposable {
   readonly #end = new AbortController();
   readonly #done: Promise<void>;
   #cut = new AbortController();
+  /** Whether the last probe was answered. */
+  #isHearing = false;
 
   constructor(options: ListenerOptions) {
     this.#options = options;
@@ -68,7 +70,10 @@ export class Listener implements AsyncDisposable {
           if (state.channel === channel) hearer.onWake(text);
         }
       },
-      onClose: () => this.#cut.abort(),
+      // One that was never open closes, too, some time after its error: that must not end the pause.
+      onClose: () => {
+        if (this.#isHearing) this.#cut.abort();
+      },
     });
     this.#done = this.#run();
   }
@@ -99,9 +104,11 @@ export class Listener implements AsyncDisposable {
       let waitMs = probeMs;
       try {
         await this.#listen();
+        this.#isHearing = true;
         retryMs = MIN_RETRY_MS;
       } catch (error) {
         if (this.#end.signal.aborted) return;
+        this.#isHearing = false;
         for (const [hearer, state] of this.#hearers) {
           if (state.isListening !== false) hearer.onChange?.(error as Error);
           state.isListening = false;

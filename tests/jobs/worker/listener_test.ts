@@ -2,7 +2,9 @@ import assert from "node:assert/strict";
 import { connectDatabase } from "../../../src/db/client/connect.ts";
 import type { Database } from "../../../src/db/client/database.ts";
 import { migrate } from "../../../src/db/schema/migrate.ts";
+import { DatabaseError } from "../../../src/errors.ts";
 import { Listener } from "../../../src/jobs/worker/listener.ts";
+import { sleep } from "../../../src/lib/sleep.ts";
 import { openTestDatabase } from "../../support/postgres/database.ts";
 import { startTcpProxy } from "../../support/tcp_proxy.ts";
 
@@ -119,4 +121,23 @@ Deno.test("Listener notices a silent connection, and one that no longer listens"
   await wakes.reach(2);
   await test.db.sql`select mpackd_notify_1('')`;
   await wakes.reach(3);
+});
+
+Deno.test("a listener whose server is away waits between two tries, whenever its connection closes", async () => {
+  let tries = 0;
+  const listener = new Listener({
+    onWake() {},
+    connect({ onClose }) {
+      const query = () => () => {
+        tries++;
+        // A connection that was refused says that it has closed after its statement has failed.
+        setTimeout(() => onClose!(), 5);
+        return Promise.reject(new DatabaseError("Cannot connect"));
+      };
+      return { query, close: () => Promise.resolve() } as unknown as Database;
+    },
+  });
+  await sleep(1_000);
+  await listener[Symbol.asyncDispose]();
+  assert(tries > 0 && tries < 12, `${tries} tries`);
 });
