@@ -8,7 +8,6 @@ import { getJob } from "../../../src/jobs/queue/mod.ts";
 import { Worker } from "../../../src/jobs/worker/worker.ts";
 import { type Client, startApi, type TestApi } from "../../support/http/api.ts";
 import { buildMpack, mpackKey, object } from "../../support/mpack/mpacks.ts";
-import type { TestFixture } from "../../support/process/fixture.ts";
 
 /** A pack of one object of so many bytes. */
 function packOf(text: string, sizeBytes = 100): Uint8Array<ArrayBuffer> {
@@ -22,8 +21,12 @@ function push(client: Client, pack: Uint8Array<ArrayBuffer>) {
 }
 
 /** Runs a job that another program has put into the queue. */
-async function runForeign(fixture: TestFixture, key: string, env: Record<string, string> = {}) {
-  const { db, store, repo: { repoId } } = fixture, config = fixture.config(env);
+async function runForeign(
+  { place: db, fixture }: TestApi,
+  key: string,
+  env: Record<string, string> = {},
+) {
+  const { store, repo: { repoId } } = fixture, config = fixture.config(env);
   await db.sql`insert into musehub_background_jobs (job_id, repo_id, job_type, payload)
     values ('foreign', ${repoId}, 'mpack.index',
       ${JSON.stringify({ mpack_key: key })}::text::json)`;
@@ -116,7 +119,7 @@ Deno.test("a tenant at its quota is warned, then refused on every way in, before
     await assert.rejects(indexMpack(fixture.options(key)), QuotaError);
   });
   await t.step("a job that another program queued fails with the code", async () => {
-    const job = await runForeign(fixture, key);
+    const job = await runForeign(api, key);
     assert.deepEqual([job.status, job.lastError?.code], ["failed", "quota-exceeded"]);
     assert.equal(job.lastError?.retryable, false);
   });
@@ -146,7 +149,7 @@ Deno.test("the pushes of an hour are counted as they are accepted: 429 with Retr
 
 Deno.test("a pushed body of unknown length is cut at the byte too many", async () => {
   await using api = await startApi({ worker: false });
-  const { fixture } = api, { db, store, repo: { repoId } } = fixture;
+  const { fixture, place: db } = api, { store, repo: { repoId } } = fixture;
   const tenant = { kind: "repo", name: repoId } as const;
   await setQuota(db, tenant, { bytes: 3_000_000 });
   await recountUsage(db, tenant);
@@ -174,7 +177,7 @@ Deno.test("a pushed body of unknown length is cut at the byte too many", async (
 
 Deno.test("a job is refused before its first rows are written, if it needs several batches", async () => {
   await using api = await startApi({ worker: false });
-  const { fixture } = api, { db, repo: { repoId } } = fixture;
+  const { fixture, place: db } = api, { repo: { repoId } } = fixture;
   const contents = Array.from({ length: 300 }, (_, i) => new TextEncoder().encode(`object ${i}`));
   const pack = buildMpack({ objects: contents.map((content) => object({ content })) });
   const key = await fixture.put(pack), tenant = { kind: "repo", name: repoId } as const;
@@ -185,7 +188,7 @@ Deno.test("a job is refused before its first rows are written, if it needs sever
     begin raise exception 'rows were staged'; end $$`);
   await db.sql.unsafe(`create trigger refuse before insert on mpack_staged_objects
     for each row execute function refuse()`);
-  const job = await runForeign(fixture, key, { MPACK_BATCH_ROWS: "10" });
+  const job = await runForeign(api, key, { MPACK_BATCH_ROWS: "10" });
   assert.deepEqual([job.status, job.lastError?.code], ["failed", "quota-exceeded"]);
   assert.equal((await db.sql`select from musehub_objects`).length, 0);
 });

@@ -1,7 +1,7 @@
 /**
  * The API's suites with their repos in shards: first in one, which tests may look at as if it were the
  * whole database, then spread over two, where a tenant and its attacker are in different schemas. Not
- * those of quotas, which run workers and pushes on the catalog: tests/cli/operate/shard_test.ts has them.
+ * those that run `gc`, which looks at one database: tests/cli/operate/shard_test.ts has it.
  *
  * @module
  */
@@ -11,7 +11,9 @@ import assert from "node:assert/strict";
 const HTTP = [
   ...["encoded", "events", "repos", "tenant"].map((name) => `tests/http/${name}_test.ts`),
   ...["console", "webhooks"].map((name) => `tests/http/${name}`),
-  ...["browse", "fetch", "tags"].map((name) => `tests/http/history/${name}_test.ts`),
+  "tests/http/quotas",
+  ...["browse", "client", "fetch", "hostile", "mpack_branch", "push_objects", "refs", "tags"]
+    .map((name) => `tests/http/history/${name}_test.ts`),
 ];
 const ATTACK = ["authority", "revocation", "token_scopes", "upload_url"]
   .map((name) => `tests/attack/${name}_test.ts`);

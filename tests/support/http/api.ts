@@ -14,6 +14,7 @@ import { createProbes } from "../../../src/http/probes.ts";
 import { openHttp } from "../../../src/http/open_http.ts";
 import type { RequestRecord } from "../../../src/http/context.ts";
 import { listen } from "../../../src/http/server/server.ts";
+import type { Database } from "../../../src/db/client/database.ts";
 import { createIdentity, type Identity } from "../../../src/db/identities.ts";
 import { createToken } from "../../../src/db/tokens.ts";
 import { sha256 } from "../../../src/lib/digest.ts";
@@ -63,6 +64,8 @@ export interface TestApi extends AsyncDisposable {
   readonly url: string;
   /** Undefined if the catalog has no shards. */
   readonly sharded: TestShards | undefined;
+  /** Where the rows of `me/repo` are: what a test does there itself, without the API, it does on this. */
+  readonly place: Database;
   /** Requests answered so far. */
   readonly records: RequestRecord[];
   readonly anonymous: Client;
@@ -167,6 +170,7 @@ export async function startApi(options: TestApiOptions = {}): Promise<TestApi> {
     },
     url,
     sharded,
+    place: sharded?.shards[0] ?? db,
     records,
     anonymous: { send: (path, request) => send(path, request) },
     admin: withToken(openToken),
