@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { encode } from "@msgpack/msgpack";
+import { decodeBody } from "../../src/http/body/decode_body.ts";
 import { type ServerProcess, startServer } from "../support/http/server_process.ts";
 
 /** An array that declares 33 million elements, in five bytes. */
@@ -65,4 +66,23 @@ Deno.test("no request body makes the server allocate more than a bound", async (
     });
   }
   await server.assertUnharmed();
+});
+
+Deno.test("an object of a body has at most a thousand members", async () => {
+  const members = (count: number) =>
+    Object.fromEntries(Array.from({ length: count }, (_, i) => [`m${i}`, i]));
+  const codecs = {
+    json: (value: unknown) => text(JSON.stringify(value)),
+    msgpack: (value: unknown) => new Uint8Array(encode(value)),
+  } as const;
+  for (const [codec, encoded] of Object.entries(codecs)) {
+    const decoded = (value: unknown) =>
+      decodeBody(encoded(value), codec as keyof typeof codecs, { maxValues: 10_000 });
+    // Each of two may have as many, and what is inside counts for itself.
+    const most = [members(1_000), { inside: members(1_000), ":::": "::::" }];
+    assert.deepEqual(await decoded(most), most);
+    for (const bad of [members(1_001), [[{ a: [members(1_001)] }]]]) {
+      await assert.rejects(decoded(bad), { status: 413, message: /more than 1000 members/ });
+    }
+  }
 });
