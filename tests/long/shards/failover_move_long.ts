@@ -75,9 +75,10 @@ for (const side of ["source", "target"] as const) {
 }
 
 function placeOf({ nodes }: PatroniCluster, primary: string): Place {
-  const [one, two] = nodes.map(({ host }) => host);
+  // The primary first: a statement without retries is not tried at the other one.
+  const hosts = [primary, ...nodes.map(({ host }) => host).filter((host) => host !== primary)];
   return {
     current: { url: `postgres://postgres:${PATRONI_PASSWORD}@${primary}/postgres` },
-    reach: (url) => url.replace(new URL(url).host, `${one},${two}`),
+    reach: (url) => url.replace(new URL(url).host, hosts.join(",")),
   };
 }
