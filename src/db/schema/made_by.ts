@@ -14,7 +14,8 @@ export interface MadeTrigger {
   readonly statement: string;
 }
 
-const TRIGGER = "create or replace trigger ", FUNCTION = "create or replace function ";
+const TRIGGER = "create or replace trigger ";
+const FUNCTION = /create or replace function (\w+)|drop function if exists (\w+)/g;
 
 /** The triggers, by name. */
 export function madeTriggers(): MadeTrigger[] {
@@ -27,9 +28,16 @@ export function madeTriggers(): MadeTrigger[] {
   return [...byName.values()].sort((a, b) => a.name < b.name ? -1 : 1);
 }
 
-/** The names of the functions. */
+/** The names of the functions that are left. */
 export function madeFunctions(): string[] {
-  return [...new Set(after(FUNCTION).map((text) => /^\w+/.exec(text)![0]))].sort();
+  const names = new Set<string>();
+  for (const { sql } of migrations) {
+    for (const [, made, dropped] of sql.matchAll(FUNCTION)) {
+      if (made !== undefined) names.add(made);
+      else names.delete(dropped);
+    }
+  }
+  return [...names].sort();
 }
 
 function after(words: string): string[] {
