@@ -172,7 +172,9 @@ Deno.test("mpackd inspect prints a report of a file without a database", async (
     assert.equal(JSON.parse(stdout).error.code, "config");
   });
   await t.step("of a key without its repo", async () => {
-    assert.equal((await run(mpackKey(bytes))).code, 2);
+    // It is looked for in the database, which is not there.
+    const { code, stderr } = await run(mpackKey(bytes));
+    assert.deepEqual([code, /127\.0\.0\.1:1/.test(stderr)], [4, true], stderr);
   });
   await Deno.remove(folder, { recursive: true });
 });

@@ -98,7 +98,7 @@ Deno.test("PushBody refuses what is not a push, and says why", async (t) => {
     ["a long branch", mapOf(ok, ["branch", "b".repeat(100_000)]), 413, /too long/],
     ["a long stranger", mapOf(["x", new Uint8Array(70_000)], ok, branch), 413, /too long/],
     ["a long key", mapOf(["k".repeat(2_000), 1], ok, branch), 413, /too long/],
-    ["many keys", Uint8Array.from([0xdf, 0xff, 0xff, 0xff, 0xff]), 422, /4294967295 keys/],
+    ["many keys", Uint8Array.from([0xdf, 0xff, 0xff, 0xff, 0xff]), 422, /4,294,967,295 keys/],
     ["a key that is no text", Uint8Array.from([0x81, 0x01, 0x01]), 422, /key is not a string/],
     ["a false UTF-8", Uint8Array.from([0x81, 0xa1, 0xff, 0x01]), 422, /not UTF-8/],
     [

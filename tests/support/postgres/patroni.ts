@@ -27,6 +27,8 @@ export interface PatroniNode {
   readonly host: string;
   /** `primary`, `replica`, or undefined while nothing answers. */
   role(): Promise<string | undefined>;
+  /** Whether it is the synchronous standby: Patroni promotes no other one. */
+  isSynchronous(): Promise<boolean>;
   /** Starts the agent, and it the server. */
   start(): void;
   /** Kills agent and server with SIGKILL, as a machine without power ends. */
@@ -38,7 +40,7 @@ export interface PatroniCluster extends AsyncDisposable {
   readonly nodes: readonly [PatroniNode, PatroniNode];
   /** Names both hosts, the standby first. */
   readonly url: string;
-  /** Waits until one node is the primary and another one follows it. */
+  /** Waits until one node is the primary and another one can take over. */
   settled(): Promise<{ primary: PatroniNode; standby: PatroniNode }>;
   /** The end of what etcd, the agents and the servers logged. */
   log(): Promise<string>;
@@ -89,6 +91,15 @@ export async function startPatroni(): Promise<PatroniCluster> {
           return state === "running" ? (role === "master" ? "primary" : role) : undefined;
         } catch {
           return undefined;
+        }
+      },
+      async isSynchronous() {
+        try {
+          const answer = await fetch(`http://127.0.0.1:${restPort}/synchronous`);
+          await answer.body?.cancel();
+          return answer.status === 200;
+        } catch {
+          return false;
         }
       },
       start: () => void (agent = spawn("/usr/bin/patroni", [file])),

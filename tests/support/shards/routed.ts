@@ -55,7 +55,8 @@ export class RoutedShard {
     await until("the shard does not move", async () => {
       shard = await findShard(this.#test.catalog, "s1");
       return shard!.state !== "moving";
-    }, { found: () => shard });
+      // Longer than any failover in its middle: what fails there says more.
+    }, { found: () => shard, withinMs: 400_000 });
     const known = this.#pools.get(shard!.url) ?? this.#test.open(shard!.url);
     this.#pools.set(shard!.url, known);
     return known;

@@ -4,7 +4,7 @@
  * @module
  */
 
-import { counted } from "../../../lib/numbers.ts";
+import { counted, grouped } from "../../../lib/numbers.ts";
 import { z } from "zod";
 import { type NewTag, setTags } from "../../../db/history/tags.ts";
 import { isObjectId } from "../../../lib/ids.ts";
@@ -54,7 +54,9 @@ export const tagsRoutes: readonly Route[] = [tags];
 /** The tags by name, in slices; of a name that comes twice, the last. */
 async function checkedTags(given: readonly unknown[]): Promise<NewTag[]> {
   if (given.length > MAX_TAGS) {
-    const detail = `Cannot set ${counted(given.length, "tag")} at once: the limit is ${MAX_TAGS}`;
+    const detail = `Cannot set ${counted(given.length, "tag")} at once: the limit is ${
+      grouped(MAX_TAGS)
+    }`;
     throw new HttpProblem(413, "too-large", detail);
   }
   const found = new Map<string, NewTag>();
