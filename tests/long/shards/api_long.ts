@@ -1,7 +1,8 @@
 /**
  * The API's suites with their repos in shards: first in one, which tests may look at as if it were the
  * whole database, then spread over two, where a tenant and its attacker are in different schemas. Not
- * those that run `gc`, which looks at one database: tests/cli/operate/shard_test.ts has it.
+ * those that run `gc` or look for what a server leaves in one database: tests/cli/operate/shard_test.ts
+ * has gc.
  *
  * @module
  */

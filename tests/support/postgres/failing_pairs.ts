@@ -49,7 +49,7 @@ export async function withPatroni(use: (pair: Pair) => Promise<void>): Promise<v
 }
 
 /** Waits until a standby was promoted. */
-export async function untilPrimary(node: PatroniNode, { log }: PatroniCluster): Promise<void> {
+async function untilPrimary(node: PatroniNode, { log }: PatroniCluster): Promise<void> {
   // Patroni says so from memory while the server does not answer it.
   const isPrimary = async () => await node.role() === "primary" && !await isInRecovery(node.host);
   await until("the standby is the primary", isPrimary, { everyMs: 100, found: log });

@@ -44,6 +44,7 @@ export async function moveAmongFailure(
       written,
       signal: stop.signal,
     }));
+  const wrote = Promise.all(writers).then(() => undefined, (error: Error) => error);
   const steps: MoveStepName[] = [];
   const options = test.moveOptions({
     async onProgress({ step }) {
@@ -54,7 +55,8 @@ export async function moveAmongFailure(
     },
   });
   const summary = await moveShard(options).finally(() => stop.abort());
-  await Promise.all(writers);
+  const wrong = await wrote;
+  if (wrong !== undefined) throw wrong;
   const moved = await test.openShard();
   // Their statements without retries find the primary then.
   for (const db of [source, moved]) await db.query("find the primary")`select`;
