@@ -13,12 +13,19 @@ import { readPlans } from "./support/postgres/plans.ts";
 import { createMigratedDatabase } from "./support/postgres/postgres.ts";
 import { POSTGRES_15_BIN, startTestServer } from "./support/postgres/test_server.ts";
 
-const SUITES = ["tests/db", "tests/jobs", "tests/objects", "tests/history", "tests/maintenance"];
+/** Two halves that take equally long: `--half=1` and `--half=2` run beside one another. */
+const SUITES = [
+  ["tests/db", "tests/maintenance"],
+  ["tests/jobs", "tests/objects", "tests/history"],
+];
 /** They choose URL or schema themselves, so they run in one schema. */
 const OWN_SCHEMA = ["tests/db/rights_test.ts", "tests/db/session_test.ts", "tests/db/shards"];
 
 const isOld = Deno.args.includes("--postgres15");
 const given = Deno.args.filter((arg) => !arg.startsWith("--"));
+const halves = SUITES.filter((_, i) =>
+  Deno.args.every((arg) => !arg.startsWith("--half=") || arg === `--half=${i + 1}`)
+);
 await using server = await startTestServer({
   ...(isOld ? { binDir: POSTGRES_15_BIN } : {}),
   settings: {
@@ -33,7 +40,7 @@ await using server = await startTestServer({
 console.log(`On PostgreSQL ${server.version}`);
 Deno.env.set("MPACKD_TEST_DATABASE_URL", server.url);
 const failed = [
-  ...(given.length > 0 ? [] : [await run(...OWN_SCHEMA)]),
+  ...(given.length > 0 || !halves.includes(SUITES[0]) ? [] : [await run(...OWN_SCHEMA)]),
   await inTwoSchemas(),
 ];
 Deno.exitCode = failed.find((code) => code !== 0) ?? 0;
@@ -48,7 +55,7 @@ async function inTwoSchemas(): Promise<number> {
   Deno.env.set("MPACKD_TEST_SCHEMAS", "2");
   await requireStray();
   const from = await logSize();
-  const code = await run(`--ignore=${OWN_SCHEMA}`, ...(given.length > 0 ? given : SUITES));
+  const code = await run(`--ignore=${OWN_SCHEMA}`, ...(given.length > 0 ? given : halves.flat()));
   const { plans, strays } = await readPlans(server.logFile, { from });
   console.log(`${plans} plans: ${strays.length} with tables of two schemas`);
   for (const { schemas, query } of strays.slice(0, 20)) {
