@@ -121,3 +121,12 @@ Deno.test("indexMpack() waits for a push of the same pack, whichever way that en
     assert.equal(result.objects_written, 0);
   });
 });
+
+Deno.test("enqueue() hands out a job in the last of several attempts, which goes on from a checkpoint", async () => {
+  await using fixture = await createFixture();
+  const { db, repo: { repoId } } = fixture, job = { db, repoId, mpackKey: KEY };
+  const { jobId } = await enqueue(job);
+  await db.sql`update musehub_background_jobs set status = 'running', attempt = 10,
+    max_attempts = 10, locked_by = 'w', lease_expires_at = now() + interval '1 hour'`;
+  assert.deepEqual(await enqueue(job), { jobId, status: "running", existing: true });
+});

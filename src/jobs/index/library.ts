@@ -95,7 +95,7 @@ export interface EnqueuedJob {
 
 /**
  * Queues a job that indexes a pack, for any worker; or finds the open one. Needs no store: the worker
- * looks for the pack's blob when it claims the job. A job in its last attempt, such as that of a push
+ * looks for the pack's blob when it claims the job. A job with a single attempt, such as that of a push
  * that is under way, is not handed out; the new one waits until it has ended.
  *
  * @throws {InvalidMpackError} `unexpected-shape` if the key, or another member, is malformed.

@@ -47,8 +47,8 @@ export interface Enqueued {
 /**
  * Puts a job into the queue, or finds the pending or running duplicate of it.
  *
- * A running duplicate in its last attempt is not handed out: a push that breaks off fails its job, and
- * its bytes are gone. The new job waits until that one has ended, as every duplicate does. Then it
+ * A running duplicate with a single attempt is not handed out: a push that breaks off fails its job,
+ * and its bytes are gone. The new job waits until that one has ended, as every duplicate does. Then it
  * finds its work done, or does it.
  *
  * Two callers at the same moment may both insert. That is harmless: the second job finds its work
@@ -81,8 +81,7 @@ async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefin
       select repo_id, shard from musehub_repos where repo_id = ${repoId} and deleted_at is null
     ), same as materialized (
       select j.*, j.status = 'running'
-          and coalesce(j.attempt, 0) >= coalesce(j.max_attempts, ${DEFAULT_MAX_ATTEMPTS}::integer)
-        as is_last
+          and coalesce(j.max_attempts, ${DEFAULT_MAX_ATTEMPTS}::integer) = 1 as is_only
       from musehub_background_jobs j, repo
       where j.repo_id = repo.repo_id and j.job_type = ${jobType}
         and mpackd_mpack_key(j.payload::text) = mpackd_mpack_key(${payloadText}::text)
@@ -91,12 +90,12 @@ async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefin
         and not ${evenIfOpen}::boolean
     ), open as materialized (
       select * from same
-      where not is_last
+      where not is_only
         and (${!("branch" in payload)}::boolean or payload::text = ${payloadText}::text)
       order by status = 'running' desc, created_at, job_id
       limit 1
     ), ahead as materialized (
-      select locked_by from same where is_last and lease_expires_at > now() limit 1
+      select locked_by from same where is_only and lease_expires_at > now() limit 1
     ), made as (
       insert into musehub_background_jobs (job_id, repo_id, job_type, payload, status, created_at,
         priority, max_attempts, run_at, attempt, fence, lease_expires_at, locked_by, started_at)
@@ -117,7 +116,7 @@ async function tryEnqueue(db: Database, job: NewJob): Promise<Enqueued | undefin
       where not exists (select from open)
         and (repo.shard is null or ${claimAs === undefined}::boolean)
       on conflict (job_id) do nothing
-      returning *, false as is_last
+      returning *, false as is_only
     )
     select exists (select from repo) as has_repo, (select shard from repo) as shard,
       (select locked_by from ahead) as waits_for, j.*
